@@ -1,0 +1,4 @@
+//! A pretend Azure.
+
+pub mod recovery;
+pub mod wire;

@@ -1,0 +1,147 @@
+//! One request as it reaches a provider of the simulated Azure, already authenticated and authorised, and the
+//! answer to it. The seam between the front (doors, identity, faults, throttling, journal) and the providers.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// A request inside the simulator.
+#[derive(Clone, Debug)]
+pub struct Inbound {
+    /// `GET`, `PUT`, ... upper case.
+    pub method: String,
+    /// Decoded path segments in the caller's spelling, without empty ones: `["subscriptions", "…", …]`.
+    pub path: Vec<String>,
+    /// Query pairs, names in lower case, values decoded.
+    pub query: BTreeMap<String, String>,
+    /// Header names in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// The parsed body, `Null` when empty.
+    pub body: Value,
+    /// Who calls.
+    pub caller: Caller,
+    /// World time of arrival.
+    pub now: Timestamp,
+    /// `https://host:port`, as the caller addressed us: what links in answers begin with.
+    pub origin: String,
+}
+
+impl Inbound {
+    /// The `api-version` of the request.
+    pub fn api_version(&self) -> &str {
+        self.query.get("api-version").map_or("", String::as_str)
+    }
+
+    /// `x-ms-client-request-id`, when sent.
+    pub fn client_request_id(&self) -> Option<&str> {
+        self.headers.get("x-ms-client-request-id").map(String::as_str)
+    }
+
+    /// The path as sent, decoded, without the query.
+    pub fn raw_path(&self) -> String {
+        format!("/{}", self.path.join("/"))
+    }
+}
+
+/// Who sent a request: what the token said and Entra knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// Object id of the service principal or managed identity.
+    pub object_id: String,
+    /// Its client id.
+    pub client_id: String,
+    /// Its tenant.
+    pub tenant_id: String,
+}
+
+/// An answer inside the simulator. The front adds `date`, request ids and throttling headers.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// Extra headers, names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// JSON body; `None` is an empty body.
+    pub body: Option<Value>,
+}
+
+impl Reply {
+    /// A status with a body.
+    pub fn json(status: u16, body: Value) -> Self {
+        Reply { status, headers: Vec::new(), body: Some(body) }
+    }
+
+    /// A status without a body.
+    pub fn empty(status: u16) -> Self {
+        Reply { status, ..Reply::default() }
+    }
+
+    /// An error in ARM's standard envelope.
+    pub fn error(status: u16, code: &str, message: impl Into<String>) -> Self {
+        Reply::json(status, serde_json::json!({"error": {"code": code, "message": message.into()}}))
+    }
+
+    /// The same answer with one more header.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+}
+
+/// What Recovery Services must know of its neighbours (Compute, Resource Manager). The front implements it.
+pub trait Neighbours {
+    /// The machine of that id (compared without case), if it exists.
+    fn machine(&self, id: &str) -> Option<MachineView>;
+    /// All machines of a subscription in a region (region in canonical form: `westeurope`).
+    fn machines_in(&self, subscription_id: &str, location: &str) -> Vec<MachineView>;
+    /// The region of a resource group, if the group exists.
+    fn group_location(&self, subscription_id: &str, resource_group: &str) -> Option<String>;
+    /// Tags of any ARM resource as last written, by id without case. Resource Manager keeps tags.
+    fn tags(&self, id: &str) -> BTreeMap<String, String>;
+    /// A number in 0.0..1.0 from the simulator's seeded generator.
+    fn chance(&self) -> f64;
+    /// A fresh GUID from the simulator's seeded generator.
+    fn guid(&self) -> String;
+}
+
+/// A virtual machine as Azure Backup sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MachineView {
+    /// Its ARM id in the stored spelling.
+    pub id: String,
+    /// `properties.vmId`.
+    pub vm_id: String,
+    /// Canonical region.
+    pub location: String,
+    /// `Windows` or `Linux`.
+    pub os: String,
+    /// `running`, `deallocated`, `stopped`, ...
+    pub power_state: String,
+    /// Whether the guest agent answers.
+    pub agent_ready: bool,
+    /// `properties.hardwareProfile.vmSize`
+    pub size: String,
+    /// `None`, `TrustedLaunch`, ...
+    pub security_type: String,
+    /// The OS disk has lun -1.
+    pub disks: Vec<DiskView>,
+    /// Availability zones.
+    pub zones: Vec<String>,
+}
+
+/// One disk of a machine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DiskView {
+    /// Its ARM id.
+    pub id: String,
+    /// -1 for the OS disk.
+    pub lun: i32,
+    /// Its name.
+    pub name: String,
+    /// Provisioned size.
+    pub size_gb: i64,
+    /// `Premium_LRS`, ...
+    pub sku: String,
+}

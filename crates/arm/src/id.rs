@@ -129,8 +129,8 @@ impl ResourceId {
         &self.0
     }
 
-    fn segments(&self) -> impl DoubleEndedIterator<Item = &str> {
-        self.0.split('/').skip(1)
+    fn segments(&self) -> impl DoubleEndedIterator<Item = &str> + Clone {
+        self.0.strip_prefix('/').unwrap_or(&self.0).split('/')
     }
 
     fn prefix(&self, segments: usize) -> ResourceId {

@@ -1,0 +1,35 @@
+//! Patterns and bounds of the names that Azure gives meaning to. The schema refuses what Azure certainly refuses;
+//! ids become `ResourceId`s in `plan`.
+
+/// A subscription's or tenant's guid.
+pub const GUID: &str = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$";
+
+/// A resource group's name: up to 90 letters, digits, `_ - . ( )`, not ending with a dot.
+pub const RESOURCE_GROUP: &str = r"^[-\w().]{0,89}[-\w()]$";
+
+/// A resource group's name in a grant or selector, where `*` stands for any run of characters.
+pub const RESOURCE_GROUP_GLOB: &str = r"^[-\w().*]{1,90}$";
+
+/// A region's short name: `westeurope`.
+pub const LOCATION: &str = r"^[a-z][a-z0-9]{1,49}$";
+
+/// A vault's name: 2 to 50 letters, digits and hyphens, starting with a letter (backup.md §1.3).
+pub const VAULT_NAME: &str = r"^[A-Za-z][A-Za-z0-9-]{1,49}$";
+
+/// A backup policy's name: 3 to 150 letters, digits, `-`, `_` and `!`, starting with a letter (backup.md §1.3).
+pub const POLICY_NAME: &str = r"^[a-zA-Z][-_!a-zA-Z0-9]{2,149}$";
+
+/// A virtual machine's full ARM id.
+pub const MACHINE_ID: &str = r"^/[sS][uU][bB][sS][cC][rR][iI][pP][tT][iI][oO][nN][sS]/[0-9a-fA-F-]{36}/[rR][eE][sS][oO][uU][rR][cC][eE][gG][rR][oO][uU][pP][sS]/[^/]{1,90}/[pP][rR][oO][vV][iI][dD][eE][rR][sS]/[mM][iI][cC][rR][oO][sS][oO][fF][tT]\.[cC][oO][mM][pP][uU][tT][eE]/[vV][iI][rR][tT][uU][aA][lL][mM][aA][cC][hH][iI][nN][eE][sS]/[^/]{1,64}$";
+
+/// An IANA zone name: `Europe/Amsterdam`, `UTC`, `Etc/GMT+5`. Whether it exists is checked in code.
+pub const TIME_ZONE: &str = r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$";
+
+/// A time of day that Azure Backup takes: `HH:00` or `HH:30` (backup.md §7.3).
+pub const TIME_OF_DAY: &str = r"^([01][0-9]|2[0-3]):(00|30)$";
+
+/// The name of an object in Kubernetes.
+pub const OBJECT_NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+
+/// The longest ARM id we take.
+pub const MAX_ID: usize = 1024;

@@ -154,7 +154,9 @@ impl FromStr for ResourceId {
         {
             return Err(IdError::NoSubscription(text.into()));
         }
-        let bad = |s: &&str| s.is_empty() || *s == "." || *s == ".." || s.len() > 260 || s.contains(|c: char| c.is_control() || "<>%&\\?#\"".contains(c));
+        let bad = |s: &&str| {
+            s.is_empty() || *s == "." || *s == ".." || s.len() > 260 || s.contains(|c: char| c.is_control() || "<>%&\\?#\"".contains(c))
+        };
         if let Some(segment) = segments[1..].iter().copied().find(bad) {
             return Err(IdError::BadSegment { id: text.into(), segment: segment.into() });
         }
@@ -229,6 +231,38 @@ impl<'de> Deserialize<'de> for ResourceId {
     }
 }
 
+/// An id as an answer spells it: perhaps empty (`policyId: ""` means none), perhaps a full URL (`vaultId`,
+/// backup.md §8.4). Kept as received; [`IdText::id`] says what it means.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct IdText(pub String);
+
+impl IdText {
+    /// The id; `None` when the text is empty or no id.
+    pub fn id(&self) -> Option<ResourceId> {
+        self.path().parse().ok()
+    }
+
+    /// True when there is no text at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// True when this is an id, or nothing; false for garbage.
+    pub fn is_readable(&self) -> bool {
+        self.is_empty() || self.id().is_some()
+    }
+
+    /// Without scheme and host.
+    fn path(&self) -> &str {
+        let Some((scheme, rest)) = self.0.split_once("://") else { return &self.0 };
+        match rest.find('/') {
+            Some(at) if scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http") => &rest[at..],
+            _ => &self.0,
+        }
+    }
+}
+
 /// A provider namespace with its types, compared without case.
 #[derive(Clone, Debug)]
 pub struct ResourceType(String);
@@ -262,6 +296,15 @@ impl fmt::Display for ResourceType {
 mod tests {
     use super::*;
 
+    #[test]
+    fn an_id_in_an_answer_may_be_empty_or_a_url() {
+        let vault = format!("{SUB}/resourceGroups/rg/providers/Microsoft.RecoveryServices/vaults/v");
+        assert_eq!(IdText(format!("https://management.azure.com{vault}")).id(), vault.parse().ok());
+        assert_eq!(IdText(vault.clone()).id(), vault.parse().ok());
+        assert!(IdText(String::new()).is_readable() && IdText(String::new()).id().is_none());
+        assert!(!IdText("nonsense".into()).is_readable());
+    }
+
     const SUB: &str = "/subscriptions/11111111-1111-1111-1111-111111111111";
 
     fn id(rest: &str) -> ResourceId {
@@ -280,10 +323,15 @@ mod tests {
 
     #[test]
     fn the_parts_of_an_item_id_are_found() {
-        let item = id("/resourceGroups/rg/providers/Microsoft.RecoveryServices/vaults/v/backupFabrics/Azure/protectionContainers/IaasVMContainer%3Biaasvmcontainerv2%3Brg%3Bdb/protectedItems/VM%3Biaasvmcontainerv2%3Brg%3Bdb");
+        let item = id(
+            "/resourceGroups/rg/providers/Microsoft.RecoveryServices/vaults/v/backupFabrics/Azure/protectionContainers/IaasVMContainer%3Biaasvmcontainerv2%3Brg%3Bdb/protectedItems/VM%3Biaasvmcontainerv2%3Brg%3Bdb",
+        );
         assert_eq!(item.name(), "VM;iaasvmcontainerv2;rg;db");
         assert_eq!(item.resource_type(), *"microsoft.recoveryservices/vaults/backupFabrics/protectionContainers/protectedItems");
-        assert_eq!(item.ancestor("Microsoft.RecoveryServices/vaults"), Some(id("/resourceGroups/rg/providers/Microsoft.RecoveryServices/vaults/v")));
+        assert_eq!(
+            item.ancestor("Microsoft.RecoveryServices/vaults"),
+            Some(id("/resourceGroups/rg/providers/Microsoft.RecoveryServices/vaults/v"))
+        );
         let group = item.resource_group_id().unwrap();
         assert_eq!(group, id("/resourceGroups/RG"));
         assert_eq!(group.resource_type(), *"Microsoft.Resources/resourceGroups");
@@ -300,7 +348,13 @@ mod tests {
         for bad in ["/resourceGroups/rg/../other", "/resourceGroups//x", "/resourceGroups/a%2F..%2Fb", "/resourceGroups/a?b"] {
             assert!(matches!(format!("{SUB}{bad}").parse::<ResourceId>(), Err(IdError::BadSegment { .. })), "{bad}");
         }
-        for bad in ["/resourceGroups", "/resourceGroups/rg/vaults/v", "/resourceGroups/rg/providers/M.C", "/resourceGroups/rg/providers/M.C/vms", "/resourceGroups/rg/providers/M.C/vms/a/b"] {
+        for bad in [
+            "/resourceGroups",
+            "/resourceGroups/rg/vaults/v",
+            "/resourceGroups/rg/providers/M.C",
+            "/resourceGroups/rg/providers/M.C/vms",
+            "/resourceGroups/rg/providers/M.C/vms/a/b",
+        ] {
             assert!(matches!(format!("{SUB}{bad}").parse::<ResourceId>(), Err(IdError::BadShape(_))), "{bad}");
         }
         let lock = id("/resourceGroups/rg/providers/Microsoft.Compute/virtualMachines/a/providers/Microsoft.Authorization/locks/l");

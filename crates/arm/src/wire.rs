@@ -82,7 +82,14 @@ impl Request {
 
     /// A GET of a link that ARM gave.
     pub fn follow(link: impl Into<String>) -> Self {
-        Request { method: Method::Get, path: String::new(), query: Vec::new(), body: None, client_request_id: None, link: Some(link.into()) }
+        Request {
+            method: Method::Get,
+            path: String::new(),
+            query: Vec::new(),
+            body: None,
+            client_request_id: None,
+            link: Some(link.into()),
+        }
     }
 }
 

@@ -1,0 +1,69 @@
+//! Backup's names for a machine: its container and its protected item (backup.md §1.3).
+
+use crate::id::{IdError, ResourceId};
+
+/// The resource type of a protected item.
+pub const PROTECTED_ITEM: &str = "Microsoft.RecoveryServices/vaults/backupFabrics/protectionContainers/protectedItems";
+/// The resource type of a vault.
+pub const VAULT: &str = "Microsoft.RecoveryServices/vaults";
+/// The resource type of a backup policy.
+pub const BACKUP_POLICY: &str = "Microsoft.RecoveryServices/vaults/backupPolicies";
+/// The resource type of a backup job.
+pub const BACKUP_JOB: &str = "Microsoft.RecoveryServices/vaults/backupJobs";
+/// The resource type of a recovery point.
+pub const RECOVERY_POINT: &str = "Microsoft.RecoveryServices/vaults/backupFabrics/protectionContainers/protectedItems/recoveryPoints";
+/// The resource type of a virtual machine.
+pub const VIRTUAL_MACHINE: &str = "Microsoft.Compute/virtualMachines";
+
+/// What both names share: `iaasvmcontainerv2;{resource group};{name}`, lower-cased as the service does.
+fn machine_name(vm: &ResourceId) -> String {
+    let group = vm.resource_group().unwrap_or_default().to_ascii_lowercase();
+    format!("iaasvmcontainerv2;{group};{}", vm.name().to_ascii_lowercase())
+}
+
+/// `IaasVMContainer;iaasvmcontainerv2;{rg};{vm}`
+pub fn container_name(vm: &ResourceId) -> String {
+    format!("IaasVMContainer;{}", machine_name(vm))
+}
+
+/// `VM;iaasvmcontainerv2;{rg};{vm}`
+pub fn item_name(vm: &ResourceId) -> String {
+    format!("VM;{}", machine_name(vm))
+}
+
+/// The id of the fabric of Azure machines in a vault.
+///
+/// # Errors
+/// When `vault` cannot have children.
+pub fn fabric_id(vault: &ResourceId) -> Result<ResourceId, IdError> {
+    vault.child("backupFabrics", "Azure")
+}
+
+/// The id of a machine's protected item in a vault, whether it exists or not.
+///
+/// # Errors
+/// When the machine's name cannot be part of an id.
+pub fn item_id(vault: &ResourceId, vm: &ResourceId) -> Result<ResourceId, IdError> {
+    fabric_id(vault)?.child("protectionContainers", &container_name(vm))?.child("protectedItems", &item_name(vm))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_is_named_after_the_lower_cased_group_and_machine() {
+        let sub = "/subscriptions/11111111-1111-1111-1111-111111111111";
+        let vm = format!("{sub}/resourceGroups/Shop-RG/providers/Microsoft.Compute/virtualMachines/DB1").parse().unwrap();
+        let vault: ResourceId = format!("{sub}/resourceGroups/b/providers/Microsoft.RecoveryServices/vaults/v").parse().unwrap();
+        let item = item_id(&vault, &vm).unwrap();
+        assert_eq!(
+            item.as_str(),
+            format!(
+                "{vault}/backupFabrics/Azure/protectionContainers/IaasVMContainer;iaasvmcontainerv2;shop-rg;db1/protectedItems/VM;iaasvmcontainerv2;shop-rg;db1"
+            )
+        );
+        assert_eq!(item.resource_type(), *PROTECTED_ITEM);
+        assert_eq!(item.ancestor(VAULT), Some(vault));
+    }
+}

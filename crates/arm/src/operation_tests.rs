@@ -1,0 +1,112 @@
+//! The table of operation answers.
+
+use serde_json::json;
+
+use super::*;
+
+const V: &str = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/b/providers/Microsoft.RecoveryServices/vaults/v";
+const GUID: &str = "22222222-2222-2222-2222-222222222222";
+
+fn answer(status: u16, headers: &[(&str, String)], body: Value) -> Answer {
+    Answer { status, headers: headers.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect(), body }
+}
+
+#[test]
+fn a_link_gives_its_family_and_id() {
+    let host = "https://management.azure.com";
+    let item = format!("{V}/backupFabrics/Azure/protectionContainers/c/protectedItems/i");
+    let cases = [
+        (format!("{host}{item}/operationsStatus/{GUID}?api-version=1&t=x&c={}", "c".repeat(4000)), Some((Family::Backup, GUID))),
+        (format!("{host}{item}/operationResults/{GUID}?api-version=1"), Some((Family::Backup, GUID))),
+        (format!("{host}{V}/backupOperations/{GUID}?api-version=1"), Some((Family::Backup, GUID))),
+        (format!("{host}{V}/backupFabrics/Azure/operationsStatus/{GUID}?api-version=1"), Some((Family::Backup, GUID))),
+        (format!("{host}{V}/operationStatus/MjA0NztmZg==?api-version=1"), Some((Family::Vault, "MjA0NztmZg=="))),
+        (format!("{host}{V}/operationResults/MTAyMztmZg%3D%3D?api-version=1"), Some((Family::Vault, "MTAyMztmZg=="))),
+        (format!("{host}{V}/replicationJobs/{GUID}?api-version=1"), Some((Family::SiteRecovery, GUID))),
+        (format!("{host}/subscriptions/x/providers/Microsoft.Compute/locations/l/operations/{GUID}?p=1"), Some((Family::Arm, GUID))),
+        (format!("{host}/subscriptions/x/operationresults/{}", "e".repeat(129)), None),
+    ];
+    for (link, wanted) in cases {
+        let accepted = Accepted::from_answer(&answer(202, &[("azure-asyncoperation", link.clone())], Value::Null)).unwrap();
+        let got = accepted.handle.as_ref().map(|h| (h.family(), h.id()));
+        assert_eq!(got, wanted, "{link}");
+        assert_eq!(accepted.poll.as_deref(), Some(link.as_str()));
+    }
+}
+
+#[test]
+fn an_answer_is_accepted_or_done() {
+    let link = || format!("https://h{V}/backupOperations/{GUID}");
+    let state = |s: &str| json!({"properties": {"provisioningState": s}});
+    assert_eq!(Accepted::from_answer(&answer(200, &[], state("Succeeded"))), None);
+    assert_eq!(Accepted::from_answer(&answer(204, &[], Value::Null)), None);
+    assert_eq!(Accepted::from_answer(&answer(200, &[("location", link())], Value::Null)), None, "a Location counts on a 202 only");
+    assert_eq!(Accepted::from_answer(&answer(409, &[("location", link())], Value::Null)), None);
+    let follow = Accepted::from_answer(&answer(201, &[("retry-after", "10".into())], state("Creating"))).unwrap();
+    assert_eq!(follow, Accepted { handle: None, poll: None, retry_after: Some(Duration::from_secs(10)) });
+    let bare = Accepted::from_answer(&answer(202, &[], Value::Null)).unwrap();
+    assert_eq!(bare.handle, None);
+    let async_first = answer(202, &[("azure-asyncoperation", link()), ("location", "https://h/other".into())], Value::Null);
+    assert_eq!(Accepted::from_answer(&async_first).unwrap().poll, Some(link()));
+}
+
+#[test]
+fn a_handle_polls_without_its_link_where_the_service_allows_it() {
+    let item: ResourceId = format!("{V}/backupFabrics/Azure/protectionContainers/c/protectedItems/i").parse().unwrap();
+    let fabric: ResourceId = format!("{V}/backupFabrics/Azure").parse().unwrap();
+    let path = |family, target: &ResourceId| poll_request(&Handle::new(family, GUID).unwrap(), target).map(|r| r.path);
+    assert_eq!(path(Family::Backup, &item), Some(format!("{V}/backupOperations/{GUID}")));
+    assert_eq!(path(Family::Backup, &fabric), Some(format!("{V}/backupFabrics/Azure/operationResults/{GUID}")));
+    assert_eq!(path(Family::Vault, &V.parse().unwrap()), Some(format!("{V}/operationStatus/{GUID}")));
+    assert_eq!(path(Family::Arm, &item), None);
+}
+
+#[test]
+fn every_way_to_say_how_it_stands() {
+    use OperationState::{Canceled, Gone, InProgress, Succeeded};
+    let failed = |code: &str, message: &str| OperationState::Failed { code: code.into(), message: message.into() };
+    let cases = [
+        (200, json!({"status": "InProgress", "endTime": "0001-01-01T00:00:00"}), InProgress),
+        (200, json!({"status": "Accepted"}), InProgress),
+        (200, json!({"status": "somethingNew"}), InProgress),
+        (200, json!({"status": "Succeeded", "properties": {"jobId": GUID}}), Succeeded),
+        (200, json!({"status": "cancelled"}), Canceled),
+        (
+            200,
+            json!({"status": "Failed", "error": {"code": "OSProvisioningTimedOut", "message": "late"}}),
+            failed("OSProvisioningTimedOut", "late"),
+        ),
+        (202, Value::Null, InProgress),
+        (204, Value::Null, Succeeded),
+        (200, Value::Null, Succeeded),
+        (200, json!({"id": V, "properties": {"provisioningState": "Updating"}}), InProgress),
+        (200, json!({"id": V, "properties": {"provisioningState": "Succeeded"}}), Succeeded),
+        (200, json!({"accessSAS": "x"}), Succeeded),
+        (404, Value::Null, Gone),
+        (409, json!({"Error": {"Code": "ResourceGroupDeletionBlocked", "Message": "no"}}), failed("ResourceGroupDeletionBlocked", "no")),
+    ];
+    for (status, body, wanted) in cases {
+        let got = OperationStatus::parse(&answer(status, &[], body.clone())).unwrap();
+        assert_eq!(got.state, wanted, "{status} {body}");
+    }
+    for status in [401, 403, 408, 429, 500, 503, 504] {
+        assert_eq!(OperationStatus::parse(&answer(status, &[], Value::Null)).unwrap_err().status, status);
+    }
+}
+
+#[test]
+fn the_job_and_the_next_link_are_told() {
+    let done = OperationStatus::parse(&answer(200, &[], json!({"status": "Succeeded", "properties": {"jobId": GUID}}))).unwrap();
+    assert_eq!(done.job_id.as_deref(), Some(GUID));
+    let running = OperationStatus::parse(&answer(202, &[("location", "https://h/next".into())], Value::Null)).unwrap();
+    assert_eq!(running.next_poll.as_deref(), Some("https://h/next"));
+}
+
+#[test]
+fn a_handle_never_holds_a_url() {
+    assert!(matches!(Handle::new(Family::Arm, "x".repeat(129)), Err(HandleError::TooLong(129))));
+    assert!(Handle::new(Family::Arm, "https://h/x?sig=1").is_err());
+    assert!(serde_json::from_value::<Handle>(json!({"family": "Backup", "id": "../x"})).is_err());
+    let handle = Handle::new(Family::Backup, GUID).unwrap();
+    assert_eq!(serde_json::from_value::<Handle>(serde_json::to_value(&handle).unwrap()).unwrap(), handle);
+}

@@ -48,6 +48,10 @@ fn finished(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
 fn without_null(schema: &mut JSONSchemaProps) {
     use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{JSONSchemaPropsOrArray, JSONSchemaPropsOrBool};
     schema.nullable = None;
+    schema.title = None;
+    if let Some(words) = &mut schema.enum_ {
+        words.retain(|word| !word.0.is_null());
+    }
     schema.properties.iter_mut().flat_map(|p| p.values_mut()).for_each(without_null);
     match &mut schema.items {
         Some(JSONSchemaPropsOrArray::Schema(item)) => without_null(item),

@@ -20,7 +20,8 @@ pub const VAULT_NAME: &str = r"^[A-Za-z][A-Za-z0-9-]{1,49}$";
 pub const POLICY_NAME: &str = r"^[a-zA-Z][-_!a-zA-Z0-9]{2,149}$";
 
 /// A virtual machine's full ARM id.
-pub const MACHINE_ID: &str = r"^/[sS][uU][bB][sS][cC][rR][iI][pP][tT][iI][oO][nN][sS]/[0-9a-fA-F-]{36}/[rR][eE][sS][oO][uU][rR][cC][eE][gG][rR][oO][uU][pP][sS]/[^/]{1,90}/[pP][rR][oO][vV][iI][dD][eE][rR][sS]/[mM][iI][cC][rR][oO][sS][oO][fF][tT]\.[cC][oO][mM][pP][uU][tT][eE]/[vV][iI][rR][tT][uU][aA][lL][mM][aA][cC][hH][iI][nN][eE][sS]/[^/]{1,64}$";
+pub const MACHINE_ID: &str =
+    r"(?i)^/subscriptions/[0-9a-f-]{36}/resourceGroups/[^/]{1,90}/providers/Microsoft\.Compute/virtualMachines/[^/]{1,64}$";
 
 /// An IANA zone name: `Europe/Amsterdam`, `UTC`, `Etc/GMT+5`. Whether it exists is checked in code.
 pub const TIME_ZONE: &str = r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$";

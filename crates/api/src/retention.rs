@@ -78,7 +78,7 @@ pub struct MonthlyRetention {
     #[schemars(range(min = 1, max = 1188))]
     pub keep: i32,
     /// Which days of the month.
-    pub on: DayOfMonth,
+    pub when: DayOfMonth,
 }
 
 /// One point or more of some months of every year.
@@ -93,12 +93,12 @@ pub struct YearlyRetention {
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub months: Vec<Month>,
     /// Which days of those months.
-    pub on: DayOfMonth,
+    pub when: DayOfMonth,
 }
 
-/// Days of a month: either a weekday of a week (week, day) or dates (days).
+/// Days of a month, called `when` and not `on`, which YAML 1.1 (and so kubectl) reads as true: either a weekday of a week (week, day) or dates (days).
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[x_kube(validation = Rule::new("has(self.week) == has(self.day) && has(self.week) != has(self.days)").message("on needs either week and day together, or days"))]
+#[x_kube(validation = Rule::new("has(self.week) == has(self.day) && has(self.week) != has(self.days)").message("when needs either week and day together, or days"))]
 #[serde(rename_all = "camelCase")]
 pub struct DayOfMonth {
     /// Which week of the month: First, Second, Third, Fourth, Last.
@@ -235,7 +235,7 @@ impl JsonSchema for MonthDay {
         json_schema!({
             "x-kubernetes-int-or-string": true,
             "x-kubernetes-validations": [{
-                "rule": "type(self) == int ? self >= 1 && self <= 28 : self == 'last'",
+                "rule": "self == 'last' || self in [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28]",
                 "message": "a day of the month is a date from 1 to 28, or last",
             }],
         })

@@ -46,6 +46,7 @@ pub struct WeeklySchedule {
 
 /// Several times a day.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[x_kube(validation = Rule::new("self.__for__ in (self.every == '4h' ? ['4h', '8h', '12h', '16h', '20h', '24h', '1d'] : self.every == '6h' ? ['6h', '12h', '18h', '24h', '1d'] : self.every == '8h' ? ['8h', '16h', '24h', '1d'] : ['12h', '24h', '1d'])").message("hourly.for must be a multiple of hourly.every, up to 24h"))]
 #[serde(rename_all = "camelCase")]
 pub struct HourlySchedule {
     /// The interval: 4h, 6h, 8h or 12h.
@@ -55,7 +56,6 @@ pub struct HourlySchedule {
     pub from: TimeOfDay,
     /// How long the window is: a multiple of every, 4h to 24h.
     #[serde(rename = "for")]
-    #[x_kube(validation = Rule::new("self in ['4h', '6h', '8h', '12h', '16h', '18h', '20h', '24h', '1d']").message("hourly.for must be a multiple of hourly.every, 4h to 24h"))]
     pub window: Span,
 }
 

@@ -1,2 +1,98 @@
-//! placeholder
-fn main() {}
+//! `cargo dev`: a local control plane, the demo, the tests.
+
+use anyhow::{Result, bail};
+use breakwater_dev::demo::{self, Afterwards};
+use breakwater_dev::progress::Progress;
+use breakwater_dev::{child, crds, supervisor, test_run};
+use clap::{Parser, Subcommand};
+
+/// How many times faster than ours the simulated world runs, so that a first backup shows within a minute.
+const CLOCK_FACTOR: u32 = 120;
+
+/// Everything a developer of Breakwater needs, on loopback: needs Rust and Go, and nothing else.
+#[derive(Debug, Parser)]
+#[command(name = "cargo dev", bin_name = "cargo dev")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a control plane, a simulated Azure and the operator, apply the samples, and tell what happens.
+    Demo {
+        /// End when the story is complete: exit 0, or non-zero with what was missing.
+        #[arg(long)]
+        once: bool,
+        /// How many times faster than ours the simulated world runs.
+        #[arg(long, default_value_t = CLOCK_FACTOR, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        clock_factor: u32,
+    },
+    /// Start the same without the story, in the background.
+    Up {
+        /// Several may run at once, under different names.
+        #[arg(long, default_value = "main")]
+        name: String,
+        /// How many times faster than ours the simulated world runs.
+        #[arg(long, default_value_t = CLOCK_FACTOR, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        clock_factor: u32,
+    },
+    /// End what `up` started.
+    Down {
+        /// The name given to `up`.
+        #[arg(long, default_value = "main")]
+        name: String,
+    },
+    /// Run every test of every level; builds what is needed first.
+    Test {
+        /// Only tests whose name contains this.
+        filter: Option<String>,
+    },
+    /// Write crds/ from the types.
+    Crds {
+        /// Write nothing; fail when a file is stale.
+        #[arg(long)]
+        check: bool,
+    },
+    #[command(name = supervisor::SUPERVISE, hide = true)]
+    Supervise {
+        #[arg(long)]
+        name: String,
+        #[arg(long)]
+        clock_factor: u32,
+    },
+}
+
+fn main() -> Result<()> {
+    let mut raw = std::env::args_os().skip(1);
+    if raw.next().is_some_and(|first| first == child::RUN_CHILD) {
+        let parent = raw.next().unwrap_or_default();
+        let program = raw.next().unwrap_or_default();
+        match child::run(&parent.to_string_lossy(), &program, &raw.collect::<Vec<_>>())? {}
+    }
+    match Args::parse().command {
+        Command::Demo { once, clock_factor } => demo::run(if once { Afterwards::Leave } else { Afterwards::Stay }, clock_factor),
+        Command::Up { name, clock_factor } => {
+            let ready = supervisor::up(&name, clock_factor, &Progress::start())?;
+            println!("\n{}\n`cargo dev down` ends it.", ready.advice());
+            Ok(())
+        }
+        Command::Down { name } => {
+            println!("{name}: {}", if supervisor::down(&name)? { "ended" } else { "nothing runs" });
+            Ok(())
+        }
+        Command::Test { filter } => test_run::run(filter.as_deref()),
+        Command::Crds { check: true } => {
+            let stale = crds::stale()?;
+            if !stale.is_empty() {
+                bail!("stale in crds/: {}; run `cargo dev crds`", stale.join(", "));
+            }
+            Ok(())
+        }
+        Command::Crds { check: false } => {
+            crds::write()?.iter().for_each(|name| println!("crds/{name}"));
+            Ok(())
+        }
+        Command::Supervise { name, clock_factor } => supervisor::supervise(&name, clock_factor),
+    }
+}

@@ -1,0 +1,115 @@
+//! `cargo dev demo`: from nothing to nine machines with recovery points, told as it happens.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::kubectl::Kubectl;
+use crate::progress::Progress;
+use crate::stack::{Settings, Stack, Tools};
+use crate::story::Story;
+use crate::supervisor::{self, Interrupt, Ready};
+use crate::workspace;
+
+/// How long the story may take, on a busy machine too. On an idle one it takes about a minute.
+const STORY_WITHIN: Duration = Duration::from_secs(600);
+
+/// How often we look for news.
+const GLANCE: Duration = Duration::from_millis(700);
+
+/// What the story is told from: one list of every kind.
+const KINDS: &str = "azureaccesses,recoveryvaults,backuppolicies,protectedmachines";
+
+/// What happens when the story is complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Afterwards {
+    /// The stack stays up until Ctrl-C.
+    Stay,
+    /// The stack is stopped and the command ends.
+    Leave,
+}
+
+/// Runs the demo, at `clock_factor` times the speed of the world.
+///
+/// # Errors
+/// Something did not start, or the story was not complete in time: what was still missing.
+pub fn run(afterwards: Afterwards, clock_factor: u32) -> Result<()> {
+    let progress = Progress::start();
+    let tools = Tools::find_or_build(&progress)?;
+    let interrupt = Interrupt::listen()?;
+    let dir = supervisor::dir("demo")?.join(std::process::id().to_string());
+    let mut stack = Stack::start(&tools, &Settings::shop(dir, clock_factor), &progress)?;
+    let outcome = tell(&mut stack, &progress, &interrupt, afterwards, clock_factor);
+    progress.step("stopping the operator, azure-sim and the control plane");
+    stack.stop()?;
+    outcome
+}
+
+fn tell(stack: &mut Stack, progress: &Progress, interrupt: &Interrupt, afterwards: Afterwards, clock_factor: u32) -> Result<()> {
+    let kubectl = stack.kubectl();
+    let samples = workspace::root().join("deploy/samples");
+    progress.step("kubectl apply -f deploy/samples/");
+    let applied = kubectl.run(&["apply", "-f", &samples.display().to_string()]).context("applying the samples")?;
+    applied.lines().for_each(|line| progress.step(format!("  {line}")));
+    progress.step(format!("world time runs {clock_factor} times as fast as yours; this is what happens:"));
+    if follow(stack, &kubectl, progress, interrupt)? == Told::Interrupted {
+        if afterwards == Afterwards::Leave {
+            bail!("interrupted before the story was complete");
+        }
+        return Ok(());
+    }
+    tables(&kubectl)?;
+    requests(stack)?;
+    println!("{}", Ready::of(stack).advice());
+    println!("Everything is in {}; logs are in the folders called `logs`.", stack.dir().display());
+    if afterwards == Afterwards::Stay {
+        println!("It stays up until Ctrl-C.");
+        while !interrupt.within(Duration::from_secs(1)) {
+            stack.must_run()?;
+        }
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Complete,
+    Interrupted,
+}
+
+fn follow(stack: &mut Stack, kubectl: &Kubectl, progress: &Progress, interrupt: &Interrupt) -> Result<Told> {
+    let mut story = Story::default();
+    let deadline = Instant::now() + STORY_WITHIN;
+    loop {
+        stack.must_run()?;
+        let objects = kubectl.items(&[KINDS, "-A"])?;
+        story.news(&objects).iter().for_each(|line| progress.step(line));
+        let missing = Story::missing(&objects);
+        if missing.is_empty() {
+            progress.step("the story is complete: every machine that was found has a recovery point");
+            return Ok(Told::Complete);
+        }
+        if Instant::now() >= deadline {
+            bail!("not complete within {} s; still missing:\n  {}", STORY_WITHIN.as_secs(), missing.join("\n  "));
+        }
+        if interrupt.within(GLANCE) {
+            return Ok(Told::Interrupted);
+        }
+    }
+}
+
+fn tables(kubectl: &Kubectl) -> Result<()> {
+    for kind in KINDS.split(',') {
+        println!("\n$ kubectl get {kind} -A\n{}", kubectl.run(&["get", kind, "-A"])?.trim_end());
+    }
+    println!();
+    Ok(())
+}
+
+/// What the story cost Azure, from the simulator's journal.
+fn requests(stack: &Stack) -> Result<()> {
+    let counts = stack.simulator().journal().counts()?;
+    let told: Vec<String> = counts.iter().map(|(method, count)| format!("{count} {method}")).collect();
+    println!("Requests to Azure: {}.\n", told.join(", "));
+    Ok(())
+}

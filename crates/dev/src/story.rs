@@ -1,0 +1,240 @@
+//! The demo's story: what the objects say, told once each, in the order in which it comes true.
+//!
+//! Pure: objects in, lines out.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+/// What has been told already.
+#[derive(Debug, Default)]
+pub struct Story {
+    told: BTreeSet<String>,
+}
+
+impl Story {
+    /// The lines that `objects` (all kinds, as kubectl lists them) allow and that were not told before.
+    pub fn news(&mut self, objects: &[Value]) -> Vec<String> {
+        let lines = objects.iter().flat_map(lines_of);
+        lines.filter(|line| self.told.insert(line.clone())).collect()
+    }
+
+    /// Why the story is not complete: empty when the vault and the policy stand, the selector found machines, and
+    /// every machine that was found has a recovery point.
+    pub fn missing(objects: &[Value]) -> Vec<String> {
+        let mut missing = Vec::new();
+        for kind in ["RecoveryVault", "BackupPolicy"] {
+            let mut of_kind = objects.iter().filter(|object| text(object, "/kind") == kind).peekable();
+            if of_kind.peek().is_none() {
+                missing.push(format!("no {kind} was applied"));
+            }
+            missing.extend(of_kind.filter(|object| !is_ready(object)).map(not_ready));
+        }
+        let machines: Vec<&Value> = objects.iter().filter(|object| text(object, "/kind") == "ProtectedMachine").collect();
+        let matched: i64 = objects.iter().map(|object| number(object, "/status/matched")).sum();
+        if matched == 0 {
+            missing.push("no machine was found by tag".to_owned());
+        }
+        if machines.len() as i64 != matched {
+            missing.push(format!("{matched} machines were found, {} ProtectedMachines exist", machines.len()));
+        }
+        let without_point = machines.into_iter().filter(|machine| number(machine, "/status/recoveryPoints/count") == 0);
+        missing.extend(without_point.map(not_ready));
+        missing
+    }
+}
+
+fn lines_of(object: &Value) -> Vec<String> {
+    match text(object, "/kind") {
+        "RecoveryVault" => vault(object),
+        "BackupPolicy" => policy(object),
+        "ProtectedMachine" => machine(object),
+        _ => Vec::new(),
+    }
+}
+
+fn vault(object: &Value) -> Vec<String> {
+    let status = &object["status"]["vault"];
+    if !is_ready(object) || status.is_null() {
+        return stalled(object);
+    }
+    let days = number(status, "/softDelete/retentionDays");
+    vec![format!(
+        "vault created: {} in {}, {}, soft delete {} for {days} days, immutability {}",
+        last_segment(text(status, "/id")),
+        text(status, "/location"),
+        text(status, "/redundancy"),
+        text(status, "/softDelete/state"),
+        text(status, "/immutability"),
+    )]
+}
+
+fn policy(object: &Value) -> Vec<String> {
+    let mut lines = stalled(object);
+    let (name, status) = (text(object, "/metadata/name"), &object["status"]);
+    if let Some(id) = status["policyId"].as_str() {
+        lines.push(format!("policy created: {name} stands in Azure as {}", last_segment(id)));
+    }
+    if let Some(matched) = status["matched"].as_i64().filter(|matched| *matched > 0) {
+        lines.push(format!("{} found by tag for {name}", machines(matched)));
+    }
+    for left_out in status["excluded"].as_array().into_iter().flatten() {
+        let machine = last_segment(text(left_out, "/machine"));
+        lines.push(format!("left alone: {machine}, because {}", why(text(left_out, "/reason"))));
+    }
+    lines
+}
+
+fn machine(object: &Value) -> Vec<String> {
+    let mut lines = stalled(object);
+    let (name, status) = (last_segment(text(object, "/spec/machineId")), &object["status"]);
+    if matches!(text(status, "/protection"), "InitialBackupPending" | "Protected") {
+        lines.push(format!("{name} is protected"));
+    }
+    if let Some(job) = status["firstBackup"]["job"].as_str() {
+        lines.push(format!("{name}: first backup runs as job {}", job.get(..8).unwrap_or(job)));
+    }
+    if let Some(result) = status["firstBackup"]["result"].as_str() {
+        lines.push(format!("{name}: first backup {result}"));
+    }
+    let latest = &status["recoveryPoints"]["latest"];
+    if !latest.is_null() {
+        let tiers: Vec<&str> = latest["tiers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let (at, consistency) = (text(latest, "/at"), words(text(latest, "/consistency")));
+        lines.push(format!("{name} can be recovered to {at}: {consistency}, in {}", tiers.join(" and ")));
+    }
+    lines
+}
+
+/// What stops an object until somebody does something; nothing when it is not stopped.
+fn stalled(object: &Value) -> Vec<String> {
+    match condition(object, "Stalled") {
+        Some(stalled) if stalled["status"] == "True" => vec![format!(
+            "{} {} is stopped: {} ({})",
+            text(object, "/kind"),
+            text(object, "/metadata/name"),
+            text(stalled, "/message"),
+            text(stalled, "/reason")
+        )],
+        _ => Vec::new(),
+    }
+}
+
+fn not_ready(object: &Value) -> String {
+    let ready = condition(object, "Ready").unwrap_or(&Value::Null);
+    let (reason, message) = (text(ready, "/reason"), text(ready, "/message"));
+    format!("{} {}: {reason} {message}", text(object, "/kind"), text(object, "/metadata/name"))
+}
+
+fn is_ready(object: &Value) -> bool {
+    condition(object, "Ready").is_some_and(|ready| ready["status"] == "True")
+}
+
+fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
+    object["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == kind)
+}
+
+fn why(reason: &str) -> String {
+    match reason {
+        "ElsewhereProtected" => "another vault protects it already (ElsewhereProtected)".to_owned(),
+        "ForeignPolicy" => "a policy that is not ours protects it (ForeignPolicy)".to_owned(),
+        "Locked" => "a lock forbids changes to it (Locked)".to_owned(),
+        reason => format!("of {reason}"),
+    }
+}
+
+fn machines(count: i64) -> String {
+    match count {
+        1 => "one machine".to_owned(),
+        2..=12 => {
+            let words = ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"];
+            format!("{} machines", usize::try_from(count - 2).map_or("many", |at| words[at]))
+        }
+        _ => format!("{count} machines"),
+    }
+}
+
+/// `ApplicationConsistent` as people say it.
+fn words(camel: &str) -> String {
+    let mut words = String::new();
+    for letter in camel.chars() {
+        if letter.is_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.extend(letter.to_lowercase());
+    }
+    words
+}
+
+fn last_segment(id: &str) -> &str {
+    id.rsplit('/').next().unwrap_or(id)
+}
+
+fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn number(value: &Value, pointer: &str) -> i64 {
+    value.pointer(pointer).and_then(Value::as_i64).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn ready(kind: &str, status: Value) -> Value {
+        let mut status = status;
+        status["conditions"] = json!([{ "type": "Ready", "status": "True", "reason": "AsDeclared", "message": "" }]);
+        json!({ "kind": kind, "metadata": { "name": "it" }, "spec": { "machineId": "/subscriptions/s/virtualMachines/web-1" }, "status": status })
+    }
+
+    fn complete() -> Vec<Value> {
+        let point = json!({ "at": "2026-11-24T10:00:00Z", "consistency": "ApplicationConsistent", "tiers": ["Snapshot", "Vault"] });
+        vec![
+            ready("RecoveryVault", json!({ "vault": { "id": "/subscriptions/s/vaults/rv", "location": "westeurope" } })),
+            ready("BackupPolicy", json!({ "matched": 1, "excluded": [{ "machine": "/x/old-1", "reason": "ElsewhereProtected" }] })),
+            ready("ProtectedMachine", json!({ "protection": "Protected", "recoveryPoints": { "count": 1, "latest": point } })),
+        ]
+    }
+
+    #[test]
+    fn each_thing_is_told_once() {
+        let mut story = Story::default();
+        let first = story.news(&complete());
+        assert!(
+            first.iter().any(|line| line == "left alone: old-1, because another vault protects it already (ElsewhereProtected)"),
+            "{first:#?}"
+        );
+        assert!(first.iter().any(|line| line == "one machine found by tag for it"), "{first:#?}");
+        let told = "web-1 can be recovered to 2026-11-24T10:00:00Z: application consistent, in Snapshot and Vault";
+        assert!(first.iter().any(|line| line == told), "{first:#?}");
+        assert_eq!(story.news(&complete()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_story_is_complete_only_when_nothing_is_missing() {
+        assert_eq!(Story::missing(&complete()), Vec::<String>::new());
+        let without = |at: usize| {
+            let mut objects = complete();
+            objects.remove(at);
+            objects
+        };
+        for at in 0..3 {
+            assert!(!Story::missing(&without(at)).is_empty(), "without object {at}");
+        }
+        let mut no_point = complete();
+        no_point[2]["status"]["recoveryPoints"]["count"] = json!(0);
+        assert_eq!(Story::missing(&no_point), ["ProtectedMachine it: AsDeclared "]);
+        assert!(!Story::missing(&[]).is_empty());
+    }
+
+    #[test]
+    fn what_stops_an_object_is_told_with_its_reason() {
+        let mut object = ready("RecoveryVault", json!({}));
+        object["status"]["conditions"] =
+            json!([{ "type": "Stalled", "status": "True", "reason": "NoAccess", "message": "no AzureAccess admits shop." }]);
+        assert_eq!(Story::default().news(&[object]), ["RecoveryVault it is stopped: no AzureAccess admits shop. (NoAccess)"]);
+    }
+}

@@ -1,0 +1,76 @@
+//! Where things are in this workspace, and how its own binaries are built.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::progress::Progress;
+
+/// The folder that holds the workspace's Cargo.toml.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("crates/dev lies two folders below the root")
+}
+
+/// A command that runs the cargo which runs us, in the workspace root.
+pub fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+/// The folder that cargo builds into, wherever the user's configuration has put it.
+pub fn target_dir() -> Result<PathBuf> {
+    let output = cargo().args(["metadata", "--no-deps", "--format-version", "1"]).output().context("cargo metadata")?;
+    if !output.status.success() {
+        bail!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).context("cargo metadata's answer")?;
+    let dir = metadata["target_directory"].as_str().context("cargo metadata names no target_directory")?;
+    Ok(PathBuf::from(dir))
+}
+
+/// The workspace's own binaries that a stack runs as processes.
+#[derive(Clone, Debug)]
+pub struct OwnBinaries {
+    /// `dev`: every child is started through it, so that it dies with its parent (see `child`).
+    pub dev: PathBuf,
+    /// `breakwater-operator`.
+    pub operator: PathBuf,
+    /// `azure-sim`.
+    pub azure_sim: PathBuf,
+}
+
+/// Names the folder that holds the already built binaries; `cargo dev test` sets it, so that tests build nothing.
+pub const BIN_DIR: &str = "BREAKWATER_BIN_DIR";
+
+impl OwnBinaries {
+    /// The binaries in the folder named by [`BIN_DIR`], else built now by cargo with a progress line.
+    ///
+    /// # Errors
+    /// A build that fails (cargo's own output has said why), or a folder without the binaries.
+    pub fn find_or_build(progress: &Progress) -> Result<Self> {
+        if let Some(dir) = std::env::var_os(BIN_DIR) {
+            return Self::in_dir(Path::new(&dir));
+        }
+        progress.step("building the operator and azure-sim with cargo");
+        let packages = ["-p", "breakwater-operator", "-p", "azure-sim", "-p", "breakwater-dev"];
+        let status = cargo().args(["build", "--quiet", "--bins"]).args(packages).status().context("cargo build")?;
+        if !status.success() {
+            bail!("cargo build of the operator and azure-sim failed");
+        }
+        Self::in_dir(&target_dir()?.join("debug"))
+    }
+
+    /// The binaries in `dir`.
+    ///
+    /// # Errors
+    /// Names the first one that is missing.
+    pub fn in_dir(dir: &Path) -> Result<Self> {
+        let found = |name: &str| {
+            let path = dir.join(name);
+            if path.is_file() { Ok(path) } else { bail!("{} is missing", path.display()) }
+        };
+        Ok(Self { dev: found("dev")?, operator: found("breakwater-operator")?, azure_sim: found("azure-sim")? })
+    }
+}

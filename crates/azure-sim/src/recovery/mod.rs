@@ -1,1 +1,43 @@
-//! Recovery Services: placeholder.
+//! Recovery Services for `backupManagementType` `AzureIaasVM`: a pure model with a clock (backup.md).
+//!
+//! [`State::handle`] answers a request, [`State::advance`] lets time pass. Nothing here does I/O; the same requests at
+//! the same times with the same [`Neighbours`](crate::wire::Neighbours) give the same answers. What is not modelled
+//! (restores, file recovery, archive, cross-region, resource guards) is answered 501, never invented.
+//!
+//! Tags of vaults are Resource Manager's: the front takes them from the bodies of vault writes and shows them through
+//! `Neighbours::tags`.
+
+mod backup;
+mod config;
+mod containers;
+mod faults;
+mod item;
+mod jobs;
+mod limits;
+mod lists;
+mod names;
+mod operations;
+mod points;
+mod policy;
+mod policy_rules;
+mod protect;
+mod retention;
+mod route;
+mod schedule;
+mod settings;
+mod state;
+mod status;
+mod usages;
+mod vault;
+mod vault_rules;
+mod vault_view;
+
+pub use backup::Phase;
+pub use faults::{HookError, Resource};
+pub use item::Finding;
+pub use operations::operation_id;
+pub use settings::*;
+pub use state::State;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,267 @@
+//! A protected machine in a vault (backup.md §8.4, §9).
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value, json};
+
+use super::limits::Daily;
+use super::names::{ItemKey, NEVER, VAULT_TYPE, VM_TYPE, time_text, timespan_text};
+use super::points::Point;
+use super::policy_rules::Generation;
+use super::settings::Settings;
+use super::vault::Vault;
+
+/// From this api-version on items carry `policyType` and no `sourceSideScanning` (recorded 2024 and 2026).
+const VERSION_WITH_POLICY_TYPE: &str = "2025-01-01";
+
+/// `protectionState`; `Invalid` and `ProtectionPaused` exist in the SDK and were never seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protection {
+    IrPending,
+    Protected,
+    Error,
+    Stopped,
+    Suspended,
+}
+
+impl Protection {
+    const ALL: [Protection; 5] =
+        [Protection::IrPending, Protection::Protected, Protection::Error, Protection::Stopped, Protection::Suspended];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Protection::IrPending => "IRPending",
+            Protection::Protected => "Protected",
+            Protection::Error => "ProtectionError",
+            Protection::Stopped => "ProtectionStopped",
+            Protection::Suspended => "BackupsSuspended",
+        }
+    }
+
+    pub fn named(name: &str) -> Option<Self> {
+        Protection::ALL.into_iter().find(|state| state.name() == name)
+    }
+
+    /// Whether schedule and on-demand backups run.
+    pub fn backs_up(self) -> bool {
+        matches!(self, Protection::IrPending | Protection::Protected | Protection::Error)
+    }
+}
+
+/// `healthStatus`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HealthStatus {
+    Passed,
+    ActionSuggested,
+    ActionRequired,
+}
+
+/// A finding of the service: an error of a job, a detail of health.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Number of the code, e.g. 320001.
+    pub code: i64,
+    /// Its name, e.g. `ResourceNotFound`.
+    pub title: String,
+    /// What happened.
+    pub message: String,
+    /// What to do.
+    pub recommendations: Vec<String>,
+}
+
+impl Finding {
+    /// A finding without a recommendation.
+    pub fn new(code: i64, title: &str, message: &str) -> Self {
+        Finding { code, title: title.to_owned(), message: message.to_owned(), recommendations: Vec::new() }
+    }
+
+    /// The machine is gone (recorded words).
+    pub fn machine_gone() -> Self {
+        let mut finding = Finding::new(320_001, "ResourceNotFound", "Could not perform the operation as VM no longer exists.");
+        finding.recommendations = vec![
+            "Stop protecting virtual machine without deleting backup data. More details at http://go.microsoft.com/fwlink/?LinkId=808124 "
+                .to_owned(),
+        ];
+        finding
+    }
+
+    /// As it stands in `errorDetails` of a job.
+    pub fn as_error(&self) -> Value {
+        json!({"errorCode": self.code, "errorTitle": self.title, "errorString": self.message, "recommendations": self.recommendations})
+    }
+
+    /// As it stands in `healthDetails`.
+    pub fn as_health(&self) -> Value {
+        json!({"code": self.code, "title": self.title, "message": self.message, "recommendations": self.recommendations})
+    }
+}
+
+/// What the service thinks of an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Health {
+    pub status: HealthStatus,
+    /// `healthDetails`; absent before the first backup.
+    pub details: Option<Finding>,
+    /// `kpisHealths`: status and finding of the last backup, when it went wrong.
+    pub backup: Option<(&'static str, Finding)>,
+}
+
+impl Health {
+    /// Before the first backup.
+    pub fn unknown() -> Self {
+        Health { status: HealthStatus::Passed, details: None, backup: None }
+    }
+
+    /// After a good one (recorded words).
+    pub fn good() -> Self {
+        let finding = Finding::new(400_239, "IaasVmHealthGreenDefault", "Backup pre-check status of this virtual machine is OK.");
+        Health { status: HealthStatus::Passed, details: Some(finding), backup: None }
+    }
+}
+
+/// Outcome of the last backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BackupResult {
+    Completed,
+    Failed,
+}
+
+/// A soft-deleted item's dates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SoftDeleted {
+    /// Of the delete: `deferredDeleteTimeInUTC`.
+    pub at: Timestamp,
+    /// Of the purge.
+    pub until: Timestamp,
+}
+
+/// One protected item.
+#[derive(Clone, Debug)]
+pub struct Item {
+    pub(super) key: ItemKey,
+    /// ARM id of the machine, as the caller spelled it.
+    pub source_id: String,
+    /// Name of the machine; not unique.
+    pub friendly_name: String,
+    /// Key of its policy in the vault; none when stopped or soft-deleted.
+    pub(super) policy: Option<String>,
+    pub(super) generation: Generation,
+    pub(super) state: Protection,
+    /// `extendedProperties` as last sent.
+    pub(super) extended: Option<Value>,
+    pub(super) soft_deleted: Option<SoftDeleted>,
+    pub(super) last_backup: Option<(Timestamp, BackupResult)>,
+    pub(super) last_point: Option<Timestamp>,
+    pub(super) data_id: String,
+    pub(super) health: Health,
+    pub(super) failures_in_a_row: u32,
+    /// Oldest first.
+    pub(super) points: Vec<Point>,
+    /// The backup job under way.
+    pub(super) running: Option<String>,
+    pub(super) on_demand: Daily,
+    /// Number of the current schedule; older schedule events are void.
+    pub(super) schedule: u64,
+    pub(super) sweep_at: Option<Timestamp>,
+    pub(super) stale_container_until: Option<Timestamp>,
+    /// Properties set behind everybody's back.
+    pub(super) overrides: BTreeMap<String, Value>,
+}
+
+impl Item {
+    /// Its ARM id.
+    pub(super) fn id(&self, vault: &Vault) -> String {
+        format!("{}/backupFabrics/Azure/protectionContainers/{}/protectedItems/{}", vault.id, self.key.container(), self.key.item())
+    }
+
+    /// The state after protection resumes (§9).
+    pub(super) fn resumed_state(&self) -> Protection {
+        if self.points.is_empty() { Protection::IrPending } else { Protection::Protected }
+    }
+
+    /// The item as JSON; list and GET show the same (§8.4).
+    pub(super) fn render(&self, vault: &Vault, settings: &Settings, now: Timestamp, version: &str) -> Value {
+        let policy = self.policy.as_deref().and_then(|name| vault.policy(name));
+        let (last_time, last_status) = match self.last_backup {
+            None => (NEVER.to_owned(), ""),
+            Some((at, BackupResult::Completed)) => (time_text(at), "Completed"),
+            Some((at, BackupResult::Failed)) => (time_text(at), "Failed"),
+        };
+        let health = match self.health.status {
+            HealthStatus::Passed => "Passed",
+            HealthStatus::ActionSuggested => "ActionSuggested",
+            HealthStatus::ActionRequired => "ActionRequired",
+        };
+        let mut properties = json!({
+            "friendlyName": self.friendly_name,
+            "virtualMachineId": self.source_id,
+            "protectionStatus": if self.state == Protection::Error { "Unhealthy" } else { "Healthy" },
+            "protectionState": self.state.name(),
+            "healthStatus": health,
+            "lastBackupStatus": last_status,
+            "lastBackupTime": last_time,
+            "protectedItemDataId": self.data_id,
+            "protectedItemType": VM_TYPE,
+            "backupManagementType": "AzureIaasVM",
+            "workloadType": "VM",
+            "containerName": self.key.as_str(),
+            "sourceResourceId": self.source_id,
+            "policyId": policy.map_or_else(String::new, |policy| format!("{}/backupPolicies/{}", vault.id, policy.name)),
+            "policyName": policy.map_or("", |policy| policy.name.as_str()),
+            // A full URL, unlike every other id.
+            "vaultId": format!("{}{}", settings.vault_url_prefix, vault.id),
+            "isArchiveEnabled": false,
+            "softDeleteRetentionPeriod": 0,
+        });
+        let map = properties.as_object_mut().expect("made as an object above");
+        self.render_optional(map, now, version);
+        map.extend(self.overrides.clone());
+        json!({
+            "id": self.id(vault),
+            "name": self.key.item(),
+            "type": format!("{VAULT_TYPE}/backupFabrics/protectionContainers/protectedItems"),
+            "properties": properties,
+        })
+    }
+
+    fn render_optional(&self, map: &mut Map<String, Value>, now: Timestamp, version: &str) {
+        if version >= VERSION_WITH_POLICY_TYPE {
+            map.insert("policyType".to_owned(), json!(self.generation.name()));
+        } else {
+            map.insert("sourceSideScanning".to_owned(), json!(0));
+        }
+        if let Some(details) = &self.health.details {
+            map.insert("healthDetails".to_owned(), json!([details.as_health()]));
+        }
+        if let Some((status, finding)) = &self.health.backup {
+            let kpi = json!({"BackupOperationStatusKPI": {"resourceHealthStatus": status, "resourceHealthDetails": [finding.as_health()]}});
+            map.insert("kpisHealths".to_owned(), kpi);
+        }
+        if let Some(extended) = &self.extended {
+            map.insert("extendedProperties".to_owned(), extended.clone());
+        }
+        if let Some(last) = self.last_point {
+            map.insert("lastRecoveryPoint".to_owned(), json!(time_text(last)));
+        }
+        if let Some(deleted) = self.soft_deleted {
+            let period = deleted.until.duration_since(deleted.at).as_hours() / 24;
+            map.insert("isScheduledForDeferredDelete".to_owned(), json!(true));
+            map.insert("deferredDeleteTimeInUTC".to_owned(), json!(time_text(deleted.at)));
+            map.insert(
+                "deferredDeleteTimeRemaining".to_owned(),
+                json!(timespan_text(deleted.until.duration_since(now).max(SignedDuration::ZERO))),
+            );
+            map.insert("softDeleteRetentionPeriod".to_owned(), json!(period));
+        }
+    }
+
+    /// `extendedInfo`, which a GET shows only when asked to expand it (§8.4).
+    pub(super) fn extended_info(&self) -> Value {
+        let mut info = json!({"recoveryPointCount": self.points.len(), "policyInconsistent": false});
+        if let Some(oldest) = self.points.first() {
+            info["oldestRecoveryPoint"] = json!(time_text(oldest.taken.time));
+        }
+        info
+    }
+}

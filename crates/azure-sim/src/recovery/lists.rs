@@ -1,0 +1,60 @@
+//! Lists: filters, lag and pages (backup.md §4.5).
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+
+use super::names::filter_terms;
+use super::state::{State, backup_error};
+use super::vault::{Vault, VaultPath};
+use crate::wire::{Inbound, Reply};
+
+impl State {
+    /// A list under a vault, as of a while ago when lists lag. `rows` gets the vault, the filter's terms and the moment shown.
+    pub(super) fn list(
+        &self,
+        req: &Inbound,
+        path: &VaultPath,
+        rows: impl FnOnce(&Vault, &BTreeMap<String, String>, Timestamp) -> Result<Vec<Value>, Box<Reply>>,
+    ) -> Reply {
+        if self.vault(&path.key).is_none() {
+            return path.not_found();
+        }
+        let Some(terms) = filter_terms(req.query.get("$filter").map_or("", String::as_str)) else {
+            return backup_error(400, "BMSUserErrorInvalidInput", "Input provided for the call is invalid. The filter cannot be read.");
+        };
+        let view = self.listed();
+        let Some(vault) = view.vault(&path.key) else { return self.page(req, Vec::new()) };
+        match rows(vault, &terms, view.now) {
+            Ok(rows) => self.page(req, rows),
+            Err(refusal) => *refusal,
+        }
+    }
+
+    /// One page of a list, with `nextLink` when there is more. The token is the number of rows before the page.
+    pub(super) fn page(&self, req: &Inbound, rows: Vec<Value>) -> Reply {
+        let token = req
+            .query
+            .get("$skiptoken")
+            .map(|token| URL_SAFE_NO_PAD.decode(token).ok().and_then(|text| String::from_utf8(text).ok()?.parse::<usize>().ok()));
+        let Some(start) = token.unwrap_or(Some(0)) else {
+            return backup_error(400, "BMSUserErrorInvalidInput", "Input provided for the call is invalid. The skip token cannot be read.");
+        };
+        let (size, total) = (if self.settings.page_size == 0 { usize::MAX } else { self.settings.page_size }, rows.len());
+        let page: Vec<Value> = rows.into_iter().skip(start).take(size).collect();
+        let next = start.saturating_add(page.len());
+        let mut body = json!({"value": page});
+        if next < total {
+            let token = URL_SAFE_NO_PAD.encode(next.to_string());
+            let kept = req.query.iter().filter(|(name, _)| name.as_str() != "$skiptoken");
+            let query: Vec<String> =
+                kept.map(|(name, value)| format!("{}={}", name, utf8_percent_encode(value, NON_ALPHANUMERIC))).collect();
+            body["nextLink"] = json!(format!("{}{}?{}&$skiptoken={token}", req.origin, req.raw_path(), query.join("&")));
+        }
+        Reply::json(200, body)
+    }
+}

@@ -1,0 +1,121 @@
+//! Which request is what (backup.md §2).
+
+use serde_json::json;
+
+use super::operations::Asked;
+use super::state::State;
+use super::vault::VaultPath;
+use crate::wire::{Inbound, Neighbours, Reply};
+
+/// The refusal of everything that is not modelled.
+fn not_modelled(req: &Inbound) -> Reply {
+    let message = format!("azure-sim does not model {} {}", req.method, req.raw_path());
+    Reply::json(501, json!({"error": {"code": "SimulatorNotImplemented", "message": message}}))
+}
+
+impl State {
+    /// Answers any request whose path contains `providers/Microsoft.RecoveryServices`. First lets time pass until the
+    /// request's arrival.
+    pub fn handle(&mut self, n: &dyn Neighbours, req: &Inbound) -> Reply {
+        self.advance(n, req.now);
+        let reply = self.route(n, req);
+        if req.method != "GET" {
+            self.remember();
+        }
+        reply
+    }
+
+    fn route(&mut self, n: &dyn Neighbours, req: &Inbound) -> Reply {
+        let words: Vec<String> = req.path.iter().map(|word| word.to_lowercase()).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let method = req.method.as_str();
+        match words.as_slice() {
+            ["subscriptions", subscription, "providers", "microsoft.recoveryservices", rest @ ..] => match (method, rest) {
+                ("GET", ["vaults"]) => self.list_vaults(n, req, subscription, None),
+                ("POST", ["locations", location, "backupstatus"]) => self.backup_status(req, location),
+                ("GET", ["locations", location, "deletedvaults"]) => self.deleted_vaults(req, subscription, location, None),
+                ("GET", ["locations", location, "deletedvaults", name]) => self.deleted_vaults(req, subscription, location, Some(name)),
+                _ => not_modelled(req),
+            },
+            ["subscriptions", subscription, "resourcegroups", group, "providers", "microsoft.recoveryservices", rest @ ..] => {
+                match (method, rest) {
+                    ("GET", ["vaults"]) => self.list_vaults(n, req, subscription, Some(group)),
+                    (_, ["vaults", _, rest @ ..]) => self.route_vault(n, req, &vault_path(req), rest),
+                    _ => not_modelled(req),
+                }
+            }
+            _ => not_modelled(req),
+        }
+    }
+
+    fn route_vault(&mut self, n: &dyn Neighbours, req: &Inbound, path: &VaultPath, rest: &[&str]) -> Reply {
+        // The last segment in the caller's spelling: names of new things, and base64 ids, keep their case.
+        let last = req.path.last().map_or("", String::as_str);
+        match (req.method.as_str(), rest) {
+            ("GET", []) => self.get_vault(n, req, path),
+            ("PUT", []) => self.put_vault(n, req, path),
+            ("PATCH", []) => self.patch_vault(n, req, path),
+            ("DELETE", []) => self.delete_vault(n, req, path),
+            ("GET", ["operationstatus", _]) => self.poll_vault_operation(req, path, last, Asked::Status),
+            ("GET", ["operationresults", _]) => self.poll_vault_operation(req, path, last, Asked::Result),
+            ("GET", ["usages"]) => self.usages(path),
+            ("GET", ["backupconfig", "vaultconfig"]) => self.get_config(path),
+            ("PUT" | "PATCH", ["backupconfig", "vaultconfig"]) => self.write_config(req, path),
+            ("GET", ["backupstorageconfig", "vaultstorageconfig"]) => self.get_storage(path),
+            ("PUT" | "PATCH", ["backupstorageconfig", "vaultstorageconfig"]) => self.write_storage(req, path),
+            ("GET", ["backupencryptionconfigs", "backupresourceencryptionconfig"]) => self.get_encryption(path),
+            ("GET", ["backupresourceguardproxies"]) => self.list_guards(path),
+            ("GET", ["backuppolicies"]) => self.list_policies(req, path),
+            ("GET", ["backuppolicies", _]) => self.get_policy(req, path, last),
+            ("PUT", ["backuppolicies", _]) => self.put_policy(n, req, path, last),
+            ("DELETE", ["backuppolicies", _]) => self.delete_policy(path, last),
+            ("GET", ["backupprotectableitems"]) => self.list_protectable(n, req, path),
+            ("GET", ["backupprotectioncontainers"]) => self.list_containers(req, path),
+            ("GET", ["backupdeletedprotectioncontainers"]) => self.list_deleted_containers(req, path),
+            ("GET", ["backupprotecteditems"]) => self.list_items(req, path),
+            ("GET", ["backupoperations", _]) => self.poll_backup_operation(req, path, last, None, Asked::Status),
+            ("GET", ["backupoperationresults", _]) => self.poll_backup_operation(req, path, last, None, Asked::Result),
+            ("GET", ["backupjobs"]) => self.list_jobs(req, path),
+            ("GET", ["backupjobs", _]) => self.get_job(path, last),
+            ("POST", ["backupjobs", job, "cancel"]) => self.cancel_job(n, req, path, job),
+            ("GET", ["backupjobs", job, "operationsstatus", _]) => self.poll_job_operation(req, path, job, last, Asked::Status),
+            ("GET", ["backupjobs", job, "operationresults", _]) => self.poll_job_operation(req, path, job, last, Asked::Result),
+            (_, ["backupfabrics", "azure", rest @ ..]) => self.route_fabric(n, req, path, rest),
+            _ => not_modelled(req),
+        }
+    }
+
+    fn route_fabric(&mut self, n: &dyn Neighbours, req: &Inbound, path: &VaultPath, rest: &[&str]) -> Reply {
+        match (req.method.as_str(), rest) {
+            ("POST", ["refreshcontainers"]) => self.refresh(n, req, path),
+            ("GET", ["operationsstatus", id]) => self.poll_refresh(req, path, id, Asked::Status),
+            ("GET", ["operationresults", id]) => self.poll_refresh(req, path, id, Asked::Result),
+            ("GET", ["protectioncontainers", container]) => self.get_container(path, container),
+            ("GET", ["protectioncontainers", container, "protecteditems", item]) => self.get_item(req, path, container, item),
+            ("PUT", ["protectioncontainers", container, "protecteditems", item]) => self.put_item(n, req, path, container, item),
+            ("DELETE", ["protectioncontainers", container, "protecteditems", item]) => self.delete_item(n, req, path, container, item),
+            ("POST", ["protectioncontainers", container, "protecteditems", item, "backup"]) => {
+                self.post_backup(n, req, path, container, item)
+            }
+            ("GET", ["protectioncontainers", container, "protecteditems", item, "operationsstatus", id]) => {
+                self.poll_item_operation(req, path, (container, item), id, Asked::Status)
+            }
+            ("GET", ["protectioncontainers", container, "protecteditems", item, "operationresults", id]) => {
+                self.poll_item_operation(req, path, (container, item), id, Asked::Result)
+            }
+            ("GET", ["protectioncontainers", container, "protecteditems", item, "recoverypoints"]) => {
+                self.list_points(req, path, container, item)
+            }
+            ("GET", ["protectioncontainers", container, "protecteditems", item, "recoverypoints", name]) => {
+                self.get_point(path, container, item, name)
+            }
+            _ => not_modelled(req),
+        }
+    }
+}
+
+/// The vault of a path that has one: `/subscriptions/{s}/resourceGroups/{g}/providers/Microsoft.RecoveryServices/vaults/{v}`.
+fn vault_path(req: &Inbound) -> VaultPath {
+    let raw = format!("/{}", req.path[..8].join("/"));
+    VaultPath { subscription: req.path[1].clone(), group: req.path[3].clone(), name: req.path[7].clone(), key: raw.to_lowercase(), raw }
+}

@@ -1,0 +1,385 @@
+//! Vaults: create, patch, delete, read, list (backup.md §5).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::item::Item;
+use super::jobs::Job;
+use super::limits::Daily;
+use super::names::{ItemKey, VAULT_TYPE, canonical_location, time_text};
+use super::operations::{Effect, Family, vault_operation_id};
+use super::policy::{Policy, default_policies};
+use super::settings::{Settings, VaultDeletion, VaultWrite};
+use super::state::{State, backup_error, merge};
+use super::status::DeletedVault;
+use super::vault_rules::{canonical_identity, initial_settings, settle};
+use super::vault_view::{Echo, render};
+use crate::wire::{Inbound, Neighbours, Reply};
+
+/// A vault named in a request.
+#[derive(Clone, Debug)]
+pub(super) struct VaultPath {
+    pub subscription: String,
+    pub group: String,
+    pub name: String,
+    /// The vault's part of the path, as the caller spelled it.
+    pub raw: String,
+    /// The same in lower case: the key of the vault.
+    pub key: String,
+}
+
+impl VaultPath {
+    /// ARM's 404 for a vault, as recorded.
+    pub fn not_found(&self) -> Reply {
+        let message = format!(
+            "The Resource '{VAULT_TYPE}/{}' under resource group '{}' was not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix",
+            self.name, self.group
+        );
+        Reply::error(404, "ResourceNotFound", message).with_header("x-ms-failure-cause", "gateway")
+    }
+}
+
+/// `provisioningState` of a vault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provisioning {
+    /// Being created: a value the SDK's enum lacks (§3.1).
+    Provisioning,
+    /// There.
+    Succeeded,
+    /// On its way out.
+    Deleting,
+}
+
+/// Whether the vault's redundancy may still be chosen (§5.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StorageTypeState {
+    /// Nothing was ever protected.
+    Unlocked,
+    /// Something was.
+    Locked,
+}
+
+/// One vault with all that lies under it.
+#[derive(Clone, Debug)]
+pub struct Vault {
+    /// ARM id in the spelling of its creation.
+    pub id: String,
+    /// Its subscription.
+    pub subscription_id: String,
+    /// Its resource group, as spelled at creation.
+    pub resource_group: String,
+    /// Its name.
+    pub name: String,
+    /// Canonical region.
+    pub location: String,
+    pub(super) sku: Value,
+    pub(super) identity: Option<Value>,
+    pub(super) settings: Value,
+    pub(super) provisioning: Provisioning,
+    pub(super) storage: StorageTypeState,
+    pub(super) created: Timestamp,
+    pub(super) changed: Timestamp,
+    pub(super) policies: BTreeMap<String, Policy>,
+    pub(super) items: BTreeMap<ItemKey, Item>,
+    pub(super) jobs: BTreeMap<String, Job>,
+    /// Machines (lower-cased ids) that the last refresh found.
+    pub(super) discovered: BTreeSet<String>,
+    /// Items with an operation under way, first protection included.
+    pub(super) busy: BTreeMap<ItemKey, String>,
+    pub(super) policy_writes: Daily,
+    pub(super) protection_changes: Daily,
+    /// What `vaultconfig` answers until a moment, instead of the truth.
+    pub(super) stale_config: Option<(Timestamp, Value)>,
+}
+
+/// Soft delete of a vault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SoftDelete {
+    Off,
+    On,
+    AlwaysOn,
+}
+
+/// Immutability of a vault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Immutability {
+    Disabled,
+    Unlocked,
+    Locked,
+}
+
+impl Vault {
+    fn create(path: &VaultPath, location: &str, now: Timestamp) -> Self {
+        Vault {
+            id: path.raw.clone(),
+            subscription_id: path.subscription.clone(),
+            resource_group: path.group.clone(),
+            name: path.name.clone(),
+            location: canonical_location(location),
+            sku: json!({"name": "Standard"}),
+            identity: None,
+            settings: initial_settings(),
+            provisioning: Provisioning::Provisioning,
+            storage: StorageTypeState::Unlocked,
+            created: now,
+            changed: now,
+            policies: default_policies(now),
+            items: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            discovered: BTreeSet::new(),
+            busy: BTreeMap::new(),
+            policy_writes: Daily::default(),
+            protection_changes: Daily::default(),
+            stale_config: None,
+        }
+    }
+
+    pub(super) fn soft_delete(&self) -> SoftDelete {
+        match self.settings["securitySettings"]["softDeleteSettings"]["softDeleteState"].as_str() {
+            Some("Disabled") => SoftDelete::Off,
+            Some("AlwaysON") => SoftDelete::AlwaysOn,
+            _ => SoftDelete::On,
+        }
+    }
+
+    pub(super) fn soft_delete_days(&self) -> i64 {
+        self.settings["securitySettings"]["softDeleteSettings"]["softDeleteRetentionPeriodInDays"].as_i64().unwrap_or(14)
+    }
+
+    pub(super) fn immutability(&self) -> Immutability {
+        match self.settings["securitySettings"]["immutabilitySettings"]["state"].as_str() {
+            Some("Unlocked") => Immutability::Unlocked,
+            Some("Locked") => Immutability::Locked,
+            _ => Immutability::Disabled,
+        }
+    }
+
+    /// `W/"datetime'…'"`, changing with every write (§5.2).
+    pub(super) fn etag(&self) -> String {
+        format!("W/\"datetime'{}'\"", time_text(self.changed).replace(':', "%3A"))
+    }
+
+    /// Lays `patch` over the settings; `vaultconfig` may be reset by it, and may not be seen at once (§5.3).
+    fn write_settings(&mut self, behaviour: &Settings, patch: &Value, now: Timestamp) {
+        let before = self.config();
+        let security = &patch["securitySettings"]["softDeleteSettings"];
+        if behaviour.vault_write == VaultWrite::ResetsConfig && security.is_null() && self.soft_delete() != SoftDelete::AlwaysOn {
+            self.settings["securitySettings"]["softDeleteSettings"] = initial_settings()["securitySettings"]["softDeleteSettings"].clone();
+        }
+        merge(&mut self.settings, patch);
+        self.changed = now;
+        self.hide_config(behaviour, before, now);
+    }
+
+    pub(super) fn hide_config(&mut self, behaviour: &Settings, before: Value, now: Timestamp) {
+        if !behaviour.stale_vaultconfig.is_zero() && before != self.config() {
+            self.stale_config = Some((now + behaviour.stale_vaultconfig, before));
+        }
+    }
+}
+
+impl State {
+    /// PUT of a vault: 201 always, as recorded.
+    pub(super) fn put_vault(&mut self, n: &dyn Neighbours, req: &Inbound, path: &VaultPath) -> Reply {
+        if let Some(refusal) = self.refuse_put(n, req, path) {
+            return refusal;
+        }
+        let location = req.body["location"].as_str().unwrap_or_default().to_owned();
+        let patch = match settle(&self.settings, self.vault(&path.key), &req.body["properties"]) {
+            Ok(patch) => patch,
+            Err(refusal) => return *refusal,
+        };
+        let identity = match canonical_identity(
+            n,
+            &req.caller.tenant_id,
+            self.vault(&path.key).and_then(|v| v.identity.as_ref()),
+            &req.body["identity"],
+        ) {
+            Ok(identity) => identity,
+            Err(refusal) => return *refusal,
+        };
+        let now = self.clock;
+        let behaviour = self.settings.clone();
+        let is_new = self.vault(&path.key).is_none();
+        let stored = self.vaults.entry(path.key.clone()).or_insert_with(|| Vault::create(path, &location, now).into());
+        let vault = std::sync::Arc::make_mut(stored);
+        vault.write_settings(&behaviour, &patch, now);
+        if req.body["sku"].is_object() {
+            vault.sku = req.body["sku"].clone();
+        }
+        if identity.is_some() {
+            vault.identity = identity;
+        }
+        let echo = render(
+            vault,
+            n,
+            if is_new {
+                Echo::Created { body: &req.body, asked: &patch, version: req.api_version() }
+            } else {
+                Echo::Read { version: req.api_version() }
+            },
+        );
+        let id = vault_operation_id(2047, &n.guid());
+        let id = self.begin(n, &path.key, id, Family::Vault, Effect::CreateVault, behaviour.durations.vault_create);
+        Reply::json(201, echo)
+            .with_header("azure-asyncoperation", self.signed(req, &format!("{}/operationStatus/{id}", path.raw), req.api_version()))
+            .with_header("retry-after", self.settings.retry_after.to_string())
+    }
+
+    fn refuse_put(&self, n: &dyn Neighbours, req: &Inbound, path: &VaultPath) -> Option<Reply> {
+        if n.group_location(&path.subscription, &path.group).is_none() {
+            let message = format!("Resource group '{}' could not be found.", path.group);
+            return Some(Reply::error(404, "ResourceGroupNotFound", message));
+        }
+        if !valid_vault_name(&path.name) {
+            return Some(backup_error(400, "InvalidResourceName", format!("The vault name '{}' is invalid.", path.name)));
+        }
+        let Some(location) = req.body["location"].as_str() else {
+            return Some(Reply::error(400, "LocationRequired", "The location property is required for this definition."));
+        };
+        let region = canonical_location(location);
+        match self.vault(&path.key) {
+            Some(vault) if vault.provisioning == Provisioning::Deleting => {
+                Some(backup_error(409, "ResourceBeingDeleted", format!("The vault '{}' is being deleted.", path.name)))
+            }
+            Some(vault) if vault.location != region => {
+                let message = format!(
+                    "The resource '{}' already exists in location '{}' in resource group '{}'. A resource with the same name cannot be created in location '{location}'. Please select a new resource name.",
+                    path.name, vault.location, path.group
+                );
+                Some(Reply::error(409, "InvalidResourceLocation", message))
+            }
+            Some(_) => None,
+            None => {
+                let there = self
+                    .vaults
+                    .values()
+                    .filter(|vault| vault.subscription_id.eq_ignore_ascii_case(&path.subscription) && vault.location == region);
+                (there.count() >= self.settings.limits.vaults).then(|| {
+                    backup_error(
+                        400,
+                        "CloudDosAbsoluteLimitReached",
+                        "The number of vaults in this subscription has reached the limit for the region.",
+                    )
+                })
+            }
+        }
+    }
+
+    /// PATCH of a vault: 202, or 200 with the body for changes of identity without user identities (§5.2).
+    pub(super) fn patch_vault(&mut self, n: &dyn Neighbours, req: &Inbound, path: &VaultPath) -> Reply {
+        let Some(vault) = self.vault(&path.key) else { return path.not_found() };
+        let patch = match settle(&self.settings, Some(vault), &req.body["properties"]) {
+            Ok(patch) => patch,
+            Err(refusal) => return *refusal,
+        };
+        let identity = match canonical_identity(n, &req.caller.tenant_id, vault.identity.as_ref(), &req.body["identity"]) {
+            Ok(identity) => identity,
+            Err(refusal) => return *refusal,
+        };
+        let with_users = req.body["identity"]["userAssignedIdentities"].is_object();
+        let only_identity = identity.is_some() && req.body["properties"].is_null() && !with_users;
+        if only_identity {
+            self.vault_patched(&path.key, &patch, identity.as_ref());
+            let vault = self.vault(&path.key).expect("looked up above");
+            return Reply::json(200, render(vault, n, Echo::Read { version: req.api_version() }));
+        }
+        let id = vault_operation_id(4095, &n.guid());
+        let span = self.settings.durations.vault_patch;
+        let id = self.begin(n, &path.key, id, Family::Vault, Effect::PatchVault { patch, identity }, span);
+        self.accepted(req, &format!("{}/operationStatus", path.raw), &format!("{}/operationResults", path.raw), &id)
+    }
+
+    /// DELETE of a vault: 204 when absent, 400 with what blocks, else 202 (§5.4).
+    pub(super) fn delete_vault(&mut self, n: &dyn Neighbours, req: &Inbound, path: &VaultPath) -> Reply {
+        let Some(vault) = self.vault(&path.key) else { return Reply::empty(204) };
+        if let Some(refusal) = self.blockers(vault) {
+            return refusal;
+        }
+        if let Some(vault) = self.vault_mut(&path.key) {
+            vault.provisioning = Provisioning::Deleting;
+        }
+        let id = vault_operation_id(1023, &n.guid());
+        let span = self.settings.durations.vault_delete;
+        let id = self.begin(n, &path.key, id, Family::Vault, Effect::DeleteVault, span);
+        self.accepted(req, &format!("{}/operationStatus", path.raw), &format!("{}/operationResults", path.raw), &id)
+    }
+
+    fn blockers(&self, vault: &Vault) -> Option<Reply> {
+        const REST: &str = "Please ensure all containers have been unregistered from the vault and all private endpoints associated with the vault have been deleted, and retry operation. For more details, see https://aka.ms/AB-AA4ecq5";
+        let (soft, live): (Vec<&Item>, Vec<&Item>) = vault.items.values().partition(|item| item.soft_deleted.is_some());
+        let names = |items: &[&Item]| items.iter().map(|item| item.friendly_name.as_str()).collect::<Vec<_>>().join(", ");
+        if !live.is_empty() || !vault.busy.is_empty() {
+            // The code is documented, the words are modelled on the recorded ones below.
+            let message = format!(
+                "Recovery Services vault cannot be deleted as there are existing resources within the vault.  : {}. {REST}",
+                names(&live)
+            );
+            return Some(backup_error(400, "ServiceResourceNotEmptyWithContainerDetails", message));
+        }
+        let classic = match self.settings.vault_deletion {
+            VaultDeletion::Classic => true,
+            VaultDeletion::SecureByDefault => false,
+            VaultDeletion::BySoftDeleteState => vault.soft_delete() != SoftDelete::AlwaysOn,
+        };
+        (classic && !soft.is_empty()).then(|| {
+            let message = format!(
+                "Recovery Services vault cannot be deleted as there are backup items still present in soft delete state. Visit the following link for the steps to permanently delete soft deleted items: https://aka.ms/undeletesoftdeleteditems.  : {}. {REST}",
+                names(&soft)
+            );
+            backup_error(400, "ServiceResourceNotEmptyWithBackendMessage", message)
+        })
+    }
+
+    pub(super) fn vault_created(&mut self, key: &str) {
+        let now = self.clock;
+        if let Some(vault) = self.vault_mut(key).filter(|vault| vault.provisioning == Provisioning::Provisioning) {
+            vault.provisioning = Provisioning::Succeeded;
+            vault.changed = now;
+        }
+    }
+
+    pub(super) fn vault_patched(&mut self, key: &str, patch: &Value, identity: Option<&Value>) {
+        let (now, behaviour) = (self.clock, self.settings.clone());
+        if let Some(vault) = self.vault_mut(key) {
+            vault.write_settings(&behaviour, patch, now);
+            if let Some(identity) = identity {
+                vault.identity = Some(identity.clone());
+            }
+        }
+    }
+
+    pub(super) fn vault_deleted(&mut self, n: &dyn Neighbours, key: &str) {
+        let Some(vault) = self.vaults.remove(key) else { return };
+        if vault.soft_delete() == SoftDelete::AlwaysOn {
+            self.deleted.push(DeletedVault::of(&vault, self.clock, &n.guid()));
+        }
+    }
+
+    /// GET of a vault.
+    pub(super) fn get_vault(&self, n: &dyn Neighbours, req: &Inbound, path: &VaultPath) -> Reply {
+        match self.vault(&path.key) {
+            Some(vault) => Reply::json(200, render(vault, n, Echo::Read { version: req.api_version() })),
+            None => path.not_found(),
+        }
+    }
+
+    /// Vaults of a subscription, or of one resource group of it.
+    pub(super) fn list_vaults(&self, n: &dyn Neighbours, req: &Inbound, subscription: &str, group: Option<&str>) -> Reply {
+        let view = self.listed();
+        let there = view.vaults.values().filter(|vault| {
+            vault.subscription_id.eq_ignore_ascii_case(subscription)
+                && group.is_none_or(|group| vault.resource_group.eq_ignore_ascii_case(group))
+        });
+        self.page(req, there.map(|vault| render(vault, n, Echo::Listed)).collect())
+    }
+}
+
+/// 2 to 50 characters: a letter, then letters, digits and hyphens (§1.3).
+fn valid_vault_name(name: &str) -> bool {
+    (2..=50).contains(&name.len())
+        && name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+}

@@ -1,3 +1,20 @@
 //! The shell: one turn for every kind. Observe, act, publish; inventory; the gate; the ports.
 
+pub mod access;
+mod act;
+pub mod budget;
+mod debts;
+pub mod engine;
+pub mod gate;
+pub mod locks;
+pub mod memory;
+mod object;
 pub mod ports;
+mod publish;
+pub mod reader;
+pub mod resolve;
+pub mod telemetry;
+mod turn;
+
+pub use debts::FINALIZER;
+pub use engine::{Engine, Next, Outside};

@@ -1,1 +1,13 @@
-//! placeholder
+//! The core of Breakwater: what a kind wants, what was seen, what is in flight -> a plan. Pure: no I/O, no clock.
+
+pub mod defence;
+pub mod disks;
+pub mod facts;
+pub mod graph;
+pub mod jobs;
+pub mod keys;
+pub mod kind;
+mod once;
+pub mod planner;
+pub mod show;
+pub mod sighting;

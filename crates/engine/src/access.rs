@@ -1,0 +1,141 @@
+//! Which `AzureAccess` an object acts under: pinned, named, or the only one that admits its namespace.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use breakwater_api::{
+    AzureAccess, Reason,
+    azure_access::{Cloud as ApiCloud, Identity as ApiIdentity},
+    status::PinnedAccess,
+};
+use breakwater_plan::{
+    graph::Hold,
+    kind::{Allowed, Grant},
+};
+use kube::core::DynamicObject;
+
+use crate::ports::{Cloud, Cluster, Credential, Identity, ObjectKey};
+
+/// An access, resolved.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// Who to be.
+    pub identity: Identity,
+    /// What is granted.
+    pub grant: Arc<Grant>,
+}
+
+/// Resolves the access of an object in a namespace.
+///
+/// # Errors
+/// A hold that says what is missing and what to do.
+pub fn resolve(cluster: &dyn Cluster, namespace: &str, pinned: Option<&PinnedAccess>, named: Option<&str>) -> Result<Access, Hold> {
+    let labels = namespace_labels(cluster, namespace);
+    let all: Vec<AzureAccess> = cluster.cached_all("AzureAccess", None).iter().filter_map(|o| parse(o)).collect();
+    let admits = |a: &AzureAccess| a.spec.namespaces.admits(namespace, &labels);
+    if let Some(pin) = pinned {
+        let found = all.iter().find(|a| a.metadata.name.as_deref() == Some(&pin.name));
+        return match found {
+            Some(access) if admits(access) => access_of(access),
+            Some(_) => Err(Hold::stuck(
+                Reason::AccessLost,
+                format!("AzureAccess {} no longer admits namespace {namespace}: add the namespace to its spec.namespaces", pin.name),
+            )),
+            None => Err(Hold::stuck(Reason::AccessLost, format!("AzureAccess {} is gone: create it again under that name", pin.name))),
+        };
+    }
+    if let Some(name) = named {
+        let found = all.iter().find(|a| a.metadata.name.as_deref() == Some(name) && admits(a));
+        return found.map_or_else(
+            || {
+                let message = format!(
+                    "spec.accessRef names AzureAccess {name}, which does not exist or does not admit namespace {namespace}: create it, or add the namespace to its spec.namespaces"
+                );
+                Err(Hold::stuck(Reason::NoAccess, message))
+            },
+            access_of,
+        );
+    }
+    let mut admitting = all.iter().filter(|a| admits(a));
+    match (admitting.next(), admitting.next()) {
+        (Some(only), None) => access_of(only),
+        (None, _) => Err(Hold::stuck(
+            Reason::NoAccess,
+            format!("no AzureAccess admits namespace {namespace}: a cluster admin adds it to spec.namespaces of one"),
+        )),
+        (Some(_), Some(_)) => Err(Hold::stuck(
+            Reason::AmbiguousAccess,
+            format!("several AzureAccess objects admit namespace {namespace}: set spec.accessRef.name"),
+        )),
+    }
+}
+
+fn namespace_labels(cluster: &dyn Cluster, namespace: &str) -> BTreeMap<String, String> {
+    let key = ObjectKey { kind: "Namespace".into(), namespace: String::new(), name: namespace.into() };
+    cluster.cached(&key).and_then(|n| n.metadata.labels.clone()).unwrap_or_default()
+}
+
+fn parse(object: &DynamicObject) -> Option<AzureAccess> {
+    object.clone().try_parse::<AzureAccess>().ok()
+}
+
+fn access_of(access: &AzureAccess) -> Result<Access, Hold> {
+    let name = access.metadata.name.clone().unwrap_or_default();
+    let credential = credential(&access.spec.identity).ok_or_else(|| {
+        Hold::stuck(
+            Reason::InvalidSpec,
+            format!("AzureAccess {name}: spec.identity needs exactly one of workload, operator, managed, clientSecret"),
+        )
+    })?;
+    let cloud = match access.spec.cloud {
+        ApiCloud::AzurePublic => Cloud::AzurePublic,
+        ApiCloud::AzureUSGovernment => Cloud::AzureUsGovernment,
+        ApiCloud::AzureChina => Cloud::AzureChina,
+    };
+    let identity = Identity { access: name.clone(), cloud, tenant_id: access.spec.tenant_id.clone(), credential };
+    let allow = access.spec.allow.iter().map(|g| Allowed {
+        subscription_id: g.subscription_id.clone(),
+        resource_groups: g.resource_groups.clone(),
+        acts: g.acts.iter().map(ToString::to_string).collect(),
+    });
+    let grant = Grant { name, uid: access.metadata.uid.clone().unwrap_or_default(), allow: allow.collect() };
+    Ok(Access { identity, grant: Arc::new(grant) })
+}
+
+fn credential(identity: &ApiIdentity) -> Option<Credential> {
+    let one = [identity.workload.is_some(), identity.operator.is_some(), identity.managed.is_some(), identity.client_secret.is_some()];
+    if one.iter().filter(|set| **set).count() != 1 {
+        return None;
+    }
+    if let Some(w) = &identity.workload {
+        return Some(Credential::Workload { client_id: w.client_id.clone(), service_account: w.service_account.clone() });
+    }
+    if let Some(o) = &identity.operator {
+        return Some(Credential::Operator { client_id: o.client_id.clone() });
+    }
+    if let Some(m) = &identity.managed {
+        return Some(Credential::Managed { client_id: m.client_id.clone() });
+    }
+    identity.client_secret.as_ref().map(|s| Credential::ClientSecret {
+        client_id: s.client_id.clone(),
+        secret_name: s.secret_ref.name.clone(),
+        secret_key: s.secret_ref.key.clone(),
+    })
+}
+
+/// The access that a debt was opened under, whatever it admits by now.
+///
+/// # Errors
+/// A hold when it is gone.
+pub fn for_debt(cluster: &dyn Cluster, name: &str) -> Result<Access, Hold> {
+    let key = ObjectKey { kind: "AzureAccess".into(), namespace: String::new(), name: name.into() };
+    let found = cluster.cached(&key).and_then(|o| parse(&o));
+    found.map_or_else(
+        || {
+            Err(Hold::stuck(
+                Reason::AccessLost,
+                format!("AzureAccess {name}, under which this was opened, is gone: create it again under that name"),
+            ))
+        },
+        |access| access_of(&access),
+    )
+}

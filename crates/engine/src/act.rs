@@ -1,0 +1,524 @@
+//! Acting on a plan: looking costs nothing; a write is an intent that is saved, a request that is sent, a handle
+//! that is saved (architecture.md, rule 2).
+
+use breakwater_api::{
+    OperationRecord, Reason,
+    azure_access::Act as ApiAct,
+    operations::{Debt, Handle as ApiHandle, MAX_OPERATIONS, Outcome, RecordedError},
+};
+use breakwater_arm::{
+    Accepted, Family, Handle, OperationState, OperationStatus, ResourceId,
+    error::{ArmError, Remedy, Service, outcome_unknown, remedy},
+    names::VAULT,
+    operation::poll_request,
+    wire::{Answer, Request},
+};
+use breakwater_plan::{
+    graph::{Acted, Desired, Goal, Node, Ownership, Proof, Target},
+    keys,
+    kind::Kind,
+    planner::{Plan, Step, Write},
+    show,
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::{
+    gate::{Order, Refusal},
+    ports::{ClusterError, ObjectKey, SendError},
+    publish::Pause,
+    resolve::Resolved,
+    turn::Turn,
+};
+
+/// Children made in one turn at most.
+const MOST_CHILDREN: usize = 50;
+
+/// The vault that an id (or a path below one) lies in.
+pub fn vault_of(path: &str) -> Option<ResourceId> {
+    let id: ResourceId = path.parse().or_else(|_| path.rsplit_once('/').map_or("", |(id, _)| id).parse()).ok()?;
+    id.ancestor(VAULT)
+}
+
+/// Takes the steps that only look. True when something was learned and the plan must be made again.
+pub async fn look<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan) -> bool {
+    let Ok(by) = turn.access.clone() else { return false };
+    let mut learned = false;
+    let mut reads: Vec<ResourceId> = Vec::new();
+    for (node, step) in plan.steps() {
+        match step {
+            Step::Read { id } => reads.push(id.clone()),
+            Step::ListJobs { vault, since } => {
+                turn.engine.reader.jobs(&by, vault, *since, turn.engine.now()).await;
+                learned = true;
+            }
+            Step::Poll => {
+                let goal = desired.nodes.get(node).map(|n| &n.goal);
+                learned |= poll(turn, node, goal).await;
+            }
+            Step::Adopt { job } => learned |= adopt(turn, node, job, desired),
+            Step::Forget => {
+                if let Some(record) = turn.subject.operations.remove(node) {
+                    turn.engine.reader.memory.drop_progress(&record.client_request_id);
+                    turn.engine.locks.release(&(turn.key.clone(), node.clone()));
+                    learned = true;
+                }
+            }
+            Step::Write(_) | Step::Create => {}
+        }
+    }
+    reads.sort();
+    reads.dedup();
+    for id in reads {
+        turn.engine.reader.read(&by, &id, turn.engine.now(), "").await;
+        learned = true;
+    }
+    learned
+}
+
+/// Our job was found: followed from now on, under a record of its own where a rebuilt cluster has none.
+fn adopt<K: Kind>(turn: &mut Turn<'_, K>, node: &str, job: &str, desired: &Desired) -> bool {
+    if let Some(record) = turn.subject.operations.get_mut(node) {
+        record.job = Some(job.to_owned());
+        let (id, job) = (record.client_request_id.clone(), job.to_owned());
+        turn.engine.reader.memory.advance(&id, |p| p.job = Some(job));
+        return true;
+    }
+    let Some(Node { goal: Goal::Acted(acted), target: Target::Arm(_), locks, .. }) = desired.nodes.get(node) else { return false };
+    let mut record = blank(turn, node, &acted.request, 1, &acted.key, turn.engine.now());
+    record.job = Some(job.to_owned());
+    record.locks = locks.iter().cloned().collect();
+    turn.subject.operations.insert(node.to_owned(), record);
+    true
+}
+
+fn blank<K: Kind>(turn: &Turn<'_, K>, node: &str, request: &Request, attempt: i32, key: &str, at: Timestamp) -> OperationRecord {
+    let act = breakwater_arm::classify(request.method, &request.path, request.body.as_ref())
+        .map_or("Read".to_owned(), |c| format!("{:?}", c.act));
+    OperationRecord {
+        node: node.to_owned(),
+        verb: request.method.as_str().to_ascii_lowercase(),
+        method: request.method.as_str().to_owned(),
+        target: request.path.clone(),
+        act: ApiAct::from(act),
+        intent_at: at,
+        azure_date: turn.engine.reader.memory.azure_date(),
+        attempt,
+        key: key.to_owned(),
+        client_request_id: keys::request_id(&turn.subject.estate, key, node, attempt).to_string(),
+        known_jobs: Vec::new(),
+        handle: None,
+        next_poll: None,
+        percent: None,
+        job: None,
+        ended_at: None,
+        outcome: None,
+        error: None,
+        witness: false,
+        locks: Vec::new(),
+        debt: None,
+    }
+}
+
+/// Asks how an operation goes. True when the plan must be made again, which is always: at least the next poll moved.
+async fn poll<K: Kind>(turn: &mut Turn<'_, K>, node: &str, goal: Option<&Goal>) -> bool {
+    let Ok(by) = turn.access.clone() else { return false };
+    let engine = turn.engine;
+    let now = engine.now();
+    let Some(record) = turn.subject.operations.get_mut(node) else { return false };
+    let id = record.client_request_id.clone();
+    let request = poll_of(record, engine.reader.memory.progress(&id).link);
+    let Some(request) = request else {
+        // Only its link could be asked, and that died with an earlier process: the target itself is followed.
+        engine.reader.memory.advance(&id, |p| p.lost = true);
+        record.handle = None;
+        return true;
+    };
+    let answer = match engine.reader.poll(&by, &request).await {
+        Ok(answer) => answer,
+        Err(trouble) => {
+            engine.reader.memory.advance(&id, |p| p.next_poll = Some(trouble.until));
+            return true;
+        }
+    };
+    let wait = engine.reader.asked_to_wait(&answer).unwrap_or(SignedDuration::from_secs(30)).max(engine.bounds.read_every);
+    match OperationStatus::parse(&answer) {
+        Err(_) => engine.reader.memory.advance(&id, |p| p.next_poll = Some(now + wait)),
+        Ok(status) => {
+            let percent = status.percent.map(|p| p.clamp(0.0, 100.0) as i32);
+            engine.reader.memory.advance(&id, |p| {
+                p.next_poll = Some(now + wait);
+                p.percent = percent;
+                if let Some(link) = &status.next_poll {
+                    p.link = Some(link.clone());
+                }
+            });
+            ended(turn, node, status, goal);
+        }
+    }
+    true
+}
+
+fn poll_of(record: &OperationRecord, link: Option<String>) -> Option<Request> {
+    let handle = record.handle.as_ref()?;
+    let family = match handle.family.as_str() {
+        "Backup" => Family::Backup,
+        "Vault" => Family::Vault,
+        "SiteRecovery" => Family::SiteRecovery,
+        _ => Family::Arm,
+    };
+    let by_handle = Handle::new(family, handle.id.clone()).ok();
+    let target: Option<ResourceId> =
+        record.target.parse().ok().or_else(|| record.target.rsplit_once('/').and_then(|(id, _)| id.parse().ok()));
+    by_handle.zip(target).and_then(|(h, t)| poll_request(&h, &t)).or_else(|| link.map(Request::follow))
+}
+
+fn ended<K: Kind>(turn: &mut Turn<'_, K>, node: &str, status: OperationStatus, goal: Option<&Goal>) {
+    let engine = turn.engine;
+    let now = engine.now();
+    let Some(record) = turn.subject.operations.get_mut(node) else { return };
+    let by_job = matches!(goal, Some(Goal::Acted(Acted { proof: Proof::Job(_), .. })));
+    match status.state {
+        OperationState::InProgress => {}
+        OperationState::Succeeded => {
+            let job = status.job_id.clone().filter(|_| by_job);
+            match &job {
+                Some(job) => {
+                    engine.reader.memory.advance(&record.client_request_id, |p| p.job = Some(job.clone()));
+                    record.job = Some(job.clone());
+                }
+                None => {
+                    record.ended_at = Some(now);
+                    record.outcome = Some(Outcome::Succeeded);
+                }
+            }
+        }
+        OperationState::Gone => {
+            engine.reader.memory.advance(&record.client_request_id, |p| p.lost = true);
+            record.handle = None;
+        }
+        OperationState::Failed { code, message } => {
+            let once = by_job;
+            let retry_at = (!once).then(|| now + engine.backoff(record.attempt).max(SignedDuration::from_mins(1)));
+            record.ended_at = Some(now);
+            record.outcome = Some(Outcome::Failed);
+            record.error =
+                Some(RecordedError { reason: Reason::RefusedByAzure.to_string(), code, message: cut(&message), waits: false, retry_at });
+        }
+        OperationState::Canceled => {
+            record.ended_at = Some(now);
+            record.outcome = Some(Outcome::Cancelled);
+            let message = "the operation was cancelled in Azure".to_owned();
+            let retry_at = Some(now + SignedDuration::from_mins(10));
+            record.error =
+                Some(RecordedError { reason: Reason::RefusedByAzure.to_string(), code: String::new(), message, waits: false, retry_at });
+        }
+    }
+}
+
+fn cut(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(300).collect()
+}
+
+/// Saves intents, sends, saves handles; makes children. True when another turn should follow at once.
+pub async fn act<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan, resolved: &Resolved) -> bool {
+    let mut again = create(turn, desired, plan).await;
+    let orders = orders(turn, desired, plan);
+    if orders.is_empty() {
+        return again;
+    }
+    if let Err(e) = hold_for(turn, &orders).await {
+        tracing::debug!(error = %e, "no finalizer, no intent");
+        return release(turn, &orders);
+    }
+    let report = K::report(&turn.subject, &resolved.facts, Ok(plan));
+    let old = turn.object.data.get("status").cloned().unwrap_or_else(|| json!({}));
+    let before = turn.subject.operations.clone();
+    let now = turn.engine.now();
+    for (order, write) in &orders {
+        let record = intent(turn, order, write, now);
+        turn.subject.operations.insert(order.holder.1.clone(), record);
+    }
+    let intended = turn.compose(&old, &report, Some(desired), Ok(plan));
+    let intent_wall = turn.engine.outside.clock.wall();
+    if let Err(e) = turn.save(&old, &intended).await {
+        // Lost the race, or nobody knows: nothing is sent. If it was saved after all, the next turn finds it.
+        tracing::info!(error = %e, "intent not saved");
+        turn.subject.operations = before;
+        return release(turn, &orders);
+    }
+    let gate = &turn.engine.gate;
+    let sends = orders.iter().map(|(order, _)| {
+        let order = Order { intent_wall, ..order.clone() };
+        async move { (order.holder.1.clone(), order.request.clone(), gate.send(&order).await) }
+    });
+    let results = futures::future::join_all(sends).await;
+    for (node, request, result) in results {
+        again |= settle(turn, &node, &request, result);
+    }
+    save_handles(turn).await;
+    again
+}
+
+fn release<K: Kind>(turn: &Turn<'_, K>, orders: &[(Order, Write)]) -> bool {
+    for (order, _) in orders {
+        if !turn.subject.operations.contains_key(&order.holder.1) {
+            turn.engine.locks.release(&order.holder);
+        }
+    }
+    false
+}
+
+/// The writes that the gate would let pass, with their locks taken; the first that it would not is remembered.
+fn orders<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan) -> Vec<(Order, Write)> {
+    let digest = keys::hash(&[&show::show(desired, plan)]);
+    let mut orders = Vec::new();
+    for (key, step) in plan.steps() {
+        let (Step::Write(write), Some(node)) = (step, desired.nodes.get(key)) else { continue };
+        let open = turn.subject.operations.len() + orders.len();
+        if open >= MAX_OPERATIONS && !turn.subject.operations.contains_key(key) {
+            turn.met = Some((Reason::AtBound, format!("{MAX_OPERATIONS} operations are open: nothing new is started"), None));
+            continue;
+        }
+        let Some(order) = order(turn, key, node, write, &digest) else { continue };
+        let holder = order.holder.clone();
+        if let Err((lock, by)) = turn.engine.locks.take(&order.locks, &holder) {
+            let ours = by.0.namespace == turn.key.namespace;
+            let who = if ours { format!("{} {}", by.0.kind, by.0.name) } else { "another operation".to_owned() };
+            turn.met = Some((Reason::Busy, format!("{who} holds {lock}"), Some(turn.engine.now() + turn.engine.bounds.read_every * 2)));
+            continue;
+        }
+        match turn.engine.gate.check(&order).and_then(|_| turn.engine.gate.afford(&order)) {
+            Ok(()) => orders.push((order, (**write).clone())),
+            Err(Refusal { reason, message, until }) => {
+                if !turn.subject.operations.contains_key(key) {
+                    turn.engine.locks.release(&holder);
+                }
+                turn.met = Some((reason, message, until));
+            }
+        }
+    }
+    orders
+}
+
+fn order<K: Kind>(turn: &Turn<'_, K>, key: &str, node: &Node, write: &Write, digest: &str) -> Option<Order> {
+    let by = turn.access.as_ref().ok()?;
+    let id = node.id()?;
+    let memory = &turn.engine.reader.memory;
+    let seen = |id: &ResourceId| memory.seen(&by.identity.access, id, turn.began).value;
+    let vault = match &node.ownership {
+        Ownership::Named { vault, .. } | Ownership::Item { vault, .. } => seen(vault).read,
+        Ownership::Tagged { .. } => id.ancestor(VAULT).and_then(|v| seen(&v).read),
+        Ownership::Child => None,
+    };
+    let mut request = write.request.clone();
+    request.client_request_id = Some(keys::request_id(&turn.subject.estate, &write.key, key, write.attempt));
+    fill(turn, node, &mut request)?;
+    Some(Order {
+        holder: (turn.key.clone(), key.to_owned()),
+        uid: turn.subject.meta.uid.clone(),
+        generation: turn.subject.meta.generation,
+        identity: by.identity.clone(),
+        grant: by.grant.clone(),
+        request,
+        ownership: node.ownership.clone(),
+        locks: node.locks.iter().cloned().collect(),
+        paused: turn.paused(),
+        debt: false,
+        intent_wall: turn.engine.outside.clock.wall(),
+        evidence: seen(id).read,
+        vault,
+        owned: turn.subject.owned.iter().map(|o| o.id.clone()).collect(),
+        plan_digest: digest.to_owned(),
+        priority: by.priority,
+    })
+}
+
+/// Fills what comes from an ask's answer, in memory, at send. `None` while the answer is not there.
+fn fill<K: Kind>(turn: &Turn<'_, K>, node: &Node, request: &mut Request) -> Option<()> {
+    let Goal::Acted(Acted { from, .. }) = &node.goal else { return Some(()) };
+    for part in from {
+        let asked = turn.engine.reader.memory.asked(&turn.key, &part.ask)?;
+        let value = asked.value.body.as_ref()?.pointer(&part.pointer)?.clone();
+        *request.body.as_mut()?.pointer_mut(&part.into)? = value;
+    }
+    Some(())
+}
+
+fn intent<K: Kind>(turn: &Turn<'_, K>, order: &Order, write: &Write, now: Timestamp) -> OperationRecord {
+    let mut record = blank(turn, &order.holder.1, &write.request, write.attempt, &write.key, now);
+    record.known_jobs = write.known_jobs.iter().take(50).cloned().collect();
+    record.witness = write.witness;
+    record.locks = order.locks.clone();
+    if write.once {
+        record.verb = "act".into();
+    }
+    record.debt = write.debt.as_ref().map(|(close, until)| Debt {
+        method: close.method.as_str().to_owned(),
+        path: close.path.clone(),
+        api_version: close.query.iter().find(|(k, _)| k == "api-version").map(|(_, v)| v.clone()).unwrap_or_default(),
+        body: close.body.as_ref().map(Value::to_string),
+        until: *until,
+        access: order.identity.access.clone(),
+    });
+    record
+}
+
+/// A finalizer where deletion may find something to do, by a write of its own before the first such intent.
+async fn hold_for<K: Kind>(turn: &mut Turn<'_, K>, orders: &[(Order, Write)]) -> Result<(), ClusterError> {
+    let needed = orders.iter().any(|(_, w)| w.once || w.debt.is_some());
+    let mut finalizers = turn.object.metadata.finalizers.clone().unwrap_or_default();
+    if !needed || finalizers.iter().any(|f| f == crate::debts::FINALIZER) {
+        return Ok(());
+    }
+    finalizers.push(crate::debts::FINALIZER.to_owned());
+    let version = turn.object.metadata.resource_version.clone().unwrap_or_default();
+    turn.engine.outside.telemetry.kube_write(K::NAME, "metadata");
+    let written = turn.engine.outside.cluster.patch_metadata(&turn.key, &version, &json!({ "finalizers": finalizers })).await?;
+    turn.take(written);
+    Ok(())
+}
+
+/// What one send came to. True when another turn should follow at once.
+pub fn settle<K: Kind>(turn: &mut Turn<'_, K>, node: &str, request: &Request, result: Result<Result<Answer, SendError>, Refusal>) -> bool {
+    let engine = turn.engine;
+    let now = engine.now();
+    match result {
+        Err(Refusal { reason, message, until }) => {
+            // It certainly did not leave: the record says nothing that anybody must know.
+            turn.subject.operations.remove(node);
+            engine.locks.release(&(turn.key.clone(), node.to_owned()));
+            turn.met = Some((reason, message, until));
+            false
+        }
+        Ok(Err(SendError::Unknown(why))) => {
+            tracing::warn!(node, why, "outcome unknown");
+            true
+        }
+        Ok(Err(SendError::NotSent(why))) => refused(turn, node, Reason::Unreadable, String::new(), &why, true, None),
+        Ok(Err(SendError::NoToken(why))) => refused(turn, node, Reason::TokenRefused, String::new(), &why, false, None),
+        Ok(Ok(answer)) => {
+            if let Ok(by) = turn.access.clone() {
+                engine.reader.learn(&by, request, &answer);
+            }
+            if answer.is_success() {
+                accepted(turn, node, &answer, now);
+                return true;
+            }
+            if outcome_unknown(answer.status) {
+                tracing::warn!(node, status = answer.status, "outcome unknown");
+                return true;
+            }
+            let error = ArmError::from_answer(&answer);
+            let service = vault_of(&request.path).map_or(Service::Other, |_| Service::RecoveryServices);
+            let (waits, after) = match remedy(service, request.method, &error) {
+                Remedy::Retry { .. } => (true, engine.reader.asked_to_wait(&answer)),
+                Remedy::RetrySlowly => (true, Some(SignedDuration::from_mins(5))),
+                Remedy::AwaitHuman => (false, Some(SignedDuration::from_mins(10))),
+                Remedy::AwaitEdit => (false, Some(SignedDuration::from_hours(1))),
+            };
+            refused(turn, node, reason_of(&error), error.code.clone(), &error.to_string(), waits, after)
+        }
+    }
+}
+
+fn accepted<K: Kind>(turn: &mut Turn<'_, K>, node: &str, answer: &Answer, now: Timestamp) {
+    let engine = turn.engine;
+    let wait = engine.reader.asked_to_wait(answer).unwrap_or(SignedDuration::from_secs(30)).max(engine.bounds.read_every);
+    let Some(record) = turn.subject.operations.get_mut(node) else { return };
+    match Accepted::from_answer(answer) {
+        None => {
+            record.ended_at = Some(now);
+            record.outcome = Some(Outcome::Succeeded);
+        }
+        Some(taken) => {
+            record.handle = taken.handle.map(|h| ApiHandle { family: format!("{:?}", h.family()).into(), id: h.id().to_owned() });
+            record.next_poll = Some(now + wait);
+            engine.reader.memory.advance(&record.client_request_id, |p| {
+                p.link = taken.poll;
+                p.next_poll = Some(now + wait);
+            });
+        }
+    }
+}
+
+fn refused<K: Kind>(
+    turn: &mut Turn<'_, K>,
+    node: &str,
+    reason: Reason,
+    code: String,
+    message: &str,
+    waits: bool,
+    after: Option<SignedDuration>,
+) -> bool {
+    let engine = turn.engine;
+    let now = engine.now();
+    if let Some(record) = turn.subject.operations.get_mut(node) {
+        let wait = after.unwrap_or_else(|| engine.backoff(record.attempt)).max(engine.bounds.read_every);
+        record.ended_at = Some(now);
+        record.outcome = Some(Outcome::Refused);
+        record.error = Some(RecordedError { reason: reason.to_string(), code, message: cut(message), waits, retry_at: Some(now + wait) });
+        engine.locks.release(&(turn.key.clone(), node.to_owned()));
+    }
+    true
+}
+
+/// The word that a refused write puts into the condition.
+fn reason_of(error: &ArmError) -> Reason {
+    let has = |codes: &[&str]| codes.iter().any(|c| error.has_code(c));
+    match error.status {
+        _ if has(&["ScopeLocked"]) => Reason::Locked,
+        _ if has(&["RequestDisallowedByPolicy", "UserErrorRequestDisallowedByPolicy"]) => Reason::DeniedByPolicy,
+        _ if has(&["MissingSubscriptionRegistration", "SubscriptionNotFound"]) => Reason::SubscriptionNotReady,
+        _ if has(&["CloudDosAbsoluteLimitReached", "QuotaExceeded", "CloudDosTimeboudLimitReached"]) => Reason::QuotaReached,
+        429 => Reason::Throttled,
+        401 | 403 => Reason::AuthorizationFailed,
+        409 | 412 => Reason::Busy,
+        _ => Reason::RefusedByAzure,
+    }
+}
+
+/// Saves what the answers said. The object may have moved since the intent (an edit): the records go onto it as it
+/// stands, for nobody else writes them.
+async fn save_handles<K: Kind>(turn: &mut Turn<'_, K>) {
+    for _ in 0..3 {
+        let old = turn.object.data.get("status").cloned().unwrap_or_else(|| json!({}));
+        let mut new = old.clone();
+        let operations: Vec<&OperationRecord> = turn.subject.operations.values().collect();
+        new["operations"] = json!(operations);
+        match turn.save(&old, &new).await {
+            Ok(()) => return,
+            Err(ClusterError::NotFound) => return,
+            Err(e) => tracing::info!(error = %e, "handle not saved, trying on the object as it stands"),
+        }
+        if let Ok(Some(live)) = turn.engine.outside.cluster.get(&turn.key).await {
+            turn.take(live);
+        }
+    }
+}
+
+/// Makes the children that are due.
+async fn create<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan) -> bool {
+    let mut made = 0;
+    for (key, step) in plan.steps() {
+        let (Step::Create, Some(Node { goal: Goal::Child { object, .. }, target: Target::Kube { kind, name }, .. })) =
+            (step, desired.nodes.get(key))
+        else {
+            continue;
+        };
+        if made == MOST_CHILDREN || turn.pause != Pause::None {
+            return true;
+        }
+        let at = ObjectKey { kind: (*kind).to_owned(), namespace: turn.key.namespace.clone(), name: name.clone() };
+        turn.engine.outside.telemetry.kube_write(kind, "create");
+        match turn.engine.outside.cluster.create(&at, object).await {
+            Ok(_) | Err(ClusterError::Exists) => made += 1,
+            Err(e) => {
+                let until = Some(turn.engine.now() + turn.engine.backoff(3));
+                turn.met = Some((Reason::Retrying, format!("{kind} {name} was not created: {e}"), until));
+                return false;
+            }
+        }
+    }
+    false
+}

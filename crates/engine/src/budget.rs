@@ -1,0 +1,261 @@
+//! How much of Azure's patience is ours: token buckets fed by Azure's own headers, with priorities.
+//!
+//! Buckets per (access, subscription, class), as ARM's front end keeps them (compute-and-arm.md E.6). 30 % is left for
+//! people and other tools; the lower a priority, the more of the rest it must leave.
+
+use std::{collections::BTreeMap, sync::Mutex};
+
+use breakwater_arm::wire::{Answer, Method, Request};
+use jiff::{SignedDuration, Timestamp};
+
+/// Who may go first when there is little left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// Failover, commit, re-protect.
+    Failover,
+    /// Closing what was opened.
+    Debt,
+    /// Restores.
+    Restore,
+    /// Somebody edited an object.
+    UserChange,
+    /// Backups and protection.
+    Backup,
+    /// The sweep that looks for drift.
+    Sweep,
+}
+
+impl Priority {
+    /// The share of a bucket that must be left after this call.
+    fn reserve(self) -> f64 {
+        match self {
+            Priority::Failover => 0.0,
+            Priority::Debt => 0.02,
+            Priority::Restore => 0.05,
+            Priority::UserChange => 0.3,
+            Priority::Backup => 0.35,
+            Priority::Sweep => 0.4,
+        }
+    }
+}
+
+/// The classes that are counted apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// GET.
+    Read,
+    /// PUT, PATCH, POST.
+    Write,
+    /// DELETE.
+    Delete,
+    /// Reads of backup jobs: 150 to 450 an hour (backup.md §4.4).
+    JobRead,
+    /// Backup policy writes: 50 a day and vault (backup.md §4.4).
+    PolicyWrite,
+    /// Changes of protection: 1,000 a day and vault (backup.md §4.4).
+    ProtectionChange,
+}
+
+impl Class {
+    /// Size of the bucket and its refill a second.
+    fn rate(self) -> (f64, f64) {
+        match self {
+            Class::Read => (250.0, 25.0),
+            Class::Write | Class::Delete => (200.0, 10.0),
+            Class::JobRead => (150.0, 150.0 / 3600.0),
+            Class::PolicyWrite => (50.0, 50.0 / 86_400.0),
+            Class::ProtectionChange => (1000.0, 1000.0 / 86_400.0),
+        }
+    }
+
+    /// The classes that a request counts against.
+    pub fn of(request: &Request) -> Vec<Class> {
+        let path = request.path.to_ascii_lowercase();
+        let base = match request.method {
+            Method::Get => Class::Read,
+            Method::Delete => Class::Delete,
+            _ => Class::Write,
+        };
+        let mut classes = vec![base];
+        match request.method {
+            Method::Get if path.contains("/backupjobs") => classes.push(Class::JobRead),
+            Method::Put if path.contains("/backuppolicies/") => classes.push(Class::PolicyWrite),
+            Method::Put | Method::Delete if path.contains("/protecteditems/") => classes.push(Class::ProtectionChange),
+            _ => {}
+        }
+        classes
+    }
+
+    /// A label for metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Class::Read => "read",
+            Class::Write => "write",
+            Class::Delete => "delete",
+            Class::JobRead => "job-read",
+            Class::PolicyWrite => "policy-write",
+            Class::ProtectionChange => "protection-change",
+        }
+    }
+
+    /// Daily limits of the service belong to a vault, the others to a subscription.
+    fn scope(self, path: &str) -> String {
+        let path = path.to_ascii_lowercase();
+        let cut = match self {
+            Class::PolicyWrite | Class::ProtectionChange => path.find("/backuppolicies/").or_else(|| path.find("/backupfabrics/")),
+            _ => path.match_indices('/').nth(3).map(|(at, _)| at),
+        };
+        path[..cut.unwrap_or(path.len())].to_owned()
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    level: f64,
+    at: Timestamp,
+    /// Nothing goes before: a 429 said so.
+    closed_until: Timestamp,
+}
+
+/// All buckets. Times are world times; the factor turns refills, which are wall rates, into world rates.
+pub struct Budget {
+    buckets: Mutex<BTreeMap<(String, String, Class), Bucket>>,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Budget { buckets: Mutex::new(BTreeMap::new()) }
+    }
+}
+
+impl Budget {
+    /// Takes a token of every class that the request counts against, or says when there will be one.
+    ///
+    /// # Errors
+    /// The class that is spent and the world time at which to come back.
+    pub fn take(&self, access: &str, request: &Request, priority: Priority, now: Timestamp) -> Result<(), (Class, Timestamp)> {
+        let mut buckets = self.buckets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let classes = Class::of(request);
+        for class in &classes {
+            let (size, refill) = class.rate();
+            let bucket = bucket(&mut buckets, access, request, *class, now);
+            if bucket.closed_until > now {
+                return Err((*class, bucket.closed_until));
+            }
+            let floor = size * priority.reserve();
+            if bucket.level - 1.0 < floor {
+                let short = floor + 1.0 - bucket.level;
+                return Err((*class, now + SignedDuration::from_millis(((short / refill) * 1000.0).ceil() as i64)));
+            }
+        }
+        for class in &classes {
+            bucket(&mut buckets, access, request, *class, now).level -= 1.0;
+        }
+        Ok(())
+    }
+
+    /// Learns from an answer: what Azure says is left, and a 429's closing time (world seconds).
+    pub fn learn(&self, access: &str, request: &Request, answer: &Answer, retry_after: Option<SignedDuration>, now: Timestamp) {
+        let mut buckets = self.buckets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for class in Class::of(request) {
+            let bucket = bucket(&mut buckets, access, request, class, now);
+            if let Some(left) = remaining(class, answer) {
+                bucket.level = bucket.level.min(left);
+            }
+            if answer.status == 429 {
+                bucket.level = 0.0;
+                bucket.closed_until = now + retry_after.unwrap_or(SignedDuration::from_secs(60));
+            }
+        }
+    }
+
+    /// The lowest level of each class, as a share of its size: for metrics.
+    pub fn levels(&self) -> BTreeMap<&'static str, f64> {
+        let buckets = self.buckets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut levels = BTreeMap::new();
+        for ((_, _, class), bucket) in buckets.iter() {
+            let share = bucket.level / class.rate().0;
+            levels.entry(class.as_str()).and_modify(|l: &mut f64| *l = l.min(share)).or_insert(share);
+        }
+        levels
+    }
+}
+
+fn bucket<'a>(
+    buckets: &'a mut BTreeMap<(String, String, Class), Bucket>,
+    access: &str,
+    request: &Request,
+    class: Class,
+    now: Timestamp,
+) -> &'a mut Bucket {
+    let (size, refill) = class.rate();
+    let key = (access.to_owned(), class.scope(&request.path), class);
+    let bucket = buckets.entry(key).or_insert(Bucket { level: size, at: now, closed_until: Timestamp::UNIX_EPOCH });
+    let elapsed = now.duration_since(bucket.at).as_secs_f64().max(0.0);
+    bucket.level = (bucket.level + elapsed * refill).min(size);
+    bucket.at = now;
+    bucket
+}
+
+/// What Azure's header says is left for this class. The hourly legacy values (11999) are above our size and change nothing.
+fn remaining(class: Class, answer: &Answer) -> Option<f64> {
+    let names: &[&str] = match class {
+        Class::Read => &["x-ms-ratelimit-remaining-subscription-reads"],
+        Class::JobRead => &["x-ms-ratelimit-remaining-subscription-resource-requests"],
+        Class::Write => &["x-ms-ratelimit-remaining-subscription-writes"],
+        Class::Delete => &["x-ms-ratelimit-remaining-subscription-deletes"],
+        Class::PolicyWrite | Class::ProtectionChange => &[],
+    };
+    names.iter().find_map(|n| answer.header(n)?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SUB: &str = "/subscriptions/11111111-1111-1111-1111-111111111111";
+
+    fn at(s: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + s).unwrap()
+    }
+
+    #[test]
+    fn thirty_percent_is_left_for_people_and_the_rest_refills() {
+        let budget = Budget::default();
+        let get = Request::new(Method::Get, format!("{SUB}/resources"), "1");
+        let taken = (0..250).take_while(|_| budget.take("a", &get, Priority::UserChange, at(0)).is_ok()).count();
+        assert_eq!(taken, 175);
+        assert!(budget.take("a", &get, Priority::Sweep, at(0)).is_err());
+        budget.take("a", &get, Priority::Failover, at(0)).unwrap();
+        budget.take("b", &get, Priority::Sweep, at(0)).unwrap();
+        let (_, when) = budget.take("a", &get, Priority::UserChange, at(0)).unwrap_err();
+        assert!(when > at(0) && when <= at(1));
+        budget.take("a", &get, Priority::UserChange, at(2)).unwrap();
+    }
+
+    #[test]
+    fn a_429_closes_the_bucket_until_its_time() {
+        let budget = Budget::default();
+        let get =
+            Request::new(Method::Get, format!("{SUB}/resourceGroups/rg/providers/Microsoft.RecoveryServices/vaults/v/backupJobs"), "1");
+        let refused = Answer { status: 429, ..Answer::default() };
+        budget.learn("a", &get, &refused, Some(SignedDuration::from_secs(324)), at(0));
+        assert_eq!(budget.take("a", &get, Priority::Failover, at(10)).unwrap_err().1, at(324));
+    }
+
+    #[test]
+    fn policy_writes_are_counted_by_vault_and_day() {
+        let budget = Budget::default();
+        let put = |vault: &str| {
+            Request::new(
+                Method::Put,
+                format!("{SUB}/resourceGroups/rg/providers/Microsoft.RecoveryServices/vaults/{vault}/backupPolicies/p"),
+                "1",
+            )
+        };
+        let taken = (0..50).take_while(|n| budget.take("a", &put("v"), Priority::UserChange, at(*n)).is_ok()).count();
+        assert_eq!(taken, 35);
+        budget.take("a", &put("other"), Priority::UserChange, at(50)).unwrap();
+        assert_eq!(budget.take("a", &put("v"), Priority::UserChange, at(50)).unwrap_err().0, Class::PolicyWrite);
+    }
+}

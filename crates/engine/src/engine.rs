@@ -1,0 +1,243 @@
+//! The engine: what one process needs to turn objects, whatever their kind.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use breakwater_api::SharedStatus;
+use breakwater_arm::ResourceId;
+use breakwater_plan::{
+    facts::{AnyObject, List},
+    kind::{Kind, View},
+    planner::Bounds,
+};
+use futures::future::BoxFuture;
+use jiff::{SignedDuration, Timestamp};
+use kube::core::DynamicObject;
+
+use crate::{
+    access,
+    budget::{Budget, Priority},
+    gate::{Gate, GateParts},
+    locks::{Claims, Locks},
+    memory::Memory,
+    object,
+    ports::{Arm, AuditSink, Clock, Cluster, Entropy, Leadership, ObjectKey},
+    reader::{Looker, Reader},
+    resolve::Parser,
+    telemetry::Telemetry,
+    turn,
+};
+
+/// The world outside, and who we are in it.
+#[derive(Clone)]
+pub struct Outside {
+    /// Azure.
+    pub arm: Arc<dyn Arm>,
+    /// Kubernetes.
+    pub cluster: Arc<dyn Cluster>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Jitter.
+    pub entropy: Arc<dyn Entropy>,
+    /// The lease.
+    pub leadership: Arc<dyn Leadership>,
+    /// The audit record.
+    pub audit: Arc<dyn AuditSink>,
+    /// Counts.
+    pub telemetry: Arc<dyn Telemetry>,
+    /// `--estate`
+    pub estate: String,
+    /// The kube-system namespace's uid.
+    pub writer: String,
+    /// How old shared listings may be, in world time.
+    pub interval: SignedDuration,
+}
+
+/// When to look at an object again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// At this world time.
+    At(Timestamp),
+    /// At once.
+    Now,
+    /// Never: it is gone.
+    Gone,
+}
+
+type TurnFn = for<'a> fn(&'a Engine, ObjectKey) -> BoxFuture<'a, Next>;
+type PrimeFn = fn(&Engine, &DynamicObject);
+
+struct Entry {
+    turn: TurnFn,
+    prime: PrimeFn,
+}
+
+/// Who wants to hear of a change in a listing: objects, with the items that they care for.
+type Watchers = BTreeMap<(String, List), BTreeMap<ObjectKey, Option<Vec<ResourceId>>>>;
+
+/// One per process.
+pub struct Engine {
+    /// The world outside.
+    pub outside: Outside,
+    /// Looks at Azure.
+    pub reader: Reader,
+    /// The only door for writes.
+    pub gate: Gate,
+    /// Locks of open operations.
+    pub locks: Arc<Locks>,
+    /// Who claims what.
+    pub claims: Claims,
+    /// How long things may take.
+    pub bounds: Bounds,
+    kinds: BTreeMap<&'static str, Entry>,
+    /// One parser a kind.
+    pub parsers: BTreeMap<&'static str, Parser>,
+    watchers: Mutex<Watchers>,
+}
+
+impl Engine {
+    /// An engine without kinds.
+    pub fn new(outside: Outside) -> Self {
+        let memory = Arc::new(Memory::default());
+        let budget = Arc::new(Budget::default());
+        let locks = Arc::new(Locks::default());
+        let reader = Reader::new(outside.arm.clone(), outside.clock.clone(), memory, budget.clone(), outside.telemetry.clone());
+        let gate = Gate::new(GateParts {
+            arm: outside.arm.clone(),
+            clock: outside.clock.clone(),
+            leadership: outside.leadership.clone(),
+            audit: outside.audit.clone(),
+            budget,
+            locks: locks.clone(),
+            telemetry: outside.telemetry.clone(),
+            estate: outside.estate.clone(),
+            writer: outside.writer.clone(),
+        });
+        let bounds = Bounds::for_factor(outside.clock.factor());
+        let (claims, kinds, parsers, watchers) = (Claims::default(), BTreeMap::new(), BTreeMap::new(), Mutex::default());
+        Engine { outside, reader, gate, locks, claims, bounds, kinds, parsers, watchers }
+    }
+
+    /// Teaches it a kind.
+    pub fn register<K: Kind>(&mut self) {
+        self.parsers.insert(K::NAME, view::<K>);
+        let entry = Entry { turn: |engine, key| Box::pin(turn::turn::<K>(engine, key)), prime: prime::<K> };
+        self.kinds.insert(K::NAME, entry);
+    }
+
+    /// The kinds it keeps, by name.
+    pub fn kinds(&self) -> Vec<&'static str> {
+        self.kinds.keys().copied().collect()
+    }
+
+    /// Rebuilds locks and claims from every object, before a new leader's first write.
+    pub fn prime(&self) {
+        for (kind, entry) in &self.kinds {
+            for object in self.outside.cluster.cached_all(kind, None) {
+                (entry.prime)(self, &object);
+            }
+        }
+    }
+
+    /// One turn of one object.
+    pub async fn turn(&self, key: ObjectKey) -> Next {
+        match self.kinds.get(key.kind.as_str()) {
+            Some(entry) => (entry.turn)(self, key).await,
+            None => Next::Gone,
+        }
+    }
+
+    /// World time.
+    pub fn now(&self) -> Timestamp {
+        self.outside.clock.now()
+    }
+
+    /// A while with full jitter, growing with the attempt: 5 s to 10 min of world time, never under a wall second.
+    pub fn backoff(&self, attempt: i32) -> SignedDuration {
+        let cap = (5.0 * 2.0_f64.powi(attempt.clamp(1, 8) - 1)).min(600.0);
+        let jitter = cap / 2.0 + cap / 2.0 * self.outside.entropy.unit();
+        SignedDuration::from_secs_f64(jitter.max(self.outside.clock.factor()))
+    }
+
+    /// Notes what an object wants to hear of.
+    pub fn watch(&self, access: &str, key: &ObjectKey, watched: &[(List, Option<Vec<ResourceId>>)]) {
+        let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        for ((by, list), objects) in watchers.iter_mut() {
+            if by != access || !watched.iter().any(|(l, _)| l == list) {
+                objects.remove(key);
+            }
+        }
+        for (list, items) in watched {
+            watchers.entry((access.to_owned(), list.clone())).or_default().insert(key.clone(), items.clone());
+        }
+        watchers.retain(|_, objects| !objects.is_empty());
+    }
+
+    /// Lists again whatever is due and wanted; answers the objects that should look, and when to sweep next.
+    pub async fn sweep(&self) -> (Vec<ObjectKey>, Timestamp) {
+        let now = self.now();
+        let interval = self.outside.interval;
+        let wanted = self.reader.memory.wanted_lists(now);
+        let mut next = now + interval;
+        let mut wake = Vec::new();
+        for ((by, list), last, not_before) in wanted {
+            let watchers = self.watchers_of(&by, &list);
+            let Some((looker, watchers)) = self.looker_of(&by, watchers) else { continue };
+            let due = last.map_or(now, |at| at + interval).max(not_before.unwrap_or(Timestamp::MIN));
+            if due > now {
+                next = next.min(due);
+                continue;
+            }
+            let changed = self.reader.list(&looker, &list, now - interval + SignedDuration::from_nanos(1), "").await;
+            wake.extend(concerned(&changed, watchers));
+        }
+        self.reader.memory.prune(now);
+        wake.sort();
+        wake.dedup();
+        (wake, next.max(now + SignedDuration::from_secs(1)))
+    }
+
+    fn watchers_of(&self, access: &str, list: &List) -> BTreeMap<ObjectKey, Option<Vec<ResourceId>>> {
+        let watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        watchers.get(&(access.to_owned(), list.clone())).cloned().unwrap_or_default()
+    }
+
+    /// A listing is looked at as the first watcher whose access still stands.
+    fn looker_of<T>(&self, access: &str, watchers: BTreeMap<ObjectKey, T>) -> Option<(Looker, BTreeMap<ObjectKey, T>)> {
+        let found = watchers.keys().find_map(|key| {
+            let namespace = key.namespace.as_str();
+            access::resolve(&*self.outside.cluster, namespace, None, Some(access)).ok()
+        })?;
+        Some((Looker { identity: found.identity, grant: found.grant, priority: Priority::Sweep }, watchers))
+    }
+}
+
+fn concerned(changed: &[ResourceId], watchers: BTreeMap<ObjectKey, Option<Vec<ResourceId>>>) -> Vec<ObjectKey> {
+    let cares =
+        |items: &Option<Vec<ResourceId>>| items.as_ref().map_or(!changed.is_empty(), |ids| ids.iter().any(|id| changed.contains(id)));
+    watchers.into_iter().filter(|(_, items)| cares(items)).map(|(key, _)| key).collect()
+}
+
+/// What other kinds see of an object.
+fn view<K: Kind>(object: &DynamicObject) -> Option<AnyObject> {
+    let parsed = object::Parsed::<K>::of(object).ok()?;
+    let view = View::<K> { meta: object::meta(K::NAME, object, None), spec: parsed.spec, status: parsed.status, shared: parsed.shared };
+    Some(Arc::new(view))
+}
+
+fn prime<K: Kind>(engine: &Engine, object: &DynamicObject) {
+    let key = object::key(K::NAME, object);
+    let shared = object::shared(object).unwrap_or_else(|_| SharedStatus::default());
+    for record in &shared.operations {
+        if record.ended_at.is_none() || record.debt.is_some() {
+            let _ = engine.locks.take(&record.locks, &(key.clone(), record.node.clone()));
+        }
+    }
+    if let Ok(parsed) = object::Parsed::<K>::of(object) {
+        let meta = object::meta(K::NAME, object, Some(&*engine.outside.clock));
+        let claims = K::claims(&meta, &parsed.spec, &shared.owned);
+        engine.claims.state(&key, &meta.uid, meta.created, &claims);
+    }
+}

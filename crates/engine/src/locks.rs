@@ -1,0 +1,146 @@
+//! Who holds what: the registry of locks and the order of claims. In memory, rebuilt from every object's
+//! `status.operations` before a new leader's first write.
+
+use std::{collections::BTreeMap, sync::Mutex};
+
+use breakwater_plan::kind::Claim;
+use jiff::Timestamp;
+
+use crate::ports::ObjectKey;
+
+/// One node of one object.
+pub type Holder = (ObjectKey, String);
+
+/// Locks that open operations hold.
+#[derive(Default)]
+pub struct Locks {
+    held: Mutex<BTreeMap<String, Holder>>,
+}
+
+impl Locks {
+    /// Takes all or none; the answer names the first that somebody else holds.
+    ///
+    /// # Errors
+    /// The lock and its holder.
+    pub fn take(&self, locks: &[String], holder: &Holder) -> Result<(), (String, Holder)> {
+        let mut held = self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((lock, by)) = locks.iter().find_map(|l| held.get(l).filter(|h| *h != holder).map(|h| (l.clone(), h.clone()))) {
+            return Err((lock, by));
+        }
+        for lock in locks {
+            held.insert(lock.clone(), holder.clone());
+        }
+        Ok(())
+    }
+
+    /// Whether this holder holds all of them.
+    pub fn holds(&self, locks: &[String], holder: &Holder) -> bool {
+        let held = self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        locks.iter().all(|l| held.get(l) == Some(holder))
+    }
+
+    /// Gives back all that a holder held.
+    pub fn release(&self, holder: &Holder) {
+        self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner).retain(|_, by| by != holder);
+    }
+
+    /// Gives back all that an object held except for these nodes.
+    pub fn keep_only(&self, object: &ObjectKey, nodes: &[&str]) {
+        let mut held = self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        held.retain(|_, (by, node)| by != object || nodes.contains(&node.as_str()));
+    }
+
+    /// How many are held.
+    pub fn count(&self) -> usize {
+        self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner).len()
+    }
+}
+
+/// What an object brings to a contest: the smaller wins.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Rank {
+    /// The holder keeps it.
+    not_held: bool,
+    /// Else explicit before selector.
+    not_explicit: bool,
+    /// Else the older.
+    created: Timestamp,
+    uid: String,
+}
+
+/// Claims of all live objects.
+#[derive(Default)]
+pub struct Claims {
+    by_key: Mutex<BTreeMap<String, BTreeMap<ObjectKey, Rank>>>,
+}
+
+impl Claims {
+    /// States an object's claims anew, in place of all that it claimed before.
+    pub fn state(&self, object: &ObjectKey, uid: &str, created: Timestamp, claims: &[Claim]) {
+        let mut by_key = self.by_key.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        by_key.retain(|key, contenders| {
+            if !claims.iter().any(|c| c.key == *key) {
+                contenders.remove(object);
+            }
+            !contenders.is_empty()
+        });
+        for claim in claims {
+            let rank = Rank { not_held: !claim.holds, not_explicit: !claim.explicit, created, uid: uid.to_owned() };
+            by_key.entry(claim.key.clone()).or_default().insert(object.clone(), rank);
+        }
+    }
+
+    /// Withdraws all claims of an object that is gone.
+    pub fn withdraw(&self, object: &ObjectKey) {
+        self.state(object, "", Timestamp::UNIX_EPOCH, &[]);
+    }
+
+    /// The first claim of this object that another one wins. Says nothing of the other.
+    pub fn lost(&self, object: &ObjectKey, claims: &[Claim]) -> Option<String> {
+        let by_key = self.by_key.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        claims.iter().find_map(|claim| {
+            let contenders = by_key.get(&claim.key)?;
+            let (winner, _) = contenders.iter().min_by_key(|(_, rank)| (*rank).clone())?;
+            (winner != object).then(|| claim.key.clone())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str) -> ObjectKey {
+        ObjectKey { kind: "ProtectedMachine".into(), namespace: "shop".into(), name: name.into() }
+    }
+
+    #[test]
+    fn locks_are_taken_all_or_none() {
+        let locks = Locks::default();
+        let (a, b) = ((key("a"), "n".to_owned()), (key("b"), "n".to_owned()));
+        locks.take(&["x".into()], &a).unwrap();
+        assert_eq!(locks.take(&["y".into(), "x".into()], &b).unwrap_err(), ("x".into(), a.clone()));
+        assert_eq!(locks.count(), 1);
+        locks.take(&["x".into()], &a).unwrap();
+        locks.release(&a);
+        locks.take(&["y".into(), "x".into()], &b).unwrap();
+        assert!(locks.holds(&["x".into(), "y".into()], &b));
+    }
+
+    #[test]
+    fn the_holder_keeps_a_claim_then_explicit_wins_then_the_older() {
+        let claims = Claims::default();
+        let claim = |holds, explicit| vec![Claim { key: "m".into(), holds, explicit }];
+        let at = |s| Timestamp::from_second(s).unwrap();
+        claims.state(&key("young"), "2", at(20), &claim(false, false));
+        claims.state(&key("old"), "1", at(10), &claim(false, false));
+        assert_eq!(claims.lost(&key("young"), &claim(false, false)), Some("m".into()));
+        assert_eq!(claims.lost(&key("old"), &claim(false, false)), None);
+        claims.state(&key("young"), "2", at(20), &claim(false, true));
+        assert_eq!(claims.lost(&key("old"), &claim(false, false)), Some("m".into()));
+        claims.state(&key("old"), "1", at(10), &claim(true, false));
+        assert_eq!(claims.lost(&key("young"), &claim(false, true)), Some("m".into()));
+        claims.withdraw(&key("old"));
+        assert_eq!(claims.lost(&key("young"), &claim(false, true)), None);
+    }
+}

@@ -1,0 +1,195 @@
+//! What this process has seen. Nothing here is needed for correctness: it may be lost at any moment.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use breakwater_arm::ResourceId;
+use breakwater_plan::{
+    facts::{Asked, List},
+    sighting::{Listed, Seen},
+};
+use jiff::{SignedDuration, Timestamp};
+use kube::core::DynamicObject;
+
+use crate::ports::ObjectKey;
+
+/// Something keyed by the access that saw it.
+pub type By<T> = (String, T);
+
+/// A sighting and the version token that it was asked under.
+#[derive(Clone, Debug, Default)]
+pub struct Kept<T> {
+    /// What was seen.
+    pub value: T,
+    /// The token of `Fresh::Version`.
+    pub version: String,
+    /// When somebody last wanted it: what nobody wants is dropped.
+    pub wanted: Option<Timestamp>,
+}
+
+/// Progress of an operation between two saves of its record.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// When to ask again.
+    pub next_poll: Option<Timestamp>,
+    /// The signed poll link, never stored.
+    pub link: Option<String>,
+    /// The job that the operation named.
+    pub job: Option<String>,
+    /// Percent, where Azure says.
+    pub percent: Option<i32>,
+    /// Set when the operation cannot be asked any more (404): the target is followed instead.
+    pub lost: bool,
+}
+
+/// Everything seen, behind one lock a part.
+#[derive(Default)]
+pub struct Memory {
+    seen: Mutex<BTreeMap<By<ResourceId>, Kept<Seen>>>,
+    lists: Mutex<BTreeMap<By<List>, Kept<Listed>>>,
+    jobs: Mutex<BTreeMap<By<ResourceId>, (Listed, Timestamp)>>,
+    asked: Mutex<BTreeMap<(ObjectKey, String), Kept<Asked>>>,
+    progress: Mutex<BTreeMap<String, Progress>>,
+    written: Mutex<BTreeMap<ObjectKey, Arc<DynamicObject>>>,
+    flights: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    azure_date: Mutex<Option<Timestamp>>,
+}
+
+/// How long something that nobody asks for is remembered, in world time.
+const FORGET_AFTER: SignedDuration = SignedDuration::from_hours(3);
+
+fn open<T>(part: &Mutex<T>) -> MutexGuard<'_, T> {
+    part.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Memory {
+    /// What is known of a resource, and the version it was read under.
+    pub fn seen(&self, access: &str, id: &ResourceId, now: Timestamp) -> Kept<Seen> {
+        let mut seen = open(&self.seen);
+        match seen.get_mut(&(access.to_owned(), id.clone())) {
+            None => Kept::default(),
+            Some(kept) => {
+                kept.wanted = Some(now);
+                kept.clone()
+            }
+        }
+    }
+
+    /// Changes what is known of a resource.
+    pub fn see(&self, access: &str, id: &ResourceId, now: Timestamp, change: impl FnOnce(&mut Kept<Seen>)) {
+        let mut seen = open(&self.seen);
+        let kept = seen.entry((access.to_owned(), id.clone())).or_default();
+        kept.wanted = Some(now);
+        change(kept);
+    }
+
+    /// What is known of a collection.
+    pub fn list(&self, access: &str, list: &List, now: Timestamp) -> Kept<Listed> {
+        let mut lists = open(&self.lists);
+        match lists.get_mut(&(access.to_owned(), list.clone())) {
+            None => Kept::default(),
+            Some(kept) => {
+                kept.wanted = Some(now);
+                kept.clone()
+            }
+        }
+    }
+
+    /// Changes what is known of a collection.
+    pub fn see_list(&self, access: &str, list: &List, change: impl FnOnce(&mut Kept<Listed>)) {
+        change(open(&self.lists).entry((access.to_owned(), list.clone())).or_default());
+    }
+
+    /// A vault's job list and how far back it reaches.
+    pub fn jobs(&self, access: &str, vault: &ResourceId) -> Option<(Listed, Timestamp)> {
+        open(&self.jobs).get(&(access.to_owned(), vault.clone())).cloned()
+    }
+
+    /// Keeps a vault's job list.
+    pub fn see_jobs(&self, access: &str, vault: &ResourceId, listed: Listed, since: Timestamp) {
+        open(&self.jobs).insert((access.to_owned(), vault.clone()), (listed, since));
+    }
+
+    /// An answer to an object's ask.
+    pub fn asked(&self, object: &ObjectKey, name: &str) -> Option<Kept<Asked>> {
+        open(&self.asked).get(&(object.clone(), name.to_owned())).cloned()
+    }
+
+    /// Keeps an answer to an object's ask.
+    pub fn see_asked(&self, object: &ObjectKey, name: &str, kept: Kept<Asked>) {
+        open(&self.asked).insert((object.clone(), name.to_owned()), kept);
+    }
+
+    /// Progress of the operation that was sent under this request id.
+    pub fn progress(&self, request_id: &str) -> Progress {
+        open(&self.progress).get(request_id).cloned().unwrap_or_default()
+    }
+
+    /// Changes the progress of an operation.
+    pub fn advance(&self, request_id: &str, change: impl FnOnce(&mut Progress)) {
+        change(open(&self.progress).entry(request_id.to_owned()).or_default());
+    }
+
+    /// Drops the progress of an operation that is over.
+    pub fn drop_progress(&self, request_id: &str) {
+        open(&self.progress).remove(request_id);
+    }
+
+    /// The object as our own last write answered it, which the watch may not have shown yet.
+    pub fn written(&self, key: &ObjectKey) -> Option<Arc<DynamicObject>> {
+        open(&self.written).get(key).cloned()
+    }
+
+    /// Remembers what our write answered.
+    pub fn write(&self, key: &ObjectKey, object: Arc<DynamicObject>) {
+        open(&self.written).insert(key.clone(), object);
+    }
+
+    /// The watch has caught up, or the object is gone.
+    pub fn caught_up(&self, key: &ObjectKey) {
+        open(&self.written).remove(key);
+    }
+
+    /// Forgets an object that is gone.
+    pub fn forget(&self, key: &ObjectKey) {
+        self.caught_up(key);
+        open(&self.asked).retain(|(object, _), _| object != key);
+    }
+
+    /// One request at a time for one thing: the second finds the first one's answer.
+    pub fn flight(&self, what: String) -> Arc<tokio::sync::Mutex<()>> {
+        let mut flights = open(&self.flights);
+        if flights.len() > 4096 {
+            flights.retain(|_, lock| Arc::strong_count(lock) > 1);
+        }
+        flights.entry(what).or_default().clone()
+    }
+
+    /// Azure's own `Date`, as last seen.
+    pub fn azure_date(&self) -> Option<Timestamp> {
+        *open(&self.azure_date)
+    }
+
+    /// Learns Azure's own `Date`.
+    pub fn learn_date(&self, date: Timestamp) {
+        let mut kept = open(&self.azure_date);
+        if kept.is_none_or(|k| date > k) {
+            *kept = Some(date);
+        }
+    }
+
+    /// Collections that somebody wanted lately, with the time of their last whole listing.
+    pub fn wanted_lists(&self, now: Timestamp) -> Vec<(By<List>, Option<Timestamp>, Option<Timestamp>)> {
+        let mut lists = open(&self.lists);
+        lists.retain(|_, kept| kept.wanted.is_none_or(|at| at + FORGET_AFTER > now));
+        let due = |kept: &Kept<Listed>| kept.value.trouble.as_ref().map(|t| t.until);
+        lists.iter().map(|(key, kept)| (key.clone(), kept.value.last.as_ref().map(|l| l.at), due(kept))).collect()
+    }
+
+    /// Drops what nobody has asked for in a while.
+    pub fn prune(&self, now: Timestamp) {
+        open(&self.seen).retain(|_, kept| kept.wanted.is_none_or(|at| at + FORGET_AFTER > now));
+    }
+}

@@ -1,0 +1,74 @@
+//! A watched object, parsed: bad input becomes a condition, never a dead watch.
+
+use breakwater_api::SharedStatus;
+use breakwater_plan::kind::{Kind, Meta};
+use kube::core::DynamicObject;
+use serde_json::{Map, Value};
+
+use crate::ports::{Clock, ObjectKey};
+
+/// Spec and status of an object, typed.
+pub struct Parsed<K: Kind> {
+    /// What it declares.
+    pub spec: K::Spec,
+    /// Its own status; the default where it cannot be read.
+    pub status: K::Status,
+    /// The shared part of status.
+    pub shared: SharedStatus,
+    /// The kind's own status as JSON, with its shared part.
+    pub own: Map<String, Value>,
+}
+
+impl<K: Kind> Parsed<K> {
+    /// Parses an object.
+    ///
+    /// # Errors
+    /// A sentence that names the field, when spec or the shared status cannot be read.
+    pub fn of(object: &DynamicObject) -> Result<Self, String> {
+        let spec = object.data.get("spec").cloned().unwrap_or_default();
+        let spec = serde_json::from_value(spec).map_err(|e| format!("spec cannot be read: {e}"))?;
+        let shared = shared(object)?;
+        let status: K::Status = object.data.get("status").cloned().and_then(|s| serde_json::from_value(s).ok()).unwrap_or_default();
+        let own = serde_json::to_value(&status).ok().and_then(|v| v.as_object().cloned()).unwrap_or_default();
+        Ok(Parsed { spec, status, shared, own })
+    }
+}
+
+/// The shared part of status. One that cannot be read stops the object: what it holds of operations must not be lost.
+///
+/// # Errors
+/// A sentence that says what is wrong.
+pub fn shared(object: &DynamicObject) -> Result<SharedStatus, String> {
+    match object.data.get("status") {
+        None | Some(Value::Null) => Ok(SharedStatus::default()),
+        Some(status) => serde_json::from_value(status.clone()).map_err(|e| format!("status cannot be read: {e}")),
+    }
+}
+
+/// Its key.
+pub fn key(kind: &str, object: &DynamicObject) -> ObjectKey {
+    ObjectKey {
+        kind: kind.to_owned(),
+        namespace: object.metadata.namespace.clone().unwrap_or_default(),
+        name: object.metadata.name.clone().unwrap_or_default(),
+    }
+}
+
+/// Who it is. Kubernetes timestamps are mapped to world time where a clock is given.
+pub fn meta(_kind: &str, object: &DynamicObject, clock: Option<&dyn Clock>) -> Meta {
+    let created = object.metadata.creation_timestamp.as_ref().map(|t| t.0).unwrap_or_default();
+    Meta {
+        name: object.metadata.name.clone().unwrap_or_default(),
+        namespace: object.metadata.namespace.clone().unwrap_or_default(),
+        uid: object.metadata.uid.clone().unwrap_or_default(),
+        generation: object.metadata.generation.unwrap_or(0),
+        created: clock.map_or(created, |c| c.to_world(created)),
+        deleting: object.metadata.deletion_timestamp.is_some(),
+    }
+}
+
+/// The newer of two versions of one object: resource versions of one object are comparable numbers (Kubernetes 1.35 on).
+pub fn is_newer(a: &DynamicObject, b: &DynamicObject) -> bool {
+    let number = |o: &DynamicObject| o.metadata.resource_version.as_deref().and_then(|v| v.parse::<u64>().ok());
+    matches!((number(a), number(b)), (Some(a), Some(b)) if a > b)
+}

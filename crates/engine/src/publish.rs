@@ -1,0 +1,244 @@
+//! Telling: one status, written only when it differs. Equal world, equal bytes.
+
+use breakwater_api::{
+    ConditionType, OperationRecord, Reason, Standing, State, conditions,
+    status::{MAX_OWNED, MAX_PLAN, Owned, PinnedAccess},
+};
+use breakwater_plan::{
+    graph::{Desired, Hold, HoldKind},
+    kind::{Promise, Report},
+    planner::{Plan, Verdict},
+};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use serde_json::{Map, Value, json};
+
+/// Fields of status that the engine owns, whatever the kind.
+const SHARED: [&str; 8] = ["observedGeneration", "conditions", "operations", "owned", "access", "choices", "plan", "lastHandledRequest"];
+
+/// Everything that goes into one status.
+pub struct Telling<'a> {
+    /// The status as it stands.
+    pub old: &'a Value,
+    /// The kind's own fields as they stood, to know which of them are gone.
+    pub old_own: &'a Map<String, Value>,
+    /// The generation that this turn looked at.
+    pub generation: i64,
+    /// World time.
+    pub now: Timestamp,
+    /// What the kind says.
+    pub report: &'a Report,
+    /// The desired graph, where there is one.
+    pub desired: Option<&'a Desired>,
+    /// The plan, or why there is none.
+    pub decided: Result<&'a Plan, &'a Hold>,
+    /// Whether nothing new may be started.
+    pub pause: Pause,
+    /// All open operations.
+    pub operations: &'a [OperationRecord],
+    /// The access in use.
+    pub access: Option<PinnedAccess>,
+    /// Choices made.
+    pub choices: &'a std::collections::BTreeMap<String, String>,
+    /// The printed plan, where there is something to do.
+    pub printed: Option<String>,
+    /// The annotation's token.
+    pub requested: Option<String>,
+    /// A refusal or trouble met while acting.
+    pub met: Option<(Reason, String)>,
+}
+
+/// Why nothing new is started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// It is.
+    None,
+    /// `spec.suspend`.
+    Suspended,
+    /// `mode: Plan`.
+    Plan,
+    /// `mode: Observe`.
+    Observe,
+}
+
+/// The whole status.
+pub fn compose(t: &Telling<'_>) -> Value {
+    let mut status = t.old.as_object().cloned().unwrap_or_default();
+    for gone in t.old_own.keys().filter(|k| !SHARED.contains(&k.as_str())) {
+        status.remove(gone);
+    }
+    for (key, value) in &t.report.status {
+        if !SHARED.contains(&key.as_str()) && !value.is_null() {
+            status.insert(key.clone(), value.clone());
+        }
+    }
+    status.insert("observedGeneration".into(), json!(t.generation));
+    let mut old: Vec<Condition> = status.get("conditions").and_then(|c| serde_json::from_value(c.clone()).ok()).unwrap_or_default();
+    set_conditions(t, &mut old);
+    status.insert("conditions".into(), json!(old));
+    put(&mut status, "operations", json!(t.operations), t.operations.is_empty());
+    let owned: &[Owned] = &t.report.owned[..t.report.owned.len().min(MAX_OWNED)];
+    put(&mut status, "owned", json!(owned), owned.is_empty());
+    put(&mut status, "choices", json!(t.choices), t.choices.is_empty());
+    put(&mut status, "access", json!(t.access), t.access.is_none());
+    let printed = t.printed.as_ref().map(|p| cut(p, MAX_PLAN));
+    put(&mut status, "plan", json!(printed), printed.is_none());
+    put(&mut status, "lastHandledRequest", json!(t.requested), t.requested.is_none());
+    Value::Object(status)
+}
+
+fn put(status: &mut Map<String, Value>, key: &str, value: Value, absent: bool) {
+    if absent {
+        status.remove(key);
+    } else {
+        status.insert(key.to_owned(), value);
+    }
+}
+
+fn cut(text: &str, most: usize) -> String {
+    let end = (0..=most.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    text[..end].to_owned()
+}
+
+fn set_conditions(t: &Telling<'_>, all: &mut Vec<Condition>) {
+    let standing = standing(t, all);
+    conditions::set_standing(all, &standing, t.generation, t.now);
+    let suspended = t.pause == Pause::Suspended;
+    let message = if suspended { "spec.suspend is true: nothing new is started" } else { "" };
+    conditions::set(
+        all,
+        ConditionType::Suspended,
+        suspended.into(),
+        if suspended { Reason::Suspended } else { Reason::NothingDue },
+        message,
+        t.generation,
+        t.now,
+    );
+    debts(t, all);
+    let said: Vec<ConditionType> = t.report.conditions.iter().map(|s| s.about).collect();
+    for s in &t.report.conditions {
+        let state = s.holds.map_or(State::Unknown, State::from);
+        conditions::set(all, s.about, state, s.reason, &s.message, t.generation, t.now);
+    }
+    const ALWAYS: [ConditionType; 5] = [
+        ConditionType::Ready,
+        ConditionType::Reconciling,
+        ConditionType::Stalled,
+        ConditionType::Suspended,
+        ConditionType::DebtOutstanding,
+    ];
+    all.retain(|c| ALWAYS.iter().chain(&said).any(|a| a.as_str() == c.type_));
+}
+
+fn debts(t: &Telling<'_>, all: &mut Vec<Condition>) {
+    let open: Vec<&OperationRecord> = t.operations.iter().filter(|o| o.debt.is_some()).collect();
+    let Some(first) = open.first() else {
+        return conditions::remove(all, ConditionType::DebtOutstanding);
+    };
+    let until = first.debt.as_ref().map(|d| d.until).unwrap_or_default();
+    let (reason, message) = match &first.error {
+        Some(e) => {
+            (Reason::DebtUnpayable, format!("{} is still open and could not be closed: {}; it was due at {until}", first.target, e.message))
+        }
+        None => (Reason::DebtOpen, format!("{} is open until {until}", first.target)),
+    };
+    conditions::set(all, ConditionType::DebtOutstanding, State::True, reason, &message, t.generation, t.now);
+}
+
+/// `Ready`, `Reconciling` and `Stalled` (api.md, "Status").
+fn standing(t: &Telling<'_>, old: &[Condition]) -> Standing {
+    let promise = |reconciling| standing_of(&t.report.promise, reconciling);
+    if matches!(t.pause, Pause::Suspended | Pause::Observe) {
+        return promise(false);
+    }
+    if let Some((reason, message)) = &t.met {
+        return trouble(t, old, *reason, message);
+    }
+    let plan = match t.decided {
+        Ok(plan) => plan,
+        Err(hold) if hold.kind == HoldKind::Stuck => return stalled(hold.reason, &hold.message),
+        Err(hold) => return trouble(t, old, hold.reason, &hold.message),
+    };
+    let counts = |key: &str| t.desired.is_none_or(|d| d.nodes.get(key).is_none_or(|n| !n.beside));
+    let open: Vec<&Verdict> = plan.verdicts.iter().filter(|(key, v)| counts(key) && **v != Verdict::Done).map(|(_, v)| v).collect();
+    if t.pause == Pause::Plan && !open.is_empty() {
+        let stuck =
+            open.iter().find_map(|v| if let Verdict::Stuck { reason, message } = v { Some((*reason, message.clone())) } else { None });
+        let (reason, message) = stuck.unwrap_or((Reason::PlanOnly, "mode is Plan: status.plan holds what would be done".into()));
+        return stalled(reason, &message);
+    }
+    if open.is_empty() {
+        return promise(false);
+    }
+    if let Some(Verdict::Stuck { reason, message }) = open.iter().find(|v| matches!(v, Verdict::Stuck { .. })) {
+        return stalled(*reason, message);
+    }
+    match open.iter().find(|v| matches!(v, Verdict::Wait { .. })) {
+        Some(Verdict::Wait { reason, message, .. }) => trouble(t, old, *reason, message),
+        _ => Standing { ready: State::False, reconciling: true, reason: Reason::Acting, message: "requests are being sent".into() },
+    }
+}
+
+fn standing_of(promise: &Promise, reconciling: bool) -> Standing {
+    Standing { ready: promise.kept.into(), reconciling, reason: promise.reason, message: promise.message.clone() }
+}
+
+fn stalled(reason: Reason, message: &str) -> Standing {
+    Standing { ready: State::False, reconciling: false, reason, message: message.to_owned() }
+}
+
+/// Something that passes. While the world cannot be read, the last word on this generation stands.
+fn trouble(t: &Telling<'_>, old: &[Condition], reason: Reason, message: &str) -> Standing {
+    let before = conditions::find(old, ConditionType::Ready).filter(|c| c.observed_generation == Some(t.generation));
+    if matches!(reason, Reason::Throttled | Reason::Unreadable)
+        && let Some(c) = before.filter(|c| c.status == "True")
+    {
+        let reason = Reason::from_word(&c.reason).unwrap_or(Reason::Unreadable);
+        return Standing { ready: State::True, reconciling: false, reason, message: c.message.clone() };
+    }
+    let needs_a_person = matches!(
+        reason,
+        Reason::AuthorizationFailed
+            | Reason::TokenRefused
+            | Reason::AccessDenied
+            | Reason::Locked
+            | Reason::DeniedByPolicy
+            | Reason::QuotaReached
+    );
+    // The words of a lasting trouble may hold a tracking id: the first ones stay.
+    let kept = before.filter(|c| c.reason == reason.as_str() && c.status == "False").map(|c| c.message.clone());
+    let message = kept.filter(|_| needs_a_person || reason == Reason::Unreadable).unwrap_or_else(|| message.to_owned());
+    Standing { ready: State::False, reconciling: !needs_a_person, reason, message }
+}
+
+/// A merge patch (RFC 7386) from one value to another; `None` when they are equal.
+pub fn merge_patch(from: &Value, to: &Value) -> Option<Value> {
+    if from == to {
+        return None;
+    }
+    let (Some(old), Some(new)) = (from.as_object(), to.as_object()) else { return Some(to.clone()) };
+    let mut patch = Map::new();
+    for key in old.keys().filter(|k| !new.contains_key(*k)) {
+        patch.insert(key.clone(), Value::Null);
+    }
+    for (key, value) in new {
+        let change = old.get(key).map_or_else(|| Some(value.clone()), |o| merge_patch(o, value));
+        if let Some(change) = change {
+            patch.insert(key.clone(), change);
+        }
+    }
+    Some(Value::Object(patch))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_merge_patch_holds_what_differs_and_nulls_what_is_gone() {
+        let from = json!({"a": 1, "b": {"c": 2, "d": 3}, "e": [1]});
+        assert_eq!(merge_patch(&from, &from), None);
+        let to = json!({"a": 1, "b": {"c": 9}, "e": [1, 2]});
+        assert_eq!(merge_patch(&from, &to), Some(json!({"b": {"c": 9, "d": null}, "e": [1, 2]})));
+    }
+}

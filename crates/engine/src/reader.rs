@@ -1,0 +1,289 @@
+//! Looking at Azure: GETs, whole listings, job lists and asks, one flight each, within the budget. Cannot write.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use breakwater_api::Reason;
+use breakwater_arm::{
+    Effect, ResourceId, classify,
+    error::{ArmError, Remedy, Service, remedy},
+    ids_in,
+    versions::{RECOVERY_SERVICES, api_version},
+    wire::{Answer, Method, Request},
+};
+use breakwater_plan::{
+    facts::{Asked, List},
+    kind::Grant,
+    sighting::{How, Listed, Listing, Sighting, Trouble},
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use crate::{
+    budget::{Budget, Priority},
+    memory::{Kept, Memory},
+    ports::{Arm, Clock, Identity, ObjectKey, SendError},
+    telemetry::Telemetry,
+};
+
+/// Pages of one listing at most: 200 of 1,000 or of 200 items.
+const MOST_PAGES: usize = 200;
+
+/// Who looks: an identity and what it may see.
+#[derive(Clone, Debug)]
+pub struct Looker {
+    /// Who it is at Azure.
+    pub identity: Identity,
+    /// What the namespace was granted.
+    pub grant: Arc<Grant>,
+    /// Who may go first.
+    pub priority: Priority,
+}
+
+/// The reading half of Azure.
+pub struct Reader {
+    arm: Arc<dyn Arm>,
+    clock: Arc<dyn Clock>,
+    /// What was seen.
+    pub memory: Arc<Memory>,
+    budget: Arc<Budget>,
+    telemetry: Arc<dyn Telemetry>,
+}
+
+impl Reader {
+    /// A reader over a port.
+    pub fn new(arm: Arc<dyn Arm>, clock: Arc<dyn Clock>, memory: Arc<Memory>, budget: Arc<Budget>, telemetry: Arc<dyn Telemetry>) -> Self {
+        Reader { arm, clock, memory, budget, telemetry }
+    }
+
+    /// GETs a resource, unless somebody did so at or after `since`.
+    pub async fn read(&self, by: &Looker, id: &ResourceId, since: Timestamp, version: &str) {
+        let access = &by.identity.access;
+        let flight = self.memory.flight(format!("{access} {}", id.key()));
+        let _alone = flight.lock().await;
+        let now = self.clock.now();
+        let kept = self.memory.seen(access, id, now);
+        let fresh = kept.value.read.as_ref().is_some_and(|s| s.at >= since) && (version.is_empty() || kept.version == version);
+        let troubled = kept.value.trouble.as_ref().is_some_and(|t| t.until > now && t.at >= since);
+        if fresh || troubled {
+            return;
+        }
+        let Some(api) = api_version(&id.resource_type()) else {
+            return self.note(access, id, trouble(Reason::InternalError, format!("no api-version is known for {id}"), now, HOUR));
+        };
+        let request = Request::new(Method::Get, id.as_str(), api);
+        match self.send(by, &request).await {
+            Err(trouble) => self.note(access, id, trouble),
+            Ok(answer) if answer.status == 404 || answer.is_success() => {
+                let what = answer.is_success().then(|| Arc::new(answer.body));
+                let sighting = Sighting { at: self.clock.now(), how: How::Read, what };
+                self.memory.see(access, id, now, |kept| {
+                    kept.value.read = Some(sighting);
+                    kept.value.trouble = None;
+                    kept.version = version.to_owned();
+                });
+            }
+            Ok(answer) => self.note(access, id, self.refusal(&request, &answer)),
+        }
+    }
+
+    fn note(&self, access: &str, id: &ResourceId, trouble: Trouble) {
+        self.memory.see(access, id, trouble.at, |kept| kept.value.trouble = Some(trouble));
+    }
+
+    /// Lists a collection to its end, unless somebody did so at or after `since`. Answers the ids whose items changed.
+    pub async fn list(&self, by: &Looker, list: &List, since: Timestamp, version: &str) -> Vec<ResourceId> {
+        let access = &by.identity.access;
+        let flight = self.memory.flight(format!("{access} {list:?}"));
+        let _alone = flight.lock().await;
+        let now = self.clock.now();
+        let kept = self.memory.list(access, list, now);
+        let fresh = kept.value.last.as_ref().is_some_and(|l| l.at >= since) && (version.is_empty() || kept.version == version);
+        let troubled = kept.value.trouble.as_ref().is_some_and(|t| t.until > now && t.at >= since);
+        if fresh || troubled {
+            return Vec::new();
+        }
+        let mut first = Request::new(Method::Get, list.path.as_str(), list.api_version);
+        first.query.extend(list.query.iter().cloned());
+        match self.pages(by, first).await {
+            Err(trouble) => {
+                self.memory.see_list(access, list, |kept| {
+                    kept.value.trouble = Some(trouble);
+                    kept.wanted = Some(now);
+                });
+                Vec::new()
+            }
+            Ok(items) => {
+                let before = kept.value.last.map(|l| l.items).unwrap_or_default();
+                let changed = differing(&before, &items);
+                // Unchanged items keep their old allocation: an inventory at rest costs nothing.
+                let items = items.into_iter().map(|(id, v)| match before.get(&id) {
+                    Some(old) if *old == v => (id, old.clone()),
+                    _ => (id, v),
+                });
+                let listing = Listing { at: now, items: Arc::new(items.collect()) };
+                self.memory.see_list(access, list, |kept| {
+                    *kept = Kept { value: Listed { last: Some(listing), trouble: None }, version: version.to_owned(), wanted: Some(now) };
+                });
+                changed
+            }
+        }
+    }
+
+    /// Reads a vault's job list to its end, from `since` on, unless somebody did so at or after `fresh`.
+    pub async fn jobs(&self, by: &Looker, vault: &ResourceId, since: Timestamp, fresh: Timestamp) {
+        let access = &by.identity.access;
+        let flight = self.memory.flight(format!("{access} jobs {}", vault.key()));
+        let _alone = flight.lock().await;
+        let now = self.clock.now();
+        let before = self.memory.jobs(access, vault);
+        let mut reach = since;
+        if let Some((listed, reached)) = &before {
+            let is_fresh = listed.last.as_ref().is_some_and(|l| l.at >= fresh && *reached <= since);
+            let troubled = listed.trouble.as_ref().is_some_and(|t| t.until > now && t.at >= fresh);
+            if is_fresh || troubled {
+                return;
+            }
+            reach = reach.min((*reached).max(now - SignedDuration::from_hours(48)));
+        }
+        let time = |at: Timestamp| breakwater_arm::time::backup_filter_time(at);
+        let window = format!(
+            "backupManagementType eq 'AzureIaasVM' and startTime eq '{}' and endTime eq '{}'",
+            time(reach),
+            time(now + SignedDuration::from_hours(24))
+        );
+        let request = Request::new(Method::Get, format!("{vault}/backupJobs"), RECOVERY_SERVICES).with_query("$filter", &window);
+        let listed = match self.pages(by, request).await {
+            Ok(items) => Listed { last: Some(Listing { at: now, items: Arc::new(items) }), trouble: None },
+            Err(trouble) => Listed { last: before.and_then(|(l, _)| l.last), trouble: Some(trouble) },
+        };
+        self.memory.see_jobs(access, vault, listed, reach);
+    }
+
+    /// Asks a question that is a POST and yet a read by the table, unless it was answered at or after `since`.
+    pub async fn ask(&self, by: &Looker, object: &ObjectKey, name: &str, request: &Request, since: Timestamp, version: &str) {
+        let now = self.clock.now();
+        if let Some(kept) = self.memory.asked(object, name) {
+            let answered = kept.value.at >= since && (version.is_empty() || kept.version == version);
+            let troubled = kept.value.trouble.as_ref().is_some_and(|t| t.until > now);
+            if troubled || (answered && kept.value.trouble.is_none()) {
+                return;
+            }
+        }
+        let asked = match self.send(by, request).await {
+            Err(trouble) => Asked { at: now, body: None, trouble: Some(trouble) },
+            Ok(answer) if answer.is_success() => Asked { at: now, body: Some(Arc::new(answer.body)), trouble: None },
+            Ok(answer) => Asked { at: now, body: None, trouble: Some(self.refusal(request, &answer)) },
+        };
+        self.memory.see_asked(object, name, Kept { value: asked, version: version.to_owned(), wanted: Some(now) });
+    }
+
+    /// Polls: a read whose whole answer the caller wants.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn poll(&self, by: &Looker, request: &Request) -> Result<Answer, Trouble> {
+        self.send(by, request).await
+    }
+
+    async fn pages(&self, by: &Looker, first: Request) -> Result<BTreeMap<ResourceId, Arc<Value>>, Trouble> {
+        let mut items = BTreeMap::new();
+        let mut request = first.clone();
+        for _ in 0..MOST_PAGES {
+            let answer = self.send(by, &request).await?;
+            if !answer.is_success() {
+                return Err(self.refusal(&first, &answer));
+            }
+            for item in answer.body.get("value").and_then(Value::as_array).into_iter().flatten() {
+                if let Some(id) = item.get("id").and_then(Value::as_str).and_then(|id| id.parse().ok()) {
+                    items.insert(id, Arc::new(item.clone()));
+                }
+            }
+            match answer.body.get("nextLink").and_then(Value::as_str).filter(|l| !l.is_empty()) {
+                Some(link) => request = Request { path: first.path.clone(), ..Request::follow(link) },
+                None => return Ok(items),
+            }
+        }
+        Err(trouble(Reason::Unreadable, format!("{} has more than {MOST_PAGES} pages", first.path), self.clock.now(), HOUR))
+    }
+
+    /// One read, once. Whatever is no read by the table does not leave.
+    async fn send(&self, by: &Looker, request: &Request) -> Result<Answer, Trouble> {
+        let now = self.clock.now();
+        self.admits(by, request).map_err(|why| trouble(Reason::AccessDenied, why, now, HOUR))?;
+        if let Err((class, until)) = self.budget.take(&by.identity.access, request, by.priority, now) {
+            let message = format!("the budget of {} calls is spent", class.as_str());
+            return Err(Trouble { at: now, reason: Reason::Throttled, message, until });
+        }
+        let result = self.arm.call(&by.identity, request).await;
+        let now = self.clock.now();
+        self.telemetry.arm_call(request, &result);
+        match result {
+            Ok(answer) => {
+                self.learn(by, request, &answer);
+                Ok(answer)
+            }
+            Err(SendError::NoToken(why)) => Err(trouble(Reason::TokenRefused, why, now, MINUTES)),
+            Err(SendError::NotSent(why) | SendError::Unknown(why)) => Err(trouble(Reason::Unreadable, why, now, self.soon())),
+        }
+    }
+
+    /// What every answer teaches: Azure's own time, and how much is left.
+    pub fn learn(&self, by: &Looker, request: &Request, answer: &Answer) {
+        let now = self.clock.now();
+        if let Some(date) = answer.header("date").and_then(|d| jiff::fmt::rfc2822::parse(d).ok()) {
+            self.memory.learn_date(date.timestamp());
+        }
+        self.budget.learn(&by.identity.access, request, answer, self.asked_to_wait(answer), now);
+    }
+
+    /// `Retry-After` in world time.
+    pub fn asked_to_wait(&self, answer: &Answer) -> Option<SignedDuration> {
+        let wire = answer.retry_after().or_else(|| ArmError::from_answer(answer).retry_after.filter(|_| answer.status == 429))?;
+        Some(SignedDuration::from_secs_f64(wire.as_secs_f64() * self.clock.factor().max(1.0)))
+    }
+
+    fn admits(&self, by: &Looker, request: &Request) -> Result<(), String> {
+        if request.link.is_some() {
+            return Ok(()); // ARM's own link, on ARM's own origin: held by the port
+        }
+        let class = classify(request.method, &request.path, request.body.as_ref())
+            .filter(|c| c.effect == Effect::Read)
+            .ok_or_else(|| format!("{} {} is no read that the table knows", request.method, request.path))?;
+        let ids = ids_in(&request.path, request.body.as_ref()).map_err(|e| e.to_string())?;
+        let refused = ids.iter().chain([&class.target]).find(|id| !by.grant.admits("Read", id));
+        refused.map_or(Ok(()), |id| Err(format!("AzureAccess {} does not allow Read on {id}", by.grant.name)))
+    }
+
+    /// Five seconds of world time, or one of wall time where that is longer.
+    fn soon(&self) -> SignedDuration {
+        SignedDuration::from_secs_f64(10.0_f64.max(self.clock.factor()))
+    }
+
+    /// What a whole answer that is no success means for reading.
+    pub fn refusal(&self, request: &Request, answer: &Answer) -> Trouble {
+        let error = ArmError::from_answer(answer);
+        let service = request.path.parse::<ResourceId>().map_or(Service::Other, |id| Service::of(&id.resource_type()));
+        let now = self.clock.now();
+        let (reason, wait) = match (answer.status, remedy(service, request.method, &error)) {
+            (429, _) => (Reason::Throttled, self.asked_to_wait(answer).unwrap_or(SignedDuration::from_secs(60))),
+            (401 | 403, _) => (Reason::AuthorizationFailed, MINUTES),
+            (_, Remedy::Retry { .. }) => (Reason::Unreadable, self.asked_to_wait(answer).unwrap_or(self.soon())),
+            (_, Remedy::RetrySlowly) => (Reason::Unreadable, MINUTES),
+            (_, Remedy::AwaitEdit | Remedy::AwaitHuman) => (Reason::RefusedByAzure, MINUTES),
+        };
+        Trouble { at: now, reason, message: error.to_string(), until: now + wait }
+    }
+}
+
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+const MINUTES: SignedDuration = SignedDuration::from_mins(2);
+
+fn trouble(reason: Reason, message: String, now: Timestamp, wait: SignedDuration) -> Trouble {
+    Trouble { at: now, reason, message, until: now + wait }
+}
+
+fn differing(a: &BTreeMap<ResourceId, Arc<Value>>, b: &BTreeMap<ResourceId, Arc<Value>>) -> Vec<ResourceId> {
+    let gone = a.keys().filter(|id| !b.contains_key(*id));
+    let new = b.iter().filter(|(id, v)| a.get(*id) != Some(*v)).map(|(id, _)| id);
+    gone.chain(new).cloned().collect()
+}

@@ -1,0 +1,172 @@
+//! Needs to facts: the engine asks until nothing new is asked. An unmet need is unknown, never absent.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use breakwater_arm::ResourceId;
+use breakwater_plan::{
+    facts::{AnyObject, Facts, Fresh, List, Need, ObjectRef},
+    kind::{Kind, Subject},
+    sighting::{How, Sighting},
+};
+use jiff::{SignedDuration, Timestamp};
+use kube::core::DynamicObject;
+
+use crate::{
+    memory::Memory,
+    ports::{Cluster, ObjectKey},
+    reader::{Looker, Reader},
+};
+
+/// How a watched object becomes what kinds see.
+pub type Parser = fn(&DynamicObject) -> Option<AnyObject>;
+
+/// Rounds of asking at most in one turn.
+const MOST_ROUNDS: usize = 8;
+
+/// What resolving needs besides the reader.
+pub struct Resolver<'a> {
+    /// Looks at Azure.
+    pub reader: &'a Reader,
+    /// Looks at Kubernetes.
+    pub cluster: &'a dyn Cluster,
+    /// One parser a kind.
+    pub parsers: &'a BTreeMap<&'static str, Parser>,
+    /// Who looks; `None` when the access is not resolved: nothing of Azure is known then.
+    pub looker: Option<&'a Looker>,
+    /// The object of this turn.
+    pub key: &'a ObjectKey,
+    /// When this turn began.
+    pub began: Timestamp,
+    /// How old shared listings may be.
+    pub interval: SignedDuration,
+}
+
+/// The facts of a turn, with what was asked for.
+#[derive(Clone, Default)]
+pub struct Resolved {
+    /// What is known.
+    pub facts: Facts,
+    /// Shared listings and the items of interest in them: `None` is all.
+    pub watched: Vec<(List, Option<Vec<ResourceId>>)>,
+}
+
+impl Resolver<'_> {
+    /// Asks until nothing new is asked.
+    pub async fn resolve<K: Kind>(&self, subject: &Subject<K>) -> Resolved {
+        let mut resolved = Resolved::default();
+        let mut asked: Vec<Need> = Vec::new();
+        for _ in 0..MOST_ROUNDS {
+            let new: Vec<Need> = K::needs(subject, &resolved.facts).into_iter().filter(|n| !asked.contains(n)).collect();
+            if new.is_empty() {
+                return resolved;
+            }
+            for need in new {
+                self.answer(&need, subject, &mut resolved).await;
+                asked.push(need);
+            }
+        }
+        tracing::warn!(kind = K::NAME, "a kind asks without end");
+        resolved
+    }
+
+    async fn answer<K: Kind>(&self, need: &Need, subject: &Subject<K>, resolved: &mut Resolved) {
+        let facts = &mut resolved.facts;
+        match need {
+            Need::Object(at) => {
+                let found = self.cluster.cached(&key_of(at)).and_then(|o| self.parse(at.kind, &o));
+                facts.objects.insert(at.clone(), found);
+            }
+            Need::Objects { kind, namespace } => {
+                let within = (!namespace.is_empty()).then_some(namespace.as_str());
+                let found = self.cluster.cached_all(kind, within).iter().filter_map(|o| self.parse(kind, o)).collect();
+                facts.collections.insert((kind, namespace.clone()), found);
+            }
+            Need::Inventory { list, watch } => {
+                resolved.watched.push((list.clone(), watch.clone()));
+                if let Some(by) = self.looker {
+                    // The sweep keeps it young; a turn that finds it older than twice the interval does not wait for that.
+                    self.reader.list(by, list, self.began - self.interval * 2, "").await;
+                    self.take_list(by, list, watch.as_deref(), facts);
+                }
+            }
+            Need::ListUnder { list, fresh } => {
+                if let Some(by) = self.looker {
+                    let (since, version) = self.since(fresh);
+                    self.reader.list(by, list, since, version).await;
+                    self.take_list(by, list, Some(&[]), facts);
+                }
+            }
+            Need::Read { id, fresh } => {
+                if let Some(by) = self.looker {
+                    let (since, version) = self.since(fresh);
+                    self.reader.read(by, id, since, version).await;
+                    self.take(by, id, facts);
+                }
+            }
+            Need::Jobs { vault, since, fresh } => {
+                if let Some(by) = self.looker {
+                    self.reader.jobs(by, vault, *since, self.since(fresh).0).await;
+                    self.take_jobs(by, vault, facts);
+                }
+            }
+            Need::Ask { name, request, fresh } => {
+                if let Some(by) = self.looker {
+                    let (since, version) = self.since(fresh);
+                    self.reader.ask(by, self.key, name, request, since, version).await;
+                    if let Some(kept) = self.reader.memory.asked(self.key, name) {
+                        facts.asked.insert(name.clone(), kept.value);
+                    }
+                }
+            }
+        }
+        let _ = subject;
+    }
+
+    fn since<'f>(&self, fresh: &'f Fresh) -> (Timestamp, &'f str) {
+        match fresh {
+            Fresh::Within(age) => (self.began - *age, ""),
+            Fresh::Version(token) => (Timestamp::MIN, token),
+        }
+    }
+
+    fn parse(&self, kind: &str, object: &DynamicObject) -> Option<AnyObject> {
+        self.parsers.get(kind).and_then(|parse| parse(object))
+    }
+
+    /// Takes what memory holds of a resource into the facts.
+    pub fn take(&self, by: &Looker, id: &ResourceId, facts: &mut Facts) {
+        let listed = facts.seen.get(id).and_then(|s| s.listed.clone());
+        let mut seen = self.memory().seen(&by.identity.access, id, self.began).value;
+        seen.listed = listed.or(seen.listed);
+        facts.seen.insert(id.clone(), seen);
+    }
+
+    /// Takes a vault's job list into the facts.
+    pub fn take_jobs(&self, by: &Looker, vault: &ResourceId, facts: &mut Facts) {
+        if let Some((listed, _)) = self.memory().jobs(&by.identity.access, vault) {
+            facts.jobs.insert(vault.clone(), listed);
+        }
+    }
+
+    /// Takes a listing into the facts, and what it says of the items of interest.
+    fn take_list(&self, by: &Looker, list: &List, watch: Option<&[ResourceId]>, facts: &mut Facts) {
+        let listed = self.memory().list(&by.identity.access, list, self.began).value;
+        if let Some(last) = &listed.last {
+            for id in watch.into_iter().flatten() {
+                self.take(by, id, facts);
+                let sighting = Sighting { at: last.at, how: How::Listed, what: last.items.get(id).cloned() };
+                facts.seen.entry(id.clone()).or_default().listed = Some(sighting);
+            }
+        }
+        facts.lists.insert(list.clone(), listed);
+    }
+
+    fn memory(&self) -> &Arc<Memory> {
+        &self.reader.memory
+    }
+}
+
+/// The key of an object that a kind refers to.
+pub fn key_of(at: &ObjectRef) -> ObjectKey {
+    ObjectKey { kind: at.kind.to_owned(), namespace: at.namespace.clone(), name: at.name.clone() }
+}

@@ -1,0 +1,418 @@
+//! One turn: look, decide, act, tell. Identical for every kind.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use breakwater_api::{Mode, OperationRecord, REQUESTED_AT, Reason, SharedSpec, conditions, status::PinnedAccess};
+use breakwater_plan::{
+    graph::{Desired, Hold, HoldKind},
+    kind::{Kind, Report, Subject},
+    planner::{self, Plan, Step, World},
+    show,
+};
+use jiff::{SignedDuration, Timestamp};
+use kube::core::DynamicObject;
+use serde_json::{Value, json};
+
+use crate::{
+    access::{self, Access},
+    act,
+    budget::Priority,
+    debts,
+    engine::{Engine, Next},
+    object::{self, Parsed},
+    ports::{ClusterError, Event, ObjectKey},
+    publish::{Pause, Telling, compose, merge_patch},
+    reader::Looker,
+    resolve::{Resolved, Resolver},
+};
+
+/// Nothing sleeps for ever.
+const AT_THE_LATEST: SignedDuration = SignedDuration::from_hours(1);
+
+/// Looking and deciding again within one turn, at most.
+const MOST_ROUNDS: usize = 16;
+
+/// One turn of one object.
+#[tracing::instrument(skip_all, fields(kind = K::NAME, namespace = %key.namespace, name = %key.name))]
+pub async fn turn<K: Kind>(engine: &Engine, key: ObjectKey) -> Next {
+    if !engine.outside.leadership.leads() {
+        return Next::At(engine.now() + SignedDuration::from_secs(5));
+    }
+    let Some(object) = newest(engine, &key) else {
+        engine.claims.withdraw(&key);
+        engine.locks.keep_only(&key, &[]);
+        engine.reader.memory.forget(&key);
+        return Next::Gone;
+    };
+    let next = match Turn::<K>::begin(engine, key, object) {
+        Ok(turn) => turn.run().await,
+        Err((key, object, why)) => unreadable(engine, &key, &object, &why).await,
+    };
+    match next {
+        Next::At(at) => Next::At(at.min(engine.now() + AT_THE_LATEST)),
+        other => other,
+    }
+}
+
+/// The watched object, or what our own last write answered when the watch has not shown that yet.
+fn newest(engine: &Engine, key: &ObjectKey) -> Option<Arc<DynamicObject>> {
+    let cached = engine.outside.cluster.cached(key)?;
+    match engine.reader.memory.written(key) {
+        Some(written) if object::is_newer(&written, &cached) && written.metadata.uid == cached.metadata.uid => Some(written),
+        _ => {
+            engine.reader.memory.caught_up(key);
+            Some(cached)
+        }
+    }
+}
+
+/// An object whose spec or operations cannot be read: said in its conditions, left alone otherwise.
+async fn unreadable(engine: &Engine, key: &ObjectKey, object: &DynamicObject, why: &str) -> Next {
+    let old = object.data.get("status").cloned().unwrap_or(Value::Null);
+    let mut all = old.get("conditions").and_then(|c| serde_json::from_value(c.clone()).ok()).unwrap_or_default();
+    let generation = object.metadata.generation.unwrap_or(0);
+    let standing = breakwater_api::Standing {
+        ready: breakwater_api::State::False,
+        reconciling: false,
+        reason: Reason::InvalidSpec,
+        message: why.to_owned(),
+    };
+    conditions::set_standing(&mut all, &standing, generation, engine.now());
+    if let Some(patch) = merge_patch(&old, &with(&old, json!({ "conditions": all, "observedGeneration": generation }))) {
+        let version = object.metadata.resource_version.clone().unwrap_or_default();
+        let _ = engine.outside.cluster.patch_status(key, &version, &patch).await;
+    }
+    engine.outside.telemetry.turn(&key.kind, Reason::InvalidSpec.as_str());
+    Next::At(engine.now() + AT_THE_LATEST)
+}
+
+fn with(old: &Value, more: Value) -> Value {
+    let mut all = old.as_object().cloned().unwrap_or_default();
+    all.extend(more.as_object().cloned().unwrap_or_default());
+    Value::Object(all)
+}
+
+/// One turn's state. Dies with the turn.
+pub struct Turn<'e, K: Kind> {
+    /// The engine.
+    pub engine: &'e Engine,
+    /// The object.
+    pub key: ObjectKey,
+    /// As it stands: moves with each of our writes.
+    pub object: DynamicObject,
+    /// What decisions look at.
+    pub subject: Subject<K>,
+    own: serde_json::Map<String, Value>,
+    shared_spec: SharedSpec,
+    pinned: Option<PinnedAccess>,
+    /// Its access, or why there is none.
+    pub access: Result<Looker, Hold>,
+    /// Why nothing new is started.
+    pub pause: Pause,
+    /// When this turn began.
+    pub began: Timestamp,
+    /// A refusal met while acting.
+    pub met: Option<(Reason, String, Option<Timestamp>)>,
+}
+
+impl<'e, K: Kind> Turn<'e, K> {
+    fn begin(engine: &'e Engine, key: ObjectKey, object: Arc<DynamicObject>) -> Result<Self, (ObjectKey, Arc<DynamicObject>, String)> {
+        let parsed = match Parsed::<K>::of(&object) {
+            Ok(parsed) => parsed,
+            Err(why) => return Err((key, object, why)),
+        };
+        let now = engine.now();
+        let meta = object::meta(K::NAME, &object, Some(&*engine.outside.clock));
+        let spec_json = object.data.get("spec").cloned().unwrap_or_default();
+        let shared_spec: SharedSpec = serde_json::from_value(spec_json).unwrap_or_default();
+        let named = shared_spec.access_ref.as_ref().map(|r| r.name.as_str());
+        let pinned = parsed.shared.access.clone();
+        let urgent = parsed.shared.observed_generation != Some(meta.generation);
+        let priority = if urgent { Priority::UserChange } else { Priority::Backup };
+        let looker = |a: Access| Looker { identity: a.identity, grant: a.grant, priority };
+        let access = access::resolve(&*engine.outside.cluster, &key.namespace, pinned.as_ref(), named).map(looker);
+        let pinned =
+            pinned.or_else(|| access.as_ref().ok().map(|a| PinnedAccess { name: a.grant.name.clone(), uid: Some(a.grant.uid.clone()) }));
+        let subject = Subject {
+            meta,
+            spec: parsed.spec,
+            status: parsed.status,
+            operations: parsed.shared.operations.iter().map(|o| (o.node.clone(), o.clone())).collect(),
+            owned: parsed.shared.owned.clone(),
+            choices: parsed.shared.choices.clone(),
+            now,
+            estate: engine.outside.estate.as_str().into(),
+            writer: engine.outside.writer.as_str().into(),
+            access: access.as_ref().ok().map(|a| a.grant.clone()),
+        };
+        let pause = match (shared_spec.suspend, shared_spec.mode) {
+            (true, _) => Pause::Suspended,
+            (_, Mode::Plan) => Pause::Plan,
+            (_, Mode::Observe) => Pause::Observe,
+            (false, Mode::Manage) => Pause::None,
+        };
+        let object = (*object).clone();
+        Ok(Turn { engine, key, object, subject, own: parsed.own, shared_spec, pinned, access, pause, began: now, met: None })
+    }
+
+    async fn run(mut self) -> Next {
+        debts::pay(&mut self).await;
+        if self.subject.meta.deleting {
+            return debts::last_turn(self).await;
+        }
+        if let Err(next) = self.claim() {
+            return self.tell_hold(&next).await;
+        }
+        self.overlay();
+        let mut resolved = self.resolve().await;
+        if let Some(next) = self.choose(&resolved).await {
+            return next;
+        }
+        for _ in 0..MOST_ROUNDS {
+            let desired = match K::desire(&self.subject, &resolved.facts) {
+                Ok(desired) => desired,
+                Err(hold) => return self.tell_hold(&hold).await,
+            };
+            let plan = self.plan(&desired, &resolved);
+            if act::look(&mut self, &desired, &plan).await {
+                resolved = self.resolve().await;
+                continue;
+            }
+            return self.finish(&desired, plan, &resolved).await;
+        }
+        tracing::warn!("looked many times and still not decided");
+        self.finish(&Desired::new(), Plan::default(), &resolved).await;
+        Next::At(self.engine.now() + self.engine.backoff(3))
+    }
+
+    /// Claims what the object claims; a claim that another one wins is a hold that says nothing of the other.
+    fn claim(&mut self) -> Result<(), Hold> {
+        let meta = &self.subject.meta;
+        let claims = K::claims(meta, &self.subject.spec, &self.subject.owned);
+        self.engine.claims.state(&self.key, &meta.uid, meta.created, &claims);
+        match self.engine.claims.lost(&self.key, &claims) {
+            None => Ok(()),
+            Some(what) => Err(Hold::stuck(
+                Reason::Conflict,
+                format!("another object claims {what}: it keeps it until that object is deleted; delete this one, or the other"),
+            )),
+        }
+    }
+
+    /// What this process knows of running operations beyond their records.
+    fn overlay(&mut self) {
+        for record in self.subject.operations.values_mut() {
+            let progress = self.engine.reader.memory.progress(&record.client_request_id);
+            if record.job.is_none() {
+                record.job = progress.job;
+            }
+            record.percent = progress.percent.or(record.percent);
+            if progress.lost {
+                record.handle = None;
+            }
+        }
+    }
+
+    async fn resolve(&self) -> Resolved {
+        let resolver = self.resolver();
+        let mut resolved = resolver.resolve(&self.subject).await;
+        if let Ok(by) = &self.access {
+            self.engine.watch(&by.identity.access, &self.key, &resolved.watched);
+            // Job lists that the planner asked for are facts too.
+            for record in self.subject.operations.values() {
+                if let Some(vault) = act::vault_of(&record.target) {
+                    resolver.take_jobs(by, &vault, &mut resolved.facts);
+                }
+            }
+        }
+        resolved
+    }
+
+    fn resolver(&self) -> Resolver<'_> {
+        Resolver {
+            reader: &self.engine.reader,
+            cluster: &*self.engine.outside.cluster,
+            parsers: &self.engine.parsers,
+            looker: self.access.as_ref().ok(),
+            key: &self.key,
+            began: self.began,
+            interval: self.engine.outside.interval,
+        }
+    }
+
+    /// Saves new choices before they are used.
+    async fn choose(&mut self, resolved: &Resolved) -> Option<Next> {
+        let mut choices = K::choose(&self.subject, &resolved.facts);
+        choices.retain(|name, _| !self.subject.choices.contains_key(name));
+        if choices.is_empty() || self.pause != Pause::None {
+            return None;
+        }
+        self.subject.choices.extend(choices);
+        let old = self.object.data.get("status").cloned().unwrap_or_else(|| json!({}));
+        let new = with(&old, json!({ "choices": self.subject.choices }));
+        match self.save(&old, &new).await {
+            Ok(()) => None,
+            Err(_) => Some(Next::At(self.engine.now() + self.engine.backoff(1))),
+        }
+    }
+
+    fn plan(&self, desired: &Desired, resolved: &Resolved) -> Plan {
+        let mut facts = resolved.facts.clone();
+        if let Ok(by) = &self.access {
+            // What the planner reads directly is in memory; the facts hold only what the kind asked for.
+            for id in desired.nodes.values().filter_map(|n| n.id()) {
+                self.resolver().take(by, id, &mut facts);
+            }
+            for vault in desired.nodes.values().filter_map(|n| n.id()).filter_map(|id| act::vault_of(id.as_str())) {
+                self.resolver().take_jobs(by, &vault, &mut facts);
+            }
+        }
+        let memory = &self.engine.reader.memory;
+        let polls: BTreeMap<String, Timestamp> = self
+            .subject
+            .operations
+            .iter()
+            .filter_map(|(node, record)| Some((node.clone(), memory.progress(&record.client_request_id).next_poll?)))
+            .collect();
+        let world = World {
+            now: self.engine.now(),
+            fresh_since: self.began,
+            seen: &facts.seen,
+            jobs: &facts.jobs,
+            operations: &self.subject.operations,
+            polls: &polls,
+            estate: &self.subject.estate,
+        };
+        planner::plan(desired, &world, &self.engine.bounds)
+    }
+
+    /// Acts on a plan that needs no more looking, and tells.
+    async fn finish(&mut self, desired: &Desired, plan: Plan, resolved: &Resolved) -> Next {
+        let due = plan.steps().any(|(_, step)| matches!(step, Step::Write(_) | Step::Create));
+        let mut again = false;
+        if due && self.pause == Pause::None {
+            again = act::act(self, desired, &plan, resolved).await;
+        }
+        let report = K::report(&self.subject, &resolved.facts, Ok(&plan));
+        let told = self.publish(&report, Some(desired), Ok(&plan)).await;
+        let result = self.met.as_ref().map_or(report.promise.reason, |m| m.0);
+        self.engine.outside.telemetry.turn(K::NAME, result.as_str());
+        if again && told {
+            return Next::Now;
+        }
+        let met = self.met.as_ref().map(|m| m.2.unwrap_or(self.engine.now() + self.engine.backoff(4)));
+        let debts = debts::next_due(&self.subject.operations);
+        let soon = (!told).then(|| self.engine.now() + self.engine.backoff(1));
+        let times = [plan.next(), report.next, met, debts, soon];
+        let earliest = times.into_iter().flatten().min().unwrap_or(self.engine.now() + AT_THE_LATEST);
+        Next::At(earliest.max(self.engine.now()))
+    }
+
+    async fn tell_hold(&mut self, hold: &Hold) -> Next {
+        let held = self.access.as_ref().err().cloned().unwrap_or_else(|| hold.clone());
+        let resolved = self.resolve().await;
+        let report = K::report(&self.subject, &resolved.facts, Err(&held));
+        self.publish(&report, None, Err(&held)).await;
+        self.engine.outside.telemetry.turn(K::NAME, held.reason.as_str());
+        let wait = match held.kind {
+            HoldKind::Wait => self.engine.bounds.read_every * 6,
+            HoldKind::Stuck => SignedDuration::from_mins(10),
+        };
+        Next::At([Some(self.engine.now() + wait), report.next].into_iter().flatten().min().unwrap_or(self.engine.now() + wait))
+    }
+
+    /// Writes the status if it differs. False when the write did not succeed.
+    pub async fn publish(&mut self, report: &Report, desired: Option<&Desired>, decided: Result<&Plan, &Hold>) -> bool {
+        let old = self.object.data.get("status").cloned().unwrap_or_else(|| json!({}));
+        let new = self.compose(&old, report, desired, decided);
+        match self.save(&old, &new).await {
+            Ok(()) => true,
+            Err(e) => {
+                tracing::debug!(error = %e, "status not written");
+                false
+            }
+        }
+    }
+
+    /// The whole status as it should be now.
+    pub fn compose(&self, old: &Value, report: &Report, desired: Option<&Desired>, decided: Result<&Plan, &Hold>) -> Value {
+        let operations: Vec<OperationRecord> = self.subject.operations.values().cloned().collect();
+        let printed = match (desired, decided) {
+            (Some(desired), Ok(plan)) if self.pause != Pause::Observe => Some(show::show(desired, plan)).filter(|p| !p.is_empty()),
+            _ => None,
+        };
+        let access = self.pinned.clone().filter(|_| self.access.is_ok() || old.get("access").is_some());
+        let requested = self.object.metadata.annotations.as_ref().and_then(|a| a.get(REQUESTED_AT)).map(|t| t.chars().take(256).collect());
+        let held = self.access.as_ref().err();
+        compose(&Telling {
+            old,
+            old_own: &self.own,
+            generation: self.subject.meta.generation,
+            now: self.engine.now(),
+            report,
+            desired,
+            decided: held.map_or(decided, Err),
+            pause: self.pause,
+            operations: &operations,
+            access,
+            choices: &self.subject.choices,
+            printed,
+            requested,
+            met: self.met.as_ref().map(|(reason, message, _)| (*reason, message.clone())),
+        })
+    }
+
+    /// One merge patch of status under the resourceVersion that this turn was made from. Writes nothing when nothing differs.
+    ///
+    /// # Errors
+    /// When it was not written, or nobody knows.
+    pub async fn save(&mut self, old: &Value, new: &Value) -> Result<(), ClusterError> {
+        let Some(patch) = merge_patch(old, new) else { return Ok(()) };
+        let version = self.object.metadata.resource_version.clone().unwrap_or_default();
+        self.engine.outside.telemetry.kube_write(K::NAME, "status");
+        let written = self.engine.outside.cluster.patch_status(&self.key, &version, &patch).await?;
+        self.tell_events(&written).await;
+        self.take(written);
+        Ok(())
+    }
+
+    /// Goes on with the object as our write answered it.
+    pub fn take(&mut self, written: DynamicObject) {
+        if let Ok(parsed) = Parsed::<K>::of(&written) {
+            self.own = parsed.own;
+        }
+        self.engine.reader.memory.write(&self.key, Arc::new(written.clone()));
+        self.object = written;
+    }
+
+    /// An Event where `Ready` changed its answer or its reason.
+    async fn tell_events(&self, written: &DynamicObject) {
+        let ready = |o: &DynamicObject| {
+            let all = o.data.pointer("/status/conditions")?.as_array()?.clone();
+            all.into_iter().find(|c| c["type"] == "Ready").map(|c| (c["status"].clone(), c["reason"].clone(), c["message"].clone()))
+        };
+        let (before, after) = (ready(&self.object), ready(written));
+        if let Some((status, reason, message)) = after
+            && before.as_ref().map(|b| (&b.0, &b.1)) != Some((&status, &reason))
+        {
+            let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+            let event = Event {
+                warning: status == "False" && written_is_stalled(written),
+                reason: text(&reason),
+                action: "Reconcile".into(),
+                note: text(&message),
+            };
+            self.engine.outside.cluster.event(written, &event).await;
+        }
+    }
+
+    /// Whether spec says to send nothing; read by the gate's order.
+    pub fn paused(&self) -> bool {
+        self.pause != Pause::None || self.shared_spec.suspend
+    }
+}
+
+fn written_is_stalled(object: &DynamicObject) -> bool {
+    let all = object.data.pointer("/status/conditions").and_then(Value::as_array);
+    all.into_iter().flatten().any(|c| c["type"] == "Stalled" && c["status"] == "True")
+}

@@ -1,0 +1,235 @@
+//! What a kind is: four pure functions of (`Subject`, `Facts`). No loop, no client, no retry.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use breakwater_api::{ConditionType, OperationRecord, Reason, SharedStatus, status::Owned};
+use breakwater_arm::ResourceId;
+use jiff::Timestamp;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+use crate::{
+    facts::{Facts, Need},
+    graph::{Desired, Hold, NodeKey},
+    planner::Plan,
+};
+
+/// The object of this turn: everything about it that decisions may look at.
+#[derive(Clone, Debug)]
+pub struct Subject<K: Kind + ?Sized> {
+    /// Who it is.
+    pub meta: Meta,
+    /// What it declares.
+    pub spec: K::Spec,
+    /// Its status as last written: for what was seen before, never for what is true now.
+    pub status: K::Status,
+    /// Its open operations.
+    pub operations: BTreeMap<NodeKey, OperationRecord>,
+    /// What it made or took over, by id.
+    pub owned: Vec<Owned>,
+    /// Choices made once and saved.
+    pub choices: BTreeMap<String, String>,
+    /// World time of this turn.
+    pub now: Timestamp,
+    /// Who we are: in names, tags and request ids.
+    pub estate: Arc<str>,
+    /// Which cluster writes: the uid of its kube-system namespace.
+    pub writer: Arc<str>,
+    /// The access it uses; `None` for an `AzureAccess` itself.
+    pub access: Option<Arc<Grant>>,
+}
+
+/// Who an object is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Meta {
+    /// Its name.
+    pub name: String,
+    /// Its namespace; empty when cluster-scoped.
+    pub namespace: String,
+    /// Its uid.
+    pub uid: String,
+    /// Its generation.
+    pub generation: i64,
+    /// When it was made, in world time.
+    pub created: Timestamp,
+    /// Whether deletion has begun.
+    pub deleting: bool,
+}
+
+/// What an `AzureAccess` grants to a namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grant {
+    /// The `AzureAccess`.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// Scopes with the acts allowed there.
+    pub allow: Vec<Allowed>,
+}
+
+/// One scope of a grant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Allowed {
+    /// The subscription.
+    pub subscription_id: String,
+    /// Group names, `*` matching any run of characters; empty admits every group and the subscription itself.
+    pub resource_groups: Vec<String>,
+    /// The acts, as `AzureAccess` spells them.
+    pub acts: Vec<String>,
+}
+
+impl Grant {
+    /// Whether an act is allowed on a resource. A subscription-wide read is allowed where any group of it is:
+    /// what it shows beyond the groups is dropped by selection, and Azure's own roles bound it.
+    pub fn admits(&self, act: &str, id: &ResourceId) -> bool {
+        self.allow.iter().any(|scope| {
+            scope.subscription_id.eq_ignore_ascii_case(id.subscription_id())
+                && scope.acts.iter().any(|a| a == act)
+                && match id.resource_group() {
+                    None => act == "Read",
+                    Some(group) => scope.resource_groups.is_empty() || scope.resource_groups.iter().any(|g| glob(g, group)),
+                }
+        })
+    }
+}
+
+/// `*` matches any run of characters; case does not count.
+pub fn glob(pattern: &str, text: &str) -> bool {
+    fn go(p: &[u8], t: &[u8]) -> bool {
+        match p.split_first() {
+            None => t.is_empty(),
+            Some((b'*', rest)) => (0..=t.len()).any(|n| go(rest, &t[n..])),
+            Some((c, rest)) => t.first().is_some_and(|x| x.eq_ignore_ascii_case(c)) && go(rest, &t[1..]),
+        }
+    }
+    go(pattern.as_bytes(), text.as_bytes())
+}
+
+/// Another object as a kind sees it.
+#[derive(Clone, Debug)]
+pub struct View<K: Kind> {
+    /// Who it is.
+    pub meta: Meta,
+    /// What it declares.
+    pub spec: K::Spec,
+    /// Its own status.
+    pub status: K::Status,
+    /// The shared part of its status.
+    pub shared: SharedStatus,
+}
+
+/// How deciding went: with a plan, or held before there could be one.
+pub type Decided<'a> = Result<&'a Plan, &'a Hold>;
+
+/// A custom resource that Breakwater keeps.
+pub trait Kind: Send + Sync + Sized + 'static {
+    /// `RecoveryVault`, ...
+    const NAME: &'static str;
+    /// Its spec, parsed.
+    type Spec: DeserializeOwned + Serialize + Clone + Send + Sync + std::fmt::Debug;
+    /// Its status, parsed; fields that it does not know are kept by the engine.
+    type Status: DeserializeOwned + Serialize + Clone + Default + Send + Sync + std::fmt::Debug;
+
+    /// What must be known, given what is known. Called until it asks nothing new.
+    fn needs(subject: &Subject<Self>, known: &Facts) -> Vec<Need>;
+
+    /// Choices to make now; saved before they are used, and never made again.
+    fn choose(_subject: &Subject<Self>, _facts: &Facts) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+
+    /// What should be true, or why that cannot be said.
+    ///
+    /// # Errors
+    /// A `Hold` that says who must move.
+    fn desire(subject: &Subject<Self>, facts: &Facts) -> Result<Desired, Hold>;
+
+    /// What to tell.
+    fn report(subject: &Subject<Self>, facts: &Facts, decided: Decided<'_>) -> Report;
+
+    /// What the object claims for itself alone, from its spec alone. Two objects of one key: the holder keeps it.
+    fn claims(_meta: &Meta, _spec: &Self::Spec, _owned: &[Owned]) -> Vec<Claim> {
+        Vec::new()
+    }
+}
+
+/// A thing that one object may claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// What: `vault:<id>`, `protection:<machine id>`, in lower case.
+    pub key: String,
+    /// Whether the object already owns it in Azure.
+    pub holds: bool,
+    /// Whether it names it by id; a selector does not.
+    pub explicit: bool,
+}
+
+/// What a kind has to tell about its object.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// Its own fields of status.
+    pub status: Map<String, Value>,
+    /// What `Ready` says when nothing is due: the promise.
+    pub promise: Promise,
+    /// The domain's own conditions.
+    pub conditions: Vec<Said>,
+    /// All that it owns in Azure.
+    pub owned: Vec<Owned>,
+    /// When the promise may change by time alone.
+    pub next: Option<Timestamp>,
+}
+
+/// Whether the promise holds now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Promise {
+    /// `Ready`'s status.
+    pub kept: bool,
+    /// Why.
+    pub reason: Reason,
+    /// A sentence, absolute times and bucketed figures only.
+    pub message: String,
+}
+
+/// One condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// `Protected`, `Recoverable`, ...
+    pub about: ConditionType,
+    /// `None` is `Unknown`.
+    pub holds: Option<bool>,
+    /// Why.
+    pub reason: Reason,
+    /// A sentence.
+    pub message: String,
+}
+
+impl Said {
+    /// A condition.
+    pub fn new(about: ConditionType, holds: Option<bool>, reason: Reason, message: impl Into<String>) -> Self {
+        Said { about, holds, reason, message: message.into() }
+    }
+}
+
+impl Promise {
+    /// Kept.
+    pub fn kept(reason: Reason, message: impl Into<String>) -> Self {
+        Promise { kept: true, reason, message: message.into() }
+    }
+
+    /// Broken.
+    pub fn broken(reason: Reason, message: impl Into<String>) -> Self {
+        Promise { kept: false, reason, message: message.into() }
+    }
+}
+
+impl<K: Kind> Subject<K> {
+    /// The tag hash of what this object makes.
+    pub fn owner(&self) -> String {
+        crate::keys::owner_hash(&self.estate, &self.meta.namespace, K::NAME, &self.meta.name)
+    }
+
+    /// Whether `status.owned` holds this id.
+    pub fn owns(&self, id: &ResourceId) -> bool {
+        self.owned.iter().any(|o| o.id.eq_ignore_ascii_case(id.as_str()))
+    }
+}

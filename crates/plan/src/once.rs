@@ -1,0 +1,273 @@
+//! Actions: deciding whether one happened, and sending it at most as often as it may be (architecture.md, rule 3).
+
+use breakwater_api::{OperationRecord, Reason};
+use breakwater_arm::ResourceId;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    graph::{Acted, Counts, JobProof, Lent, Proof, Repeat},
+    jobs::SeenJob,
+    keys,
+    planner::{Decision, MOST_ATTEMPTS, Step, Verdict, Write, retry_verdict, wait},
+};
+
+/// An action's verdict.
+pub(crate) fn acted(d: &Decision<'_>, acted: &Acted) -> Verdict {
+    let record = d.world.operations.get(d.key);
+    match (record, &acted.proof) {
+        (None, _) if acted.done => Verdict::Done,
+        (Some(record), Proof::Job(proof)) => by_job(d, acted, proof, record),
+        (Some(record), _) => by_target(d, acted, record),
+        (None, proof) => first(d, acted, proof),
+    }
+}
+
+/// Nothing on record: may it be sent?
+fn first(d: &Decision<'_>, acted: &Acted, proof: &Proof) -> Verdict {
+    if let Some(hold) = &d.node.hold {
+        return d.held(hold);
+    }
+    if !d.ready() {
+        return d.dependency();
+    }
+    let target = d.node.id().expect("actions are Azure's");
+    match d.fresh(target) {
+        Err(verdict) => return verdict,
+        Ok(sighting) if sighting.what.is_none() => {
+            return Verdict::Stuck { reason: Reason::Missing, message: format!("{target} does not exist: nothing to act on") };
+        }
+        Ok(_) => {}
+    }
+    let Proof::Job(proof) = proof else {
+        return write(acted, 1, Vec::new(), false);
+    };
+    let jobs = match jobs_since(d, &proof.vault, d.world.fresh_since) {
+        Ok(jobs) => jobs,
+        Err(verdict) => return verdict,
+    };
+    // A rebuilt cluster computes the same request ids: a job that carries one of them is this action.
+    if let Some(job) = own_job(d, acted, &jobs) {
+        return if job.over { Verdict::Done } else { Verdict::Do(Step::Adopt { job: job.name.clone() }) };
+    }
+    let known = fitting(proof, &jobs).map(|j| j.name.clone()).take(16).collect();
+    write(acted, 1, known, witnessed(d, &jobs))
+}
+
+/// On record, proven by a job.
+fn by_job(d: &Decision<'_>, acted: &Acted, proof: &JobProof, record: &OperationRecord) -> Verdict {
+    if let Some(job) = &record.job {
+        return follow(d, proof, job);
+    }
+    if record.error.is_some() {
+        return refused(d, acted, record);
+    }
+    if record.handle.is_some() && record.ended_at.is_none() {
+        return d.poll(d.node.id().expect("actions are Azure's"));
+    }
+    let jobs = match jobs_since(d, &proof.vault, record.intent_at + SignedDuration::from_nanos(1)) {
+        Ok(jobs) => jobs,
+        Err(verdict) => return verdict,
+    };
+    if let Some(job) = own_job(d, acted, &jobs) {
+        return Verdict::Do(Step::Adopt { job: job.name.clone() });
+    }
+    if let Some(job) = fitting(proof, &jobs).find(|j| !record.known_jobs.contains(&j.name)) {
+        match proof.counts {
+            Counts::Anybodys => return Verdict::Do(Step::Adopt { job: job.name.clone() }),
+            Counts::Ours if !record.witness => return unknown(record, &format!("job {} fits and does not say whose it is", job.name)),
+            Counts::Ours => {}
+        }
+    }
+    if acted.done {
+        return Verdict::Do(Step::Forget);
+    }
+    let settled = record.intent_at + d.bounds.settle_once;
+    if d.world.now < settled {
+        return relist(d, proof, settled, record);
+    }
+    let reaches_back = jobs.iter().any(|j| j.start.is_some_and(|at| at < record.intent_at));
+    let accepted = record.handle.is_some();
+    if !reaches_back || accepted || record.attempt >= MOST_ATTEMPTS || acted.repeat == Repeat::Once && !settled_list(d, proof, settled) {
+        return unknown(record, "no job of it can be found, and nothing proves that it was not accepted");
+    }
+    if let Some(hold) = &d.node.hold {
+        return d.held(hold);
+    }
+    write(acted, record.attempt + 1, record.known_jobs.clone(), record.witness)
+}
+
+/// The list that says "no job" must itself have been read after the settle time.
+fn settled_list(d: &Decision<'_>, proof: &JobProof, settled: Timestamp) -> bool {
+    d.world.jobs.get(&proof.vault).and_then(|l| l.last.as_ref()).is_some_and(|l| l.at >= settled)
+}
+
+fn relist(d: &Decision<'_>, proof: &JobProof, settled: Timestamp, record: &OperationRecord) -> Verdict {
+    let at = d.world.jobs.get(&proof.vault).and_then(|l| l.last.as_ref()).map_or(d.world.now, |l| l.at);
+    let due = (at + d.bounds.jobs_every).min(settled);
+    if due <= d.world.now {
+        return list(d, &proof.vault);
+    }
+    wait(due, Reason::Settling, format!("the answer to request {} was lost; looking for its job until {settled}", record.client_request_id))
+}
+
+fn unknown(record: &OperationRecord, why: &str) -> Verdict {
+    Verdict::Stuck {
+        reason: Reason::OutcomeUnknown,
+        message: format!(
+            "request {} of {} may or may not have happened: {why}. Look at the vault's jobs; it is never repeated by itself",
+            record.client_request_id, record.intent_at
+        ),
+    }
+}
+
+/// A known job is followed to its end.
+fn follow(d: &Decision<'_>, proof: &JobProof, job: &str) -> Verdict {
+    let listed = d.world.jobs.get(&proof.vault);
+    let Some(last) = listed.and_then(|l| l.last.as_ref()) else {
+        return trouble(d, &proof.vault).unwrap_or_else(|| list(d, &proof.vault));
+    };
+    let found = SeenJob::all(last).into_iter().find(|j| j.name.eq_ignore_ascii_case(job));
+    match found {
+        Some(j) if j.over => Verdict::Do(Step::Forget),
+        _ if last.at + d.bounds.jobs_every <= d.world.now => trouble(d, &proof.vault).unwrap_or_else(|| list(d, &proof.vault)),
+        Some(_) => wait(last.at + d.bounds.jobs_every, Reason::OperationRunning, format!("job {job} is in progress")),
+        None => wait(last.at + d.bounds.jobs_every, Reason::OperationRunning, format!("job {job} is not in the list yet")),
+    }
+}
+
+/// A whole 4xx: it certainly did not happen.
+fn refused(d: &Decision<'_>, acted: &Acted, record: &OperationRecord) -> Verdict {
+    if acted.done || acted.key != record.key {
+        return Verdict::Do(Step::Forget);
+    }
+    if let Some(hold) = &d.node.hold {
+        return d.held(hold);
+    }
+    if let Some(verdict) = retry_verdict(record, d.world.now) {
+        return verdict;
+    }
+    let target = d.node.id().expect("actions are Azure's");
+    if let Err(verdict) = d.fresh(target) {
+        return verdict;
+    }
+    write(acted, (record.attempt + 1).min(MOST_ATTEMPTS), record.known_jobs.clone(), record.witness)
+}
+
+/// On record, proven by a field of the target or by the operation's end.
+fn by_target(d: &Decision<'_>, acted: &Acted, record: &OperationRecord) -> Verdict {
+    let target = d.node.id().expect("actions are Azure's");
+    if record.error.is_some() {
+        return refused(d, acted, record);
+    }
+    let settle = if acted.repeat == Repeat::Once { d.bounds.settle_once } else { d.bounds.settle };
+    match (&record.handle, &record.ended_at) {
+        (Some(_), None) => d.poll(target),
+        (_, Some(_)) if acted.proof == Proof::Operation => Verdict::Do(Step::Forget),
+        (_, ended) => {
+            let since = ended.unwrap_or(record.intent_at) + SignedDuration::from_nanos(1);
+            match d.read_after(target, since) {
+                Err(verdict) => verdict,
+                Ok(_) if acted.done => Verdict::Do(Step::Forget),
+                Ok(s) if d.world.now < since + settle => d.again(target, s, Reason::Settling, format!("waiting until {target} shows it")),
+                Ok(s) if s.at < since + settle => Verdict::Do(Step::Read { id: target.clone() }),
+                Ok(_) if ended.is_some() => Verdict::Do(Step::Forget),
+                Ok(_) if acted.repeat == Repeat::Once => unknown(record, "the target does not show it"),
+                Ok(_) => write(acted, (record.attempt + 1).min(MOST_ATTEMPTS), Vec::new(), false),
+            }
+        }
+    }
+}
+
+/// Something lent: opened once, closed by the engine from its record.
+pub(crate) fn lent(d: &Decision<'_>, lent: &Lent) -> Verdict {
+    let target = d.node.id().expect("what is lent is Azure's");
+    let Some(record) = d.world.operations.get(d.key) else {
+        if d.world.now >= lent.until {
+            return Verdict::Done;
+        }
+        if let Some(hold) = &d.node.hold {
+            return d.held(hold);
+        }
+        if lent.is_open {
+            return Verdict::Stuck { reason: Reason::NotOurs, message: format!("{target} was opened by somebody else") };
+        }
+        if !d.ready() {
+            return d.dependency();
+        }
+        return match d.fresh(target) {
+            Err(verdict) => verdict,
+            Ok(_) => {
+                let debt = Some((lent.close.clone(), lent.until));
+                let (request, key) = (lent.open.clone(), lent.key.clone());
+                Verdict::Do(Step::Write(Box::new(Write {
+                    request,
+                    differences: vec![],
+                    attempt: 1,
+                    key,
+                    known_jobs: vec![],
+                    witness: false,
+                    once: true,
+                    debt,
+                })))
+            }
+        };
+    };
+    if record.handle.is_some() && record.ended_at.is_none() {
+        return d.poll(target);
+    }
+    wait(lent.until, Reason::DebtOpen, format!("{target} is open until {}", lent.until))
+}
+
+fn write(acted: &Acted, attempt: i32, known_jobs: Vec<String>, witness: bool) -> Verdict {
+    let write = Write {
+        request: acted.request.clone(),
+        differences: Vec::new(),
+        attempt,
+        key: acted.key.clone(),
+        known_jobs,
+        witness,
+        once: acted.repeat == Repeat::Once,
+        debt: None,
+    };
+    Verdict::Do(Step::Write(Box::new(write)))
+}
+
+/// The vault's jobs from a list not older than `since`, or the step that reads it.
+fn jobs_since(d: &Decision<'_>, vault: &ResourceId, since: Timestamp) -> Result<Vec<SeenJob>, Verdict> {
+    let last = d.world.jobs.get(vault).and_then(|l| l.last.as_ref()).filter(|l| l.at >= since);
+    match last {
+        Some(listing) => Ok(SeenJob::all(listing)),
+        None => Err(trouble(d, vault).unwrap_or_else(|| list(d, vault))),
+    }
+}
+
+fn trouble(d: &Decision<'_>, vault: &ResourceId) -> Option<Verdict> {
+    let trouble = d.world.jobs.get(vault)?.trouble.as_ref().filter(|t| t.until > d.world.now)?;
+    Some(wait(trouble.until, trouble.reason, format!("the job list of {vault}: {}", trouble.message)))
+}
+
+fn list(d: &Decision<'_>, vault: &ResourceId) -> Verdict {
+    let earliest = d.world.operations.values().map(|o| o.intent_at).min().unwrap_or(d.world.now).min(d.world.now);
+    Verdict::Do(Step::ListJobs { vault: vault.clone(), since: earliest - SignedDuration::from_hours(24) })
+}
+
+/// Jobs that could be this action: same operation, same container.
+fn fitting<'a>(proof: &'a JobProof, jobs: &'a [SeenJob]) -> impl Iterator<Item = &'a SeenJob> {
+    jobs.iter().filter(|j| j.operation.eq_ignore_ascii_case(&proof.operation) && j.container.eq_ignore_ascii_case(&proof.container))
+}
+
+/// The job that carries one of the action's request ids in its `activityId` (backup.md §11.1).
+fn own_job<'a>(d: &Decision<'_>, acted: &Acted, jobs: &'a [SeenJob]) -> Option<&'a SeenJob> {
+    let ids: Vec<String> = (1..=MOST_ATTEMPTS).map(|n| keys::request_id(d.world.estate, &acted.key, d.key, n).to_string()).collect();
+    jobs.iter().find(|j| ids.iter().any(|id| j.activity.eq_ignore_ascii_case(id)))
+}
+
+/// Whether any job in this vault shows a request id that is certainly ours: version 5, which nobody's SDK mints.
+fn witnessed(d: &Decision<'_>, jobs: &[SeenJob]) -> bool {
+    let ours = d.world.operations.values().map(|o| o.client_request_id.to_ascii_lowercase()).collect::<Vec<_>>();
+    jobs.iter().any(|j| ours.contains(&j.activity.to_ascii_lowercase()) || is_version_5(&j.activity))
+}
+
+fn is_version_5(text: &str) -> bool {
+    uuid::Uuid::try_parse(text).is_ok_and(|id| id.get_version_num() == 5)
+}

@@ -1,0 +1,424 @@
+//! The decision: desired graph, what was seen, what is in flight -> one verdict a node. Pure.
+
+use std::collections::BTreeMap;
+
+use breakwater_api::{OperationRecord, Reason};
+use breakwater_arm::{ResourceId, wire::Request};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    graph::{Desired, Difference, Goal, Hold, HoldKind, Node, NodeKey},
+    once,
+    sighting::{Listed, Seen, Sighting, in_flight},
+};
+
+/// How long things may take, in world time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bounds {
+    /// Between two direct reads of one resource that is waited for.
+    pub read_every: SignedDuration,
+    /// Between two reads of a job list while a job runs.
+    pub jobs_every: SignedDuration,
+    /// After a `Safe` request, how long a world that does not show it is not yet believed.
+    pub settle: SignedDuration,
+    /// The same for a `Once`: the longer of 5 min world and 30 s wall (architecture.md, "Time").
+    pub settle_once: SignedDuration,
+}
+
+/// Attempts of one intent (architecture.md, rule 2).
+pub const MOST_ATTEMPTS: i32 = 8;
+
+impl Bounds {
+    /// Bounds for a world that runs `factor` times faster than the wall.
+    pub fn for_factor(factor: f64) -> Self {
+        let longer = |world: i64, wall: f64| SignedDuration::from_secs(world.max((wall * factor) as i64));
+        Bounds { read_every: longer(5, 1.0), jobs_every: longer(60, 1.0), settle: longer(60, 5.0), settle_once: longer(300, 30.0) }
+    }
+}
+
+/// Everything that a decision looks at besides the desired graph.
+#[derive(Clone, Debug)]
+pub struct World<'a> {
+    /// World time of the decision.
+    pub now: Timestamp,
+    /// A direct read at or after this instant is fresh enough to justify a write: when this turn began.
+    pub fresh_since: Timestamp,
+    /// Resources.
+    pub seen: &'a BTreeMap<ResourceId, Seen>,
+    /// Job lists by vault, read live.
+    pub jobs: &'a BTreeMap<ResourceId, Listed>,
+    /// Open operations by node, as saved in status.
+    pub operations: &'a BTreeMap<NodeKey, OperationRecord>,
+    /// When a running operation may be asked about again; missing means now.
+    pub polls: &'a BTreeMap<NodeKey, Timestamp>,
+    /// Who computes request ids.
+    pub estate: &'a str,
+}
+
+/// What to do next about one node.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// GET a resource.
+    Read {
+        /// Its id.
+        id: ResourceId,
+    },
+    /// Read a vault's job list to its end.
+    ListJobs {
+        /// The vault.
+        vault: ResourceId,
+        /// How far back it must reach.
+        since: Timestamp,
+    },
+    /// Save an intent, send, save the handle.
+    Write(Box<Write>),
+    /// Ask how a running operation goes.
+    Poll,
+    /// Our job was found: note it in the record.
+    Adopt {
+        /// The job's name.
+        job: String,
+    },
+    /// The target shows how the recorded operation ended: drop the record.
+    Forget,
+    /// Create a Kubernetes child.
+    Create,
+}
+
+/// A request that is due.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Write {
+    /// What to send; values of `from` are still missing.
+    pub request: Request,
+    /// What differs, for the printed plan.
+    pub differences: Vec<Difference>,
+    /// 1 to 8.
+    pub attempt: i32,
+    /// The once-key that request ids derive from.
+    pub key: String,
+    /// Ids of jobs that fit and were there before.
+    pub known_jobs: Vec<String>,
+    /// Whether a job of ours already showed our request id in this vault.
+    pub witness: bool,
+    /// Only for an action: a repeat could do harm.
+    pub once: bool,
+    /// Closing request and deadline, when the write opens a debt.
+    pub debt: Option<(Request, Timestamp)>,
+}
+
+/// The answer for one node.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// As wanted.
+    Done,
+    /// Do this.
+    Do(Step),
+    /// Nothing to do before then.
+    Wait {
+        /// World time.
+        until: Timestamp,
+        /// CamelCase.
+        reason: Reason,
+        /// A sentence.
+        message: String,
+    },
+    /// A person must move.
+    Stuck {
+        /// CamelCase.
+        reason: Reason,
+        /// A sentence with what to do.
+        message: String,
+    },
+}
+
+/// One verdict a node.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// By node.
+    pub verdicts: BTreeMap<NodeKey, Verdict>,
+}
+
+/// Decides. The same inputs give the same plan, in the same order.
+pub fn plan(desired: &Desired, world: &World<'_>, bounds: &Bounds) -> Plan {
+    let mut verdicts = BTreeMap::new();
+    let mut busy: BTreeMap<&ResourceId, &NodeKey> = BTreeMap::new();
+    for key in world.operations.keys() {
+        if let Some(id) = desired.nodes.get(key).and_then(Node::id) {
+            busy.insert(id, key);
+        }
+    }
+    for (key, node) in &desired.nodes {
+        let mut verdict = Decision { key, node, desired, world, bounds }.verdict();
+        if let (Verdict::Do(Step::Write(_)), Some(id)) = (&verdict, node.id())
+            && *busy.entry(id).or_insert(key) != key
+        {
+            verdict = wait(world.now + bounds.read_every, Reason::Busy, format!("another operation of this object is open on {id}"));
+        }
+        verdicts.insert(key.clone(), verdict);
+    }
+    Plan { verdicts }
+}
+
+/// Whether a node is as wanted by what was last seen and nothing of it is open.
+fn is_met(key: &str, node: &Node, world: &World<'_>) -> bool {
+    !world.operations.contains_key(key) && node.hold.is_none() && goal_met(node, latest(node, world))
+}
+
+fn latest<'a>(node: &Node, world: &'a World<'_>) -> Option<&'a Sighting> {
+    world.seen.get(node.id()?)?.latest()
+}
+
+/// Whether the goal is met by this sighting, which is the one that the kind saw.
+pub(crate) fn goal_met(node: &Node, sighting: Option<&Sighting>) -> bool {
+    let present = sighting.and_then(|s| s.what.as_ref());
+    match &node.goal {
+        Goal::Exists { change, .. } => change.is_none() && present.is_some_and(|body| !in_flight(body)),
+        Goal::Holds { met } => *met,
+        Goal::Acted(acted) => acted.done,
+        Goal::Lent(_) => false,
+        Goal::Gone { .. } => sighting.is_some_and(|s| s.how == crate::sighting::How::Read && s.what.is_none()),
+        Goal::Child { exists, .. } => *exists,
+    }
+}
+
+/// One node's decision: the pieces in the order in which they are asked.
+pub(crate) struct Decision<'a> {
+    pub key: &'a str,
+    pub node: &'a Node,
+    pub desired: &'a Desired,
+    pub world: &'a World<'a>,
+    pub bounds: &'a Bounds,
+}
+
+impl Decision<'_> {
+    fn verdict(&self) -> Verdict {
+        match &self.node.goal {
+            Goal::Child { .. } => self.child(),
+            Goal::Holds { .. } => self.holds(),
+            Goal::Lent(lent) => once::lent(self, lent),
+            Goal::Acted(acted) => once::acted(self, acted),
+            Goal::Exists { .. } | Goal::Gone { .. } => match self.world.operations.get(self.key) {
+                Some(record) => self.recorded(record),
+                None => self.unrecorded(),
+            },
+        }
+    }
+
+    fn child(&self) -> Verdict {
+        match (&self.node.goal, &self.node.hold) {
+            (Goal::Child { exists: true, .. }, _) => Verdict::Done,
+            (_, Some(hold)) => self.held(hold),
+            _ if !self.ready() => self.dependency(),
+            _ => Verdict::Do(Step::Create),
+        }
+    }
+
+    fn holds(&self) -> Verdict {
+        match (&self.node.hold, self.node.id()) {
+            _ if goal_met(self.node, None) => Verdict::Done,
+            (Some(hold), _) => self.held(hold),
+            (None, Some(id)) => wait(self.world.now + self.bounds.read_every, Reason::Retrying, format!("{id} is not as expected yet")),
+            (None, None) => Verdict::Done,
+        }
+    }
+
+    pub(crate) fn ready(&self) -> bool {
+        self.node.after.iter().all(|key| self.desired.nodes.get(key).is_some_and(|node| is_met(key, node, self.world)))
+    }
+
+    pub(crate) fn dependency(&self) -> Verdict {
+        let missing = self.node.after.iter().find(|key| !self.desired.nodes.get(*key).is_some_and(|n| is_met(key, n, self.world)));
+        wait(
+            self.world.now + self.bounds.read_every,
+            Reason::DependencyNotReady,
+            format!("waits for {}", missing.map_or("", String::as_str)),
+        )
+    }
+
+    pub(crate) fn held(&self, hold: &Hold) -> Verdict {
+        match hold.kind {
+            HoldKind::Stuck => Verdict::Stuck { reason: hold.reason, message: hold.message.clone() },
+            HoldKind::Wait => wait(self.world.now + self.bounds.read_every * 6, hold.reason, hold.message.clone()),
+        }
+    }
+
+    /// A direct read made in this turn, or the step that gets one; trouble with reading is a wait.
+    pub(crate) fn fresh(&self, id: &ResourceId) -> Result<&Sighting, Verdict> {
+        self.read_after(id, self.world.fresh_since)
+    }
+
+    /// A direct read not older than `since`, or the step that gets one.
+    pub(crate) fn read_after(&self, id: &ResourceId, since: Timestamp) -> Result<&Sighting, Verdict> {
+        let seen = self.world.seen.get(id);
+        if let Some(trouble) = seen.and_then(|s| s.trouble.as_ref()).filter(|t| t.until > self.world.now) {
+            return Err(wait(trouble.until, trouble.reason, format!("{id}: {}", trouble.message)));
+        }
+        seen.and_then(|s| s.read_since(since)).ok_or_else(|| Verdict::Do(Step::Read { id: id.clone() }))
+    }
+
+    /// The same again after a while, when the last read does not say what it must.
+    pub(crate) fn again(&self, id: &ResourceId, sighting: &Sighting, reason: Reason, message: String) -> Verdict {
+        let due = sighting.at + self.bounds.read_every;
+        if due <= self.world.now { Verdict::Do(Step::Read { id: id.clone() }) } else { wait(due, reason, message) }
+    }
+
+    fn unrecorded(&self) -> Verdict {
+        let id = self.node.id().expect("Exists and Gone are Azure's");
+        if goal_met(self.node, self.evidence()) {
+            return Verdict::Done;
+        }
+        if let Some(hold) = &self.node.hold {
+            return self.held(hold);
+        }
+        if !self.ready() {
+            return self.dependency();
+        }
+        // Nothing is written on hearsay: only a direct read of this turn justifies a write.
+        let sighting = match self.fresh(id) {
+            Ok(sighting) => sighting,
+            Err(verdict) => return verdict,
+        };
+        if sighting.what.as_ref().is_some_and(|body| in_flight(body)) {
+            return self.again(id, sighting, Reason::OperationRunning, format!("somebody's operation runs on {id}"));
+        }
+        self.request(sighting).map_or_else(|verdict| verdict, |(request, differences)| self.write(request, differences, 1))
+    }
+
+    /// Listed or read for presence; read only for absence.
+    fn evidence(&self) -> Option<&Sighting> {
+        let seen = self.world.seen.get(self.node.id()?)?;
+        if matches!(self.node.goal, Goal::Gone { .. }) { seen.read.as_ref() } else { seen.latest() }
+    }
+
+    /// The request that would lead from this sighting to the goal.
+    fn request(&self, sighting: &Sighting) -> Result<(Request, Vec<Difference>), Verdict> {
+        let id = self.node.id().expect("Exists and Gone are Azure's");
+        match (&self.node.goal, &sighting.what) {
+            (Goal::Gone { request }, Some(_)) => Ok((request.clone(), Vec::new())),
+            (Goal::Exists { create: Some(request), .. }, None) => Ok((request.clone(), Vec::new())),
+            (Goal::Exists { create: None, .. }, None) => Err(Verdict::Stuck {
+                reason: Reason::Missing,
+                message: format!("{id} does not exist, and it is not re-created empty: restore it, or make a new object for a new one"),
+            }),
+            (Goal::Exists { change: Some(change), .. }, Some(_)) => Ok((change.request.clone(), change.differences.clone())),
+            _ => Err(self.again(id, sighting, Reason::Settling, format!("a listing and a read of {id} disagree"))),
+        }
+    }
+
+    fn write(&self, request: Request, differences: Vec<Difference>, attempt: i32) -> Verdict {
+        let key = crate::keys::safe_key(&request);
+        let write = Write { request, differences, attempt, key, known_jobs: Vec::new(), witness: false, once: false, debt: None };
+        Verdict::Do(Step::Write(Box::new(write)))
+    }
+
+    /// An operation of this node is on record.
+    fn recorded(&self, record: &OperationRecord) -> Verdict {
+        let id = self.node.id().expect("Exists and Gone are Azure's");
+        match (&record.ended_at, &record.handle) {
+            (Some(ended), _) if record.error.is_some() => self.failed(record, *ended),
+            (Some(ended), _) => match self.read_after(id, *ended) {
+                Err(verdict) => verdict,
+                Ok(s) if goal_met(self.node, Some(s)) || self.world.now >= *ended + self.bounds.settle => Verdict::Do(Step::Forget),
+                Ok(s) => self.again(id, s, Reason::Settling, format!("the operation on {id} ended; waiting until {id} shows it")),
+            },
+            (None, Some(_)) => self.poll(id),
+            // Intent without handle: we died, or the answer was lost, between "I will" and "ARM said yes".
+            (None, None) => match self.read_after(id, record.intent_at + SignedDuration::from_nanos(1)) {
+                Err(verdict) => verdict,
+                Ok(s) if goal_met(self.node, Some(s)) => Verdict::Do(Step::Forget),
+                Ok(s) if s.what.as_ref().is_some_and(|b| in_flight(b)) => {
+                    self.again(id, s, Reason::OperationRunning, format!("an operation runs on {id}"))
+                }
+                Ok(s) if self.world.now < record.intent_at + self.bounds.settle => {
+                    self.again(id, s, Reason::Settling, format!("an answer about {id} was lost; waiting until it shows what happened"))
+                }
+                Ok(s) => self.repeat(record, s),
+            },
+        }
+    }
+
+    pub(crate) fn poll(&self, id: &ResourceId) -> Verdict {
+        match self.world.polls.get(self.key) {
+            Some(due) if *due > self.world.now => wait(*due, Reason::OperationRunning, format!("an operation runs on {id}")),
+            _ => Verdict::Do(Step::Poll),
+        }
+    }
+
+    /// The operation was refused or failed: again later, or at once when what is wanted has changed since.
+    fn failed(&self, record: &OperationRecord, ended: Timestamp) -> Verdict {
+        let id = self.node.id().expect("Exists and Gone are Azure's");
+        let sighting = match self.read_after(id, ended) {
+            Ok(sighting) => sighting,
+            Err(verdict) => return verdict,
+        };
+        if goal_met(self.node, Some(sighting)) {
+            return Verdict::Do(Step::Forget);
+        }
+        if let Some(hold) = &self.node.hold {
+            return self.held(hold);
+        }
+        match self.request(sighting) {
+            Ok((request, _)) if crate::keys::safe_key(&request) != record.key => Verdict::Do(Step::Forget),
+            _ => match retry_verdict(record, self.world.now) {
+                Some(verdict) => verdict,
+                None if sighting.at < self.world.fresh_since => Verdict::Do(Step::Read { id: id.clone() }),
+                None => self.repeat(record, sighting),
+            },
+        }
+    }
+
+    fn repeat(&self, record: &OperationRecord, sighting: &Sighting) -> Verdict {
+        if let Some(hold) = &self.node.hold {
+            return self.held(hold);
+        }
+        let attempt = (record.attempt + 1).min(MOST_ATTEMPTS);
+        self.request(sighting).map_or_else(|verdict| verdict, |(request, differences)| self.write(request, differences, attempt))
+    }
+}
+
+/// What to say of a record that carries an error, until its time to try again has come.
+pub(crate) fn retry_verdict(record: &OperationRecord, now: Timestamp) -> Option<Verdict> {
+    let error = record.error.as_ref()?;
+    let reason = Reason::from_word(&error.reason).unwrap_or(Reason::RefusedByAzure);
+    let again = error.retry_at.filter(|at| *at <= now);
+    match again {
+        Some(_) => None,
+        None if error.waits => Some(wait(error.retry_at.unwrap_or(now + SignedDuration::from_hours(1)), reason, error.message.clone())),
+        None => Some(Verdict::Stuck { reason, message: error.message.clone() }),
+    }
+}
+
+pub(crate) fn wait(until: Timestamp, reason: Reason, message: String) -> Verdict {
+    Verdict::Wait { until, reason, message }
+}
+
+impl Plan {
+    /// True when every node is as wanted.
+    pub fn converged(&self) -> bool {
+        self.verdicts.values().all(|v| *v == Verdict::Done)
+    }
+
+    /// The steps that are due, by node.
+    pub fn steps(&self) -> impl Iterator<Item = (&NodeKey, &Step)> {
+        self.verdicts.iter().filter_map(|(key, v)| if let Verdict::Do(step) = v { Some((key, step)) } else { None })
+    }
+
+    /// The first node that a person must look at.
+    pub fn stuck(&self) -> Option<(Reason, &str)> {
+        self.verdicts
+            .values()
+            .find_map(|v| if let Verdict::Stuck { reason, message } = v { Some((*reason, message.as_str())) } else { None })
+    }
+
+    /// The first node that waits.
+    pub fn waiting(&self) -> Option<(Reason, &str)> {
+        self.verdicts
+            .values()
+            .find_map(|v| if let Verdict::Wait { reason, message, .. } = v { Some((*reason, message.as_str())) } else { None })
+    }
+
+    /// When the earliest wait is over.
+    pub fn next(&self) -> Option<Timestamp> {
+        self.verdicts.values().filter_map(|v| if let Verdict::Wait { until, .. } = v { Some(*until) } else { None }).min()
+    }
+}

@@ -1,0 +1,124 @@
+//! What was seen of the world, when, and how: three values, never two. Unknown is not absent.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use breakwater_api::Reason;
+use breakwater_arm::ResourceId;
+use jiff::Timestamp;
+use serde_json::Value;
+
+/// How something came to be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum How {
+    /// It stood (or did not stand) in a listing that was read to its end. Hearsay.
+    Listed,
+    /// A GET of its own id.
+    Read,
+}
+
+/// One look at one resource.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sighting {
+    /// World time of the answer.
+    pub at: Timestamp,
+    /// By listing or by reading.
+    pub how: How,
+    /// The body; `None` when it was seen to be absent.
+    pub what: Option<Arc<Value>>,
+}
+
+/// What is known of one resource: the last listing that covered it and the last direct read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Seen {
+    /// From the last whole listing.
+    pub listed: Option<Sighting>,
+    /// From the last direct read that had an answer.
+    pub read: Option<Sighting>,
+    /// Why the last direct read had none: a refusal or a cut. Cleared by the next answer.
+    pub trouble: Option<Trouble>,
+}
+
+/// Why a read gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// When it was tried.
+    pub at: Timestamp,
+    /// For conditions.
+    pub reason: Reason,
+    /// The service's own sentence.
+    pub message: String,
+    /// Not worth trying again before.
+    pub until: Timestamp,
+}
+
+impl Seen {
+    /// The newest of both, the read one where they are as new.
+    pub fn latest(&self) -> Option<&Sighting> {
+        match (&self.listed, &self.read) {
+            (Some(l), Some(r)) if l.at > r.at => Some(l),
+            (l, r) => r.as_ref().or(l.as_ref()),
+        }
+    }
+
+    /// The last direct read, if it is not older than `since`.
+    pub fn read_since(&self, since: Timestamp) -> Option<&Sighting> {
+        self.read.as_ref().filter(|s| s.at >= since)
+    }
+}
+
+/// One listing read to its last page.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listing {
+    /// World time at which its first page was asked for: what it shows is at least as new.
+    pub at: Timestamp,
+    /// Items by id.
+    pub items: Arc<BTreeMap<ResourceId, Arc<Value>>>,
+}
+
+/// What is known of a collection.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Listed {
+    /// The last listing that came whole.
+    pub last: Option<Listing>,
+    /// Why the last attempt did not come whole.
+    pub trouble: Option<Trouble>,
+}
+
+/// Three values. An error to see is `Unknown`, whatever was seen before is kept beside it by the caller.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Known<T> {
+    /// Never seen, or failed to see.
+    Unknown,
+    /// Seen to be absent, then.
+    Absent(Timestamp),
+    /// Seen, then.
+    Present(Timestamp, T),
+}
+
+impl<T> Known<T> {
+    /// The value, when present.
+    pub fn present(&self) -> Option<&T> {
+        match self {
+            Known::Present(_, value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// True only when it was seen to be absent.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Known::Absent(_))
+    }
+
+    /// True when nothing is known.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, Known::Unknown)
+    }
+}
+
+/// Whether a body says that something is still being done to the resource (ARM: `properties.provisioningState`,
+/// missing means `Succeeded`; compute-and-arm.md E.3).
+pub fn in_flight(body: &Value) -> bool {
+    body.pointer("/properties/provisioningState")
+        .and_then(Value::as_str)
+        .is_some_and(|state| !["Succeeded", "Failed", "Canceled", "Cancelled"].iter().any(|end| state.eq_ignore_ascii_case(end)))
+}

@@ -1,4 +1,5 @@
 //! What the tests of every level share: the pretend world that the engine is run against.
 
 pub mod clock;
+pub mod e2e;
 pub mod entropy;

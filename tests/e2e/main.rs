@@ -1,0 +1,21 @@
+//! End to end: the shipped binary, a real API server, azure-sim over HTTPS, and kubectl as a user. One file per
+//! capability.
+
+mod explain;
+mod install;
+mod samples;
+mod schema;
+
+use std::sync::OnceLock;
+
+use breakwater_dev::plane::Plane;
+
+/// A plane with everything of deploy/kustomize applied, shared by the tests that need no operator.
+fn installed() -> &'static Plane {
+    static PLANE: OnceLock<Plane> = OnceLock::new();
+    PLANE.get_or_init(|| {
+        let plane = breakwater_tests::e2e::plane("installed");
+        install::everything(&plane);
+        plane
+    })
+}

@@ -25,6 +25,8 @@ pub struct Settings {
     pub dir: PathBuf,
     /// The estate file.
     pub estate: PathBuf,
+    /// What `${NAME}` in the estate file stands for.
+    pub values: Vec<(String, String)>,
     /// How many times faster than the wall its clock runs.
     pub clock_factor: u32,
     /// Decides everything in it that looks random.
@@ -68,6 +70,9 @@ impl Simulator {
         args.extend(["--journal".into(), journal.clone().into_os_string()]);
         args.extend(["--clock-factor".into(), settings.clock_factor.to_string().into()]);
         args.extend(["--seed".into(), settings.seed.to_string().into()]);
+        for (name, value) in &settings.values {
+            args.extend(["--set".into(), format!("{name}={value}").into()]);
+        }
         if let Some(ca) = &settings.trust_ca {
             args.extend(["--trust-ca".into(), ca.clone().into_os_string()]);
         }

@@ -19,9 +19,9 @@ pub const NAMESPACE: &str = "breakwater-system";
 /// The operator's ServiceAccount, as shipped.
 pub const ACCOUNT: &str = "breakwater-operator";
 
-/// What an estate file writes where the issuer of ServiceAccount tokens belongs: its port is known only when the
-/// plane runs.
-pub const ISSUER_PLACEHOLDER: &str = "${ISSUER}";
+/// The value in an estate file that stands for the issuer of ServiceAccount tokens: its port is known only when
+/// the plane runs.
+const ISSUER: &str = "ISSUER";
 
 /// Every binary that a stack needs.
 #[derive(Clone, Debug)]
@@ -203,13 +203,10 @@ impl Stack {
 }
 
 fn start_simulator(tools: &Tools, settings: &Settings, plane: &Plane) -> Result<Simulator> {
-    let file = &settings.estate_file;
-    let estate = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-    let rendered = settings.dir.join("estate.yaml");
-    fs::write(&rendered, estate.replace(ISSUER_PLACEHOLDER, &plane.server())).context("writing the estate with its issuer")?;
     let simulator = simulator::Settings {
         dir: settings.dir.join("azure-sim"),
-        estate: rendered,
+        estate: settings.estate_file.clone(),
+        values: vec![(ISSUER.to_owned(), plane.server())],
         clock_factor: settings.clock_factor,
         seed: settings.seed,
         trust_ca: Some(plane.ca().to_owned()),

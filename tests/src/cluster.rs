@@ -1,0 +1,450 @@
+//! The pretend Kubernetes: a versioned store behind the engine's `Cluster` port, with watches that lag and writes that fail
+//! when the test says so. Deterministic, in process, in virtual time.
+//!
+//! A [`MemoryCluster`] is one process's connection: [`another_process`](MemoryCluster::another_process) gives a second one over
+//! the same objects, with watches of its own. People act through [`user`](MemoryCluster::user). After "etcd is gone" make a new
+//! cluster with another seed, so that uids differ as they would.
+
+pub mod audit;
+pub mod fault;
+pub mod leadership;
+mod merge;
+mod metadata;
+mod openapi;
+pub mod record;
+pub mod schema;
+pub mod store;
+pub mod user;
+pub mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use breakwater_engine::ports::{Clock, Cluster, ClusterError, Event, ObjectKey};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::core::DynamicObject;
+use serde_json::{Value, json};
+
+use self::{
+    fault::{FaultPlan, WriteFault},
+    record::{Outcome, RecordedEvent, Verb, WriteRecord, Writer},
+    schema::Schemas,
+    store::{Part, Store, UnknownFields, Written},
+    user::User,
+    view::{Cursor, Lag, SeenChange, View},
+};
+use crate::clock::VirtualClock;
+
+/// One process's connection to the pretend API server.
+#[derive(Debug)]
+pub struct MemoryCluster {
+    server: Arc<Server>,
+    view: Mutex<View>,
+}
+
+#[derive(Debug)]
+struct Server {
+    clock: Arc<VirtualClock>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    store: Store,
+    plan: FaultPlan,
+    reach: Reach,
+    garbage: GarbageCollection,
+    writes: Vec<WriteRecord>,
+    counts: BTreeMap<(Verb, String), u64>,
+    events: Vec<RecordedEvent>,
+    deaths: u64,
+}
+
+/// Whether the operator's calls arrive at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// They do.
+    Up,
+    /// Every read and write of the operator fails without effect; people reach the server all the same.
+    Down,
+}
+
+/// When dependents of owners that are gone are collected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GarbageCollection {
+    /// With the write that made them garbage.
+    AtOnce,
+    /// When the test calls [`MemoryCluster::collect_garbage`].
+    OnDemand,
+}
+
+/// What a call of the operator comes to.
+enum Reply {
+    Answer(Result<Written, ClusterError>),
+    /// The process is dead: nobody will hear of it.
+    Death,
+}
+
+impl MemoryCluster {
+    /// An empty cluster with these CRDs. The seed decides uids and the chances of lagging watches. Objects of kinds without a
+    /// CRD are taken as they come, with `status` as a subresource.
+    ///
+    /// # Errors
+    /// When a CRD has no schema or a rule or pattern in it does not compile.
+    pub fn new(clock: Arc<VirtualClock>, crds: &[CustomResourceDefinition], seed: u64) -> anyhow::Result<Self> {
+        let store = Store::new(Schemas::new(crds)?, seed);
+        let view = Mutex::new(View::new(&store, seed));
+        let state = State {
+            store,
+            plan: FaultPlan::default(),
+            reach: Reach::Up,
+            garbage: GarbageCollection::AtOnce,
+            writes: Vec::new(),
+            counts: BTreeMap::new(),
+            events: Vec::new(),
+            deaths: 0,
+        };
+        Ok(Self { server: Arc::new(Server { clock, state: Mutex::new(state) }), view })
+    }
+
+    /// A new process on the same cluster: its watches begin with a fresh list. The seed decides the chances of their lag.
+    #[must_use]
+    pub fn another_process(&self, seed: u64) -> Self {
+        let view = Mutex::new(View::new(&self.state().store, seed));
+        Self { server: self.server.clone(), view }
+    }
+
+    /// A person with kubectl, or Git.
+    #[must_use]
+    pub fn user(&self) -> User<'_> {
+        User::new(self)
+    }
+
+    // Faults
+
+    /// Sets what will go wrong with the operator's writes from now on; the plan counts from here.
+    pub fn plan_faults(&self, plan: FaultPlan) {
+        self.state().plan = plan;
+    }
+
+    /// Cuts the operator off, or lets it through again.
+    pub fn set_reach(&self, reach: Reach) {
+        self.state().reach = reach;
+    }
+
+    /// How many writes ended in the death of the process (`DiesBefore`, `DiesAfter`). A driver that sees this grow drops the
+    /// engine's future, which will never be ready.
+    #[must_use]
+    pub fn deaths(&self) -> u64 {
+        self.state().deaths
+    }
+
+    // Watches
+
+    /// Sets how late all watches of this process are.
+    pub fn set_lag(&self, lag: Lag) {
+        self.view().set_lag(None, lag);
+    }
+
+    /// Sets how late this process's watch of one kind is, until `set_lag` is called.
+    pub fn set_lag_of(&self, kind: &str, lag: Lag) {
+        self.view().set_lag(Some(kind), lag);
+    }
+
+    /// Stops the watches where they are.
+    pub fn hold_watch(&self) {
+        let mut view = self.view();
+        // What has happened up to here was seen, unless a lag hid it.
+        view.changes_since(&self.state().store, &mut Cursor::default());
+        view.set_lag(None, Lag::Held);
+    }
+
+    /// Lets the watches catch up, and keep up from now on.
+    pub fn release_watch(&self) {
+        self.set_lag(Lag::None);
+    }
+
+    /// Breaks the watches off and lists everything anew.
+    pub fn restart_watch(&self) {
+        self.view().list(&self.state().store, 0);
+    }
+
+    /// Breaks the watches off and gets a list from a cache that is so many versions old: the view may go backwards.
+    pub fn restart_watch_from_old_list(&self, versions_ago: u64) {
+        self.view().list(&self.state().store, versions_ago);
+    }
+
+    /// Which objects this process has seen to change since the cursor was last used, in order. Counts as a look.
+    pub fn changes_since(&self, cursor: &mut Cursor) -> Vec<SeenChange> {
+        let mut view = self.view();
+        view.changes_since(&self.state().store, cursor)
+    }
+
+    /// How many changes this process has not seen yet: at rest, and with nothing held, it is 0.
+    #[must_use]
+    pub fn behind(&self) -> usize {
+        self.view().behind(&self.state().store)
+    }
+
+    // What is and what was
+
+    /// An object as it is, whatever the watches say.
+    #[must_use]
+    pub fn live(&self, key: &ObjectKey) -> Option<Arc<DynamicObject>> {
+        self.state().store.get(key).map(|stored| stored.object.clone())
+    }
+
+    /// All objects of a kind as they are, in key order.
+    #[must_use]
+    pub fn live_all(&self, kind: &str) -> Vec<Arc<DynamicObject>> {
+        self.state().store.objects().filter(|(key, _)| key.kind == kind).map(|(_, stored)| stored.object.clone()).collect()
+    }
+
+    /// The store's version: it grows with every change and only then.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.state().store.version()
+    }
+
+    /// Every object, one line of JSON each, in key order: two runs of one seed are the same byte by byte.
+    #[must_use]
+    pub fn dump(&self) -> String {
+        self.state().store.objects().map(|(_, stored)| format!("{}\n", stored.value)).collect()
+    }
+
+    /// How many writes the operator has tried so far, whatever came of them.
+    #[must_use]
+    pub fn writes(&self) -> u64 {
+        self.state().counts.values().sum()
+    }
+
+    /// How many of them were of this verb and kind.
+    #[must_use]
+    pub fn writes_of(&self, verb: Verb, kind: &str) -> u64 {
+        self.state().counts.get(&(verb, kind.to_owned())).copied().unwrap_or(0)
+    }
+
+    /// Every write of anybody, from the given number (0 is the first) on.
+    #[must_use]
+    pub fn write_log(&self, from: usize) -> Vec<WriteRecord> {
+        self.state().writes.get(from..).unwrap_or_default().to_vec()
+    }
+
+    /// Every Event published.
+    #[must_use]
+    pub fn events(&self) -> Vec<RecordedEvent> {
+        self.state().events.clone()
+    }
+
+    /// Says when garbage is collected.
+    pub fn set_garbage_collection(&self, when: GarbageCollection) {
+        self.state().garbage = when;
+    }
+
+    /// Collects what is garbage now.
+    pub fn collect_garbage(&self) {
+        self.server.collect_garbage(&mut self.state());
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.server.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Taken before `state`, where both are.
+    fn view(&self) -> MutexGuard<'_, View> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A write by somebody to whom nothing goes wrong.
+    fn write_as(
+        &self,
+        writer: Writer,
+        verb: Verb,
+        key: &ObjectKey,
+        body: &Value,
+        write: impl FnOnce(&mut Store) -> Result<Written, ClusterError>,
+    ) -> Result<Written, ClusterError> {
+        let mut state = self.state();
+        let result = write(&mut state.store);
+        self.server.record(&mut state, writer, verb, key, body, &result, None);
+        if state.garbage == GarbageCollection::AtOnce {
+            self.server.collect_garbage(&mut state);
+        }
+        result
+    }
+
+    /// A write of the operator, as the plan of faults has it.
+    async fn write(
+        &self,
+        verb: Verb,
+        key: &ObjectKey,
+        body: &Value,
+        write: impl FnOnce(&mut Store) -> Result<Written, ClusterError> + Send,
+    ) -> Result<DynamicObject, ClusterError> {
+        match self.try_write(verb, key, body, write) {
+            Reply::Answer(result) => result.map(|written| written.answer.object.as_ref().clone()),
+            Reply::Death => std::future::pending().await,
+        }
+    }
+
+    fn try_write(
+        &self,
+        verb: Verb,
+        key: &ObjectKey,
+        body: &Value,
+        write: impl FnOnce(&mut Store) -> Result<Written, ClusterError>,
+    ) -> Reply {
+        let mut state = self.state();
+        *state.counts.entry((verb, key.kind.clone())).or_default() += 1;
+        let unknown = |what: &str| Err(ClusterError::Unknown(what.to_owned()));
+        let fault = match state.reach {
+            Reach::Up => state.plan.next(verb, &key.kind),
+            Reach::Down => Some(WriteFault::NeverSent),
+        };
+        let unsent = match &fault {
+            Some(WriteFault::NeverSent | WriteFault::DiesBefore) => Some(unknown("connection refused")),
+            Some(WriteFault::Conflict) => Some(Err(ClusterError::Conflict)),
+            Some(WriteFault::Refused(words)) => Some(Err(ClusterError::Refused(words.clone()))),
+            Some(WriteFault::AppliedAnswerLost | WriteFault::DiesAfter) | None => None,
+        };
+        let result = unsent.unwrap_or_else(|| write(&mut state.store));
+        self.server.record(&mut state, Writer::Operator, verb, key, body, &result, fault.clone());
+        if state.garbage == GarbageCollection::AtOnce {
+            self.server.collect_garbage(&mut state);
+        }
+        match fault {
+            Some(WriteFault::DiesBefore | WriteFault::DiesAfter) => {
+                state.deaths += 1;
+                Reply::Death
+            }
+            Some(WriteFault::AppliedAnswerLost) => Reply::Answer(unknown("connection reset by peer")),
+            _ => Reply::Answer(result),
+        }
+    }
+}
+
+impl Server {
+    #[allow(clippy::too_many_arguments)] // a record is wide
+    fn record(
+        &self,
+        state: &mut State,
+        writer: Writer,
+        verb: Verb,
+        key: &ObjectKey,
+        body: &Value,
+        result: &Result<Written, ClusterError>,
+        fault: Option<WriteFault>,
+    ) {
+        let (outcome, written) = match result {
+            Ok(written) if written.before == written.after => (Outcome::NoChange, Some(written)),
+            Ok(written) => (Outcome::Applied, Some(written)),
+            Err(_) if matches!(fault, Some(WriteFault::NeverSent | WriteFault::DiesBefore)) => (Outcome::NotSent, None),
+            Err(error) => (Outcome::Failed(error.clone()), None),
+        };
+        state.writes.push(WriteRecord {
+            writer,
+            verb,
+            key: key.clone(),
+            body: body.clone(),
+            before: written.and_then(|written| written.before.clone()),
+            after: written.and_then(|written| written.after.clone()),
+            at: self.clock.now(),
+            outcome,
+            fault,
+            pruned: written.map(|written| written.pruned.clone()).unwrap_or_default(),
+        });
+    }
+
+    fn collect_garbage(&self, state: &mut State) {
+        while let Some((key, held)) = state.store.garbage() {
+            let (verb, body, result) = if held.is_empty() {
+                (Verb::Delete, Value::Null, state.store.delete(&key, None, self.clock.wall_timestamp()))
+            } else {
+                let body = json!({"metadata": {"ownerReferences": held}});
+                let patch = |object: &mut Value| merge::merge(object, &body);
+                let result = state.store.update(&key, None, Part::Object, UnknownFields::Dropped, patch);
+                (Verb::PatchMetadata, body, result)
+            };
+            self.record(state, Writer::Garbage, verb, &key, &body, &result, None);
+            if result.is_err() {
+                break; // an object that is invalid as it stands: the real collector tries again for ever
+            }
+        }
+    }
+}
+
+/// The version that a patch carries; an empty one makes no condition, as on the server.
+fn condition(resource_version: &str) -> Option<&str> {
+    Some(resource_version).filter(|version| !version.is_empty())
+}
+
+#[async_trait]
+impl Cluster for MemoryCluster {
+    fn cached(&self, key: &ObjectKey) -> Option<Arc<DynamicObject>> {
+        let mut view = self.view();
+        view.objects(&self.state().store, &key.kind).get(key).cloned()
+    }
+
+    fn cached_all(&self, kind: &str, namespace: Option<&str>) -> Vec<Arc<DynamicObject>> {
+        let mut view = self.view();
+        let objects = view.objects(&self.state().store, kind).iter();
+        objects.filter(|(key, _)| namespace.is_none_or(|namespace| key.namespace == namespace)).map(|(_, object)| object.clone()).collect()
+    }
+
+    async fn get(&self, key: &ObjectKey) -> Result<Option<DynamicObject>, ClusterError> {
+        let state = self.state();
+        match state.reach {
+            Reach::Up => Ok(state.store.get(key).map(|stored| stored.object.as_ref().clone())),
+            Reach::Down => Err(ClusterError::Unknown("connection refused".to_owned())),
+        }
+    }
+
+    async fn patch_status(&self, key: &ObjectKey, resource_version: &str, status: &Value) -> Result<DynamicObject, ClusterError> {
+        let body = json!({"status": status});
+        self.write(Verb::PatchStatus, key, status, |store| {
+            let patch = |object: &mut Value| merge::merge(object, &body);
+            store.update(key, condition(resource_version), Part::Status, UnknownFields::Dropped, patch)
+        })
+        .await
+    }
+
+    async fn patch_metadata(&self, key: &ObjectKey, resource_version: &str, metadata: &Value) -> Result<DynamicObject, ClusterError> {
+        let body = json!({"metadata": metadata});
+        self.write(Verb::PatchMetadata, key, metadata, |store| {
+            let patch = |object: &mut Value| merge::merge(object, &body);
+            store.update(key, condition(resource_version), Part::Object, UnknownFields::Dropped, patch)
+        })
+        .await
+    }
+
+    async fn create(&self, key: &ObjectKey, object: &Value) -> Result<DynamicObject, ClusterError> {
+        let now = self.server.clock.wall_timestamp();
+        self.write(Verb::Create, key, object, |store| store.create(key, object, UnknownFields::Dropped, now)).await
+    }
+
+    async fn delete(&self, key: &ObjectKey, uid: &str) -> Result<(), ClusterError> {
+        let now = self.server.clock.wall_timestamp();
+        self.write(Verb::Delete, key, &Value::Null, |store| store.delete(key, Some(uid), now)).await.map(drop)
+    }
+
+    async fn event(&self, about: &DynamicObject, event: &Event) {
+        let mut state = self.state();
+        if state.reach == Reach::Down {
+            return;
+        }
+        let about_key = ObjectKey {
+            kind: about.types.as_ref().map(|types| types.kind.clone()).unwrap_or_default(),
+            namespace: about.metadata.namespace.clone().unwrap_or_default(),
+            name: about.metadata.name.clone().unwrap_or_default(),
+        };
+        let uid = about.metadata.uid.clone().unwrap_or_default();
+        let at = self.server.clock.now();
+        state.events.push(RecordedEvent { about: about_key, uid, event: event.clone(), at });
+    }
+}

@@ -2,5 +2,6 @@
 
 pub mod clock;
 pub mod cluster;
+pub mod contract;
 pub mod e2e;
 pub mod entropy;

@@ -52,7 +52,10 @@ impl ArmError {
     /// Reads the error of an answer. Always succeeds: with nothing readable, code and message are empty.
     pub fn from_answer(answer: &Answer) -> ArmError {
         let envelope = field(&answer.body, "error").filter(|e| e.is_object()).unwrap_or(&answer.body);
-        let message = text(envelope, "message");
+        let message = match text(envelope, "message") {
+            message if message.is_empty() => text(envelope, "error"), // `{"error": "in words"}`
+            message => message,
+        };
         let mut details = Vec::new();
         collect_details(envelope, &mut details, 0);
         ArmError {
@@ -85,7 +88,9 @@ impl ArmError {
     pub fn missing_right(&self) -> Option<(&str, &str)> {
         let part = |before: &str| quoted(&self.message[self.message.find(before)? + before.len()..]).next();
         if self.has_code("LinkedAuthorizationFailed") {
-            return Some((part("action(s)")?, part("linked scope(s)")?));
+            let right = part("not have permission to perform").zip(part("linked scope"));
+            // of another tenant nothing more is told than the subscription
+            return right.or_else(|| part("perform action").zip(part("linked subscription")));
         }
         if self.has_code("AuthorizationFailed") { Some((part("perform action")?, part("over scope")?)) } else { None }
     }

@@ -21,6 +21,7 @@ fn every_recorded_shape_gives_its_code_and_message() {
         (json!({"Error": {"Code": "A", "Target": null, "Message": "m", "Details": null}}), "A", "m"),
         (json!({"ErrorCode": "A", "Message": {"Language": "en-US", "Value": "m"}, "Values": []}), "A", "m"),
         (json!({"Message": "m"}), "", "m"),
+        (json!({"error": "m"}), "", "m"),
         (json!({"error": {"code": "429", "message": "m"}}), "429", "m"),
         (json!({"error": {"code": 500, "message": ""}}), "500", ""),
         (json!({"error": {"code": "A", "message": "m", "details": "text"}}), "A", "m"),
@@ -68,6 +69,18 @@ fn what_stands_in_the_way_is_named() {
         "The client has permission to perform action 'A' on scope 'S'; however, it does not have permission to perform action(s) 'B' on the linked scope(s) 'L' (respectively) or the linked scope(s) are invalid.",
     );
     assert_eq!(linked.missing_right(), Some(("B", "L")));
+    let one = error(
+        403,
+        "LinkedAuthorizationFailed",
+        "The client has permission to perform action 'A' on scope 'S'; however, it does not have permission to perform action 'B' on the linked scope 'L'.",
+    );
+    assert_eq!(one.missing_right(), Some(("B", "L")));
+    let foreign = error(
+        403,
+        "LinkedAuthorizationFailed",
+        "The client has permission to perform action 'A' on scope 'S', however the current tenant 'T' is not authorized to access linked subscription 'L'.",
+    );
+    assert_eq!(foreign.missing_right(), Some(("A", "L")));
     let locked = error(
         409,
         "ScopeLocked",

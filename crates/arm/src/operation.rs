@@ -136,6 +136,7 @@ fn handle_of(link: &str) -> Option<Handle> {
         _ if lower.contains("/replication") => Family::SiteRecovery,
         "operationsstatus" | "backupoperations" | "backupoperationresults" => Family::Backup,
         "operationresults" if lower.contains("/backup") => Family::Backup,
+        "operations" if lower.contains("/backuppolicies/") => Family::Backup,
         "operationstatus" | "operationresults" => Family::Vault,
         _ => Family::Arm,
     };
@@ -151,10 +152,11 @@ pub fn poll_request(handle: &Handle, target: &ResourceId) -> Option<Request> {
     let path = match handle.family {
         Family::Arm | Family::SiteRecovery => return None,
         Family::Vault => format!("{vault}/operationStatus/{}", handle.id),
-        // a refresh and a cancel are not among the universal poll's operations (backup.md §3.2, §8.2)
+        // a refresh, a cancel and a policy's change are not among the universal poll's operations (backup.md §3.2, §7.2, §8.2)
         Family::Backup if target_type == *"Microsoft.RecoveryServices/vaults/backupFabrics" || target_type == *names::BACKUP_JOB => {
             format!("{target}/operationResults/{}", handle.id)
         }
+        Family::Backup if target_type == *names::BACKUP_POLICY => format!("{target}/operations/{}", handle.id),
         Family::Backup => format!("{vault}/backupOperations/{}", handle.id),
     };
     Some(Request::new(Method::Get, path, RECOVERY_SERVICES))

@@ -20,6 +20,7 @@ fn a_link_gives_its_family_and_id() {
         (format!("{host}{item}/operationResults/{GUID}?api-version=1"), Some((Family::Backup, GUID))),
         (format!("{host}{V}/backupOperations/{GUID}?api-version=1"), Some((Family::Backup, GUID))),
         (format!("{host}{V}/backupFabrics/Azure/operationsStatus/{GUID}?api-version=1"), Some((Family::Backup, GUID))),
+        (format!("{host}{V}/backupPolicies/p/operations/{GUID}?api-version=1"), Some((Family::Backup, GUID))),
         (format!("{host}{V}/operationStatus/MjA0NztmZg==?api-version=1"), Some((Family::Vault, "MjA0NztmZg=="))),
         (format!("{host}{V}/operationResults/MTAyMztmZg%3D%3D?api-version=1"), Some((Family::Vault, "MTAyMztmZg=="))),
         (format!("{host}{V}/replicationJobs/{GUID}?api-version=1"), Some((Family::SiteRecovery, GUID))),
@@ -57,6 +58,8 @@ fn a_handle_polls_without_its_link_where_the_service_allows_it() {
     let path = |family, target: &ResourceId| poll_request(&Handle::new(family, GUID).unwrap(), target).map(|r| r.path);
     assert_eq!(path(Family::Backup, &item), Some(format!("{V}/backupOperations/{GUID}")));
     assert_eq!(path(Family::Backup, &fabric), Some(format!("{V}/backupFabrics/Azure/operationResults/{GUID}")));
+    let policy: ResourceId = format!("{V}/backupPolicies/p").parse().unwrap();
+    assert_eq!(path(Family::Backup, &policy), Some(format!("{policy}/operations/{GUID}")));
     assert_eq!(path(Family::Vault, &V.parse().unwrap()), Some(format!("{V}/operationStatus/{GUID}")));
     assert_eq!(path(Family::Arm, &item), None);
 }

@@ -93,6 +93,11 @@ pub fn backup_filter_time(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d %I:%M:%S %p").to_string()
 }
 
+/// An HTTP `Date`: `Sun, 28 Apr 2024 06:40:09 GMT`.
+pub fn parse_http_date(text: &str) -> Option<Timestamp> {
+    jiff::fmt::rfc2822::parse(text.trim()).ok().map(|zoned| zoned.timestamp())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,5 +142,11 @@ mod tests {
     fn filters_have_midnight_as_twelve() {
         assert_eq!(backup_filter_time("2024-05-01T00:00:00Z".parse().unwrap()), "2024-05-01 12:00:00 AM");
         assert_eq!(backup_filter_time("2024-05-01T15:04:05Z".parse().unwrap()), "2024-05-01 03:04:05 PM");
+    }
+
+    #[test]
+    fn the_date_of_an_answer_is_an_instant() {
+        assert_eq!(parse_http_date("Sun, 28 Apr 2024 06:40:09 GMT"), "2024-04-28T06:40:09Z".parse().ok());
+        assert_eq!(parse_http_date("28 April"), None);
     }
 }

@@ -80,7 +80,7 @@ pub struct Resource<P> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tags: Option<BTreeMap<String, String>>,
     /// Its version, as the body tells it.
-    #[serde(rename = "etag", alias = "eTag", skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
     /// Its zones.
     #[serde(skip_serializing_if = "Option::is_none")]

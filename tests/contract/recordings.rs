@@ -1,0 +1,152 @@
+//! Every recorded answer of the real service that touches our types is read without loss; a damaged one is noticed.
+
+use std::path::{Path, PathBuf};
+
+use breakwater_tests::contract::{FileReport, Outcome, Report, check_folder, check_recording};
+use serde_json::{Value, json};
+
+/// The recordings: beside the repository, or where `BREAKWATER_RECORDED` says.
+fn recorded() -> PathBuf {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/azure/recorded");
+    std::env::var_os("BREAKWATER_RECORDED").map_or(beside, PathBuf::from)
+}
+
+fn report(folder: &str) -> Report {
+    let dir = recorded().join(folder);
+    check_folder(&dir).unwrap_or_else(|error| panic!("no recordings in {}: {error} (set BREAKWATER_RECORDED)", dir.display()))
+}
+
+fn recording(name: &str) -> Value {
+    let path = recorded().join(name);
+    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_slice(&bytes).unwrap()
+}
+
+fn assert_none_failed(report: &Report) {
+    let failed: Vec<&FileReport> = report.failed();
+    assert!(failed.is_empty(), "{report}");
+}
+
+#[test]
+fn no_recorded_answer_of_backup_loses_a_field_we_use() {
+    let report = report("backup");
+    println!("{report}");
+    assert_none_failed(&report);
+    assert!(report.passed() >= 90, "{report}");
+}
+
+#[test]
+fn no_recorded_answer_of_arm_and_compute_loses_a_field_we_use() {
+    let report = report("compute");
+    println!("{report}");
+    assert_none_failed(&report);
+    assert!(report.passed() >= 90, "{report}");
+}
+
+fn damaged(recording: &Value, pointer: &str, by: &Value) -> Value {
+    let mut copy = recording.clone();
+    *copy.pointer_mut(pointer).unwrap_or_else(|| panic!("{pointer} is not in the recording")) = by.clone();
+    copy
+}
+
+fn fails(name: &str, recording: &Value) -> Vec<String> {
+    match check_recording(name, recording).outcome {
+        Outcome::Failed(why) => why,
+        other => panic!("a damaged {name} is {other:?}"),
+    }
+}
+
+/// Damages one value after another, of every file: whatever the checker says it read, it must miss.
+#[test]
+fn every_value_that_was_read_is_missed_when_it_is_damaged() {
+    let (mut tried, mut overlooked) = (0, Vec::new());
+    for folder in ["backup", "compute"] {
+        for file in report(folder).files.iter().filter(|f| f.outcome == Outcome::Passed) {
+            let whole = recording(&format!("{folder}/{}", file.file));
+            let step = file.checked.len().div_ceil(30).max(1);
+            for pointer in file.checked.iter().step_by(step) {
+                if whole.pointer(pointer).is_none() {
+                    continue;
+                }
+                let broken = damaged(&whole, pointer, &json!({"damaged": [true]}));
+                if !matches!(check_recording(&file.file, &broken).outcome, Outcome::Failed(_)) {
+                    overlooked.push(format!("{folder}/{} {pointer}", file.file));
+                }
+                tried += 1;
+            }
+        }
+    }
+    assert!(overlooked.is_empty(), "{overlooked:#?}");
+    assert!(tried > 1000, "only {tried} values were damaged");
+}
+
+#[test]
+fn what_a_damaged_recording_lacks_is_named() {
+    let get = "backup/protecteditem_get__200.json";
+    let enable = "backup/protecteditem_enable__202_poll_succeeded_job.json";
+    let items = "backup/protecteditems_list_two_vms__200.json";
+    let throttled = "backup/error_429_resource_requests_throttled.json";
+    let body = "/response/body";
+    let cases = [
+        (get, format!("{body}/properties/protectionState"), Value::Null, "protectionState of a Item is missing"),
+        (get, format!("{body}/properties/sourceResourceId"), json!("/subscriptions/x"), "is no Id"),
+        (get, format!("{body}/properties/lastBackupTime"), json!("yesterday"), "is no Time"),
+        (get, body.to_owned(), json!("{\"id\": \"/subsc"), "says it is JSON and is none"),
+        (get, "/request/url".to_owned(), json!("management.azure.com"), "is no URL"),
+        (get, "/response/status".to_owned(), json!(0), "is no HTTP status"),
+        (items, format!("{body}/value"), Value::Null, "no `value` list"),
+        (items, format!("{body}/value/1/properties/policyId"), json!(7), "is no Item"),
+        (throttled, format!("{body}/error"), json!({"x": 1}), "without code and message"),
+        (enable, "/sequence/0/response/headers/azure-asyncoperation".to_owned(), json!("x"), "no operation can be read"),
+        (enable, "/sequence/0/response/headers".to_owned(), json!({}), "202 with nothing to ask"),
+        (enable, "/sequence/1/response/body/status".to_owned(), Value::Null, "without a status"),
+    ];
+    for (name, pointer, by, wanted) in cases {
+        let why = fails(name, &damaged(&recording(name), &pointer, &by));
+        assert!(why.iter().any(|w| w.contains(wanted)), "{name} {pointer}: {why:?}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_recording_fails() {
+    for value in [json!({}), json!([]), json!({"sequence": []}), json!({"request": {"method": "LOOK", "url": "https://h/p"}})] {
+        fails("none", &value);
+    }
+}
+
+#[test]
+fn what_other_workloads_share_our_lists_with_must_parse_and_no_more() {
+    let mut list = recording("backup/protecteditems_list_two_vms__200.json");
+    list["response"]["body"]["value"].as_array_mut().unwrap().push(json!({
+        "id": "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/a/providers/Microsoft.RecoveryServices/vaults/v/backupFabrics/Azure/protectionContainers/c/protectedItems/i",
+        "name": "i", "properties": {"backupManagementType": "AzureWorkload", "protectedItemType": "AzureVmWorkloadSQLDatabase"}}));
+    assert_eq!(check_recording("shared", &list).outcome, Outcome::Passed);
+    list["response"]["body"]["value"][2]["properties"]["policyId"] = json!({});
+    fails("shared", &list);
+}
+
+#[test]
+fn traffic_of_other_services_is_not_ours() {
+    let login = json!({"request": {"method": "POST", "url": "https://login.microsoftonline.com/t/oauth2/v2.0/token"},
+        "response": {"status": 400, "headers": {"content-type": "application/json"}, "body": {"error": "invalid_grant"}}});
+    assert!(matches!(check_recording("login", &login).outcome, Outcome::NotOurs(_)));
+    let head = json!({"request": {"method": "HEAD", "url": "https://management.azure.com/subscriptions/x"}, "response": {"status": 204, "headers": {}}});
+    assert!(matches!(check_recording("head", &head).outcome, Outcome::NotOurs(_)));
+}
+
+#[test]
+fn the_report_has_a_line_a_file_and_a_total() {
+    let folder = std::env::temp_dir().join(format!("breakwater-contract-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let good = recording("backup/vault_get__404_resource_not_found.json");
+    std::fs::write(folder.join("a.json"), good.to_string()).unwrap();
+    std::fs::write(folder.join("b.json"), "{").unwrap();
+    std::fs::write(folder.join("c.json"), recording("compute/disk_get_attached__200.json").to_string()).unwrap();
+    let text = check_folder(&folder).unwrap().to_string();
+    std::fs::remove_dir_all(&folder).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].starts_with("a.json: ok"), "{text}");
+    assert!(lines[1].starts_with("b.json: FAILED: no JSON"), "{text}");
+    assert_eq!(lines[2], "c.json: not ours: GET Microsoft.Compute/disks");
+    assert!(lines[3].starts_with("3 files: 1 ok, 1 not ours, 1 failed"), "{text}");
+}

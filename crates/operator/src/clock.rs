@@ -1,0 +1,98 @@
+//! Wall time and world time (architecture.md, "Time"). In production they are the same; with a simulated Azure the
+//! world runs a constant factor faster, from an instant that simulator and operator are both told.
+
+use std::time::{Duration, Instant};
+
+use breakwater_engine::ports::Clock;
+use jiff::Timestamp;
+
+use crate::args::WorldOrigin;
+
+/// The machine's clock, and the straight line from it to world time.
+#[derive(Clone, Debug)]
+pub struct WorldClock {
+    origin: Option<WorldOrigin>,
+    factor: f64,
+    began: Instant,
+}
+
+impl WorldClock {
+    /// World time is wall time.
+    pub fn wall_time() -> Self {
+        WorldClock { origin: None, factor: 1.0, began: Instant::now() }
+    }
+
+    /// World time stands at `origin.world` when wall time is `origin.wall`, and runs `factor` times as fast.
+    pub fn faster(origin: WorldOrigin, factor: f64) -> Self {
+        WorldClock { origin: Some(origin), factor, began: Instant::now() }
+    }
+}
+
+impl Clock for WorldClock {
+    fn now(&self) -> Timestamp {
+        self.to_world(Timestamp::now())
+    }
+
+    fn wall(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn factor(&self) -> f64 {
+        self.factor
+    }
+
+    fn to_world(&self, wall: Timestamp) -> Timestamp {
+        let Some(origin) = self.origin else { return wall };
+        let passed = wall.as_nanosecond() - origin.wall.as_nanosecond();
+        // f64 holds nanoseconds exactly for 104 days from the origin, and to within a microsecond for three centuries.
+        let scaled = (passed as f64 * self.factor) as i128;
+        let world = origin.world.as_nanosecond().saturating_add(scaled);
+        Timestamp::from_nanosecond(world).unwrap_or(if scaled < 0 { Timestamp::MIN } else { Timestamp::MAX })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn production_adds_nothing() {
+        let clock = WorldClock::wall_time();
+        assert_eq!(clock.to_world(at("2026-11-24T10:00:00.000000001Z")), at("2026-11-24T10:00:00.000000001Z"));
+        assert_eq!(clock.factor(), 1.0);
+    }
+
+    #[test]
+    fn the_world_runs_on_a_straight_line_through_its_origin() {
+        let origin = WorldOrigin { wall: at("2026-11-24T10:00:00Z"), world: at("2030-01-01T00:00:00Z") };
+        let clock = WorldClock::faster(origin, 60.0);
+        for (wall, world) in [
+            ("2026-11-24T10:00:00Z", "2030-01-01T00:00:00Z"),
+            ("2026-11-24T10:00:01Z", "2030-01-01T00:01:00Z"),
+            ("2026-11-24T10:00:00.5Z", "2030-01-01T00:00:30Z"),
+            ("2026-11-24T11:00:00Z", "2030-01-03T12:00:00Z"),
+            ("2026-11-24T09:59:59Z", "2029-12-31T23:59:00Z"),
+        ] {
+            assert_eq!(clock.to_world(at(wall)), at(world), "{wall}");
+        }
+    }
+
+    #[test]
+    fn time_beyond_the_calendar_stops_at_its_ends() {
+        let origin = WorldOrigin { wall: at("2026-11-24T10:00:00Z"), world: at("2026-11-24T10:00:00Z") };
+        let clock = WorldClock::faster(origin, 100_000.0);
+        assert_eq!(clock.to_world(at("2126-11-24T10:00:00Z")), Timestamp::MAX);
+        assert_eq!(clock.to_world(at("1926-11-24T10:00:00Z")), Timestamp::MIN);
+    }
+
+    #[test]
+    fn wall_durations_only_grow() {
+        let clock = WorldClock::wall_time();
+        let first = clock.wall();
+        assert!(clock.wall() >= first);
+    }
+}

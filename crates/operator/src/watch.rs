@@ -1,0 +1,330 @@
+//! The watched copies: per kind one stream with its own backoff, and one store that everybody reads (rust-stack.md, trap 3:
+//! share stores, not streams).
+//!
+//! Each feed also tells its listeners what changed, and whether a person or a controller changed it: a status that we
+//! wrote ourselves must not cause the next turn.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use breakwater_engine::ports::ObjectKey;
+use futures::{StreamExt, pin_mut};
+use kube::{
+    Api, Client, ResourceExt,
+    api::ListParams,
+    core::{ApiResource, DynamicObject},
+    runtime::{
+        WatchStreamExt,
+        reflector::{ObjectRef, Store, store::Writer},
+        watcher::{self, Event},
+    },
+};
+use tokio::sync::mpsc;
+
+use crate::{
+    kinds::{KINDS, Kind, Role},
+    metrics::Metrics,
+};
+
+/// Objects a page when stores are compared with the API server.
+const PAGE: u32 = 500;
+/// Between two comparisons.
+const COMPARE: Duration = Duration::from_millis(250);
+
+/// One thing that happened to a watched object. The store shows it already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Which object.
+    pub key: ObjectKey,
+    /// What happened.
+    pub what: What,
+}
+
+/// What happened to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// It is new, or its generation, labels, annotations, finalizers or deletion moved: it wants a turn.
+    Touched,
+    /// Something else of it moved: its status.
+    Status,
+    /// It is no more.
+    Gone,
+}
+
+/// All stores.
+pub struct Watches {
+    stores: BTreeMap<&'static str, Watched>,
+    listeners: Arc<Listeners>,
+}
+
+/// One kind's store.
+pub struct Watched {
+    /// The kind.
+    pub kind: Kind,
+    /// The kind, as kube's dynamic API wants it.
+    pub resource: ApiResource,
+    /// The copies.
+    pub store: Store<DynamicObject>,
+    synced: Arc<AtomicBool>,
+}
+
+/// What fills one store. Run it.
+pub struct Feed {
+    kind: Kind,
+    writer: Writer<DynamicObject>,
+    synced: Arc<AtomicBool>,
+    listeners: Arc<Listeners>,
+}
+
+/// A store whose feed ended before the first list was read.
+#[derive(Debug, thiserror::Error)]
+#[error("the watch of {0} ended before it began")]
+pub struct NeverSynced(pub &'static str);
+
+#[derive(Default)]
+struct Listeners(Mutex<Vec<mpsc::UnboundedSender<Change>>>);
+
+impl Listeners {
+    fn tell(&self, change: &Change) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|listener| listener.send(change.clone()).is_ok());
+    }
+}
+
+impl Watches {
+    /// Empty stores and the feeds that fill them.
+    pub fn unread(kinds: &[Kind]) -> (Self, Vec<Feed>) {
+        let listeners = Arc::new(Listeners::default());
+        let mut feeds = Vec::new();
+        let mut stores = BTreeMap::new();
+        for &kind in kinds {
+            let resource = kind.resource();
+            let writer = Writer::new(resource.clone());
+            let synced = Arc::new(AtomicBool::new(false));
+            let store = writer.as_reader();
+            feeds.push(Feed { kind, writer, synced: synced.clone(), listeners: listeners.clone() });
+            stores.insert(kind.kind, Watched { kind, resource, store, synced });
+        }
+        (Watches { stores, listeners }, feeds)
+    }
+
+    /// One kind's store; `None` for a kind that is not watched.
+    pub fn of(&self, kind: &str) -> Option<&Watched> {
+        self.stores.get(kind)
+    }
+
+    /// Every store, in the order of kinds' names.
+    pub fn all(&self) -> impl Iterator<Item = &Watched> {
+        self.stores.values()
+    }
+
+    /// The kinds whose first list was not read whole yet.
+    pub fn unsynced(&self) -> Vec<&'static str> {
+        self.stores.values().filter(|w| !w.synced.load(Ordering::Acquire)).map(|w| w.kind.kind).collect()
+    }
+
+    /// Waits until every store was read whole once.
+    ///
+    /// # Errors
+    /// When a feed ended before that.
+    pub async fn synced(&self) -> Result<(), NeverSynced> {
+        for watched in self.stores.values() {
+            watched.store.wait_until_ready().await.map_err(|_| NeverSynced(watched.kind.kind))?;
+        }
+        Ok(())
+    }
+
+    /// Every change from now on, of all kinds. Not bounded: a slow listener must not stop a store.
+    pub fn subscribe(&self) -> mpsc::UnboundedReceiver<Change> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.listeners.0.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
+        receiver
+    }
+
+    /// Waits until the stores of kinds with turns show everything that the API server shows now. A new leader needs that: an
+    /// intent that the old one saved last must be known before anything else is begun.
+    ///
+    /// # Errors
+    /// When the API server cannot be read.
+    pub async fn caught_up(&self, client: &Client) -> kube::Result<()> {
+        for watched in self.stores.values().filter(|w| w.kind.role == Role::Turned) {
+            while !watched.caught_up(client).await? {
+                tokio::time::sleep(COMPARE).await;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Watched {
+    /// The watched copy of one object.
+    pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<DynamicObject>> {
+        self.store.get(&self.reference(namespace, name))
+    }
+
+    /// kube's name for one object of this kind.
+    pub fn reference(&self, namespace: &str, name: &str) -> ObjectRef<DynamicObject> {
+        let reference = ObjectRef::new_with(name, self.resource.clone());
+        if namespace.is_empty() { reference } else { reference.within(namespace) }
+    }
+
+    async fn caught_up(&self, client: &Client) -> kube::Result<bool> {
+        let api: Api<DynamicObject> = Api::all_with(client.clone(), &self.resource);
+        let mut page = ListParams::default().limit(PAGE);
+        loop {
+            let listed = api.list_metadata(&page).await?;
+            let behind = |o: &kube::core::PartialObjectMeta<DynamicObject>| {
+                let cached = self.get(o.metadata.namespace.as_deref().unwrap_or_default(), o.metadata.name.as_deref().unwrap_or_default());
+                cached.is_none_or(|c| older(c.metadata.resource_version.as_deref(), o.metadata.resource_version.as_deref()))
+            };
+            if listed.items.iter().any(behind) {
+                return Ok(false);
+            }
+            match listed.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => page = page.continue_token(&token),
+                None => return Ok(true),
+            }
+        }
+    }
+}
+
+/// Whether the first version is older than the second. Versions of one kind are comparable numbers (KEP-5504); where they are not
+/// numbers, other is older, which costs a wait and never a mistake.
+fn older(cached: Option<&str>, live: Option<&str>) -> bool {
+    let number = |text: Option<&str>| text.and_then(|t| t.parse::<u64>().ok());
+    match (number(cached), number(live)) {
+        (Some(cached), Some(live)) => cached < live,
+        _ => cached != live,
+    }
+}
+
+impl Feed {
+    /// Which kind it feeds.
+    pub fn kind(&self) -> &'static str {
+        self.kind.kind
+    }
+
+    /// Lists, watches, and begins again for ever.
+    pub async fn run(self, client: Client, metrics: Metrics) {
+        let Feed { kind, writer, synced, listeners } = self;
+        let store = writer.as_reader();
+        let api: Api<DynamicObject> = Api::all_with(client, &kind.resource());
+        let events =
+            watcher::watcher(api, watcher::Config::default()).default_backoff().modify(move |object| kind.trim(object)).reflect(writer);
+        pin_mut!(events);
+        let mut seen = Seen::new(kind);
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => {
+                    seen.see(&event).iter().for_each(|change| listeners.tell(change));
+                    if matches!(event, Event::InitDone) {
+                        synced.store(true, Ordering::Release);
+                    }
+                    if !matches!(event, Event::Init | Event::InitApply(_)) {
+                        metrics.record_objects(kind.kind, store.len());
+                    }
+                }
+                Err(error) => {
+                    metrics.record_watch_error(kind.kind);
+                    tracing::warn!(kind = kind.kind, %error, "the watch failed and begins again (404: is its CRD installed? 403: is RBAC?)");
+                }
+            }
+        }
+    }
+}
+
+/// What one feed has shown so far, to tell a touch from a status and to notice what is missing from a new list.
+struct Seen {
+    kind: Kind,
+    marks: HashMap<ObjectKey, Mark>,
+    listing: Option<(HashSet<ObjectKey>, Vec<Change>)>,
+}
+
+#[derive(PartialEq, Eq)]
+struct Mark {
+    version: Option<String>,
+    touch: u64,
+}
+
+impl Seen {
+    fn new(kind: Kind) -> Self {
+        Seen { kind, marks: HashMap::new(), listing: None }
+    }
+
+    /// The changes that this event makes known. Those of a list are told at its end, when the store shows them.
+    fn see(&mut self, event: &Event<DynamicObject>) -> Vec<Change> {
+        match event {
+            Event::Apply(object) => self.mark(object).into_iter().collect(),
+            Event::Delete(object) => {
+                let key = self.key(object);
+                self.marks.remove(&key);
+                vec![Change { key, what: What::Gone }]
+            }
+            Event::Init => {
+                self.listing = Some((HashSet::new(), Vec::new()));
+                Vec::new()
+            }
+            Event::InitApply(object) => {
+                let change = self.mark(object);
+                let key = self.key(object);
+                let (listed, changes) = self.listing.get_or_insert_default();
+                listed.insert(key);
+                changes.extend(change);
+                Vec::new()
+            }
+            Event::InitDone => {
+                let (listed, mut changes) = self.listing.take().unwrap_or_default();
+                let mut gone: Vec<ObjectKey> = self.marks.keys().filter(|key| !listed.contains(key)).cloned().collect();
+                gone.sort();
+                for key in gone {
+                    self.marks.remove(&key);
+                    changes.push(Change { key, what: What::Gone });
+                }
+                changes
+            }
+        }
+    }
+
+    fn mark(&mut self, object: &DynamicObject) -> Option<Change> {
+        let key = self.key(object);
+        let mark = Mark { version: object.resource_version(), touch: touch(object) };
+        let what = match self.marks.get(&key) {
+            Some(before) if before.touch != mark.touch => What::Touched,
+            Some(before) if before.version != mark.version => What::Status,
+            Some(_) => return None,
+            None => What::Touched,
+        };
+        self.marks.insert(key.clone(), mark);
+        Some(Change { key, what })
+    }
+
+    fn key(&self, object: &DynamicObject) -> ObjectKey {
+        ObjectKey { kind: self.kind.kind.to_owned(), namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
+    }
+}
+
+/// A hash of what a person or another controller changes: everything but spec (its generation stands for it) and status.
+fn touch(object: &DynamicObject) -> u64 {
+    let meta = &object.metadata;
+    let mut hasher = DefaultHasher::new();
+    (&meta.uid, meta.generation, &meta.labels, &meta.annotations, &meta.finalizers).hash(&mut hasher);
+    meta.deletion_timestamp.as_ref().map(|time| time.0.as_nanosecond()).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Stores for [`KINDS`] and their feeds.
+pub fn unread() -> (Arc<Watches>, Vec<Feed>) {
+    let (watches, feeds) = Watches::unread(KINDS);
+    (Arc::new(watches), feeds)
+}
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;

@@ -1,0 +1,150 @@
+use kube::core::TypeMeta;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::wire::ApiServer;
+
+fn key(kind: &str, name: &str) -> ObjectKey {
+    let namespace = if kind == "Namespace" { "" } else { "shop" };
+    ObjectKey { kind: kind.into(), namespace: namespace.into(), name: name.into() }
+}
+
+fn vault(location: &str) -> Value {
+    json!({ "spec": { "location": location } })
+}
+
+async fn running(server: &ApiServer) -> (Arc<Watches>, Vec<JoinHandle<()>>, Metrics) {
+    let (watches, feeds) = unread();
+    let metrics = Metrics::default();
+    let tasks = feeds.into_iter().map(|feed| tokio::spawn(feed.run(server.client(), metrics.clone()))).collect();
+    watches.synced().await.unwrap();
+    (watches, tasks, metrics)
+}
+
+async fn next(changes: &mut mpsc::UnboundedReceiver<Change>) -> Change {
+    tokio::time::timeout(Duration::from_secs(60), changes.recv()).await.expect("a change within a minute").expect("feeds run")
+}
+
+#[tokio::test(start_paused = true)]
+async fn stores_show_what_was_there_and_what_comes() {
+    let server = ApiServer::new();
+    server.apply("RecoveryVault", "shop", "main", vault("westeurope"));
+    server.apply("Namespace", "", "shop", json!({ "metadata": { "labels": { "team": "a" } } }));
+    let (watches, _tasks, metrics) = running(&server).await;
+    assert!(watches.unsynced().is_empty());
+    let main = watches.of("RecoveryVault").unwrap().get("shop", "main").unwrap();
+    assert_eq!(main.data["spec"]["location"], "westeurope");
+    assert_eq!(main.types, Some(TypeMeta { api_version: "breakwater.io/v1alpha1".into(), kind: "RecoveryVault".into() }));
+    assert_eq!(watches.of("Namespace").unwrap().get("", "shop").unwrap().labels()["team"], "a");
+
+    let mut changes = watches.subscribe();
+    server.apply("RecoveryVault", "shop", "second", vault("northeurope"));
+    assert_eq!(next(&mut changes).await, Change { key: key("RecoveryVault", "second"), what: What::Touched });
+    assert!(watches.of("RecoveryVault").unwrap().get("shop", "second").is_some(), "the store shows what a change tells of");
+    server.remove("RecoveryVault", "shop", "second");
+    assert_eq!(next(&mut changes).await.what, What::Gone);
+    assert!(watches.of("RecoveryVault").unwrap().get("shop", "second").is_none());
+    assert!(metrics.encode().unwrap().contains(r#"breakwater_objects{kind="RecoveryVault"} 1"#));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_is_no_touch_and_everything_else_is() {
+    let server = ApiServer::new();
+    let spec = json!({ "location": "westeurope" });
+    server.apply("RecoveryVault", "shop", "main", json!({ "spec": spec }));
+    let (watches, _tasks, _) = running(&server).await;
+    let mut changes = watches.subscribe();
+    let cases = [
+        (json!({ "spec": spec, "status": { "a": 1 } }), What::Status),
+        (json!({ "spec": { "location": "northeurope" }, "status": { "a": 1 } }), What::Touched),
+        (
+            json!({ "spec": { "location": "northeurope" }, "metadata": { "annotations": { "breakwater.io/requested-at": "1" } } }),
+            What::Touched,
+        ),
+        (json!({ "spec": { "location": "northeurope" }, "metadata": { "labels": { "a": "b" } } }), What::Touched),
+        (json!({ "spec": { "location": "northeurope" }, "metadata": { "labels": { "a": "b" }, "finalizers": ["f/f"] } }), What::Touched),
+        (
+            json!({ "spec": { "location": "northeurope" }, "metadata": { "labels": { "a": "b" }, "finalizers": ["f/f"], "managedFields": [{ "manager": "x" }] } }),
+            What::Status,
+        ),
+    ];
+    for (body, what) in cases {
+        server.apply("RecoveryVault", "shop", "main", body.clone());
+        assert_eq!(next(&mut changes).await.what, what, "{body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_was_cut_goes_on_and_misses_nothing() {
+    let server = ApiServer::new();
+    for name in ["a", "b", "c"] {
+        server.apply("BackupPolicy", "shop", name, json!({ "spec": { "n": 1 } }));
+    }
+    let (watches, _tasks, _) = running(&server).await;
+    let mut changes = watches.subscribe();
+    server.cut_watches();
+    server.apply("BackupPolicy", "shop", "c", json!({ "spec": { "n": 2 } }));
+    // This server's watch does not replay, so a resumed watch shows the change only through a later event of the object.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    server.apply("BackupPolicy", "shop", "c", json!({ "spec": { "n": 3 } }));
+    assert_eq!(next(&mut changes).await, Change { key: key("BackupPolicy", "c"), what: What::Touched });
+    assert_eq!(watches.of("BackupPolicy").unwrap().get("shop", "c").unwrap().data["spec"]["n"], 3);
+}
+
+#[test]
+fn a_new_list_tells_what_moved_and_what_is_missing_once_the_store_shows_it() {
+    let kind = *KINDS.iter().find(|k| k.kind == "RecoveryVault").unwrap();
+    let object = |name: &str, version: &str, generation: i64| -> DynamicObject {
+        serde_json::from_value(
+            json!({ "metadata": { "name": name, "namespace": "shop", "resourceVersion": version, "generation": generation } }),
+        )
+        .unwrap()
+    };
+    let mut seen = Seen::new(kind);
+    for (name, version) in [("same", "1"), ("edited", "2"), ("gone", "3"), ("status", "4")] {
+        assert_eq!(seen.see(&Event::Apply(object(name, version, 1))).len(), 1);
+    }
+    assert_eq!(seen.see(&Event::Init), []);
+    for (name, version, generation) in [("same", "1", 1), ("edited", "9", 2), ("status", "8", 1), ("new", "7", 1)] {
+        assert_eq!(seen.see(&Event::InitApply(object(name, version, generation))), [], "the store does not show it yet");
+    }
+    let told: Vec<(String, What)> = seen.see(&Event::InitDone).into_iter().map(|c| (c.key.name, c.what)).collect();
+    let expected = [("edited", What::Touched), ("status", What::Status), ("new", What::Touched), ("gone", What::Gone)];
+    assert_eq!(told, expected.map(|(name, what)| (name.to_owned(), what)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_leader_waits_until_its_stores_show_the_last_write() {
+    let server = ApiServer::new();
+    server.apply("RecoveryVault", "shop", "main", vault("westeurope"));
+    let (watches, tasks, _) = running(&server).await;
+    watches.caught_up(&server.client()).await.unwrap();
+
+    tasks.iter().for_each(JoinHandle::abort);
+    server.apply("RecoveryVault", "shop", "main", vault("northeurope"));
+    let waited = tokio::time::timeout(Duration::from_secs(5), watches.caught_up(&server.client())).await;
+    assert!(waited.is_err(), "a store that lags is not caught up");
+}
+
+#[test]
+fn versions_compare_as_numbers_and_otherwise_by_equality() {
+    assert!(older(Some("9"), Some("10")));
+    assert!(!older(Some("10"), Some("10")));
+    assert!(!older(Some("11"), Some("10")));
+    assert!(older(Some("a"), Some("b")));
+    assert!(!older(Some("a"), Some("a")));
+    assert!(older(None, Some("1")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_without_crd_is_told_and_never_synced() {
+    let (watches, feeds) = Watches::unread(KINDS);
+    let metrics = Metrics::default();
+    for feed in feeds {
+        tokio::spawn(feed.run(Client::new(axum::Router::new(), "default"), metrics.clone()));
+    }
+    assert!(tokio::time::timeout(Duration::from_secs(120), watches.synced()).await.is_err());
+    assert_eq!(watches.unsynced().len(), KINDS.len());
+    assert!(metrics.encode().unwrap().contains(r#"breakwater_watch_errors_total{kind="RecoveryVault"}"#));
+}

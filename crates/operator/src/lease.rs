@@ -1,0 +1,266 @@
+//! Leader election by a Lease, written by hand because a leader must know by its own clock when it no longer leads
+//! (rust-stack.md, "Leader election").
+//!
+//! The leader counts its deadline from *before* its last good call; the others count the lease's duration from when they
+//! first saw its last change. No clock of another machine is ever read, so two never lead at once.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use breakwater_engine::ports::Leadership;
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::coordination::v1::{Lease, LeaseSpec},
+    apimachinery::pkg::apis::meta::v1::MicroTime,
+};
+use kube::{Api, api::PostParams};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::health::Heartbeat;
+
+/// How long the release at the end may take, all tries together.
+const RELEASE: Duration = Duration::from_secs(5);
+
+/// The three durations of the election, wall time.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// After so long without a change, another may take the lease.
+    pub duration: Duration,
+    /// After so long without a good renewal, its holder stops. Shorter than `duration` by what a request may still need.
+    pub renew_deadline: Duration,
+    /// Between two attempts.
+    pub retry: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Timing { duration: Duration::from_secs(15), renew_deadline: Duration::from_secs(10), retry: Duration::from_secs(2) }
+    }
+}
+
+/// One unbroken time of leading, by its number in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Term(pub u64);
+
+/// What the rest of the process knows of the election.
+#[derive(Debug)]
+pub struct Lead {
+    until: Mutex<Option<Instant>>,
+    terms: watch::Sender<Option<Term>>,
+    begun: AtomicU64,
+}
+
+impl Default for Lead {
+    fn default() -> Self {
+        Lead { until: Mutex::new(None), terms: watch::Sender::new(None), begun: AtomicU64::new(0) }
+    }
+}
+
+impl Leadership for Lead {
+    fn leads(&self) -> bool {
+        self.until().is_some_and(|until| Instant::now() < until)
+    }
+}
+
+impl Lead {
+    /// Tells when a term begins and ends; `None` while another leads. A term that ended never comes back, however short the
+    /// gap was: in a gap another may have led. It may lag behind [`Leadership::leads`] by a moment: the latter decides.
+    pub fn terms(&self) -> watch::Receiver<Option<Term>> {
+        self.terms.subscribe()
+    }
+
+    /// For tests of what terms do: the lease is ours for so long.
+    #[cfg(test)]
+    pub(crate) fn lead_for(&self, time: Duration) {
+        self.set(Some(Instant::now() + time));
+    }
+
+    /// For tests of what terms do: the lease is lost.
+    #[cfg(test)]
+    pub(crate) fn lose(&self) {
+        self.set(None);
+    }
+
+    fn until(&self) -> Option<Instant> {
+        *self.until.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, until: Option<Instant>) {
+        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        self.terms.send_if_modified(|term| match (until, *term) {
+            (Some(_), None) => {
+                *term = Some(Term(self.begun.fetch_add(1, Ordering::SeqCst) + 1));
+                true
+            }
+            (None, Some(_)) => {
+                *term = None;
+                true
+            }
+            _ => false,
+        });
+    }
+}
+
+/// What one attempt found.
+#[derive(Debug, PartialEq, Eq)]
+enum Attempt {
+    /// The lease is ours, written just now.
+    Held,
+    /// Another holds it, and it is fresh.
+    Theirs(String),
+    /// Somebody wrote between our read and our write: look again.
+    Contended,
+}
+
+/// One candidate.
+pub struct Elector {
+    api: Api<Lease>,
+    name: String,
+    identity: String,
+    timing: Timing,
+    lead: Arc<Lead>,
+    heartbeat: Heartbeat,
+    /// The lease's last resourceVersion and when we first saw it.
+    seen: Option<(String, Instant)>,
+}
+
+impl Elector {
+    /// A candidate for the lease `name`. `identity` must differ between processes. The client of `api` must not retry.
+    pub fn new(api: Api<Lease>, name: &str, identity: &str, timing: Timing, heartbeat: Heartbeat) -> Self {
+        let (name, identity) = (name.to_owned(), identity.to_owned());
+        Elector { api, name, identity, timing, lead: Arc::default(), heartbeat, seen: None }
+    }
+
+    /// What the election says, for everybody else.
+    pub fn lead(&self) -> Arc<Lead> {
+        self.lead.clone()
+    }
+
+    /// Takes, keeps and loses the lease until `stop`, then gives it back, so that the next leader need not wait. Turns must
+    /// have ended before `stop`.
+    pub async fn run(mut self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            tokio::select! {
+                () = self.step() => {}
+                () = stop.cancelled() => break,
+            }
+        }
+        let led = self.lead.until().is_some();
+        self.lead.set(None);
+        if led && timeout(RELEASE, self.release()).await.is_err() {
+            tracing::warn!(lease = %self.name, "could not give the lease back in time: the next leader waits until it is stale");
+        }
+    }
+
+    /// One attempt and the pause after it.
+    async fn step(&mut self) {
+        let begun = Instant::now();
+        let held_until = self.lead.until();
+        // One slow call does not cost the lease, and none outlives it.
+        let half = self.timing.renew_deadline / 2;
+        let limit = held_until.map_or(half, |until| until.saturating_duration_since(begun).min(half));
+        match timeout(limit, self.attempt()).await {
+            Ok(Ok(Attempt::Held)) => {
+                if held_until.is_none() {
+                    tracing::info!(lease = %self.name, identity = %self.identity, "leading");
+                }
+                self.lead.set(Some(begun + self.timing.renew_deadline));
+            }
+            Ok(Ok(Attempt::Theirs(holder))) => self.lose(&format!("{holder} holds the lease")),
+            Ok(Ok(Attempt::Contended)) => {}
+            Ok(Err(error)) => tracing::warn!(lease = %self.name, %error, "cannot reach the lease"),
+            Err(_) => tracing::warn!(lease = %self.name, after = ?limit, "no answer about the lease"),
+        }
+        self.heartbeat.beat();
+        let pause =
+            self.lead.until().map_or(self.timing.retry, |until| until.saturating_duration_since(Instant::now()).min(self.timing.retry));
+        sleep(pause).await;
+        if self.lead.until().is_some_and(|until| Instant::now() >= until) {
+            self.lose("it could not be renewed in time");
+        }
+    }
+
+    fn lose(&self, why: &str) {
+        if self.lead.until().is_some() {
+            tracing::warn!(lease = %self.name, why, "no longer leading");
+            self.lead.set(None);
+        }
+    }
+
+    async fn attempt(&mut self) -> kube::Result<Attempt> {
+        let Some(mut lease) = self.api.get_opt(&self.name).await? else {
+            let mut lease = Lease::default();
+            lease.metadata.name = Some(self.name.clone());
+            self.sign(lease.spec.get_or_insert_default());
+            return Self::written(self.api.create(&PostParams::default(), &lease).await);
+        };
+        let version = lease.metadata.resource_version.clone().unwrap_or_default();
+        if self.seen.as_ref().is_none_or(|(seen, _)| *seen != version) {
+            self.seen = Some((version, Instant::now()));
+        }
+        let spec = lease.spec.get_or_insert_default();
+        if let Some(holder) = spec.holder_identity.clone().filter(|holder| !holder.is_empty() && *holder != self.identity) {
+            let promised = Duration::from_secs(u64::try_from(spec.lease_duration_seconds.unwrap_or(0)).unwrap_or(0));
+            if self.seen.as_ref().is_some_and(|(_, at)| at.elapsed() < promised) {
+                return Ok(Attempt::Theirs(holder));
+            }
+        }
+        self.sign(spec);
+        // The replacement carries the resourceVersion read above: of two candidates that see a stale lease, one loses.
+        Self::written(self.api.replace(&self.name, &PostParams::default(), &lease).await)
+    }
+
+    fn sign(&self, spec: &mut LeaseSpec) {
+        let now = MicroTime(Timestamp::now());
+        if spec.holder_identity.as_deref() != Some(self.identity.as_str()) {
+            spec.acquire_time = Some(now.clone());
+            spec.lease_transitions = Some(spec.lease_transitions.map_or(0, |n| n.saturating_add(1)));
+            spec.holder_identity = Some(self.identity.clone());
+        }
+        spec.renew_time = Some(now);
+        spec.lease_duration_seconds = Some(i32::try_from(self.timing.duration.as_secs()).unwrap_or(i32::MAX));
+    }
+
+    fn written(result: kube::Result<Lease>) -> kube::Result<Attempt> {
+        match result {
+            Ok(_) => Ok(Attempt::Held),
+            Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => Ok(Attempt::Contended),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Empties the holder, if that is still us. Tries until it is done: a renewal of ours may land in between.
+    async fn release(&self) {
+        loop {
+            match self.give_back().await {
+                Ok(()) => return,
+                Err(error) => tracing::debug!(lease = %self.name, %error, "giving the lease back failed"),
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    async fn give_back(&self) -> kube::Result<()> {
+        let Some(mut lease) = self.api.get_opt(&self.name).await? else { return Ok(()) };
+        let spec = lease.spec.get_or_insert_default();
+        if spec.holder_identity.as_deref() != Some(self.identity.as_str()) {
+            return Ok(());
+        }
+        spec.holder_identity = Some(String::new());
+        spec.renew_time = Some(MicroTime(Timestamp::now()));
+        self.api.replace(&self.name, &PostParams::default(), &lease).await.map(|_| ())
+    }
+}
+
+#[cfg(test)]
+#[path = "lease_tests.rs"]
+mod tests;

@@ -1,0 +1,188 @@
+//! Two candidates against a Lease in process, on a paused clock: hours of election in milliseconds.
+
+use std::sync::atomic::AtomicBool;
+
+use axum::{
+    Json, Router,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use kube::Client;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+use super::*;
+
+/// The API server's one lease, with its resourceVersion.
+#[derive(Clone, Default)]
+struct Server(Arc<Mutex<Option<Value>>>);
+
+impl Server {
+    fn read(&self) -> Response {
+        self.0.lock().unwrap().clone().map_or_else(|| refusal(404, "NotFound"), |lease| Json(lease).into_response())
+    }
+
+    fn write(&self, mut lease: Value, creating: bool) -> Response {
+        let mut stored = self.0.lock().unwrap();
+        let version = stored.as_ref().map(|s| s["metadata"]["resourceVersion"].as_str().unwrap().to_owned());
+        match (creating, &version) {
+            (true, Some(_)) => return refusal(409, "AlreadyExists"),
+            (false, None) => return refusal(404, "NotFound"),
+            (false, Some(version)) if lease["metadata"]["resourceVersion"] != json!(version) => return refusal(409, "Conflict"),
+            _ => {}
+        }
+        let next = version.map_or(1, |v| v.parse::<u64>().unwrap() + 1);
+        lease["metadata"]["resourceVersion"] = json!(next.to_string());
+        *stored = Some(lease.clone());
+        Json(lease).into_response()
+    }
+
+    fn holder(&self) -> String {
+        self.0.lock().unwrap().as_ref().map_or_else(String::new, |l| l["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// A client whose network can be cut: then no answer ever comes, as with a dropped packet.
+    fn client(&self, cut: &Arc<AtomicBool>) -> Client {
+        let one = "/apis/coordination.k8s.io/v1/namespaces/ns/leases/l";
+        let all = "/apis/coordination.k8s.io/v1/namespaces/ns/leases";
+        let (reader, creator, replacer) = (self.clone(), self.clone(), self.clone());
+        let line = cut.clone();
+        let app = Router::new()
+            .route(one, get(move || async move { reader.read() }).put(move |Json(l): Json<Value>| async move { replacer.write(l, false) }))
+            .route(all, axum::routing::post(move |Json(l): Json<Value>| async move { creator.write(l, true) }))
+            .layer(axum::middleware::from_fn(move |request, next: axum::middleware::Next| {
+                let line = line.clone();
+                async move {
+                    if line.load(Ordering::SeqCst) {
+                        std::future::pending::<()>().await;
+                    }
+                    next.run(request).await
+                }
+            }));
+        Client::new(app, "ns")
+    }
+}
+
+fn refusal(code: u16, reason: &str) -> Response {
+    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "message": reason, "code": code});
+    (StatusCode::from_u16(code).unwrap(), Json(status)).into_response()
+}
+
+struct Candidate {
+    lead: Arc<Lead>,
+    cut: Arc<AtomicBool>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+fn candidate(server: &Server, identity: &str) -> Candidate {
+    let (cut, stop) = (Arc::new(AtomicBool::new(false)), CancellationToken::new());
+    let api = Api::namespaced(server.client(&cut), "ns");
+    let elector = Elector::new(api, "l", identity, Timing::default(), Heartbeat::default());
+    let lead = elector.lead();
+    let task = tokio::spawn(elector.run(stop.clone()));
+    Candidate { lead, cut, stop, task }
+}
+
+/// Lets the clock run, and looks every 50 ms that at most one leads. Returns how many seconds each led.
+async fn watch_for(seconds: u64, candidates: &[&Candidate]) -> Vec<f64> {
+    let mut led = vec![0.0; candidates.len()];
+    for _ in 0..seconds * 20 {
+        sleep(Duration::from_millis(50)).await;
+        let leading: Vec<usize> = (0..candidates.len()).filter(|&i| candidates[i].lead.leads()).collect();
+        assert!(leading.len() <= 1, "two lead at once: {leading:?}");
+        leading.into_iter().for_each(|i| led[i] += 0.05);
+    }
+    led
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_of_two_leads_and_goes_on_leading() {
+    let server = Server::default();
+    let (a, b) = (candidate(&server, "a"), candidate(&server, "b"));
+    let led = watch_for(300, &[&a, &b]).await;
+    assert!(led[0].max(led[1]) > 299.0 && led[0].min(led[1]) == 0.0, "{led:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_without_network_stops_before_another_begins() {
+    let server = Server::default();
+    let a = candidate(&server, "a");
+    watch_for(5, &[&a]).await;
+    let b = candidate(&server, "b");
+    watch_for(20, &[&a, &b]).await;
+    assert!(a.lead.leads() && !b.lead.leads());
+
+    a.cut.store(true, Ordering::SeqCst);
+    let led = watch_for(10, &[&a, &b]).await;
+    assert!(!a.lead.leads() && led[1] == 0.0, "the old leader stops by its own clock: {led:?}");
+    watch_for(10, &[&a, &b]).await;
+    assert!(b.lead.leads(), "the other takes over when the lease has not moved for its duration");
+
+    a.cut.store(false, Ordering::SeqCst);
+    let led = watch_for(60, &[&a, &b]).await;
+    assert!(led[0] == 0.0 && b.lead.leads(), "who comes back finds the lease taken: {led:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_cut_does_not_cost_the_lease() {
+    let server = Server::default();
+    let (a, b) = (candidate(&server, "a"), candidate(&server, "b"));
+    watch_for(20, &[&a, &b]).await;
+    let (first, second) = if a.lead.leads() { (a, b) } else { (b, a) };
+    first.cut.store(true, Ordering::SeqCst);
+    watch_for(4, &[&first, &second]).await;
+    first.cut.store(false, Ordering::SeqCst);
+    let led = watch_for(30, &[&first, &second]).await;
+    assert!(led[0] > 29.0, "{led:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_gives_the_lease_back_at_once() {
+    let server = Server::default();
+    let a = candidate(&server, "a");
+    watch_for(3, &[&a]).await;
+    let b = candidate(&server, "b");
+    watch_for(3, &[&a, &b]).await;
+    assert_eq!(server.holder(), "a");
+    a.stop.cancel();
+    a.task.await.unwrap();
+    assert_eq!(server.holder(), "");
+    assert!(!a.lead.leads());
+    watch_for(3, &[&b]).await;
+    assert!(b.lead.leads(), "no wait for the duration after a clean stop");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_taken_away_ends_leadership_at_the_next_attempt() {
+    let server = Server::default();
+    let a = candidate(&server, "a");
+    let terms = a.lead.terms();
+    watch_for(3, &[&a]).await;
+    assert_eq!(*terms.borrow(), Some(Term(1)));
+    {
+        let mut lease = server.0.lock().unwrap();
+        let lease = lease.as_mut().unwrap();
+        lease["spec"]["holderIdentity"] = json!("somebody");
+        lease["metadata"]["resourceVersion"] = json!("1000");
+    }
+    watch_for(5, &[&a]).await;
+    assert!(!a.lead.leads() && terms.borrow().is_none());
+    watch_for(16, &[&a]).await;
+    assert!(a.lead.leads(), "and the abandoned lease is taken again");
+    assert_eq!(*terms.borrow(), Some(Term(2)), "as another term");
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_without_network_ends_all_the_same() {
+    let server = Server::default();
+    let a = candidate(&server, "a");
+    watch_for(3, &[&a]).await;
+    a.cut.store(true, Ordering::SeqCst);
+    let asked = Instant::now();
+    a.stop.cancel();
+    a.task.await.unwrap();
+    assert!(asked.elapsed() <= Duration::from_secs(6));
+    assert_eq!(server.holder(), "a");
+}

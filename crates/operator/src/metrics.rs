@@ -1,0 +1,304 @@
+//! What is counted and measured, by kind, reason, class and result: never by the name of an object.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, AtomicU64},
+    },
+    time::{Duration, Instant},
+};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Registry, Unit},
+};
+
+/// The content type of [`Metrics::encode`].
+pub const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByKind {
+    kind: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindResult {
+    kind: String,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindReason {
+    kind: String,
+    reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ArmCall {
+    class: String,
+    method: &'static str,
+    result: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KubernetesCall {
+    kind: String,
+    verb: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByClass {
+    class: String,
+}
+
+type Seconds = Family<ByKind, Histogram, fn() -> Histogram>;
+type CallSeconds = Family<ByClass, Histogram, fn() -> Histogram>;
+type Fraction = Gauge<f64, AtomicU64>;
+
+/// Every family of the operator. Cheap to clone; clones count together.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    turns: Family<KindResult, Counter>,
+    turn_seconds: Seconds,
+    arm_calls: Family<ArmCall, Counter>,
+    arm_seconds: CallSeconds,
+    kubernetes_calls: Family<KubernetesCall, Counter>,
+    watch_errors: Family<ByKind, Counter>,
+    objects: Family<ByKind, Gauge>,
+    waits: Family<KindReason, Counter>,
+    wait_seconds: Family<KindReason, Counter<f64, AtomicU64>>,
+    open_operations: Family<ByKind, Gauge>,
+    inventory_age: Family<ByKind, Fraction>,
+    inventory_read: Arc<Mutex<BTreeMap<String, Instant>>>,
+    budget: Family<ByClass, Fraction>,
+    leader: Gauge<i64, AtomicI64>,
+}
+
+fn turn_buckets() -> Histogram {
+    Histogram::new(exponential_buckets(0.005, 3.0, 9))
+}
+
+fn call_buckets() -> Histogram {
+    Histogram::new(exponential_buckets(0.02, 2.5, 9))
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Metrics {
+            registry: Arc::default(),
+            turns: Family::default(),
+            turn_seconds: Family::new_with_constructor(turn_buckets),
+            arm_calls: Family::default(),
+            arm_seconds: Family::new_with_constructor(call_buckets),
+            kubernetes_calls: Family::default(),
+            watch_errors: Family::default(),
+            objects: Family::default(),
+            waits: Family::default(),
+            wait_seconds: Family::default(),
+            open_operations: Family::default(),
+            inventory_age: Family::default(),
+            inventory_read: Arc::default(),
+            budget: Family::default(),
+            leader: Gauge::default(),
+        };
+        metrics.registry = Arc::new(metrics.register());
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&self) -> Registry {
+        let mut all = Registry::with_prefix("breakwater");
+        all.register("turns", "Turns by kind and result: done, failed, panicked", self.turns.clone());
+        all.register_with_unit("turn_duration", "How long turns took", Unit::Seconds, self.turn_seconds.clone());
+        all.register(
+            "arm_calls",
+            "Calls to Azure Resource Manager by class, method and result: a status, or why there is none",
+            self.arm_calls.clone(),
+        );
+        all.register_with_unit(
+            "arm_call_duration",
+            "How long calls to Azure Resource Manager took",
+            Unit::Seconds,
+            self.arm_seconds.clone(),
+        );
+        all.register(
+            "kubernetes_calls",
+            "Calls to the Kubernetes API by kind, verb and result, watches apart",
+            self.kubernetes_calls.clone(),
+        );
+        all.register("watch_errors", "Watches that failed and began again", self.watch_errors.clone());
+        all.register("objects", "Objects in the watched stores", self.objects.clone());
+        all.register("waits", "Turns that ended in a wait, by its reason", self.waits.clone());
+        all.register_with_unit(
+            "wait",
+            "Time between a wait and the turn after it, by its reason",
+            Unit::Seconds,
+            self.wait_seconds.clone(),
+        );
+        all.register("open_operations", "Operations in Azure that are begun and not ended", self.open_operations.clone());
+        all.register_with_unit(
+            "inventory_age",
+            "Wall time since the last whole listing, by type",
+            Unit::Seconds,
+            self.inventory_age.clone(),
+        );
+        all.register("budget_level", "How full the token bucket of a class is: 0 empty, 1 full", self.budget.clone());
+        all.register("leader", "1 while this process leads", self.leader.clone());
+        all
+    }
+
+    /// A turn ended.
+    pub fn record_turn(&self, kind: &str, result: TurnResult, took: Duration) {
+        self.turns.get_or_create(&KindResult { kind: kind.to_owned(), result: result.as_str() }).inc();
+        self.turn_seconds.get_or_create(&ByKind { kind: kind.to_owned() }).observe(took.as_secs_f64());
+    }
+
+    /// A call to ARM ended: `result` is the status, or a word for why there is none.
+    pub fn record_arm_call(&self, class: &str, method: &'static str, result: &str, took: Duration) {
+        self.arm_calls.get_or_create(&ArmCall { class: class.to_owned(), method, result: result.to_owned() }).inc();
+        self.arm_seconds.get_or_create(&ByClass { class: class.to_owned() }).observe(took.as_secs_f64());
+    }
+
+    /// A call to the Kubernetes API ended.
+    pub fn record_kubernetes_call(&self, kind: &str, verb: &'static str, result: &'static str) {
+        self.kubernetes_calls.get_or_create(&KubernetesCall { kind: kind.to_owned(), verb, result }).inc();
+    }
+
+    /// A watch failed; it begins again by itself.
+    pub fn record_watch_error(&self, kind: &str) {
+        self.watch_errors.get_or_create(&ByKind { kind: kind.to_owned() }).inc();
+    }
+
+    /// How many objects of a kind are in its store.
+    pub fn record_objects(&self, kind: &str, count: usize) {
+        self.objects.get_or_create(&ByKind { kind: kind.to_owned() }).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// A turn ended in a wait.
+    pub fn record_wait(&self, kind: &str, reason: &str) {
+        self.waits.get_or_create(&KindReason { kind: kind.to_owned(), reason: reason.to_owned() }).inc();
+    }
+
+    /// A wait is over: it lasted so long, wall time.
+    pub fn record_waited(&self, kind: &str, reason: &str, lasted: Duration) {
+        self.wait_seconds.get_or_create(&KindReason { kind: kind.to_owned(), reason: reason.to_owned() }).inc_by(lasted.as_secs_f64());
+    }
+
+    /// How many operations of a kind's objects are open.
+    pub fn record_open_operations(&self, kind: &str, count: usize) {
+        self.open_operations.get_or_create(&ByKind { kind: kind.to_owned() }).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// A listing of this type was read whole, just now. Its age grows by itself until the next.
+    pub fn record_inventory(&self, kind: &str) {
+        self.inventory_read.lock().unwrap_or_else(PoisonError::into_inner).insert(kind.to_owned(), Instant::now());
+    }
+
+    /// How full the bucket of a class is, 0 to 1.
+    pub fn record_budget(&self, class: &str, level: f64) {
+        self.budget.get_or_create(&ByClass { class: class.to_owned() }).set(level);
+    }
+
+    /// Whether this process leads.
+    pub fn record_leader(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+    }
+
+    /// All of it as OpenMetrics text.
+    ///
+    /// # Errors
+    /// When the encoder fails, which is a bug of a family.
+    pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        for (kind, read) in self.inventory_read.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            self.inventory_age.get_or_create(&ByKind { kind: kind.clone() }).set(read.elapsed().as_secs_f64());
+        }
+        let mut page = String::new();
+        text::encode(&mut page, &self.registry)?;
+        Ok(page)
+    }
+}
+
+/// How a turn ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TurnResult {
+    /// It came to its end and said when to come back.
+    Done,
+    /// It could not come to its end.
+    Failed,
+    /// It panicked: a bug.
+    Panicked,
+}
+
+impl TurnResult {
+    fn as_str(self) -> &'static str {
+        match self {
+            TurnResult::Done => "done",
+            TurnResult::Failed => "failed",
+            TurnResult::Panicked => "panicked",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_recorded_is_on_the_page() {
+        let metrics = Metrics::default();
+        let clone = metrics.clone();
+        clone.record_turn("RecoveryVault", TurnResult::Done, Duration::from_millis(20));
+        clone.record_turn("RecoveryVault", TurnResult::Panicked, Duration::from_millis(20));
+        clone.record_arm_call("backup", "PUT", "202", Duration::from_millis(700));
+        clone.record_kubernetes_call("RecoveryVault", "patch-status", "conflict");
+        clone.record_watch_error("Namespace");
+        clone.record_objects("ProtectedMachine", 9);
+        clone.record_wait("ProtectedMachine", "OperationRunning");
+        clone.record_waited("ProtectedMachine", "OperationRunning", Duration::from_millis(1500));
+        clone.record_open_operations("ProtectedMachine", 2);
+        clone.record_budget("backup", 0.25);
+        clone.record_leader(true);
+        let page = metrics.encode().unwrap();
+        for line in [
+            r#"breakwater_turns_total{kind="RecoveryVault",result="done"} 1"#,
+            r#"breakwater_turns_total{kind="RecoveryVault",result="panicked"} 1"#,
+            r#"breakwater_turn_duration_seconds_count{kind="RecoveryVault"} 2"#,
+            r#"breakwater_arm_calls_total{class="backup",method="PUT",result="202"} 1"#,
+            r#"breakwater_kubernetes_calls_total{kind="RecoveryVault",verb="patch-status",result="conflict"} 1"#,
+            r#"breakwater_watch_errors_total{kind="Namespace"} 1"#,
+            r#"breakwater_objects{kind="ProtectedMachine"} 9"#,
+            r#"breakwater_waits_total{kind="ProtectedMachine",reason="OperationRunning"} 1"#,
+            r#"breakwater_wait_seconds_total{kind="ProtectedMachine",reason="OperationRunning"} 1.5"#,
+            r#"breakwater_open_operations{kind="ProtectedMachine"} 2"#,
+            r#"breakwater_budget_level{class="backup"} 0.25"#,
+            "breakwater_leader 1",
+        ] {
+            assert!(page.lines().any(|l| l == line), "{line} is missing from\n{page}");
+        }
+        assert!(page.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn an_inventory_ages_while_nobody_records_it() {
+        let metrics = Metrics::default();
+        assert!(!metrics.encode().unwrap().contains("inventory_age_seconds{"));
+        metrics.record_inventory("vaults");
+        let age = |page: String| -> f64 {
+            let line = page.lines().find(|l| l.starts_with("breakwater_inventory_age_seconds{")).expect("the age").to_owned();
+            line.split_whitespace().last().unwrap().parse().unwrap()
+        };
+        let first = age(metrics.encode().unwrap());
+        let second = age(metrics.encode().unwrap());
+        assert!(first >= 0.0 && second > first);
+    }
+}

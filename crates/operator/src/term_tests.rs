@@ -1,0 +1,139 @@
+use std::sync::{
+    Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use async_trait::async_trait;
+use breakwater_engine::ports::ObjectKey;
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::{controllers::Turned, entropy::SystemEntropy, watch, watch::Change, wire::ApiServer};
+
+/// Counts its turns, each of which takes so long.
+struct Slow {
+    takes: Duration,
+    begun: AtomicUsize,
+    ended: AtomicUsize,
+}
+
+#[async_trait]
+impl Turns for Slow {
+    async fn turn(&self, _: &ObjectKey) -> Turned {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        tokio::time::sleep(self.takes).await;
+        self.ended.fetch_add(1, Ordering::SeqCst);
+        Turned::ComeBack(Duration::from_secs(3600))
+    }
+
+    fn woken_by(&self, _: &Change) -> Vec<ObjectKey> {
+        Vec::new()
+    }
+}
+
+struct Running {
+    lead: Arc<Lead>,
+    stop: CancellationToken,
+    engines: Arc<Mutex<Vec<Arc<Slow>>>>,
+    terms: JoinHandle<Result<(), TermError>>,
+}
+
+async fn run(takes: Duration, beside: Option<Duration>) -> Running {
+    let server = ApiServer::new();
+    server.apply("RecoveryVault", "shop", "main", json!({ "spec": {} }));
+    let (watches, feeds) = watch::unread();
+    let metrics = Metrics::default();
+    for feed in feeds {
+        tokio::spawn(feed.run(server.client(), metrics.clone()));
+    }
+    watches.synced().await.unwrap();
+    let (lead, stop, engines) = (Arc::new(Lead::default()), CancellationToken::new(), Arc::new(Mutex::new(Vec::new())));
+    let terms = Terms {
+        watches,
+        live: server.client(),
+        lead: lead.clone(),
+        metrics,
+        entropy: Arc::new(SystemEntropy),
+        concurrency: 4,
+        patience: Duration::from_secs(20),
+    };
+    let (built, until) = (engines.clone(), stop.clone());
+    let start = move |_: Waker| {
+        let engine = Arc::new(Slow { takes, begun: AtomicUsize::new(0), ended: AtomicUsize::new(0) });
+        built.lock().unwrap().push(engine.clone());
+        let beside: Vec<(&'static str, BoxFuture<'static, ()>)> =
+            beside.into_iter().map(|lasts| ("the sweep", Box::pin(tokio::time::sleep(lasts)) as BoxFuture<'static, ()>)).collect();
+        Ok(Work { turns: engine, beside })
+    };
+    let terms = tokio::spawn(async move { terms.run(start, &until).await });
+    Running { lead, stop, engines, terms }
+}
+
+impl Running {
+    fn engine(&self, n: usize) -> Arc<Slow> {
+        self.engines.lock().unwrap()[n].clone()
+    }
+}
+
+async fn pass(seconds: u64) {
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_built_before_the_lease_is_ours() {
+    let running = run(Duration::ZERO, None).await;
+    pass(600).await;
+    assert!(running.engines.lock().unwrap().is_empty());
+    running.lead.lead_for(Duration::from_secs(10));
+    pass(1).await;
+    assert_eq!(running.engine(0).ended.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_term_has_a_new_engine_even_after_the_shortest_gap() {
+    let running = run(Duration::ZERO, None).await;
+    running.lead.lead_for(Duration::from_secs(10));
+    pass(1).await;
+    running.lead.lose();
+    running.lead.lead_for(Duration::from_secs(10));
+    pass(1).await;
+    assert_eq!(running.engines.lock().unwrap().len(), 2);
+    assert_eq!(running.engine(1).begun.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_term_ends_when_its_turns_have() {
+    let running = run(Duration::from_secs(15), None).await;
+    running.lead.lead_for(Duration::from_secs(10));
+    pass(5).await;
+    running.lead.lose();
+    running.lead.lead_for(Duration::from_secs(60));
+    pass(5).await;
+    assert_eq!(running.engines.lock().unwrap().len(), 1, "the old term's turn still runs");
+    pass(10).await;
+    assert_eq!(running.engine(0).ended.load(Ordering::SeqCst), 1);
+    assert_eq!(running.engines.lock().unwrap().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_waits_for_turns_and_no_longer_than_it_may() {
+    for (takes, clean) in [(15, true), (300, false)] {
+        let running = run(Duration::from_secs(takes), None).await;
+        running.lead.lead_for(Duration::from_secs(600));
+        pass(1).await;
+        let asked = tokio::time::Instant::now();
+        running.stop.cancel();
+        let ended = running.terms.await.unwrap();
+        assert_eq!(ended.is_ok(), clean, "{ended:?}");
+        assert!(asked.elapsed() <= Duration::from_secs(20));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ends_by_itself_ends_the_process() {
+    let running = run(Duration::ZERO, Some(Duration::from_secs(30))).await;
+    running.lead.lead_for(Duration::from_secs(600));
+    let ended = running.terms.await.unwrap().unwrap_err();
+    assert!(ended.to_string().contains("the sweep ended by itself"), "{ended}");
+}

@@ -1,10 +1,16 @@
 //! End to end: the shipped binary, a real API server, azure-sim over HTTPS, and kubectl as a user. One file per
 //! capability.
 
+mod crash;
+mod deletion;
+mod drift;
 mod explain;
 mod install;
+mod policy_edit;
+mod protection;
 mod samples;
 mod schema;
+mod suspend;
 
 use std::sync::OnceLock;
 

@@ -74,3 +74,69 @@ fn sweep(e2e: &std::path::Path) {
 
 /// How long the folder of a finished run is kept for reading.
 const KEPT_FOR: std::time::Duration = std::time::Duration::from_secs(3600);
+
+/// The subscription of the shop, in crates/azure-sim/estates/shop.yaml and in the samples.
+pub const SUBSCRIPTION: &str = "50b50000-0000-4000-8000-000000000001";
+
+/// The namespace that the sample AzureAccess admits.
+pub const NAMESPACE: &str = "shop";
+
+/// The ARM id of one of the shop's machines.
+pub fn machine(name: &str) -> String {
+    format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-shop/providers/Microsoft.Compute/virtualMachines/{name}")
+}
+
+/// Applies the samples up to the vault, and waits until it stands.
+///
+/// # Panics
+/// It does not within two minutes.
+pub fn vault(stack: &Stack) {
+    let kubectl = stack.kubectl();
+    for name in ["00-namespace.yaml", "10-azure-access.yaml", "20-recovery-vault.yaml"] {
+        kubectl.apply(&sample(name)).unwrap_or_else(|error| panic!("{name}: {error:#}"));
+    }
+    ready(stack, &["rvault/main"]);
+}
+
+/// `kubectl wait --for=condition=Ready` in the shop's namespace.
+///
+/// # Panics
+/// It does not come within two minutes: what the objects say then is in the message.
+pub fn ready(stack: &Stack, what: &[&str]) {
+    let kubectl = stack.kubectl();
+    let args = [&["wait", "--for=condition=Ready", "--timeout=120s", "-n", NAMESPACE], what].concat();
+    if let Err(error) = kubectl.run(&args) {
+        let seen = kubectl.run(&[&["get", "-n", NAMESPACE, "-o", "yaml"], what].concat()).unwrap_or_default();
+        panic!("{error:#}\n{seen}\noperator: {}", stack.operator().log_tail(30));
+    }
+}
+
+/// A policy of one machine, with `keep` for daily points, `first_backup` (`Now` or `OnSchedule`), and `more` lines.
+pub fn policy(machine_name: &str, keep: &str, first_backup: &str, more: &str) -> String {
+    format!(
+        "apiVersion: breakwater.io/v1alpha1\nkind: BackupPolicy\nmetadata: {{ name: one, namespace: {NAMESPACE} }}\nspec:\n  \
+         vaultRef: {{ name: main }}\n  tier: Enhanced\n  schedule: {{ daily: {{ at: '02:00' }} }}\n  timeZone: Europe/Amsterdam\n  \
+         retention: {{ instantRestoreDays: 2, daily: {{ keep: {keep} }} }}\n  firstBackup: {first_backup}\n  machines: [{{ id: {} }}]\n{more}",
+        machine(machine_name)
+    )
+}
+
+/// The one ProtectedMachine that [`policy`] leads to, once it says `Protected` or `InitialBackupPending`.
+///
+/// # Panics
+/// It does not within two minutes.
+pub fn protected(stack: &Stack) -> serde_json::Value {
+    let args = ["get", "pmach", "-n", NAMESPACE];
+    let seen = stack.kubectl().wait_until("a protected machine", std::time::Duration::from_secs(120), &args, |list| {
+        let items = list["items"].as_array().filter(|items| items.len() == 1)?;
+        let stands = matches!(items[0]["status"]["protection"].as_str(), Some("Protected" | "InitialBackupPending"));
+        stands.then(|| items[0].clone())
+    });
+    seen.unwrap_or_else(|error| panic!("{error:#}\noperator: {}", stack.operator().log_tail(30)))
+}
+
+/// The condition of that type, `Null` when there is none.
+pub fn condition<'a>(object: &'a serde_json::Value, kind: &str) -> &'a serde_json::Value {
+    let conditions = object["status"]["conditions"].as_array();
+    conditions.and_then(|all| all.iter().find(|one| one["type"] == kind)).unwrap_or(&serde_json::Value::Null)
+}

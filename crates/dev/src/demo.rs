@@ -86,7 +86,7 @@ fn follow(stack: &mut Stack, kubectl: &Kubectl, progress: &Progress, interrupt: 
         story.news(&objects).iter().for_each(|line| progress.step(line));
         let missing = Story::missing(&objects);
         if missing.is_empty() {
-            progress.step("the story is complete: every machine that was found has a recovery point");
+            progress.step("the story is complete: every machine that is ours to protect has a recovery point");
             return Ok(Told::Complete);
         }
         if Instant::now() >= deadline {

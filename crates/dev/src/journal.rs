@@ -35,6 +35,24 @@ impl Journal {
         whole.lines().map(|line| serde_json::from_str(line).with_context(|| format!("{}: {line}", self.path.display()))).collect()
     }
 
+    /// The requests that change something and were carried out, whatever the answer became.
+    ///
+    /// # Errors
+    /// As [`Journal::requests`].
+    pub fn writes(&self) -> Result<Vec<Value>> {
+        Ok(self.requests()?.into_iter().filter(|request| request["applied"] == true && changes_something(request)).collect())
+    }
+
+    /// The writes of one method whose path ends in `ending`, ASCII case aside.
+    ///
+    /// # Errors
+    /// As [`Journal::requests`].
+    pub fn writes_to(&self, method: &str, ending: &str) -> Result<Vec<Value>> {
+        let ending = ending.to_ascii_lowercase();
+        let is_one = |request: &Value| request["method"] == method && path_of(request).ends_with(&ending);
+        Ok(self.writes()?.into_iter().filter(is_one).collect())
+    }
+
     /// How many requests of each method there were.
     ///
     /// # Errors
@@ -45,5 +63,51 @@ impl Journal {
             *counts.entry(request["method"].as_str().unwrap_or("?").to_owned()).or_default() += 1;
         }
         Ok(counts)
+    }
+}
+
+/// POSTs that only ask: Entra's tokens, and what Azure Backup looks up (crates/arm, the table of acts).
+const QUESTIONS: [&str; 3] = ["/token", "/backupstatus", "/recoverypointsrecommendedformove"];
+
+fn changes_something(request: &Value) -> bool {
+    match request["method"].as_str() {
+        Some("PUT" | "PATCH" | "DELETE") => true,
+        Some("POST") => !QUESTIONS.iter().any(|question| path_of(request).ends_with(question)),
+        _ => false,
+    }
+}
+
+/// Lower case, as ARM compares it.
+fn path_of(request: &Value) -> String {
+    request["path"].as_str().unwrap_or_default().to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_are_what_changed_something() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let lines = [
+            r#"{"method":"GET","path":"/subscriptions/s","applied":true}"#,
+            r#"{"method":"PUT","path":"/subscriptions/s/vaults/v","applied":true}"#,
+            r#"{"method":"PUT","path":"/subscriptions/s/vaults/v","applied":false}"#,
+            r#"{"method":"POST","path":"/t/oauth2/v2.0/token","applied":true}"#,
+            r#"{"method":"POST","path":"/subscriptions/s/locations/l/backupStatus","applied":true}"#,
+            r#"{"method":"POST","path":"/subscriptions/s/protectedItems/i/backup","applied":true}"#,
+        ];
+        fs::write(&path, format!("{}\n{{\"method\":\"half", lines.join("\n"))).unwrap();
+        let journal = Journal::at(path);
+        let writes: Vec<String> = journal.writes().unwrap().iter().map(path_of).collect();
+        assert_eq!(writes, ["/subscriptions/s/vaults/v", "/subscriptions/s/protecteditems/i/backup"]);
+        assert_eq!(journal.writes_to("PUT", "/VAULTS/V").unwrap().len(), 1);
+        assert_eq!(journal.counts().unwrap()["POST"], 3);
+    }
+
+    #[test]
+    fn a_journal_that_is_not_there_yet_is_empty() {
+        assert!(Journal::at(PathBuf::from("/nowhere/journal")).requests().unwrap().is_empty());
     }
 }

@@ -98,6 +98,11 @@ impl Operator {
         &mut self.child
     }
 
+    /// The last lines of its log, for error messages.
+    pub fn log_tail(&self, lines: usize) -> String {
+        self.child.log_tail(lines)
+    }
+
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.pid()

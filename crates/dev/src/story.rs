@@ -20,7 +20,7 @@ impl Story {
     }
 
     /// Why the story is not complete: empty when the vault and the policy stand, the selector found machines, and
-    /// every machine that was found has a recovery point.
+    /// every machine that was found and that nobody else protects has a recovery point.
     pub fn missing(objects: &[Value]) -> Vec<String> {
         let mut missing = Vec::new();
         for kind in ["RecoveryVault", "BackupPolicy"] {
@@ -32,13 +32,14 @@ impl Story {
         }
         let machines: Vec<&Value> = objects.iter().filter(|object| text(object, "/kind") == "ProtectedMachine").collect();
         let matched: i64 = objects.iter().map(|object| number(object, "/status/matched")).sum();
-        if matched == 0 {
-            missing.push("no machine was found by tag".to_owned());
+        let (left_alone, ours): (Vec<&Value>, Vec<&Value>) = machines.into_iter().partition(|machine| is_left_alone(machine));
+        if matched == 0 || ours.len() as i64 != matched {
+            let (ours, left_alone) = (ours.len(), left_alone.len());
+            missing.push(format!(
+                "the policies count {matched} machines; {ours} ProtectedMachines are to be protected, {left_alone} left alone"
+            ));
         }
-        if machines.len() as i64 != matched {
-            missing.push(format!("{matched} machines were found, {} ProtectedMachines exist", machines.len()));
-        }
-        let without_point = machines.into_iter().filter(|machine| number(machine, "/status/recoveryPoints/count") == 0);
+        let without_point = ours.into_iter().filter(|machine| number(machine, "/status/recoveryPoints/count") == 0);
         missing.extend(without_point.map(not_ready));
         missing
     }
@@ -75,10 +76,13 @@ fn policy(object: &Value) -> Vec<String> {
     if let Some(id) = status["policyId"].as_str() {
         lines.push(format!("policy created: {name} stands in Azure as {}", last_segment(id)));
     }
+    let left_out: Vec<&Value> = status["excluded"].as_array().into_iter().flatten().collect();
     if let Some(matched) = status["matched"].as_i64().filter(|matched| *matched > 0) {
-        lines.push(format!("{} found by tag for {name}", machines(matched)));
+        // A machine that proves to be somebody else's is no longer counted as matched, and was found all the same.
+        let found = matched + left_out.iter().filter(|machine| text(machine, "/reason") != "TagsDoNotMatch").count() as i64;
+        lines.push(format!("{} found by tag for {name}", machines(found)));
     }
-    for left_out in status["excluded"].as_array().into_iter().flatten() {
+    for left_out in left_out {
         let machine = last_segment(text(left_out, "/machine"));
         lines.push(format!("left alone: {machine}, because {}", why(text(left_out, "/reason"))));
     }
@@ -134,11 +138,16 @@ fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
     object["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == kind)
 }
 
+/// Somebody else protects it: there is nothing for us to do.
+fn is_left_alone(machine: &Value) -> bool {
+    matches!(text(machine, "/status/protection"), "ElsewhereProtected" | "ForeignPolicy")
+}
+
 fn why(reason: &str) -> String {
     match reason {
         "ElsewhereProtected" => "another vault protects it already (ElsewhereProtected)".to_owned(),
         "ForeignPolicy" => "a policy that is not ours protects it (ForeignPolicy)".to_owned(),
-        "Locked" => "a lock forbids changes to it (Locked)".to_owned(),
+        "TagsDoNotMatch" => "its tags do not ask for it (TagsDoNotMatch)".to_owned(),
         reason => format!("of {reason}"),
     }
 }
@@ -207,7 +216,7 @@ mod tests {
             first.iter().any(|line| line == "left alone: old-1, because another vault protects it already (ElsewhereProtected)"),
             "{first:#?}"
         );
-        assert!(first.iter().any(|line| line == "one machine found by tag for it"), "{first:#?}");
+        assert!(first.iter().any(|line| line == "two machines found by tag for it"), "{first:#?}");
         let told = "web-1 can be recovered to 2026-11-24T10:00:00Z: application consistent, in Snapshot and Vault";
         assert!(first.iter().any(|line| line == told), "{first:#?}");
         assert_eq!(story.news(&complete()), Vec::<String>::new());
@@ -227,6 +236,12 @@ mod tests {
         let mut no_point = complete();
         no_point[2]["status"]["recoveryPoints"]["count"] = json!(0);
         assert_eq!(Story::missing(&no_point), ["ProtectedMachine it: AsDeclared "]);
+        no_point[2]["status"]["protection"] = json!("ElsewhereProtected");
+        assert!(!Story::missing(&no_point).is_empty(), "the policy still counts it");
+        no_point[2]["status"]["protection"] = json!("Protected");
+        let mut with_one_left_alone = complete();
+        with_one_left_alone.push(ready("ProtectedMachine", json!({ "protection": "ElsewhereProtected" })));
+        assert_eq!(Story::missing(&with_one_left_alone), Vec::<String>::new());
         assert!(!Story::missing(&[]).is_empty());
     }
 

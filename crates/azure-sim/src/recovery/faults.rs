@@ -147,6 +147,23 @@ impl State {
         Ok(())
     }
 
+    /// Lets the job that the latest request on a path led to fail: a configuration job with its operation, a backup at the
+    /// end of its snapshot. Call it right after the request's 202; nothing happens when the path has no running job.
+    /// `code` is a service code by number or name (`UserErrorGuestAgentStatusUnavailable`), or any other name.
+    pub fn fail_next_job(&mut self, path: &str, code: &str) {
+        let finding = known_finding(code);
+        let (vault_key, Part::Item(key)) = split(path.trim_end_matches('/').trim_end_matches("/backup")) else { return };
+        let Some(vault) = self.vault(&vault_key) else { return };
+        let operation = vault.busy.get(&key).cloned();
+        let backup = vault.items.get(&key).and_then(|item| item.running.clone());
+        if let Some(operation) = operation.and_then(|id| self.operations.get_mut(&id)) {
+            operation.doom = Some(finding);
+        } else if let Some(job) = backup {
+            // Refused only when the job has just ended, and then there is nothing left to fail.
+            let _ended = self.fail_job(&job, Phase::Snapshot, finding);
+        }
+    }
+
     /// Lets `vaultconfig` of a vault answer `config` for a while, whatever is true.
     ///
     /// # Errors
@@ -287,4 +304,34 @@ fn reach<'a>(value: &'a mut Value, pointer: &str) -> Option<&'a mut Value> {
             _ => None,
         }
     })
+}
+
+/// Codes seen on jobs and items (§9, §11.2).
+const KNOWN: [(i64, &str); 16] = [
+    (320_001, "ResourceNotFound"),
+    (400_136, "UserErrorVmNotFoundV2"),
+    (400_175, "UserErrorVmVaultLocationMismatch"),
+    (400_196, "UserErrorGuestAgentStatusUnavailable"),
+    (380_016, "UserErrorGuestAgentVersionUnsupported"),
+    (400_039, "GuestAgentSnapshotTaskStatusError"),
+    (400_206, "ExtensionSnapshotFailedNoNetwork"),
+    (380_020, "ExtensionVCRedistInstallationFailure"),
+    (400_198, "UserErrorKeyVaultPermissionsNotConfigured"),
+    (400_288, "UserErrorRpCollectionDeleted"),
+    (400_349, "UserErrorCrpReportedUserError"),
+    (400_002, "BackUpOperationFailed"),
+    (400_158, "UserErrorJobSuccessfullyCancelled"),
+    (400_052, "DiffCopyFailedToTransferData"),
+    (400_048, "UserErrorBCMRestoreStorageAccountNotFound"),
+    (400_309, "UserErrorGenericResourceNotFound"),
+];
+
+/// The finding of a code by number or name; a name that is not known gets the number of "Backup failed with an internal error".
+fn known_finding(code: &str) -> Finding {
+    let known = KNOWN.iter().find(|(number, name)| name.eq_ignore_ascii_case(code) || number.to_string() == code);
+    match known {
+        Some((320_001, _)) => Finding::machine_gone(),
+        Some((number, name)) => Finding::new(*number, name, &format!("The operation failed: {name}.")),
+        None => Finding::new(400_002, code, "Backup failed with an internal error."),
+    }
 }

@@ -81,6 +81,8 @@ pub(super) struct Operation {
     pub memory: Memory,
     pub job: Option<String>,
     pub effect: Effect,
+    /// Fails so at its end, its work undone.
+    pub doom: Option<Finding>,
 }
 
 /// Which of the two URLs of an operation is asked.
@@ -116,6 +118,7 @@ impl State {
             memory: Memory::Kept,
             job: None,
             effect,
+            doom: None,
         };
         self.operations.insert(id.clone(), operation);
         id
@@ -130,7 +133,7 @@ impl State {
         let Some(operation) = self.operations.get(id).filter(|op| op.hold == Hold::Free && op.outcome == Outcome::Running).cloned() else {
             return;
         };
-        let failure = self.apply(n, &operation);
+        let failure = operation.doom.clone().or_else(|| self.apply(n, &operation));
         self.conclude(&operation, failure);
     }
 

@@ -1,1 +1,9 @@
-//! Tests of the model.
+//! Tests of the model: shapes against recordings, the checklist of backup.md §17, and behaviour by subject.
+
+mod backups;
+mod checklist;
+mod items;
+mod lab;
+mod policies;
+mod shapes;
+mod vaults;

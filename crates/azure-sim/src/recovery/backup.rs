@@ -236,7 +236,9 @@ impl State {
         let (status, phase, key) = (job.status, run.phase, job.item.clone());
         let doom = run.doom.clone().filter(|(at, _)| *at <= phase).map(|(_, finding)| finding);
         let gone = run.taken.is_none();
-        if self.item(vault_key, &key).is_none() || status == JobStatus::Cancelling {
+        let still_runs =
+            self.item(vault_key, &key).is_some_and(|item| item.running.as_deref() == Some(job_id) && item.soft_deleted.is_none());
+        if !still_runs || status == JobStatus::Cancelling {
             let finding = Finding::new(400_158, "UserErrorJobSuccessfullyCancelled", "Job is cancelled.");
             return self.fail_backup(vault_key, job_id, finding, TaskStatus::Cancelled);
         }
@@ -361,7 +363,7 @@ impl State {
             job.bag.insert("Backup Size".to_owned(), json!("0 MB"));
         }
         let (start, status) = (job.start, job.status);
-        if let Some(item) = vault.items.get_mut(&job.item) {
+        if let Some(item) = vault.items.get_mut(&job.item).filter(|item| item.running.as_deref() == Some(job_id)) {
             item.running = None;
             item.take_failure(start, status, finding, error_after);
         }

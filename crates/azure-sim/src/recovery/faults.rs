@@ -116,7 +116,7 @@ impl State {
             return Err(HookError::Ended(id.to_owned()));
         }
         if let (Effect::DeleteVault, Some(vault)) = (&operation.effect, self.vault_mut(&operation.vault)) {
-            vault.provisioning = super::vault::Provisioning::Succeeded;
+            vault.provisioning = super::vault::VaultState::Succeeded;
         }
         self.conclude(&operation, Some(Finding::new(400_002, code, message)));
         self.remember();

@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jiff::Timestamp;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -17,6 +18,9 @@ use crate::wire::{Inbound, Neighbours, Reply};
 
 /// What refresh and cancel advertise as api-version of their status URL, whatever the caller's (§1.1).
 const OLD_VERSION: &str = "2019-05-13-preview";
+
+/// What a header cannot hold as it is: names of groups may have any letter. Semicolons stay, as recorded (§1.3).
+const UNPRINTABLE: &AsciiSet = &CONTROLS.add(b' ');
 
 /// Where an operation stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -190,6 +194,7 @@ impl State {
         let (t, rest) = text.split_at(text.len().min(18));
         let (s, rest) = rest.split_at(rest.len().min(342));
         let (h, c) = rest.split_at(rest.len().min(43));
+        let path = utf8_percent_encode(path, UNPRINTABLE);
         format!("{}{path}?api-version={version}&t={t}&c={c}&s={s}&h={h}", req.origin)
     }
 

@@ -256,7 +256,8 @@ mod tests {
 
     #[test]
     fn every_rule_of_a_policy_refuses_its_breach() {
-        let cases: [(&str, fn() -> Value, &str, Value); 18] = [
+        type Breach = (&'static str, fn() -> Value, &'static str, Value);
+        let cases: [Breach; 18] = [
             ("minutes off the half hour", v1, "/schedulePolicy/scheduleRunTimes", json!(["2024-01-01T16:15:00Z"])),
             ("two times a day", v1, "/schedulePolicy/scheduleRunTimes", json!(["2024-01-01T16:30:00Z", "2024-01-01T17:30:00Z"])),
             ("not a date-time", v1, "/schedulePolicy/scheduleRunTimes", json!(["16:30"])),

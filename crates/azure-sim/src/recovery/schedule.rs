@@ -228,6 +228,36 @@ mod tests {
     }
 
     #[test]
+    fn every_zone_has_one_daily_slot_a_day_for_years() {
+        let zones = [
+            "UTC",
+            "W. Europe Standard Time",
+            "GMT Standard Time",
+            "Pacific Standard Time",
+            "India Standard Time",
+            "AUS Eastern Standard Time",
+            "E. South America Standard Time",
+            "Lord Howe Standard Time",
+            "Chatham Islands Standard Time",
+            "Egypt Standard Time",
+            "Samoa Standard Time",
+        ];
+        for name in zones {
+            for time in ["00:00", "01:30", "02:00", "02:30", "23:30"] {
+                let schedule = Schedule::read(&daily(name, time)).unwrap();
+                let mut slot = schedule.next_after(at("2024-01-01T12:00:00Z")).unwrap();
+                for _ in 0..800 {
+                    let next = schedule.next_after(slot.at).unwrap();
+                    assert_eq!(next.date, slot.date.tomorrow().unwrap(), "{name} {time} after {slot:?}");
+                    let local = next.at.to_zoned(schedule.zone().clone()).strftime("%H:%M").to_string();
+                    assert!(local.as_str() >= time, "{name}: {local} is before {time}");
+                    slot = next;
+                }
+            }
+        }
+    }
+
+    #[test]
     fn an_iana_name_is_no_windows_zone() {
         assert!(zone("Europe/Amsterdam").is_none());
         assert!(zone("E. South America Standard Time").is_some());

@@ -43,7 +43,7 @@ impl VaultPath {
 
 /// `provisioningState` of a vault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Provisioning {
+pub enum VaultState {
     /// Being created: a value the SDK's enum lacks (§3.1).
     Provisioning,
     /// There.
@@ -77,7 +77,7 @@ pub struct Vault {
     pub(super) sku: Value,
     pub(super) identity: Option<Value>,
     pub(super) settings: Value,
-    pub(super) provisioning: Provisioning,
+    pub(super) provisioning: VaultState,
     pub(super) storage: StorageTypeState,
     pub(super) created: Timestamp,
     pub(super) changed: Timestamp,
@@ -113,7 +113,7 @@ pub(super) enum Immutability {
 impl Vault {
     fn create(path: &VaultPath, location: &str, now: Timestamp) -> Self {
         Vault {
-            id: path.raw.clone(),
+            id: format!("/subscriptions/{}/resourceGroups/{}/providers/{VAULT_TYPE}/{}", path.subscription, path.group, path.name),
             subscription_id: path.subscription.clone(),
             resource_group: path.group.clone(),
             name: path.name.clone(),
@@ -121,7 +121,7 @@ impl Vault {
             sku: json!({"name": "Standard"}),
             identity: None,
             settings: initial_settings(),
-            provisioning: Provisioning::Provisioning,
+            provisioning: VaultState::Provisioning,
             storage: StorageTypeState::Unlocked,
             created: now,
             changed: now,
@@ -241,7 +241,7 @@ impl State {
         };
         let region = canonical_location(location);
         match self.vault(&path.key) {
-            Some(vault) if vault.provisioning == Provisioning::Deleting => {
+            Some(vault) if vault.provisioning == VaultState::Deleting => {
                 Some(backup_error(409, "ResourceBeingDeleted", format!("The vault '{}' is being deleted.", path.name)))
             }
             Some(vault) if vault.location != region => {
@@ -299,7 +299,7 @@ impl State {
             return refusal;
         }
         if let Some(vault) = self.vault_mut(&path.key) {
-            vault.provisioning = Provisioning::Deleting;
+            vault.provisioning = VaultState::Deleting;
         }
         let id = vault_operation_id(1023, &n.guid());
         let span = self.settings.durations.vault_delete;
@@ -335,8 +335,8 @@ impl State {
 
     pub(super) fn vault_created(&mut self, key: &str) {
         let now = self.clock;
-        if let Some(vault) = self.vault_mut(key).filter(|vault| vault.provisioning == Provisioning::Provisioning) {
-            vault.provisioning = Provisioning::Succeeded;
+        if let Some(vault) = self.vault_mut(key).filter(|vault| vault.provisioning == VaultState::Provisioning) {
+            vault.provisioning = VaultState::Succeeded;
             vault.changed = now;
         }
     }

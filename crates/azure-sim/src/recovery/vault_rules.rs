@@ -63,6 +63,12 @@ pub(super) fn settle(behaviour: &Settings, vault: Option<&Vault>, properties: &V
     if let Some(security) = patch.get_mut("securitySettings").and_then(Value::as_object_mut) {
         security.retain(|name, value| matches!(name.as_str(), "softDeleteSettings" | "immutabilitySettings") && !value.is_null());
     }
+    if patch["encryption"].is_object() && vault.is_none_or(|vault| vault.settings["encryption"].is_null()) {
+        // The first key fills in what it does not say [recorded].
+        let mut first = json!({"infrastructureEncryption": "Disabled", "kekIdentity": {"useSystemAssignedIdentity": false}});
+        merge(&mut first, &patch["encryption"]);
+        patch["encryption"] = first;
+    }
     spell(&mut patch)?;
     check_steps(behaviour, vault, &patch)?;
     Ok(patch)

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::names::VAULT_TYPE;
-use super::vault::{Immutability, Provisioning, SoftDelete, Vault};
+use super::vault::{Immutability, SoftDelete, StorageTypeState, Vault, VaultState};
 use crate::wire::Neighbours;
 
 /// From this api-version on a vault shows what the service added in 2026 [recorded].
@@ -46,9 +46,9 @@ pub(super) fn render(vault: &Vault, n: &dyn Neighbours, echo: Echo<'_>) -> Value
 
 fn properties(vault: &Vault, echo: &Echo<'_>) -> Value {
     let state = match vault.provisioning {
-        Provisioning::Provisioning => "Provisioning",
-        Provisioning::Succeeded => "Succeeded",
-        Provisioning::Deleting => "Deleting",
+        VaultState::Provisioning => "Provisioning",
+        VaultState::Succeeded => "Succeeded",
+        VaultState::Deleting => "Deleting",
     };
     let (score, level) = security_level(vault, echo);
     let mut shown = Map::new();
@@ -76,7 +76,7 @@ fn properties(vault: &Vault, echo: &Echo<'_>) -> Value {
         _ => Some(read_security(vault)),
     };
     if !matches!(echo, Echo::Created { .. }) {
-        let storage = if vault.items.is_empty() && vault.storage == super::vault::StorageTypeState::Unlocked { "Unassigned" } else { "V2" };
+        let storage = if vault.items.is_empty() && vault.storage == StorageTypeState::Unlocked { "Unassigned" } else { "V2" };
         shown.insert("backupStorageVersion".to_owned(), json!(storage));
     }
     if version >= VERSION_2026 {

@@ -275,6 +275,8 @@ fn an_encrypted_vault_shows_its_key_as_recorded() {
     let patch = exchanges.iter().find(|exchange| !exchange["request"]["body"]["properties"]["encryption"].is_null()).unwrap();
     assert_eq!(lab.send("PATCH", VAULT, patch["request"]["body"].clone()).status, 202);
     lab.wait(60);
+    let read = exchanges.iter().map(|exchange| &exchange["response"]["body"]).find(|body| body["properties"]["encryption"].is_object());
+    same_shape(&lab.read(VAULT)["properties"]["encryption"], &read.unwrap()["properties"]["encryption"]);
     let theirs = exchanges
         .iter()
         .map(|exchange| &exchange["response"]["body"])

@@ -10,6 +10,9 @@ fn setting(pointer: &str, value: &str) -> Value {
     pointer.rsplit('/').filter(|name| !name.is_empty()).fold(json!(value), |inner, name| json!({name: inner}))
 }
 
+/// Pointer and value.
+type Setting = (&'static str, &'static str);
+
 const IMMUTABILITY: &str = "/securitySettings/immutabilitySettings/state";
 const SOFT_DELETE: &str = "/securitySettings/softDeleteSettings/softDeleteState";
 const REDUNDANCY: &str = "/redundancySettings/standardTierStorageRedundancy";
@@ -19,7 +22,7 @@ const CROSS_SUBSCRIPTION: &str = "/restoreSettings/crossSubscriptionRestoreSetti
 #[test]
 fn settings_go_only_the_ways_that_azure_lets_them_go() {
     // what is set before, what is asked, whether it is accepted
-    let cases: [(&[(&str, &str)], (&str, &str), bool); 15] = [
+    let cases: [(&[Setting], Setting, bool); 15] = [
         (&[], (IMMUTABILITY, "Unlocked"), true),
         (&[], (IMMUTABILITY, "Locked"), false),
         (&[(IMMUTABILITY, "Unlocked")], (IMMUTABILITY, "Locked"), true),

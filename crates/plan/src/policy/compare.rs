@@ -1,0 +1,146 @@
+//! What Azure has against what is declared, and the write that brings the two together.
+
+use breakwater_api::{BackupPolicySpec, backup_policy::Tier};
+use serde_json::{Map, Value, json};
+
+use super::{check::Invalid, shape::Shape, wire};
+use crate::zones;
+
+/// One field that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// The field, below `spec`.
+    pub field: &'static str,
+    /// What is declared, in words.
+    pub want: String,
+    /// What Azure has, in words.
+    pub have: String,
+}
+
+/// The fields in which Azure's policy differs from the spec. A field that the spec leaves out is not managed and never
+/// differs, and neither does one that Azure does not show.
+///
+/// # Errors
+/// When the spec could not be sent at all.
+pub fn differences(spec: &BackupPolicySpec, echoed: &Value) -> Result<Vec<Difference>, Invalid> {
+    let want = Shape::read(&wire::to_azure(spec)?);
+    let have = Shape::read(echoed);
+    let mut found = Vec::new();
+    let mut compare = |field: &'static str, same: bool, want: &dyn ToString, have: &dyn ToString| {
+        if !same {
+            found.push(Difference { field, want: want.to_string(), have: have.to_string() });
+        }
+    };
+    let tier = |enhanced: bool| if enhanced { Tier::Enhanced } else { Tier::Standard };
+    compare("tier", want.enhanced == have.enhanced, &word(tier(want.enhanced)), &word(tier(have.enhanced)));
+    compare("schedule", want.schedule == have.schedule, &want.schedule, &have.schedule);
+    if let (Some(want), Some(have)) = (&want.zone, &have.zone) {
+        compare("timeZone", same_zone(want, have), want, have);
+    }
+    if let (Some(want), Some(have)) = (spec.retention.instant_restore_days, have.instant_days) {
+        compare("retention.instantRestoreDays", i64::from(want) == have, &want, &have);
+    }
+    if spec.retention.instant_restore_resource_group.is_some() {
+        let said =
+            |group: &Option<(String, String)>| group.as_ref().map_or("none".to_owned(), |(prefix, suffix)| format!("{prefix}*{suffix}"));
+        let (wanted, seen) = (said(&want.snapshot_group), said(&have.snapshot_group));
+        compare("retention.instantRestoreResourceGroup", want.snapshot_group == have.snapshot_group, &wanted, &seen);
+    }
+    compare("retention.daily", want.daily == have.daily, &want.daily, &have.daily);
+    compare("retention.weekly", want.weekly == have.weekly, &want.weekly, &have.weekly);
+    compare("retention.monthly", want.monthly == have.monthly, &want.monthly, &have.monthly);
+    compare("retention.yearly", want.yearly == have.yearly, &want.yearly, &have.yearly);
+    if spec.archive.is_some() {
+        let said = |archive: &Option<String>| archive.clone().unwrap_or("none".to_owned());
+        compare("archive", want.archive == have.archive, &said(&want.archive), &said(&have.archive));
+    }
+    let said = |crash_only: bool| if crash_only { "crash consistent only" } else { "as consistent as the machine allows" };
+    compare("consistency", want.crash_only == have.crash_only, &said(want.crash_only), &said(have.crash_only));
+    Ok(found)
+}
+
+fn word(tier: Tier) -> &'static str {
+    match tier {
+        Tier::Standard => "Standard",
+        Tier::Enhanced => "Enhanced",
+    }
+}
+
+/// Windows ids are compared without case, and by the clock that they stand for.
+fn same_zone(a: &str, b: &str) -> bool {
+    a.eq_ignore_ascii_case(b) || zones::to_iana(a).is_some_and(|iana| zones::to_iana(b) == Some(iana))
+}
+
+/// The fields that this module knows at each level; all others are kept as they are.
+const SCHEDULE: &[&str] = &[
+    "schedulePolicyType",
+    "scheduleRunFrequency",
+    "scheduleRunTimes",
+    "scheduleRunDays",
+    "scheduleWeeklyFrequency",
+    "hourlySchedule",
+    "dailySchedule",
+    "weeklySchedule",
+];
+const RULES: &[&str] = &["dailySchedule", "weeklySchedule", "monthlySchedule", "yearlySchedule"];
+const RULE: &[&str] = &[
+    "retentionTimes",
+    "retentionDuration",
+    "daysOfTheWeek",
+    "monthsOfYear",
+    "retentionScheduleFormatType",
+    "retentionScheduleWeekly",
+    "retentionScheduleDaily",
+];
+
+/// The body that makes Azure's policy what the spec says and keeps everything that the spec does not speak of: fields that
+/// it leaves out, and fields that this version does not know.
+///
+/// # Errors
+/// When the spec could not be sent at all.
+pub fn merged(echoed: &Value, spec: &BackupPolicySpec) -> Result<Value, Invalid> {
+    let wanted = wire::to_azure(spec)?["properties"].take();
+    let mut properties = echoed.get("properties").unwrap_or(echoed).as_object().cloned().unwrap_or_default();
+    properties.remove("protectedItemsCount");
+    for name in ["backupManagementType", "timeZone"] {
+        properties.insert(name.into(), wanted[name].clone());
+    }
+    for (name, managed) in [
+        ("policyType", true),
+        ("snapshotConsistencyType", true),
+        ("tieringPolicy", spec.archive.is_some()),
+        ("instantRPDetails", spec.retention.instant_restore_resource_group.is_some()),
+        ("instantRpRetentionRangeInDays", spec.retention.instant_restore_days.is_some()),
+    ] {
+        if managed {
+            replace(&mut properties, name, &wanted[name]);
+        }
+    }
+    let schedule = overlaid(properties.get("schedulePolicy"), &wanted["schedulePolicy"], SCHEDULE);
+    properties.insert("schedulePolicy".into(), schedule);
+    let before = properties.get("retentionPolicy").cloned().unwrap_or_default();
+    let mut retention = overlaid(Some(&before), &wanted["retentionPolicy"], RULES);
+    for name in RULES {
+        if !wanted["retentionPolicy"][*name].is_null() {
+            retention[*name] = overlaid(before.get(*name), &wanted["retentionPolicy"][*name], RULE);
+        }
+    }
+    properties.insert("retentionPolicy".into(), retention);
+    Ok(json!({ "properties": properties }))
+}
+
+/// `V1` is Azure's word for what we leave out.
+fn replace(properties: &mut Map<String, Value>, name: &str, value: &Value) {
+    match value {
+        Value::Null => drop(properties.remove(name)),
+        value => drop(properties.insert(name.into(), value.clone())),
+    }
+}
+
+/// `new`, and what `old` has beside the `known` fields.
+fn overlaid(old: Option<&Value>, new: &Value, known: &[&str]) -> Value {
+    let mut whole = old.and_then(Value::as_object).cloned().unwrap_or_default();
+    whole.retain(|name, _| !known.contains(&name.as_str()));
+    whole.extend(new.as_object().cloned().unwrap_or_default());
+    Value::Object(whole)
+}

@@ -145,3 +145,57 @@ pub struct DiskView {
     /// `Premium_LRS`, ...
     pub sku: String,
 }
+
+/// A request as it stands on the wire, still to be authenticated.
+#[derive(Clone, Debug, Default)]
+pub struct WireRequest {
+    /// `GET`, `PUT`, ...
+    pub method: String,
+    /// Path and query as sent, maybe percent-encoded: `/subscriptions/…?api-version=…`. A whole URL is accepted too.
+    pub url: String,
+    /// Header names in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// The bytes of the body, empty when there is none.
+    pub body: Vec<u8>,
+    /// `https://host:port`, as the caller addressed us.
+    pub origin: String,
+}
+
+/// What happens to the connection after an answer was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Disposition {
+    /// The client gets the answer.
+    #[default]
+    Deliver,
+    /// The client sees the connection cut before any byte of an answer.
+    DropConnection,
+    /// The client sees the head and half of the body, then a cut: `body` holds that half, `content-length` the whole.
+    CutBody,
+}
+
+/// An answer as it goes onto the wire.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WireReply {
+    /// HTTP status.
+    pub status: u16,
+    /// Header names in lower case. `retry-after` is in world seconds; the doors divide it by the clock factor.
+    pub headers: Vec<(String, String)>,
+    /// The bytes of the body.
+    pub body: Vec<u8>,
+    /// What becomes of the connection.
+    pub disposition: Disposition,
+    /// World time to wait before answering.
+    pub delay: std::time::Duration,
+}
+
+impl WireReply {
+    /// The first header of that lower-case name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The body as JSON; `Null` when it is empty or not JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
+    }
+}

@@ -1,0 +1,125 @@
+//! Subscriptions, their regions and their resource providers.
+
+use serde_json::{Value, json};
+
+use crate::{
+    arm::errors,
+    path::Target,
+    wire::{Inbound, Reply},
+    world::{Subscription, World},
+};
+
+/// Regions the simulator knows, with the names people read.
+pub const REGIONS: [(&str, &str); 12] = [
+    ("eastus", "East US"),
+    ("eastus2", "East US 2"),
+    ("westus", "West US"),
+    ("westus2", "West US 2"),
+    ("centralus", "Central US"),
+    ("northeurope", "North Europe"),
+    ("westeurope", "West Europe"),
+    ("germanywestcentral", "Germany West Central"),
+    ("francecentral", "France Central"),
+    ("uksouth", "UK South"),
+    ("swedencentral", "Sweden Central"),
+    ("switzerlandnorth", "Switzerland North"),
+];
+
+/// Namespaces with their types, as far as modelled.
+const PROVIDERS: [(&str, &[&str]); 5] = [
+    ("Microsoft.Compute", &["virtualMachines", "disks", "locations/operations"]),
+    ("Microsoft.Network", &["virtualNetworks", "networkInterfaces", "networkSecurityGroups", "publicIPAddresses"]),
+    ("Microsoft.RecoveryServices", &["vaults"]),
+    ("Microsoft.Resources", &["subscriptions", "resourceGroups", "tags"]),
+    ("Microsoft.Authorization", &["locks", "roleAssignments", "roleDefinitions"]),
+];
+
+/// All modelled namespaces.
+pub fn namespaces() -> impl Iterator<Item = &'static str> {
+    PROVIDERS.into_iter().map(|(namespace, _)| namespace)
+}
+
+/// Answers `/subscriptions…` without a group.
+pub fn handle(world: &mut World, req: &Inbound, target: &Target) -> Reply {
+    let Some(id) = &target.subscription else {
+        let visible =
+            world.subscriptions.values().filter(|s| world.access.reaches_into(&req.caller.object_id, &format!("/subscriptions/{}", s.id)));
+        let value: Vec<Value> = visible.map(show).collect();
+        let count = json!({"type": "Total", "value": value.len()});
+        return get_only(req, || json!({"value": value, "count": count}));
+    };
+    let Some(subscription) = world.subscription(id).cloned() else { return errors::subscription_not_found(id) };
+    if let Some(namespace) = &target.namespace {
+        return provider(world, req, &subscription, namespace, target.verb.as_deref());
+    }
+    match req.path.get(2).map(|word| word.to_ascii_lowercase()).as_deref() {
+        None => get_only(req, || show(&subscription)),
+        Some("locations") => get_only(req, || json!({"value": REGIONS.map(|(name, display)| region(&subscription, name, display))})),
+        Some("providers") => {
+            get_only(req, || json!({"value": PROVIDERS.map(|(namespace, types)| show_provider(&subscription, namespace, types))}))
+        }
+        Some(_) => errors::not_implemented(&req.method, &req.raw_path()),
+    }
+}
+
+fn get_only(req: &Inbound, answer: impl FnOnce() -> Value) -> Reply {
+    if req.method == "GET" { Reply::json(200, answer()) } else { errors::not_implemented(&req.method, &req.raw_path()) }
+}
+
+fn show(subscription: &Subscription) -> Value {
+    json!({
+        "id": format!("/subscriptions/{}", subscription.id),
+        "authorizationSource": "RoleBased",
+        "managedByTenants": [],
+        "subscriptionId": subscription.id,
+        "tenantId": subscription.tenant_id,
+        "displayName": subscription.display_name,
+        "state": "Enabled",
+        "subscriptionPolicies": {"locationPlacementId": "Public_2014-09-01", "quotaId": "EnterpriseAgreement_2014-09-01", "spendingLimit": "Off"},
+    })
+}
+
+fn region(subscription: &Subscription, name: &str, display: &str) -> Value {
+    json!({
+        "id": format!("/subscriptions/{}/locations/{name}", subscription.id),
+        "name": name,
+        "type": "Region",
+        "displayName": display,
+        "regionalDisplayName": display,
+        "metadata": {"regionType": "Physical", "regionCategory": "Recommended"},
+    })
+}
+
+fn show_provider(subscription: &Subscription, namespace: &str, types: &[&str]) -> Value {
+    let registered = subscription.registered.contains(&namespace.to_ascii_lowercase());
+    let types: Vec<Value> = types
+        .iter()
+        .map(|kind| json!({"resourceType": kind, "locations": REGIONS.map(|(_, display)| display), "apiVersions": []}))
+        .collect();
+    json!({
+        "id": format!("/subscriptions/{}/providers/{namespace}", subscription.id),
+        "namespace": namespace,
+        "resourceTypes": types,
+        "registrationState": if registered { "Registered" } else { "NotRegistered" },
+        "registrationPolicy": "RegistrationRequired",
+    })
+}
+
+fn provider(world: &mut World, req: &Inbound, subscription: &Subscription, namespace: &str, verb: Option<&str>) -> Reply {
+    let Some((known, types)) = PROVIDERS.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(namespace)) else {
+        return errors::not_implemented(&req.method, &req.raw_path());
+    };
+    match (req.method.as_str(), verb.map(str::to_ascii_lowercase).as_deref()) {
+        ("GET", None) => {}
+        ("POST", Some("register")) => {
+            if let Some(subscription) = world.subscriptions.get_mut(&subscription.id.to_ascii_lowercase()) {
+                subscription.registered.insert(known.to_ascii_lowercase());
+            }
+        }
+        _ => return errors::not_implemented(&req.method, &req.raw_path()),
+    }
+    match world.subscription(&subscription.id) {
+        Some(subscription) => Reply::json(200, show_provider(subscription, known, types)),
+        None => errors::subscription_not_found(&subscription.id),
+    }
+}

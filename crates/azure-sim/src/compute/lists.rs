@@ -1,0 +1,54 @@
+//! Lists of machines and disks. At subscription scope the group in every id is upper-cased (compute-and-arm.md C.6, I.4).
+
+use serde_json::{Value, json};
+
+use crate::{
+    arm::errors,
+    compute::{disks, power},
+    path::{Target, canonical_location},
+    wire::{Inbound, Reply},
+    world::{Kind, Resource, World},
+};
+
+/// All of a kind in a group or a subscription.
+pub fn list(world: &World, req: &Inbound, target: &Target, kind: Kind) -> Reply {
+    if req.query.get("$filter").is_some_and(|filter| !filter.trim().is_empty()) {
+        return errors::not_implemented("GET", &format!("{} with $filter", req.raw_path()));
+    }
+    let found = world.below(&target.scope_id(), kind);
+    Reply::json(200, json!({"value": items(world, req, found, target.group.is_none())}))
+}
+
+/// `{S}/providers/Microsoft.Compute/locations/{l}/virtualMachines`
+pub fn machines_of_location(world: &World, req: &Inbound, target: &Target) -> Reply {
+    let location = canonical_location(target.names.first().map_or("", String::as_str));
+    let found = world.below(&target.scope_id(), Kind::Machine).into_iter().filter(|vm| vm.location() == location).collect();
+    Reply::json(200, json!({"value": items(world, req, found, true)}))
+}
+
+fn items(world: &World, req: &Inbound, found: Vec<&Resource>, upper: bool) -> Vec<Value> {
+    let status_only = req.query.get("statusonly").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let expand = req.query.get("$expand").is_some_and(|value| value.eq_ignore_ascii_case("instanceView"));
+    let item = |resource: &Resource| {
+        let mut shown = match (resource.kind, status_only) {
+            (Kind::Disk, _) => disks::shown(world, resource),
+            (_, true) => power::status_only(world, resource),
+            (_, false) => power::shown(world, resource, expand),
+        };
+        if upper {
+            shown["id"] = json!(upper_group(&resource.id));
+        }
+        shown
+    };
+    found.into_iter().map(item).collect()
+}
+
+/// The id with its group's name in upper case.
+pub fn upper_group(id: &str) -> String {
+    let mut segments: Vec<String> = id.split('/').map(str::to_owned).collect();
+    let at = segments.iter().position(|segment| segment.eq_ignore_ascii_case("resourceGroups"));
+    if let Some(name) = at.and_then(|at| segments.get_mut(at + 1)) {
+        *name = name.to_uppercase();
+    }
+    segments.join("/")
+}

@@ -1,0 +1,392 @@
+//! Virtual machines: PUT, PATCH, DELETE and what their operations do at the end (compute-and-arm.md C, I.1, I.9, I.12).
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    arm::{
+        errors, groups,
+        operations::{Announce, Effect, Family, Start, long_time},
+        tags,
+    },
+    compute::storage::{self, StoragePlan, Subject},
+    path::{Target, canonical_location},
+    wire::{Inbound, Reply},
+    world::{Kind, Resource, World},
+};
+
+/// Power states (compute-and-arm.md C.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Power {
+    /// On.
+    Running,
+    /// Being turned on.
+    Starting,
+    /// Shut down but still allocated.
+    Stopped,
+    /// Being shut down.
+    Stopping,
+    /// Off and released.
+    Deallocated,
+    /// Being released.
+    Deallocating,
+}
+
+impl Power {
+    /// The word after `PowerState/`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Power::Running => "running",
+            Power::Starting => "starting",
+            Power::Stopped => "stopped",
+            Power::Stopping => "stopping",
+            Power::Deallocated => "deallocated",
+            Power::Deallocating => "deallocating",
+        }
+    }
+
+    /// `VM running`, ...
+    pub fn display(self) -> String {
+        format!("VM {}", self.word())
+    }
+}
+
+/// Whether the guest agent is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Agent {
+    /// It answers when the machine runs.
+    #[default]
+    Ready,
+    /// It never answers.
+    Absent,
+}
+
+/// What only a machine has.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// Its power state.
+    pub power: Power,
+    /// Its guest agent.
+    pub agent: Agent,
+    /// Counts model changes (compute-and-arm.md C.1).
+    pub etag: u64,
+}
+
+impl Machine {
+    /// The quoted counter.
+    pub fn etag_text(&self) -> String {
+        format!("\"{}\"", self.etag)
+    }
+
+    /// Whether the agent answers now.
+    pub fn agent_answers(&self) -> bool {
+        self.agent == Agent::Ready && self.power == Power::Running
+    }
+}
+
+/// PUT of a machine: 201 `Creating` or 200 `Updating`, with `Azure-AsyncOperation` alone.
+pub fn put(world: &mut World, req: &Inbound, target: &Target) -> Reply {
+    let before = world.resource(&target.resource_id()).cloned();
+    if let Err(refusal) = precondition(req, before.as_ref()).and_then(|()| tags::check_body(&req.body)) {
+        return refusal;
+    }
+    let location = match groups::location_of_write(world, req, before.as_ref()) {
+        Ok(location) => location,
+        Err(refusal) => return refusal,
+    };
+    let body = req.body.as_object().cloned().unwrap_or_default();
+    let written = before.as_ref().map_or_else(|| required(&body), |vm| unchanged(vm, &req.body));
+    if let Err(refusal) = written {
+        return refusal;
+    }
+    write(world, req, target, (body, location), before)
+}
+
+/// PATCH of a machine: the body is merged into the model; `tags` replace the whole set.
+pub fn patch(world: &mut World, req: &Inbound, target: &Target) -> Reply {
+    let Some(vm) = world.resource(&target.resource_id()).cloned() else { return super::missing(world, target, "VM") };
+    let checked = precondition(req, Some(&vm)).and_then(|()| unchanged(&vm, &req.body)).and_then(|()| tags::check_body(&req.body));
+    if let Err(refusal) = checked {
+        return refusal;
+    }
+    let mut body = Value::Object(vm.body.clone());
+    merge(&mut body, &req.body);
+    let location = vm.location();
+    let merged = body.as_object().cloned().unwrap_or_default();
+    write(world, req, target, (merged, location), Some(vm))
+}
+
+/// RFC 7396 over objects.
+pub(crate) fn merge(target: &mut Value, patch: &Value) {
+    match (target.as_object_mut(), patch.as_object()) {
+        (Some(fields), Some(changes)) => {
+            for (name, change) in changes.iter().filter(|(name, _)| name.as_str() != "tags") {
+                merge(fields.entry(name.clone()).or_insert(Value::Null), change);
+            }
+        }
+        _ => *target = patch.clone(),
+    }
+}
+
+/// `If-Match` and `If-None-Match` (compute-and-arm.md C.1, E.8).
+fn precondition(req: &Inbound, before: Option<&Resource>) -> Result<(), Reply> {
+    let etag = before.and_then(|vm| vm.machine.as_ref()).map(Machine::etag_text);
+    let matches = |wanted: &str| wanted == "*" && etag.is_some() || etag.as_deref().is_some_and(|etag| etag == wanted);
+    let refused = req.headers.get("if-match").is_some_and(|wanted| !matches(wanted))
+        || req.headers.get("if-none-match").is_some_and(|unwanted| matches(unwanted));
+    let message = "The condition set in the request headers is not satisfied by the resource.";
+    if refused { Err(Reply::error(412, "PreconditionFailed", message)) } else { Ok(()) }
+}
+
+fn required(body: &Map<String, Value>) -> Result<(), Reply> {
+    let properties = body.get("properties").cloned().unwrap_or_default();
+    let needed = [
+        ("vmSize", "/hardwareProfile/vmSize"),
+        ("networkProfile", "/networkProfile/networkInterfaces/0/id"),
+        ("storageProfile", "/storageProfile"),
+    ];
+    for (name, pointer) in needed {
+        if properties.pointer(pointer).is_none_or(Value::is_null) {
+            return Err(errors::invalid_parameter(name, format!("Required parameter '{name}' is missing (null).")));
+        }
+    }
+    Ok(())
+}
+
+/// Fields that may not change once a machine exists (compute-and-arm.md E.4, `PropertyChangeNotAllowed`).
+fn unchanged(vm: &Resource, body: &Value) -> Result<(), Reply> {
+    const FIXED: [(&str, &str); 6] = [
+        ("priority", "/properties/priority"),
+        ("osProfile.computerName", "/properties/osProfile/computerName"),
+        ("osProfile.adminUsername", "/properties/osProfile/adminUsername"),
+        ("availabilitySet.id", "/properties/availabilitySet/id"),
+        ("imageReference", "/properties/storageProfile/imageReference/offer"),
+        ("zones", "/zones"),
+    ];
+    let held = Value::Object(vm.body.clone());
+    for (name, pointer) in FIXED {
+        if let (Some(sent), Some(kept)) = (body.pointer(pointer), held.pointer(pointer))
+            && sent != kept
+        {
+            return Err(errors::targeted(409, "PropertyChangeNotAllowed", format!("Changing property '{name}' is not allowed."), name));
+        }
+    }
+    let deleting = vm.text("/properties/provisioningState") == "Deleting";
+    if deleting { Err(Reply::error(409, "OperationNotAllowed", "The VM is being deleted.")) } else { Ok(()) }
+}
+
+fn write(
+    world: &mut World,
+    req: &Inbound,
+    target: &Target,
+    (body, location): (Map<String, Value>, String),
+    before: Option<Resource>,
+) -> Reply {
+    let id = before.as_ref().map_or_else(|| target.resource_id(), |vm| vm.id.clone());
+    if let Err(refusal) = interfaces_free(world, &id, &body) {
+        return refusal;
+    }
+    let asked = body.get("properties").and_then(|p| p.get("storageProfile")).cloned().unwrap_or_else(|| json!({}));
+    let zones = body.get("zones").or(before.as_ref().and_then(|vm| vm.body.get("zones")));
+    let subject = Subject { id: &id, location: &location, zones, before: before.as_ref() };
+    let plan = match storage::plan(world, &subject, &asked) {
+        Ok(plan) => plan,
+        Err(refusal) => return refusal,
+    };
+    let is_new = before.is_none();
+    let vm = model(world, req, &id, body, &plan, before);
+    let etag = vm.machine.as_ref().map(Machine::etag_text).unwrap_or_default();
+    world.insert(vm);
+    storage::apply(world, &id, plan);
+    world.join_interfaces(&id);
+    tags::take_from_body(world, &id, req);
+    let seconds = if is_new { world.settings.durations.vm_create } else { world.settings.durations.vm_update };
+    let start = Start { family: Family::Compute, location, subject: id.clone(), effect: Effect::Settle, seconds };
+    let operation = world.start_operation(target.subscription.as_deref().unwrap_or_default(), start);
+    let mut echo = world.resource(&id).map(|vm| world.show(vm)).unwrap_or_default();
+    if !is_new {
+        return world.announce(Reply::json(200, echo).with_header("etag", etag), &operation, req, Announce::Status);
+    }
+    // The 201 does not name the disks yet (recorded vm_put_create_from_image__201_creating).
+    if let Some(disk) = echo.pointer_mut("/properties/storageProfile/osDisk").and_then(Value::as_object_mut)
+        && disk.get("createOption").is_some_and(|option| option == "FromImage")
+    {
+        disk.remove("name");
+        disk.get_mut("managedDisk").and_then(Value::as_object_mut).map(|managed| managed.remove("id"));
+    }
+    let reply = Reply::json(201, echo).with_header("retry-after", "10").with_header("etag", etag);
+    world.announce(reply, &operation, req, Announce::Status)
+}
+
+fn interfaces_free(world: &World, id: &str, body: &Map<String, Value>) -> Result<(), Reply> {
+    let interfaces = body.get("properties").and_then(|p| p.pointer("/networkProfile/networkInterfaces")).and_then(Value::as_array);
+    for interface in interfaces.into_iter().flatten().filter_map(|nic| nic["id"].as_str()) {
+        let Some(nic) = world.resource(interface).filter(|found| found.kind == Kind::Interface) else {
+            return Err(errors::targeted(404, "NotFound", "The entity was not found in this Azure location.", interface));
+        };
+        let owner = nic.text("/properties/virtualMachine/id");
+        if !owner.is_empty() && !owner.eq_ignore_ascii_case(id) {
+            let message = format!("Network Interface {} is used by existing resource {owner}.", nic.id);
+            return Err(Reply::error(400, "NicInUse", message));
+        }
+    }
+    Ok(())
+}
+
+/// The stored model: read-only fields kept, passwords dropped, service defaults added.
+fn model(world: &World, req: &Inbound, id: &str, body: Map<String, Value>, plan: &StoragePlan, before: Option<Resource>) -> Resource {
+    let mut body: Map<String, Value> =
+        body.into_iter().filter(|(name, _)| !matches!(name.as_str(), "name" | "id" | "type" | "tags" | "etag" | "resources")).collect();
+    let mut vm = Resource {
+        id: id.to_owned(),
+        kind: Kind::Machine,
+        body: Map::new(),
+        created: world.now,
+        changed: world.now,
+        pending: None,
+        machine: None,
+    };
+    if let Some(identity) = body.get_mut("identity").and_then(Value::as_object_mut)
+        && identity.get("type").and_then(Value::as_str).is_some_and(|kind| kind.contains("SystemAssigned"))
+    {
+        let kept = before.as_ref().and_then(|old| old.at("/identity/principalId")).cloned();
+        identity.insert("principalId".to_owned(), kept.unwrap_or_else(|| json!(world.entropy.guid())));
+        identity.insert("tenantId".to_owned(), json!(req.caller.tenant_id));
+    }
+    vm.body = body;
+    let (created, vm_id, state) = match &before {
+        Some(old) => (old.text("/properties/timeCreated").to_owned(), old.text("/properties/vmId").to_owned(), "Updating"),
+        None => (long_time(world.now), world.entropy.guid(), "Creating"),
+    };
+    let os = plan.profile["osDisk"]["osType"].as_str().unwrap_or("Linux").to_owned();
+    let os_profile = before.as_ref().and_then(|old| old.at("/properties/osProfile")).cloned();
+    let properties = vm.properties_mut();
+    properties.remove("instanceView");
+    properties.insert("storageProfile".to_owned(), plan.profile.clone());
+    properties.insert("provisioningState".to_owned(), json!(state));
+    properties.insert("vmId".to_owned(), json!(vm_id));
+    properties.insert("timeCreated".to_owned(), json!(created));
+    if let Some(profile) = os_profile.or_else(|| properties.get("osProfile").map(|sent| stored_os_profile(sent, &os))) {
+        properties.insert("osProfile".to_owned(), profile);
+    }
+    let etag = before.as_ref().and_then(|old| old.machine.as_ref()).map_or(1, |machine| machine.etag + 1);
+    let (power, agent) =
+        before.as_ref().and_then(|old| old.machine.as_ref()).map_or((Power::Running, Agent::Ready), |m| (m.power, m.agent));
+    vm.created = before.as_ref().map_or(world.now, |old| old.created);
+    vm.pending = before.and_then(|old| old.pending);
+    vm.machine = Some(Machine { power, agent, etag });
+    vm
+}
+
+fn stored_os_profile(sent: &Value, os: &str) -> Value {
+    let mut profile = sent.clone();
+    if let Some(fields) = profile.as_object_mut() {
+        fields.retain(|name, _| !matches!(name.as_str(), "adminPassword" | "customData"));
+        fields.entry("secrets").or_insert_with(|| json!([]));
+        fields.entry("allowExtensionOperations").or_insert(json!(true));
+        fields.entry("requireGuestProvisionSignal").or_insert(json!(true));
+        if os == "Windows" {
+            fields.entry("windowsConfiguration").or_insert_with(|| json!({"provisionVMAgent": true, "enableAutomaticUpdates": true}));
+        } else {
+            fields.entry("linuxConfiguration").or_insert_with(|| json!({"disablePasswordAuthentication": false, "provisionVMAgent": true}));
+        }
+    }
+    profile
+}
+
+/// DELETE of a machine.
+pub fn delete(world: &mut World, req: &Inbound, target: &Target) -> Reply {
+    let seconds = world.settings.durations.vm_delete;
+    let reply = super::delete(world, req, target, (Family::Compute, seconds));
+    if reply.status == 202 { reply.with_header("retry-after", "10") } else { reply }
+}
+
+impl World {
+    /// A write has ended well.
+    pub fn settle(&mut self, id: &str) {
+        let now = self.now;
+        if let Some(resource) = self.resource_mut(id) {
+            resource.pending = None;
+            resource.changed = now;
+            resource.set_state("Succeeded");
+        }
+    }
+
+    /// A power operation has ended well.
+    pub fn set_power(&mut self, id: &str, power: Power) {
+        if let Some(machine) = self.resource_mut(id).and_then(|vm| vm.machine.as_mut()) {
+            machine.power = power;
+        }
+        self.settle(id);
+        self.refresh_disk_states(id);
+    }
+
+    /// Takes a resource away; a machine lets go of its disks and NICs, or takes those with `deleteOption: Delete` along.
+    pub fn remove_with_dependents(&mut self, id: &str) {
+        let Some(gone) = self.remove(id) else { return };
+        if gone.kind == Kind::Network {
+            let subnets: Vec<String> = self.below(id, Kind::Subnet).into_iter().map(|subnet| subnet.id.clone()).collect();
+            subnets.iter().for_each(|subnet| drop(self.remove(subnet)));
+        }
+        if gone.kind != Kind::Machine {
+            return;
+        }
+        let doomed = |entry: &Value| {
+            entry.pointer("/properties/deleteOption").or(entry.get("deleteOption")).is_some_and(|option| option == "Delete")
+        };
+        let held: Vec<String> = self
+            .resources
+            .values()
+            .filter(|r| r.text("/managedBy").eq_ignore_ascii_case(id) || r.text("/properties/virtualMachine/id").eq_ignore_ascii_case(id))
+            .map(|r| r.id.clone())
+            .collect();
+        let profile = gone.at("/properties/storageProfile").cloned().unwrap_or_default();
+        let nics = gone.at("/properties/networkProfile/networkInterfaces").and_then(Value::as_array).cloned().unwrap_or_default();
+        let data = profile["dataDisks"].as_array().cloned().unwrap_or_default();
+        let listed: Vec<Value> = std::iter::once(profile["osDisk"].clone()).chain(data).chain(nics).collect();
+        for held in held {
+            let entry = listed
+                .iter()
+                .find(|e| [&e["id"], &e["managedDisk"]["id"]].iter().any(|v| v.as_str().is_some_and(|v| v.eq_ignore_ascii_case(&held))));
+            if entry.is_some_and(doomed) {
+                self.remove(&held);
+                continue;
+            }
+            self.release_disk_or_interface(&held);
+        }
+    }
+
+    fn release_disk_or_interface(&mut self, id: &str) {
+        match self.resource(id).map(|resource| resource.kind) {
+            Some(Kind::Disk) => self.release_disk(id),
+            Some(Kind::Interface) => drop(self.resource_mut(id).and_then(|nic| nic.properties_mut().remove("virtualMachine"))),
+            _ => {}
+        }
+    }
+
+    /// Marks the machine's interfaces as its own, and lets go of those it no longer names.
+    pub fn join_interfaces(&mut self, vm_id: &str) {
+        let named: Vec<String> = self
+            .resource(vm_id)
+            .and_then(|vm| vm.at("/properties/networkProfile/networkInterfaces"))
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(|nic| nic["id"].as_str().map(str::to_ascii_lowercase))
+            .collect();
+        for (key, nic) in self.resources.iter_mut().filter(|(_, r)| r.kind == Kind::Interface) {
+            let mine = nic.text("/properties/virtualMachine/id").eq_ignore_ascii_case(vm_id);
+            if named.contains(key) {
+                nic.properties_mut().insert("virtualMachine".to_owned(), json!({"id": vm_id}));
+                nic.properties_mut().insert("primary".to_owned(), json!(true));
+            } else if mine {
+                nic.properties_mut().remove("virtualMachine");
+            }
+        }
+    }
+}
+
+/// The canonical region of a request body, or of the group.
+pub fn region(body: &Value, fallback: &str) -> String {
+    body["location"].as_str().map_or_else(|| fallback.to_owned(), canonical_location)
+}

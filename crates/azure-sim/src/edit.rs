@@ -1,0 +1,188 @@
+//! Edits behind everybody's back: no authentication, no journal, no locks, no operation.
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    arm::tags,
+    azure::Azure,
+    compute::machines::Power,
+    path::{Target, split_url},
+    world::{Kind, Resource, World},
+};
+
+/// One edit.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Edit {
+    /// What to do.
+    pub method: Verb,
+    /// The resource's ARM id.
+    pub id: String,
+    /// PUT: everything but id, name and type. PATCH: what changes, merged; `power` sets a machine's power state.
+    #[serde(default)]
+    pub body: Value,
+}
+
+/// What an edit does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Verb {
+    /// Replaces or creates.
+    Put,
+    /// Merges.
+    Patch,
+    /// Removes.
+    Delete,
+}
+
+/// Carries an edit out and shows what is there afterwards.
+///
+/// # Errors
+/// In words, when there is no such resource or it cannot be edited so.
+pub fn apply(azure: &mut Azure, edit: Edit) -> Result<Value, String> {
+    let (path, _) = split_url(&edit.id);
+    let target = Target::read("GET", &path);
+    let Some(namespace) = target.namespace.clone() else { return group(azure, &edit, &target) };
+    if namespace.eq_ignore_ascii_case("Microsoft.RecoveryServices") {
+        return recovery(azure, &edit);
+    }
+    let Some(kind) = Kind::of(&namespace, &target.type_path()) else { return Err(format!("{} is of no type that can be edited", edit.id)) };
+    let world = &mut azure.model.world;
+    match edit.method {
+        Verb::Delete => {
+            world.resource(&edit.id).ok_or_else(|| format!("there is no {}", edit.id))?;
+            world.remove_with_dependents(&edit.id);
+            Ok(json!({"deleted": edit.id}))
+        }
+        Verb::Put => put(world, &edit, kind),
+        Verb::Patch => patch(world, &edit),
+    }
+}
+
+fn group(azure: &mut Azure, edit: &Edit, target: &Target) -> Result<Value, String> {
+    let (subscription, name) = (target.subscription.clone().unwrap_or_default(), target.group.clone().unwrap_or_default());
+    let world = &mut azure.model.world;
+    let id = world.group(&subscription, &name).map(|group| group.id.clone()).ok_or_else(|| format!("there is no {}", edit.id))?;
+    match edit.method {
+        Verb::Delete => {
+            world.remove_group(&id);
+            Ok(json!({"deleted": id}))
+        }
+        _ => set_tags(world, &id, &edit.body).map(|()| json!({"id": id, "tags": world.tags.get(&id.to_ascii_lowercase())})),
+    }
+}
+
+fn recovery(azure: &mut Azure, edit: &Edit) -> Result<Value, String> {
+    let model = &mut azure.model;
+    if edit.method == Verb::Delete {
+        model.recovery.remove(&edit.id).map_err(|error| error.to_string())?;
+        model.world.tags.remove(&edit.id.to_ascii_lowercase());
+        return Ok(json!({"deleted": edit.id}));
+    }
+    set_tags(&mut model.world, &edit.id, &edit.body)?;
+    let mut changes = Vec::new();
+    for (name, value) in edit.body.as_object().into_iter().flatten().filter(|(name, _)| name.as_str() != "tags") {
+        if name == "properties" {
+            leaves("/properties", value, &mut changes);
+        } else {
+            changes.push((format!("/{name}"), value.clone()));
+        }
+    }
+    for (pointer, value) in &changes {
+        model.recovery.edit(&model.world, &edit.id, pointer, value.clone()).map_err(|error| error.to_string())?;
+    }
+    Ok(json!({"id": edit.id, "changed": changes.into_iter().map(|(pointer, _)| pointer).collect::<Vec<_>>()}))
+}
+
+fn leaves(pointer: &str, value: &Value, into: &mut Vec<(String, Value)>) {
+    match value.as_object().filter(|fields| !fields.is_empty()) {
+        Some(fields) => fields.iter().for_each(|(name, inner)| leaves(&format!("{pointer}/{name}"), inner, into)),
+        None => into.push((pointer.to_owned(), value.clone())),
+    }
+}
+
+fn set_tags(world: &mut World, id: &str, body: &Value) -> Result<(), String> {
+    if let Some(sent) = body.get("tags") {
+        let read = tags::read(sent).map_err(|reply| reply.body.unwrap_or_default()["error"]["message"].to_string())?;
+        world.tags.insert(id.to_ascii_lowercase(), read);
+    }
+    Ok(())
+}
+
+fn put(world: &mut World, edit: &Edit, kind: Kind) -> Result<Value, String> {
+    let fields = edit.body.as_object().cloned().ok_or("a PUT needs a body")?;
+    let body: Map<String, Value> =
+        fields.into_iter().filter(|(name, _)| !matches!(name.as_str(), "id" | "name" | "type" | "tags" | "etag" | "power")).collect();
+    let before = world.resource(&edit.id).cloned();
+    if kind == Kind::Machine && before.is_none() {
+        return Err("a machine cannot be conjured up by an edit: PUT it through ARM".to_owned());
+    }
+    let id = before.as_ref().map_or_else(|| edit.id.clone(), |old| old.id.clone());
+    let created = before.as_ref().map_or(world.now, |old| old.created);
+    let resource = Resource { id, kind, body, created, changed: world.now, pending: None, machine: before.and_then(|old| old.machine) };
+    world.insert(resource);
+    finish(world, edit)
+}
+
+fn patch(world: &mut World, edit: &Edit) -> Result<Value, String> {
+    let now = world.now;
+    let resource = world.resource_mut(&edit.id).ok_or_else(|| format!("there is no {}", edit.id))?;
+    let mut body = Value::Object(std::mem::take(&mut resource.body));
+    crate::compute::machines::merge(&mut body, &edit.body);
+    resource.body = body.as_object().cloned().unwrap_or_default();
+    resource.body.remove("power");
+    resource.changed = now;
+    finish(world, edit)
+}
+
+fn finish(world: &mut World, edit: &Edit) -> Result<Value, String> {
+    set_tags(world, &edit.id, &edit.body)?;
+    if let Some(word) = edit.body.get("power").and_then(Value::as_str) {
+        let power = [Power::Running, Power::Stopped, Power::Deallocated].into_iter().find(|power| power.word() == word);
+        let power = power.ok_or("power is running, stopped or deallocated")?;
+        let machine = world.resource_mut(&edit.id).and_then(|vm| vm.machine.as_mut()).ok_or("only machines have power")?;
+        machine.power = power;
+        world.refresh_disk_states(&edit.id);
+    }
+    Ok(world.resource(&edit.id).map(|resource| world.show(resource)).unwrap_or_default())
+}
+
+/// Everything stored, for `GET /state`.
+pub fn summary(azure: &Azure) -> Value {
+    let world = &azure.model.world;
+    let subscriptions: Vec<Value> =
+        world.subscriptions.values().map(|s| json!({"id": s.id, "displayName": s.display_name, "tenantId": s.tenant_id})).collect();
+    let groups: Vec<Value> = world.groups.values().map(|group| json!({"id": group.id, "location": group.location})).collect();
+    let resources: Vec<Value> = world
+        .resources
+        .values()
+        .map(|resource| {
+            let mut shown = world.show(resource);
+            if let Some(machine) = &resource.machine {
+                shown["power"] = json!(machine.power.word());
+            }
+            shown
+        })
+        .collect();
+    let vaults: Vec<Value> = azure
+        .model
+        .recovery
+        .resources(world)
+        .into_iter()
+        .map(|vault| json!({"id": vault.id, "location": vault.location, "tags": vault.tags}))
+        .collect();
+    let locks: Vec<Value> = world.locks.values().map(|lock| json!({"id": lock.id, "scope": lock.scope})).collect();
+    let principals: Vec<Value> = azure
+        .directory()
+        .all()
+        .map(|p| json!({"name": p.name, "clientId": p.client_id, "objectId": p.object_id, "tenantId": p.tenant_id}))
+        .collect();
+    let running = world.operations.values().filter(|operation| operation.ended.is_none());
+    let operations: Vec<Value> = running.map(|op| json!({"id": op.id, "subject": op.subject, "due": op.due})).collect();
+    json!({
+        "now": world.now, "subscriptions": subscriptions, "resourceGroups": groups, "resources": resources, "vaults": vaults, "locks": locks,
+        "principals": principals, "roleAssignments": world.access.assignments.len(), "runningOperations": operations,
+        "journal": azure.journal().next_seq() - 1,
+    })
+}

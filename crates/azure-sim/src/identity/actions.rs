@@ -1,0 +1,155 @@
+//! Which action a request is, at which scope (compute-and-arm.md G.1): the generic rule and where Azure differs.
+
+use serde_json::Value;
+
+use crate::{
+    arm::{Owner, errors},
+    path::{Form, Target, joined},
+    wire::{Inbound, Reply},
+    world::World,
+};
+
+/// What must hold for a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// Nothing: the answer itself shows only what the caller may see.
+    Nothing,
+    /// Any role at, above or below a scope; the action is what a refusal names.
+    Reaches {
+        /// The action named in a refusal.
+        action: String,
+        /// The scope.
+        scope: String,
+    },
+    /// This action at this scope.
+    May {
+        /// The action.
+        action: String,
+        /// The scope.
+        scope: String,
+    },
+}
+
+/// The check of a request.
+pub fn check(req: &Inbound, target: &Target, owner: Owner) -> Check {
+    let subscription = target.subscription.as_ref().map_or_else(|| "/".to_owned(), |id| format!("/subscriptions/{id}"));
+    let may = |action: &str, scope: String| Check::May { action: action.to_owned(), scope };
+    let reaches = |action: &str, scope: String| Check::Reaches { action: action.to_owned(), scope };
+    match owner {
+        Owner::Subscriptions if target.subscription.is_none() => Check::Nothing,
+        Owner::Subscriptions => match (&target.namespace, req.method.as_str()) {
+            (Some(namespace), "POST") => may(&format!("{namespace}/register/action"), subscription),
+            (Some(_), _) => reaches("Microsoft.Resources/subscriptions/providers/read", subscription),
+            (None, _) => reaches("Microsoft.Resources/subscriptions/read", subscription),
+        },
+        Owner::Groups => {
+            let action = format!("Microsoft.Resources/subscriptions/resourceGroups/{}", verb(&req.method));
+            if target.group.is_none() {
+                Check::Reaches { action, scope: subscription }
+            } else {
+                Check::May { action, scope: target.scope_id() }
+            }
+        }
+        Owner::Resources => reaches("Microsoft.Resources/subscriptions/resources/read", joined(&req.path[..req.path.len() - 1])),
+        Owner::GroupOperations => reaches("Microsoft.Resources/subscriptions/operationresults/read", subscription),
+        Owner::Tags => may(&format!("Microsoft.Resources/tags/{}", verb(&req.method)), target.scope_id()),
+        _ => {
+            let action = generic(req, target);
+            let whole = target.form() == Form::Collection && target.names.is_empty() && target.scope.len() == 2;
+            let scope = target.resource_id();
+            if whole && req.method == "GET" { Check::Reaches { action, scope } } else { Check::May { action, scope } }
+        }
+    }
+}
+
+fn verb(method: &str) -> &'static str {
+    match method {
+        "PUT" | "PATCH" => "write",
+        "DELETE" => "delete",
+        _ => "read",
+    }
+}
+
+/// `{namespace}/{types…}/{read|write|delete}`, and `…/{verb}/action` for a POST.
+fn generic(req: &Inbound, target: &Target) -> String {
+    let namespace = target.namespace.as_deref().unwrap_or_default();
+    let types = target.types.join("/");
+    match &target.verb {
+        Some(action) => format!("{namespace}/{types}/{action}/action").replace("//", "/"),
+        None => format!("{namespace}/{types}/{}", verb(&req.method)),
+    }
+}
+
+/// The refusal of a request, if its caller may not send it.
+pub fn refusal(world: &World, req: &Inbound, target: &Target, owner: Owner) -> Option<Reply> {
+    let who = &req.caller.object_id;
+    match check(req, target, owner) {
+        Check::Nothing => None,
+        Check::Reaches { scope, .. } if world.access.reaches_into(who, &scope) => None,
+        Check::Reaches { .. } if owner == Owner::Subscriptions && target.namespace.is_none() => {
+            Some(errors::subscription_not_found(target.subscription.as_deref().unwrap_or_default()))
+        }
+        Check::May { action, scope } if world.access.may(who, &action, &scope) => linked_refusal(world, req, target, (&action, &scope)),
+        Check::Reaches { action, scope } | Check::May { action, scope } => Some(errors::authorization_failed(&req.caller, &action, &scope)),
+    }
+}
+
+/// Keeps of a list over a subscription what the caller may read.
+pub fn filter_list(world: &World, req: &Inbound, target: &Target, owner: Owner, reply: &mut Reply) {
+    let Check::Reaches { action, scope } = check(req, target, owner) else { return };
+    let filtered = matches!(owner, Owner::Groups | Owner::Compute | Owner::Network | Owner::Recovery | Owner::Locks);
+    if !filtered || reply.status != 200 || world.access.may(&req.caller.object_id, &action, &scope) {
+        return;
+    }
+    if let Some(items) = reply.body.as_mut().and_then(|body| body.get_mut("value")).and_then(Value::as_array_mut) {
+        items.retain(|item| item["id"].as_str().is_some_and(|id| world.access.may(&req.caller.object_id, &action, id)));
+    }
+}
+
+/// Ids inside a body that need a right of their own (compute-and-arm.md G.1, linked-scope checks).
+fn linked(req: &Inbound, target: &Target) -> Vec<(&'static str, String)> {
+    if !matches!(req.method.as_str(), "PUT" | "PATCH") {
+        return Vec::new();
+    }
+    let text = |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_str).filter(|id| !id.is_empty()).map(str::to_owned);
+    let each = |pointer: &str| req.body.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut needs = Vec::new();
+    match target.type_path().as_str() {
+        "virtualmachines" => {
+            let nics = each("/properties/networkProfile/networkInterfaces");
+            needs.extend(nics.iter().filter_map(|nic| text(nic, "/id")).map(|id| ("Microsoft.Network/networkInterfaces/join/action", id)));
+            let disks = each("/properties/storageProfile/dataDisks")
+                .into_iter()
+                .chain(req.body.pointer("/properties/storageProfile/osDisk").cloned());
+            needs.extend(disks.filter_map(|disk| text(&disk, "/managedDisk/id")).map(|id| ("Microsoft.Compute/disks/write", id)));
+        }
+        "disks" => {
+            // The action is `disks/…` even where the source is a snapshot (compute-and-arm.md G.1).
+            let source = text(&req.body, "/properties/creationData/sourceResourceId");
+            needs.extend(source.map(|id| ("Microsoft.Compute/disks/beginGetAccess/action", id)));
+        }
+        "networkinterfaces" => {
+            for config in each("/properties/ipConfigurations") {
+                needs
+                    .extend(text(&config, "/properties/subnet/id").map(|id| ("Microsoft.Network/virtualNetworks/subnets/join/action", id)));
+                needs.extend(
+                    text(&config, "/properties/publicIPAddress/id").map(|id| ("Microsoft.Network/publicIPAddresses/join/action", id)),
+                );
+            }
+            let group = text(&req.body, "/properties/networkSecurityGroup/id");
+            needs.extend(group.map(|id| ("Microsoft.Network/networkSecurityGroups/join/action", id)));
+        }
+        // A guess: nothing recorded says which linked rights a protected item needs; these two are what it reads.
+        "vaults/backupfabrics/protectioncontainers/protecteditems" => {
+            needs.extend(text(&req.body, "/properties/sourceResourceId").map(|id| ("Microsoft.Compute/virtualMachines/read", id)));
+            needs.extend(text(&req.body, "/properties/policyId").map(|id| ("Microsoft.RecoveryServices/Vaults/backupPolicies/read", id)));
+        }
+        _ => {}
+    }
+    needs
+}
+
+fn linked_refusal(world: &World, req: &Inbound, target: &Target, own: (&str, &str)) -> Option<Reply> {
+    let missing = linked(req, target).into_iter().find(|(action, scope)| !world.access.may(&req.caller.object_id, action, scope));
+    missing.map(|(action, scope)| errors::linked_authorization_failed(&req.caller, own, (action, &scope)))
+}

@@ -1,0 +1,264 @@
+//! Microsoft.Network as far as machines need it (compute-and-arm.md C.5): virtual networks, subnets, interfaces,
+//! security groups, public addresses.
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    arm::{
+        errors, groups,
+        operations::{Announce, Effect, Family, Start},
+        tags,
+    },
+    path::{Form, Target},
+    wire::{Inbound, Reply},
+    world::{Kind, Resource, World},
+};
+
+/// Whether this part models the type.
+pub fn knows(type_path: &str) -> bool {
+    type_path == "locations/operations" || Kind::of("Microsoft.Network", type_path).is_some()
+}
+
+/// Answers a request under `providers/Microsoft.Network`. The group, when the path names one, exists.
+pub fn handle(world: &mut World, req: &Inbound, target: &Target) -> Reply {
+    if target.type_path() == "locations/operations" {
+        return world.poll(req, target);
+    }
+    let Some(kind) = Kind::of("Microsoft.Network", &target.type_path()) else {
+        return errors::not_implemented(&req.method, &req.raw_path());
+    };
+    match (target.form(), req.method.as_str()) {
+        (Form::Collection, "GET") => list(world, target, kind),
+        (Form::Element, "GET") => match world.resource(&target.resource_id()) {
+            Some(found) => Reply::json(200, world.show(found)).with_header("etag", found.text("/etag")),
+            None => super::compute::missing(world, target, "Network"),
+        },
+        (Form::Element, "PUT") => put(world, req, target, kind),
+        (Form::Element, "DELETE") => delete(world, req, target, kind),
+        (Form::Element, "PATCH") => patch_tags(world, req, target),
+        _ => errors::not_implemented(&req.method, &req.raw_path()),
+    }
+}
+
+fn list(world: &World, target: &Target, kind: Kind) -> Reply {
+    let scope = if kind == Kind::Subnet { target.resource_id() } else { target.scope_id() };
+    let value: Vec<Value> = world.below(&scope, kind).into_iter().map(|found| world.show(found)).collect();
+    Reply::json(200, json!({"value": value}))
+}
+
+fn patch_tags(world: &mut World, req: &Inbound, target: &Target) -> Reply {
+    let Some(id) = world.resource(&target.resource_id()).map(|found| found.id.clone()) else {
+        return super::compute::missing(world, target, "Network");
+    };
+    if let Err(refusal) = tags::check_body(&req.body) {
+        return refusal;
+    }
+    tags::take_from_body(world, &id, req);
+    Reply::json(200, world.resource(&id).map(|found| world.show(found)).unwrap_or_default())
+}
+
+fn busy(world: &World, id: &str) -> Option<Reply> {
+    let operation = world.resource(id).and_then(|found| found.pending.as_ref()).and_then(|op| world.operations.get(op))?;
+    operation.ended.is_none().then(|| {
+        let message = format!(
+            "Another operation on this or dependent resource is in progress. To retrieve status of the operation use uri: \
+             /subscriptions/{}/providers/Microsoft.Network/locations/{}/operations/{}.",
+            operation.subscription, operation.location, operation.id
+        );
+        Reply::json(409, json!({"error": {"code": "AnotherOperationInProgress", "message": message, "details": []}}))
+    })
+}
+
+fn put(world: &mut World, req: &Inbound, target: &Target, kind: Kind) -> Reply {
+    let id = target.resource_id();
+    let before = world.resource(&id).cloned();
+    let parent = id.rsplitn(3, '/').nth(2).map(str::to_owned).unwrap_or_default();
+    let busy_id = if kind == Kind::Subnet { &parent } else { &id };
+    if let Some(refusal) = busy(world, busy_id) {
+        return refusal;
+    }
+    let location = match kind {
+        Kind::Subnet => match world.resource(&parent) {
+            Some(network) => network.location(),
+            None => return errors::parent_not_found("write", &target.types.join("/"), &parent),
+        },
+        _ => match groups::location_of_write(world, req, before.as_ref()) {
+            Ok(location) => location,
+            Err(refusal) => return refusal,
+        },
+    };
+    if let Err(refusal) = tags::check_body(&req.body).and_then(|()| references_exist(world, kind, &req.body)) {
+        return refusal;
+    }
+    let is_new = before.is_none();
+    let id = before.as_ref().map_or(id, |old| old.id.clone());
+    let subnets = req.body.pointer("/properties/subnets").and_then(Value::as_array).cloned().unwrap_or_default();
+    let stored = model(world, req, &id, kind, before);
+    world.insert(stored);
+    for subnet in subnets.iter().filter(|_| kind == Kind::Network) {
+        let child = format!("{id}/subnets/{}", subnet["name"].as_str().unwrap_or("default"));
+        let inner = Inbound { body: subnet.clone(), ..req.clone() };
+        let old = world.resource(&child).cloned();
+        let made = model(world, &inner, &child, Kind::Subnet, old);
+        world.insert(made);
+        world.settle(&child);
+    }
+    tags::take_from_body(world, &id, req);
+    let seconds = if kind == Kind::Interface { 0.0 } else { world.settings.durations.network };
+    let start = Start { family: Family::Network, location, subject: id.clone(), effect: Effect::Settle, seconds };
+    let operation = world.start_operation(target.subscription.as_deref().unwrap_or_default(), start);
+    if kind == Kind::Interface {
+        world.settle_operations();
+    }
+    let shown = world.resource(&id).map(|found| world.show(found)).unwrap_or_default();
+    let reply = Reply::json(if is_new { 201 } else { 200 }, shown);
+    let reply = if kind == Kind::Interface { reply } else { reply.with_header("retry-after", "3") };
+    world.announce(reply, &operation, req, Announce::Status)
+}
+
+/// Ids that an interface's body names must exist.
+fn references_exist(world: &World, kind: Kind, body: &Value) -> Result<(), Reply> {
+    if kind != Kind::Interface {
+        return Ok(());
+    }
+    let mut named: Vec<&str> = body.pointer("/properties/networkSecurityGroup/id").and_then(Value::as_str).into_iter().collect();
+    for config in body.pointer("/properties/ipConfigurations").and_then(Value::as_array).into_iter().flatten() {
+        named.extend(config.pointer("/properties/subnet/id").and_then(Value::as_str));
+        named.extend(config.pointer("/properties/publicIPAddress/id").and_then(Value::as_str));
+    }
+    match named.into_iter().find(|id| world.resource(id).is_none()) {
+        Some(missing) => {
+            let message = format!(
+                "Resource {missing} referenced by resource was not found. Please make sure that the referenced resource exists, \
+                 and that both resources are in the same region."
+            );
+            Err(Reply::json(400, json!({"error": {"code": "InvalidResourceReference", "message": message, "details": []}})))
+        }
+        None => Ok(()),
+    }
+}
+
+fn model(world: &World, req: &Inbound, id: &str, kind: Kind, before: Option<Resource>) -> Resource {
+    let sent = req.body.as_object().cloned().unwrap_or_default();
+    let mut body: Map<String, Value> =
+        sent.into_iter().filter(|(name, _)| !matches!(name.as_str(), "name" | "id" | "type" | "tags" | "etag")).collect();
+    let etag = format!("W/\"{}\"", world.entropy.guid());
+    body.insert("etag".to_owned(), json!(etag));
+    let created = before.as_ref().map_or(world.now, |old| old.created);
+    let mut stored = Resource { id: id.to_owned(), kind, body, created, changed: world.now, pending: None, machine: None };
+    let kept = |pointer: &str| before.as_ref().and_then(|old| old.at(pointer)).cloned();
+    let guid = kept("/properties/resourceGuid").unwrap_or_else(|| json!(world.entropy.guid()));
+    let (machine, mac) = (kept("/properties/virtualMachine"), kept("/properties/macAddress"));
+    let address = kept("/properties/ipConfigurations/0/properties/privateIPAddress");
+    let properties = stored.properties_mut();
+    properties.insert("provisioningState".to_owned(), json!("Updating"));
+    match kind {
+        Kind::Network => {
+            properties.remove("subnets");
+            properties.insert("resourceGuid".to_owned(), guid);
+            properties.entry("virtualNetworkPeerings").or_insert_with(|| json!([]));
+            properties.entry("enableDdosProtection").or_insert(json!(false));
+        }
+        Kind::Subnet => {
+            properties.entry("delegations").or_insert_with(|| json!([]));
+            properties.entry("privateEndpointNetworkPolicies").or_insert(json!("Disabled"));
+            properties.entry("privateLinkServiceNetworkPolicies").or_insert(json!("Enabled"));
+        }
+        Kind::Interface => {
+            properties.insert("resourceGuid".to_owned(), guid);
+            if let Some(machine) = machine {
+                properties.insert("virtualMachine".to_owned(), machine);
+            }
+            properties.insert("macAddress".to_owned(), mac.unwrap_or_else(|| json!(mac_address(world))));
+            properties.entry("enableIPForwarding").or_insert(json!(false));
+            properties.entry("nicType").or_insert(json!("Standard"));
+            let address = address.unwrap_or_else(|| json!(next_address(world)));
+            number_configurations(properties, id, &etag, &address);
+        }
+        _ => {
+            properties.insert("resourceGuid".to_owned(), guid);
+        }
+    }
+    stored
+}
+
+fn number_configurations(properties: &mut Map<String, Value>, id: &str, etag: &str, address: &Value) {
+    let Some(configs) = properties.get_mut("ipConfigurations").and_then(Value::as_array_mut) else { return };
+    for (index, config) in configs.iter_mut().enumerate() {
+        let name = config["name"].as_str().unwrap_or("ipconfig1").to_owned();
+        config["id"] = json!(format!("{id}/ipConfigurations/{name}"));
+        config["etag"] = json!(etag);
+        config["type"] = json!("Microsoft.Network/networkInterfaces/ipConfigurations");
+        let inner = &mut config["properties"];
+        inner["provisioningState"] = json!("Succeeded");
+        inner["primary"] = json!(index == 0);
+        inner["privateIPAddressVersion"] = json!("IPv4");
+        if inner["privateIPAddress"].is_null() {
+            inner["privateIPAddress"] = address.clone();
+        }
+        if inner["privateIPAllocationMethod"].is_null() {
+            inner["privateIPAllocationMethod"] = json!("Dynamic");
+        }
+    }
+}
+
+fn mac_address(world: &World) -> String {
+    let bits = world.entropy.next();
+    format!("60-45-BD-{:02X}-{:02X}-{:02X}", bits & 255, (bits >> 8) & 255, (bits >> 16) & 255)
+}
+
+/// Addresses count up over all interfaces: unique, and enough for what reads them.
+fn next_address(world: &World) -> String {
+    let count = world.resources.values().filter(|found| found.kind == Kind::Interface).count() + 4;
+    format!("10.0.{}.{}", count / 250, count % 250)
+}
+
+fn delete(world: &mut World, req: &Inbound, target: &Target, kind: Kind) -> Reply {
+    let Some(found) = world.resource(&target.resource_id()).cloned() else { return Reply::empty(204) };
+    if let Some(refusal) = busy(world, &found.id).or_else(|| in_use(world, &found, kind)) {
+        return refusal;
+    }
+    let seconds = world.settings.durations.network;
+    let location = match kind {
+        Kind::Subnet => {
+            found.id.rsplitn(3, '/').nth(2).and_then(|parent| world.resource(parent)).map(Resource::location).unwrap_or_default()
+        }
+        _ => found.location(),
+    };
+    let start = Start { family: Family::Network, location, subject: found.id.clone(), effect: Effect::Remove, seconds };
+    let operation = world.start_operation(target.subscription.as_deref().unwrap_or_default(), start);
+    if let Some(found) = world.resource_mut(&found.id) {
+        found.set_state("Deleting");
+    }
+    world.announce(Reply::empty(202).with_header("retry-after", "10"), &operation, req, Announce::Both)
+}
+
+/// Deleting what is used is a 400, not a 409 (compute-and-arm.md C.5).
+fn in_use(world: &World, found: &Resource, kind: Kind) -> Option<Reply> {
+    let interfaces = || world.resources.values().filter(|other| other.kind == Kind::Interface);
+    let names = |nic: &Resource, pointer: &str| {
+        let configs = nic.at("/properties/ipConfigurations").and_then(Value::as_array).into_iter().flatten();
+        configs
+            .filter_map(|config| config.pointer(pointer).and_then(Value::as_str))
+            .any(|id| id.to_ascii_lowercase().starts_with(&found.id.to_ascii_lowercase()))
+    };
+    let (code, user) = match kind {
+        Kind::Interface => ("NicInUse", found.at("/properties/virtualMachine/id").and_then(Value::as_str).map(str::to_owned)),
+        Kind::Subnet | Kind::Network => {
+            let code = if kind == Kind::Subnet { "InUseSubnetCannotBeDeleted" } else { "InUseVirtualNetworkCannotBeDeleted" };
+            (code, interfaces().find(|nic| names(nic, "/properties/subnet/id")).map(|nic| nic.id.clone()))
+        }
+        Kind::PublicAddress => (
+            "PublicIPAddressCannotBeDeleted",
+            interfaces().find(|nic| names(nic, "/properties/publicIPAddress/id")).map(|nic| nic.id.clone()),
+        ),
+        Kind::SecurityGroup => {
+            let user = interfaces().find(|nic| nic.text("/properties/networkSecurityGroup/id").eq_ignore_ascii_case(&found.id));
+            ("InUseNetworkSecurityGroupCannotBeDeleted", user.map(|nic| nic.id.clone()))
+        }
+        _ => return None,
+    };
+    let user = user?;
+    let message = format!("{} is used by existing resource {user} and cannot be deleted.", found.id);
+    Some(Reply::json(400, json!({"error": {"code": code, "message": message, "details": []}})))
+}

@@ -1,0 +1,343 @@
+//! Everything the simulated Azure remembers outside Recovery Services: subscriptions, groups, resources, tags, locks,
+//! access, running operations. A pure model: time comes from the caller, chance from the seed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    arm::operations::Operation,
+    compute::machines::Machine,
+    entropy::Entropy,
+    identity::authorise::Access,
+    path::canonical_location,
+    settings::Settings,
+    wire::{DiskView, MachineView, Neighbours},
+};
+
+/// A subscription.
+#[derive(Clone, Debug)]
+pub struct Subscription {
+    /// Its GUID, as in the estate file.
+    pub id: String,
+    /// What people call it.
+    pub display_name: String,
+    /// The Entra tenant that it trusts.
+    pub tenant_id: String,
+    /// Namespaces that are registered, lower case.
+    pub registered: BTreeSet<String>,
+    /// The `p` of signed operation URLs.
+    pub partition: String,
+}
+
+/// A resource group.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// `/subscriptions/…/resourceGroups/name` in the spelling of its creator.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Canonical region.
+    pub location: String,
+    /// The operation that is deleting it.
+    pub deleting: Option<String>,
+}
+
+/// The resource types modelled here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Microsoft.Compute/virtualMachines
+    Machine,
+    /// Microsoft.Compute/disks
+    Disk,
+    /// Microsoft.Network/networkInterfaces
+    Interface,
+    /// Microsoft.Network/virtualNetworks
+    Network,
+    /// Microsoft.Network/virtualNetworks/subnets
+    Subnet,
+    /// Microsoft.Network/networkSecurityGroups
+    SecurityGroup,
+    /// Microsoft.Network/publicIPAddresses
+    PublicAddress,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Kind; 7] =
+        [Kind::Machine, Kind::Disk, Kind::Interface, Kind::Network, Kind::Subnet, Kind::SecurityGroup, Kind::PublicAddress];
+
+    /// The full type name.
+    pub fn type_name(self) -> &'static str {
+        match self {
+            Kind::Machine => "Microsoft.Compute/virtualMachines",
+            Kind::Disk => "Microsoft.Compute/disks",
+            Kind::Interface => "Microsoft.Network/networkInterfaces",
+            Kind::Network => "Microsoft.Network/virtualNetworks",
+            Kind::Subnet => "Microsoft.Network/virtualNetworks/subnets",
+            Kind::SecurityGroup => "Microsoft.Network/networkSecurityGroups",
+            Kind::PublicAddress => "Microsoft.Network/publicIPAddresses",
+        }
+    }
+
+    /// The kind of a namespace and a type path, without case.
+    pub fn of(namespace: &str, type_path: &str) -> Option<Kind> {
+        let name = format!("{namespace}/{type_path}");
+        Kind::ALL.into_iter().find(|kind| kind.type_name().eq_ignore_ascii_case(&name))
+    }
+}
+
+/// One ARM resource.
+#[derive(Clone, Debug)]
+pub struct Resource {
+    /// Its id in the spelling of its creator.
+    pub id: String,
+    /// Its type.
+    pub kind: Kind,
+    /// Everything a GET shows but `id`, `name`, `type` and `tags`.
+    pub body: Map<String, Value>,
+    /// When it was created.
+    pub created: Timestamp,
+    /// When it last changed.
+    pub changed: Timestamp,
+    /// The operation that works on it.
+    pub pending: Option<String>,
+    /// What only virtual machines have.
+    pub machine: Option<Machine>,
+}
+
+impl Resource {
+    /// The last segment of the id.
+    pub fn name(&self) -> &str {
+        self.id.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// `properties`, made when it is missing.
+    pub fn properties_mut(&mut self) -> &mut Map<String, Value> {
+        let entry = self.body.entry("properties").or_insert_with(|| json!({}));
+        if !entry.is_object() {
+            *entry = json!({});
+        }
+        entry.as_object_mut().expect("made an object above")
+    }
+
+    /// A value by JSON pointer below the body.
+    pub fn at(&self, pointer: &str) -> Option<&Value> {
+        let (first, rest) = pointer.trim_start_matches('/').split_once('/').unwrap_or((pointer.trim_start_matches('/'), ""));
+        let top = self.body.get(first)?;
+        if rest.is_empty() { Some(top) } else { top.pointer(&format!("/{rest}")) }
+    }
+
+    /// A string by JSON pointer, empty when there is none.
+    pub fn text(&self, pointer: &str) -> &str {
+        self.at(pointer).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// Sets `properties.provisioningState`.
+    pub fn set_state(&mut self, state: &str) {
+        self.properties_mut().insert("provisioningState".to_owned(), json!(state));
+    }
+
+    /// Canonical region.
+    pub fn location(&self) -> String {
+        canonical_location(self.text("/location"))
+    }
+}
+
+/// The world without Recovery Services.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// World time.
+    pub now: Timestamp,
+    /// The seeded generator.
+    pub entropy: Entropy,
+    /// What the estate tuned.
+    pub settings: Settings,
+    /// By lower-case id.
+    pub subscriptions: BTreeMap<String, Subscription>,
+    /// By lower-case (subscription, name).
+    pub groups: BTreeMap<(String, String), Group>,
+    /// By lower-case id.
+    pub resources: BTreeMap<String, Resource>,
+    /// Tags of resources and groups, by lower-case id.
+    pub tags: BTreeMap<String, BTreeMap<String, String>>,
+    /// By lower-case id.
+    pub locks: BTreeMap<String, crate::arm::locks::Lock>,
+    /// Role definitions and assignments.
+    pub access: Access,
+    /// Running and ended operations, by id.
+    pub operations: BTreeMap<String, Operation>,
+    /// Deleted resources whose provider still answers `NotFound`, with the end of that time, by lower-case id.
+    pub retired: BTreeMap<String, Timestamp>,
+    /// The `c` of signed operation URLs.
+    pub certificate: String,
+}
+
+impl World {
+    /// An empty world.
+    pub fn new(now: Timestamp, seed: u64, settings: Settings) -> Self {
+        let entropy = Entropy::new(seed);
+        let certificate = format!("MIIHpTCCBo2gAwIB{}", entropy.text(2_240));
+        World {
+            now,
+            entropy,
+            settings,
+            subscriptions: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            resources: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            locks: BTreeMap::new(),
+            access: Access::default(),
+            operations: BTreeMap::new(),
+            retired: BTreeMap::new(),
+            certificate,
+        }
+    }
+
+    /// A subscription by id, without case.
+    pub fn subscription(&self, id: &str) -> Option<&Subscription> {
+        self.subscriptions.get(&id.to_ascii_lowercase())
+    }
+
+    /// A group by subscription and name, without case.
+    pub fn group(&self, subscription: &str, name: &str) -> Option<&Group> {
+        self.groups.get(&(subscription.to_ascii_lowercase(), name.to_ascii_lowercase()))
+    }
+
+    /// A resource by id, without case.
+    pub fn resource(&self, id: &str) -> Option<&Resource> {
+        self.resources.get(&id.to_ascii_lowercase())
+    }
+
+    /// A resource by id, without case.
+    pub fn resource_mut(&mut self, id: &str) -> Option<&mut Resource> {
+        self.resources.get_mut(&id.to_ascii_lowercase())
+    }
+
+    /// Stores a resource under its id.
+    pub fn insert(&mut self, resource: Resource) {
+        self.retired.remove(&resource.id.to_ascii_lowercase());
+        self.resources.insert(resource.id.to_ascii_lowercase(), resource);
+    }
+
+    /// Takes a resource away, with its tags and locks; its provider answers `NotFound` for a moment longer.
+    pub fn remove(&mut self, id: &str) -> Option<Resource> {
+        let key = id.to_ascii_lowercase();
+        let removed = self.resources.remove(&key)?;
+        self.tags.remove(&key);
+        self.locks.retain(|_, lock| !lock.scope.eq_ignore_ascii_case(id));
+        let until = self.now + self.settings.durations.scaled(self.settings.durations.two_step_404);
+        self.retired.insert(key, until);
+        Some(removed)
+    }
+
+    /// Resources of a kind whose id begins with a scope, in order of id.
+    pub fn below(&self, scope: &str, kind: Kind) -> Vec<&Resource> {
+        let prefix = format!("{}/", scope.to_ascii_lowercase());
+        self.resources
+            .range(prefix.clone()..)
+            .take_while(|(key, _)| key.starts_with(&prefix))
+            .map(|(_, r)| r)
+            .filter(|r| r.kind == kind)
+            .collect()
+    }
+
+    /// A resource as a GET shows it.
+    pub fn show(&self, resource: &Resource) -> Value {
+        let mut shown = Map::new();
+        shown.insert("name".to_owned(), json!(resource.name()));
+        shown.insert("id".to_owned(), json!(resource.id));
+        shown.insert("type".to_owned(), json!(resource.kind.type_name()));
+        if let Some(tags) = self.tags.get(&resource.id.to_ascii_lowercase()) {
+            shown.insert("tags".to_owned(), json!(tags));
+        }
+        shown.extend(resource.body.iter().map(|(key, value)| (key.clone(), value.clone())));
+        if let Some(machine) = &resource.machine {
+            shown.insert("etag".to_owned(), json!(machine.etag_text()));
+        }
+        if resource.kind == Kind::Network {
+            let subnets: Vec<Value> = self.below(&resource.id, Kind::Subnet).into_iter().map(|subnet| self.show(subnet)).collect();
+            if let Some(properties) = shown.get_mut("properties").and_then(Value::as_object_mut) {
+                properties.insert("subnets".to_owned(), json!(subnets));
+            }
+        }
+        Value::Object(shown)
+    }
+
+    /// When something of this part of the world happens next.
+    pub fn next_event(&self) -> Option<Timestamp> {
+        self.operations.values().filter_map(Operation::next_event).min()
+    }
+
+    /// A duration from the settings as a span from now.
+    pub fn later(&self, seconds: f64) -> Timestamp {
+        let span: SignedDuration = self.settings.durations.scaled(seconds);
+        self.now.saturating_add(span).unwrap_or(Timestamp::MAX)
+    }
+
+    fn disk_view(&self, lun: i32, described: &Value) -> Option<DiskView> {
+        let id = described.pointer("/managedDisk/id").and_then(Value::as_str)?;
+        let disk = self.resource(id);
+        let told = |pointer: &str| described.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        Some(DiskView {
+            id: disk.map_or_else(|| id.to_owned(), |disk| disk.id.clone()),
+            lun,
+            name: disk.map_or_else(|| told("/name"), |disk| disk.name().to_owned()),
+            size_gb: disk.and_then(|d| d.at("/properties/diskSizeGB")).or(described.get("diskSizeGB")).and_then(Value::as_i64).unwrap_or(0),
+            sku: disk.map_or_else(|| told("/managedDisk/storageAccountType"), |disk| disk.text("/sku/name").to_owned()),
+        })
+    }
+
+    fn machine_view(&self, resource: &Resource) -> Option<MachineView> {
+        let machine = resource.machine.as_ref()?;
+        let os_disk = resource.at("/properties/storageProfile/osDisk")?;
+        let data = resource.at("/properties/storageProfile/dataDisks").and_then(Value::as_array);
+        let luns = data.into_iter().flatten().filter_map(|disk| {
+            let lun = disk.get("lun").and_then(Value::as_i64).and_then(|lun| i32::try_from(lun).ok())?;
+            self.disk_view(lun, disk)
+        });
+        let zones = resource.at("/zones").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        let security = resource.text("/properties/securityProfile/securityType");
+        Some(MachineView {
+            id: resource.id.clone(),
+            vm_id: resource.text("/properties/vmId").to_owned(),
+            location: resource.location(),
+            os: os_disk.get("osType").and_then(Value::as_str).unwrap_or("Linux").to_owned(),
+            power_state: machine.power.word().to_owned(),
+            agent_ready: machine.agent_answers(),
+            size: resource.text("/properties/hardwareProfile/vmSize").to_owned(),
+            security_type: if security.is_empty() { "None".to_owned() } else { security.to_owned() },
+            disks: self.disk_view(-1, os_disk).into_iter().chain(luns).collect(),
+            zones: zones.map(str::to_owned).collect(),
+        })
+    }
+}
+
+impl Neighbours for World {
+    fn machine(&self, id: &str) -> Option<MachineView> {
+        self.machine_view(self.resource(id)?)
+    }
+
+    fn machines_in(&self, subscription_id: &str, location: &str) -> Vec<MachineView> {
+        let location = canonical_location(location);
+        let machines = self.below(&format!("/subscriptions/{subscription_id}"), Kind::Machine);
+        machines.into_iter().filter(|vm| vm.location() == location).filter_map(|vm| self.machine_view(vm)).collect()
+    }
+
+    fn group_location(&self, subscription_id: &str, resource_group: &str) -> Option<String> {
+        self.group(subscription_id, resource_group).map(|group| group.location.clone())
+    }
+
+    fn tags(&self, id: &str) -> BTreeMap<String, String> {
+        self.tags.get(&id.to_ascii_lowercase()).cloned().unwrap_or_default()
+    }
+
+    fn chance(&self) -> f64 {
+        self.entropy.chance()
+    }
+
+    fn guid(&self) -> String {
+        self.entropy.guid()
+    }
+}

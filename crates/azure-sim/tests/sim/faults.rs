@@ -1,0 +1,123 @@
+//! Faults by request.
+
+use azure_sim::{
+    edit::{Edit, apply},
+    faults::{Fault, Match, Rule, Shape, When},
+    wire::Disposition,
+};
+use serde_json::{Value, json};
+
+use crate::wire::{RG, SUB, code, header, small};
+
+fn disk() -> String {
+    format!("{RG}/providers/Microsoft.Compute/disks/d")
+}
+
+fn body() -> Value {
+    json!({"location": "westeurope", "properties": {"creationData": {"createOption": "Empty"}, "diskSizeGB": 8}})
+}
+
+#[test]
+fn i08_a_dropped_request_is_applied_or_not_as_the_rule_says() {
+    for (fault, exists) in [(Fault::DropBeforeApply, 404), (Fault::DropAfterApply, 200)] {
+        let mut client = small();
+        client.azure.faults_mut().add(Rule::once("lost", "PUT", "*/disks/*", fault));
+        let reply = client.send("PUT", &disk(), body());
+        assert_eq!(reply.disposition, Disposition::DropConnection);
+        assert_eq!(client.get(&disk()).status, exists);
+        let noted = &client.azure.journal().entries()[0];
+        assert_eq!((noted.fault.as_deref(), noted.applied), (Some("lost"), exists == 200));
+        assert_eq!(client.send("PUT", &disk(), body()).disposition, Disposition::Deliver, "once only");
+    }
+}
+
+#[test]
+fn i08_a_gateway_timeout_may_hide_an_accepted_put() {
+    let mut client = small();
+    let status = |status, body, when| Fault::Status { status, retry_after: Some(7), body, code: None, message: None, when };
+    client.azure.faults_mut().add(Rule::once("a", "PUT", "*", status(504, Shape::Standard, When::AfterApply)));
+    let reply = client.send("PUT", &disk(), body());
+    assert_eq!((reply.status, code(&reply).as_str(), header(&reply, "retry-after").as_str()), (504, "GatewayTimeout", "7"));
+    assert_eq!(client.get(&disk()).status, 200);
+}
+
+#[test]
+fn i15_error_bodies_come_in_every_shape() {
+    let mut client = small();
+    for (shape, word) in [(Shape::Standard, "\"error\""), (Shape::Empty, ""), (Shape::Html, "<html>"), (Shape::NonArm, "\"ErrorCode\"")] {
+        let fault = Fault::Status { status: 503, retry_after: None, body: shape, code: None, message: None, when: When::BeforeApply };
+        client.azure.faults_mut().add(Rule::once("zoo", "GET", "*", fault));
+        let reply = client.get(SUB);
+        let text = String::from_utf8(reply.body.clone()).unwrap();
+        assert!(reply.status == 503 && text.contains(word) && text.is_empty() == word.is_empty(), "{text}");
+    }
+    client.azure.faults_mut().add(Rule::once("cut", "GET", "*", Fault::CutBody));
+    let cut = client.get(SUB);
+    let promised: usize = header(&cut, "content-length").parse().unwrap();
+    assert!(cut.disposition == Disposition::CutBody && cut.body.len() < promised);
+    client.azure.faults_mut().add(Rule::once("bad", "GET", "*", Fault::MalformedBody));
+    assert!(serde_json::from_slice::<Value>(&client.get(SUB).body).is_err());
+}
+
+#[test]
+fn operations_stick_expire_and_fail_on_request() {
+    let failed = Fault::OperationFailed { code: "Broken".into(), message: "no".into() };
+    for (fault, status, word, after) in [
+        (Fault::OperationStuck, 200, "InProgress", "Creating"),
+        (Fault::OperationExpired, 404, "", "Succeeded"),
+        (failed, 200, "Failed", "Failed"),
+    ] {
+        let mut client = small();
+        client.azure.faults_mut().add(Rule::once("op", "PUT", "*/disks/*", fault));
+        let reply = client.send("PUT", &disk(), body());
+        client.wait(3_600);
+        let poll = client.get(&header(&reply, "azure-asyncoperation"));
+        assert_eq!((poll.status, poll.json()["status"].as_str().unwrap_or("")), (status, word));
+        assert_eq!(client.read(&disk())["properties"]["provisioningState"], after);
+    }
+}
+
+#[test]
+fn lists_lag_behind_gets() {
+    let mut client = small();
+    let rule = Rule { id: "lag".into(), matches: Match::default(), fault: Fault::ListLag { seconds: 60.0 } };
+    client.azure.faults_mut().add(rule);
+    let list = format!("{RG}/providers/Microsoft.Compute/disks");
+    let before = client.read(&list)["value"].as_array().unwrap().len();
+    client.wait(5);
+    client.send("PUT", &disk(), body());
+    client.wait(30);
+    assert_eq!((client.get(&disk()).status, client.read(&list)["value"].as_array().unwrap().len()), (200, before));
+    client.wait(60);
+    assert_eq!(client.read(&list)["value"].as_array().unwrap().len(), before + 1);
+}
+
+#[test]
+fn rules_count_their_matches() {
+    let mut client = small();
+    let matches = Match { nth: Some(2), count: Some(2), ..Match::default() };
+    let fault = Fault::Status { status: 500, retry_after: None, body: Shape::Standard, code: None, message: None, when: When::BeforeApply };
+    client.azure.faults_mut().add(Rule { id: "n".into(), matches, fault });
+    let statuses: Vec<u16> = (0..5).map(|_| client.get(SUB).status).collect();
+    assert_eq!(statuses, [200, 500, 500, 200, 200]);
+    assert_eq!(client.azure.faults_mut().played("n"), 2);
+    client.azure.faults_mut().add(Rule::once("late", "GET", "*", Fault::Delay { seconds: 90.0 }));
+    assert_eq!(client.get(SUB).delay.as_secs(), 90);
+}
+
+#[test]
+fn edits_behind_our_back_leave_no_trace_in_the_journal() {
+    let mut client = small();
+    let vm = format!("{RG}/providers/Microsoft.Compute/virtualMachines/vm-a");
+    let edit = |method: &str, body: Value| serde_json::from_value::<Edit>(json!({"method": method, "id": vm, "body": body})).unwrap();
+    apply(&mut client.azure, edit("PATCH", json!({"tags": {"by": "hand"}, "power": "stopped"}))).unwrap();
+    assert_eq!(client.azure.journal().entries().len(), 0);
+    let seen = client.read(&format!("{vm}?$expand=instanceView"));
+    assert_eq!(
+        (seen["tags"]["by"].as_str(), seen["properties"]["instanceView"]["statuses"][1]["code"].as_str()),
+        (Some("hand"), Some("PowerState/stopped"))
+    );
+    apply(&mut client.azure, edit("DELETE", Value::Null)).unwrap();
+    assert_eq!(client.get(&vm).status, 404);
+    assert!(apply(&mut client.azure, edit("DELETE", Value::Null)).unwrap_err().contains("there is no"));
+}

@@ -5,6 +5,7 @@ mod crash;
 mod deletion;
 mod drift;
 mod explain;
+mod identity;
 mod install;
 mod policy_edit;
 mod protection;

@@ -174,6 +174,24 @@ impl Simulator {
         serde_json::from_str(&text).with_context(|| format!("{what}: not JSON: {text}"))
     }
 
+    /// Any request at the plain HTTP door of ARM and Entra, as somebody who is not the operator: status and body.
+    ///
+    /// # Errors
+    /// Transport only.
+    pub fn call(&self, method: reqwest::Method, path: &str, headers: &[(&str, &str)], body: &str) -> Result<(u16, String)> {
+        let url = format!("{}{path}", self.doors.http);
+        let what = format!("{method} {url}");
+        let mut request = self.client.request(method, url).body(body.to_owned());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answer = async {
+            let answer = request.send().await?;
+            Ok::<_, reqwest::Error>((answer.status().as_u16(), answer.text().await?))
+        };
+        self.runtime.block_on(answer).with_context(|| what)
+    }
+
     /// Stops time for the process (`kill -STOP`): connections are accepted, nothing is answered.
     ///
     /// # Errors

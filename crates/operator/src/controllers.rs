@@ -183,7 +183,7 @@ async fn route(mut changes: mpsc::UnboundedReceiver<Change>, turns: Arc<dyn Turn
     while let Some(change) = changes.recv().await {
         match change.what {
             What::Touched => waker.wake(&change.key),
-            What::Status => {}
+            What::Standing | What::Status => {}
             What::Gone => {
                 shared.failures().remove(&change.key);
             }

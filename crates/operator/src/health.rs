@@ -15,9 +15,12 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use breakwater_engine::ports::Leadership;
 use tokio::time::Instant;
 
 use crate::{
+    census,
+    lease::Lead,
     metrics::{Metrics, OPENMETRICS},
     watch::Watches,
 };
@@ -56,6 +59,8 @@ pub struct Health {
     pub watches: Arc<Watches>,
     /// The counters.
     pub metrics: Metrics,
+    /// Whether we lead.
+    pub lead: Arc<Lead>,
 }
 
 /// The three pages as a router.
@@ -80,6 +85,11 @@ async fn readyz(State(health): State<Health>) -> Response {
 }
 
 async fn metrics(State(health): State<Health>) -> Response {
+    if health.lead.leads() {
+        census::take(&health.watches, &health.metrics);
+    } else {
+        census::forget(&health.watches, &health.metrics);
+    }
     match health.metrics.encode() {
         Ok(page) => ([(CONTENT_TYPE, OPENMETRICS)], page).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
@@ -103,7 +113,12 @@ mod tests {
     }
 
     fn health() -> Health {
-        Health { heartbeat: Heartbeat::default(), watches: Arc::new(Watches::unread(KINDS).0), metrics: Metrics::default() }
+        Health {
+            heartbeat: Heartbeat::default(),
+            watches: Arc::new(Watches::unread(KINDS).0),
+            metrics: Metrics::default(),
+            lead: Arc::default(),
+        }
     }
 
     #[tokio::test(start_paused = true)]

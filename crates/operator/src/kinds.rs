@@ -1,6 +1,8 @@
 //! Which kinds are watched, and which of them have turns.
 
+use breakwater_engine::ports::ObjectKey;
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind, TypeMeta};
+use serde_json::Value;
 
 /// One watched kind, as the API server names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +48,9 @@ pub const KINDS: &[Kind] = &[
     Kind { group: "", version: "v1", kind: "Namespace", plural: "namespaces", scope: Scope::Cluster, role: Role::Labels },
 ];
 
+/// Fields of a spec that name another object, and its kind (api.md, "References").
+pub const REFERENCES: &[(&str, &str)] = &[("vaultRef", "RecoveryVault"), ("policyRef", "BackupPolicy")];
+
 const fn ours(kind: &'static str, plural: &'static str, scope: Scope) -> Kind {
     Kind { group: "breakwater.io", version: "v1alpha1", kind, plural, scope, role: Role::Turned }
 }
@@ -65,11 +70,23 @@ impl Kind {
         }
         if self.role == Role::Labels {
             object.metadata.annotations = None;
-            object.data = serde_json::Value::Null;
+            object.data = Value::Null;
         }
         let resource = self.resource();
         object.types = Some(TypeMeta { api_version: resource.api_version, kind: resource.kind });
     }
+}
+
+/// The objects that this one names in its spec, in its own namespace unless it says another.
+pub fn named_by(object: &DynamicObject) -> Vec<ObjectKey> {
+    let own = object.metadata.namespace.as_deref().unwrap_or_default();
+    let named = |(field, kind): &(&str, &str)| {
+        let reference = object.data.get("spec")?.get(field)?;
+        let name = reference.get("name")?.as_str()?.to_owned();
+        let namespace = reference.get("namespace").and_then(Value::as_str).unwrap_or(own).to_owned();
+        Some(ObjectKey { kind: (*kind).to_owned(), namespace, name })
+    };
+    REFERENCES.iter().filter_map(named).collect()
 }
 
 #[cfg(test)]
@@ -78,7 +95,7 @@ mod tests {
 
     use super::*;
 
-    fn object(value: serde_json::Value) -> DynamicObject {
+    fn object(value: Value) -> DynamicObject {
         serde_json::from_value(value).unwrap()
     }
 
@@ -102,7 +119,36 @@ mod tests {
             "metadata": { "name": "shop", "labels": { "team": "a" }, "annotations": { "big": "text" } }, "spec": { "finalizers": ["kubernetes"] }
         }));
         KINDS.iter().find(|k| k.kind == "Namespace").unwrap().trim(&mut shop);
-        assert_eq!((shop.metadata.annotations, shop.data), (None, serde_json::Value::Null));
+        assert_eq!((shop.metadata.annotations, shop.data), (None, Value::Null));
         assert_eq!(shop.metadata.labels.unwrap()["team"], "a");
+    }
+
+    #[test]
+    fn an_object_names_others_in_its_own_namespace_or_the_one_it_states() {
+        let policy = object(json!({ "metadata": { "name": "daily", "namespace": "shop" }, "spec": { "vaultRef": { "name": "main" } } }));
+        let machine = object(
+            json!({ "metadata": { "name": "db", "namespace": "shop" }, "spec": { "policyRef": { "name": "daily", "namespace": "platform" } } }),
+        );
+        let key = |kind: &str, namespace: &str, name: &str| ObjectKey { kind: kind.into(), namespace: namespace.into(), name: name.into() };
+        assert_eq!(named_by(&policy), [key("RecoveryVault", "shop", "main")]);
+        assert_eq!(named_by(&machine), [key("BackupPolicy", "platform", "daily")]);
+    }
+
+    #[test]
+    fn the_table_agrees_with_the_definitions_we_ship() {
+        use kube::CustomResourceExt;
+        let shipped = [
+            (breakwater_api::AzureAccess::api_resource(), breakwater_api::AzureAccess::crd()),
+            (breakwater_api::RecoveryVault::api_resource(), breakwater_api::RecoveryVault::crd()),
+            (breakwater_api::BackupPolicy::api_resource(), breakwater_api::BackupPolicy::crd()),
+            (breakwater_api::ProtectedMachine::api_resource(), breakwater_api::ProtectedMachine::crd()),
+        ];
+        for (resource, definition) in shipped {
+            let kind = KINDS.iter().find(|k| k.kind == resource.kind).expect("every kind is watched");
+            assert_eq!(kind.resource(), resource);
+            let scope = if definition.spec.scope == "Cluster" { Scope::Cluster } else { Scope::Namespaced };
+            assert_eq!(kind.scope, scope, "{}", kind.kind);
+        }
+        assert_eq!(KINDS.iter().filter(|k| k.role == Role::Turned).count(), 4);
     }
 }

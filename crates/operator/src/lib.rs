@@ -3,11 +3,14 @@
 
 pub mod args;
 pub mod audit;
+pub mod azure;
+pub mod census;
 pub mod clients;
 pub mod clock;
 pub mod cluster;
 pub mod controllers;
 pub mod credentials;
+pub mod dependencies;
 pub mod entropy;
 pub mod events;
 pub mod health;
@@ -21,3 +24,4 @@ pub mod term;
 pub mod watch;
 #[cfg(test)]
 mod wire;
+pub mod wiring;

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use breakwater_engine::telemetry::Telemetry;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
     metrics::{
@@ -38,6 +39,17 @@ struct KindResult {
 struct KindReason {
     kind: String,
     reason: String,
+}
+
+/// How objects of a kind stand.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+pub struct Readiness {
+    /// Their kind.
+    pub kind: String,
+    /// `True`, `False`, `Unknown`; `Unset` before the first turn.
+    pub ready: String,
+    /// Why.
+    pub reason: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -74,8 +86,8 @@ pub struct Metrics {
     kubernetes_calls: Family<KubernetesCall, Counter>,
     watch_errors: Family<ByKind, Counter>,
     objects: Family<ByKind, Gauge>,
-    waits: Family<KindReason, Counter>,
-    wait_seconds: Family<KindReason, Counter<f64, AtomicU64>>,
+    turn_reasons: Family<KindReason, Counter>,
+    ready: Family<Readiness, Gauge>,
     open_operations: Family<ByKind, Gauge>,
     inventory_age: Family<ByKind, Fraction>,
     inventory_read: Arc<Mutex<BTreeMap<String, Instant>>>,
@@ -102,8 +114,8 @@ impl Default for Metrics {
             kubernetes_calls: Family::default(),
             watch_errors: Family::default(),
             objects: Family::default(),
-            waits: Family::default(),
-            wait_seconds: Family::default(),
+            turn_reasons: Family::default(),
+            ready: Family::default(),
             open_operations: Family::default(),
             inventory_age: Family::default(),
             inventory_read: Arc::default(),
@@ -138,13 +150,8 @@ impl Metrics {
         );
         all.register("watch_errors", "Watches that failed and began again", self.watch_errors.clone());
         all.register("objects", "Objects in the watched stores", self.objects.clone());
-        all.register("waits", "Turns that ended in a wait, by its reason", self.waits.clone());
-        all.register_with_unit(
-            "wait",
-            "Time between a wait and the turn after it, by its reason",
-            Unit::Seconds,
-            self.wait_seconds.clone(),
-        );
+        all.register("turn_reasons", "Turns by the reason they ended with, waits among them", self.turn_reasons.clone());
+        all.register("ready", "Objects by their Ready condition and its reason", self.ready.clone());
         all.register("open_operations", "Operations in Azure that are begun and not ended", self.open_operations.clone());
         all.register_with_unit(
             "inventory_age",
@@ -184,14 +191,17 @@ impl Metrics {
         self.objects.get_or_create(&ByKind { kind: kind.to_owned() }).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    /// A turn ended in a wait.
-    pub fn record_wait(&self, kind: &str, reason: &str) {
-        self.waits.get_or_create(&KindReason { kind: kind.to_owned(), reason: reason.to_owned() }).inc();
+    /// A turn ended with this reason.
+    pub fn record_turn_reason(&self, kind: &str, reason: &str) {
+        self.turn_reasons.get_or_create(&KindReason { kind: kind.to_owned(), reason: reason.to_owned() }).inc();
     }
 
-    /// A wait is over: it lasted so long, wall time.
-    pub fn record_waited(&self, kind: &str, reason: &str, lasted: Duration) {
-        self.wait_seconds.get_or_create(&KindReason { kind: kind.to_owned(), reason: reason.to_owned() }).inc_by(lasted.as_secs_f64());
+    /// How many objects stand how; what was recorded before is forgotten. The time spent in a wait is this over time.
+    pub fn record_ready(&self, counts: &BTreeMap<Readiness, i64>) {
+        self.ready.clear();
+        for (readiness, count) in counts {
+            self.ready.get_or_create(readiness).set(*count);
+        }
     }
 
     /// How many operations of a kind's objects are open.
@@ -225,6 +235,14 @@ impl Metrics {
         let mut page = String::new();
         text::encode(&mut page, &self.registry)?;
         Ok(page)
+    }
+}
+
+/// Calls to ARM are counted with their time by [`crate::azure`], writes to Kubernetes with their result by
+/// [`crate::cluster`]; of the engine's own counts only the reasons are new.
+impl Telemetry for Metrics {
+    fn turn(&self, kind: &str, result: &str) {
+        self.record_turn_reason(kind, result);
     }
 }
 
@@ -263,8 +281,10 @@ mod tests {
         clone.record_kubernetes_call("RecoveryVault", "patch-status", "conflict");
         clone.record_watch_error("Namespace");
         clone.record_objects("ProtectedMachine", 9);
-        clone.record_wait("ProtectedMachine", "OperationRunning");
-        clone.record_waited("ProtectedMachine", "OperationRunning", Duration::from_millis(1500));
+        clone.turn("ProtectedMachine", "OperationRunning");
+        let standing = |ready: &str| Readiness { kind: "ProtectedMachine".into(), ready: ready.into(), reason: "Why".into() };
+        clone.record_ready(&BTreeMap::from([(standing("True"), 7)]));
+        clone.record_ready(&BTreeMap::from([(standing("False"), 9)]));
         clone.record_open_operations("ProtectedMachine", 2);
         clone.record_budget("backup", 0.25);
         clone.record_leader(true);
@@ -277,14 +297,15 @@ mod tests {
             r#"breakwater_kubernetes_calls_total{kind="RecoveryVault",verb="patch-status",result="conflict"} 1"#,
             r#"breakwater_watch_errors_total{kind="Namespace"} 1"#,
             r#"breakwater_objects{kind="ProtectedMachine"} 9"#,
-            r#"breakwater_waits_total{kind="ProtectedMachine",reason="OperationRunning"} 1"#,
-            r#"breakwater_wait_seconds_total{kind="ProtectedMachine",reason="OperationRunning"} 1.5"#,
+            r#"breakwater_turn_reasons_total{kind="ProtectedMachine",reason="OperationRunning"} 1"#,
+            r#"breakwater_ready{kind="ProtectedMachine",ready="False",reason="Why"} 9"#,
             r#"breakwater_open_operations{kind="ProtectedMachine"} 2"#,
             r#"breakwater_budget_level{class="backup"} 0.25"#,
             "breakwater_leader 1",
         ] {
             assert!(page.lines().any(|l| l == line), "{line} is missing from\n{page}");
         }
+        assert!(!page.contains(r#"ready="True""#), "nobody stands there any more");
         assert!(page.ends_with("# EOF\n"));
     }
 

@@ -3,6 +3,7 @@
 use std::{io::Write, sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow};
+use breakwater_engine::ports::Arm;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use tokio::{
@@ -15,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     args::Args,
     audit::AuditLog,
+    azure,
     clients::{self, Clients},
     clock::WorldClock,
     cluster::KubeCluster,
@@ -41,12 +43,12 @@ pub struct Base {
     pub args: Args,
     /// Who writes (api.md, "Whose is it?").
     pub writer: String,
+    /// Azure.
+    pub arm: Arc<dyn Arm>,
     /// Kubernetes.
     pub cluster: Arc<KubeCluster>,
     /// The stores behind it.
     pub watches: Arc<Watches>,
-    /// Tokens and secrets of the operator's namespace.
-    pub credentials: Arc<KubeCredentials>,
     /// Time.
     pub clock: Arc<WorldClock>,
     /// Jitter.
@@ -74,7 +76,9 @@ pub async fn run(args: Args, wire: impl Fn(&Base, Waker) -> anyhow::Result<Work>
     let heartbeat = Heartbeat::default();
     let (watches, feeds) = watch::unread();
     let mut tasks = JoinSet::new();
-    let pages = Health { heartbeat: heartbeat.clone(), watches: watches.clone(), metrics: metrics.clone() };
+    let leases: Api<Lease> = Api::namespaced(clients.lease.clone(), &namespace);
+    let elector = Elector::new(leases, &args.lease_name, &identity, Timing::default(), heartbeat.clone());
+    let pages = Health { heartbeat: heartbeat.clone(), watches: watches.clone(), metrics: metrics.clone(), lead: elector.lead() };
     serve_pages(&args, pages, &mut tasks).await?;
     for feed in feeds {
         let name = format!("the watch of {}", feed.kind());
@@ -85,13 +89,12 @@ pub async fn run(args: Args, wire: impl Fn(&Base, Waker) -> anyhow::Result<Work>
         });
     }
 
-    let leases: Api<Lease> = Api::namespaced(clients.lease.clone(), &namespace);
-    let elector = Elector::new(leases, &args.lease_name, &identity, Timing::default(), heartbeat.clone());
+    let credentials = Arc::new(KubeCredentials::new(clients.writes.clone(), &namespace));
     let base = Base {
+        arm: azure::client(&args, credentials, metrics.clone())?,
         writer: place::writer(args.writer.as_deref(), &clients.reads).await?,
         cluster: Arc::new(KubeCluster::new(watches.clone(), &clients, Events::new(clients.writes.clone(), &identity), metrics.clone())),
         watches,
-        credentials: Arc::new(KubeCredentials::new(clients.writes.clone(), &namespace)),
         clock: Arc::new(clock(&args)),
         entropy: Arc::new(SystemEntropy),
         audit: Arc::new(AuditLog::open(&args.audit_log).with_context(|| format!("cannot open --audit-log {}", args.audit_log))?),

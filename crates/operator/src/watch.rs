@@ -29,7 +29,7 @@ use kube::{
 use tokio::sync::mpsc;
 
 use crate::{
-    kinds::{KINDS, Kind, Role},
+    kinds::{KINDS, Kind, Role, named_by},
     metrics::Metrics,
 };
 
@@ -45,6 +45,8 @@ pub struct Change {
     pub key: ObjectKey,
     /// What happened.
     pub what: What,
+    /// The objects that it names in its spec, or named when it was last seen.
+    pub names: Vec<ObjectKey>,
 }
 
 /// What happened to an object.
@@ -52,7 +54,9 @@ pub struct Change {
 pub enum What {
     /// It is new, or its generation, labels, annotations, finalizers or deletion moved: it wants a turn.
     Touched,
-    /// Something else of it moved: its status.
+    /// Its `Ready` condition or its observed generation moved: others may go on.
+    Standing,
+    /// Something else of its status moved.
     Status,
     /// It is no more.
     Gone,
@@ -247,10 +251,11 @@ struct Seen {
     listing: Option<(HashSet<ObjectKey>, Vec<Change>)>,
 }
 
-#[derive(PartialEq, Eq)]
 struct Mark {
     version: Option<String>,
     touch: u64,
+    standing: u64,
+    names: Vec<ObjectKey>,
 }
 
 impl Seen {
@@ -265,7 +270,7 @@ impl Seen {
             Event::Delete(object) => {
                 let key = self.key(object);
                 self.marks.remove(&key);
-                vec![Change { key, what: What::Gone }]
+                vec![Change { key, what: What::Gone, names: named_by(object) }]
             }
             Event::Init => {
                 self.listing = Some((HashSet::new(), Vec::new()));
@@ -284,8 +289,8 @@ impl Seen {
                 let mut gone: Vec<ObjectKey> = self.marks.keys().filter(|key| !listed.contains(key)).cloned().collect();
                 gone.sort();
                 for key in gone {
-                    self.marks.remove(&key);
-                    changes.push(Change { key, what: What::Gone });
+                    let names = self.marks.remove(&key).map(|mark| mark.names).unwrap_or_default();
+                    changes.push(Change { key, what: What::Gone, names });
                 }
                 changes
             }
@@ -294,15 +299,17 @@ impl Seen {
 
     fn mark(&mut self, object: &DynamicObject) -> Option<Change> {
         let key = self.key(object);
-        let mark = Mark { version: object.resource_version(), touch: touch(object) };
+        let mark = Mark { version: object.resource_version(), touch: touch(object), standing: standing(object), names: named_by(object) };
         let what = match self.marks.get(&key) {
             Some(before) if before.touch != mark.touch => What::Touched,
+            Some(before) if before.standing != mark.standing => What::Standing,
             Some(before) if before.version != mark.version => What::Status,
             Some(_) => return None,
             None => What::Touched,
         };
+        let names = mark.names.clone();
         self.marks.insert(key.clone(), mark);
-        Some(Change { key, what })
+        Some(Change { key, what, names })
     }
 
     fn key(&self, object: &DynamicObject) -> ObjectKey {
@@ -316,6 +323,16 @@ fn touch(object: &DynamicObject) -> u64 {
     let mut hasher = DefaultHasher::new();
     (&meta.uid, meta.generation, &meta.labels, &meta.annotations, &meta.finalizers).hash(&mut hasher);
     meta.deletion_timestamp.as_ref().map(|time| time.0.as_nanosecond()).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// A hash of what others wait for: whether its promise holds, why, and for which generation.
+fn standing(object: &DynamicObject) -> u64 {
+    let status = object.data.get("status");
+    let ready = status.and_then(|s| s.get("conditions")?.as_array()?.iter().find(|c| c["type"] == "Ready"));
+    let mut hasher = DefaultHasher::new();
+    status.and_then(|s| s.get("observedGeneration")?.as_i64()).hash(&mut hasher);
+    ["status", "reason"].map(|field| ready.and_then(|r| r.get(field)?.as_str())).hash(&mut hasher);
     hasher.finish()
 }
 

@@ -40,7 +40,7 @@ async fn stores_show_what_was_there_and_what_comes() {
 
     let mut changes = watches.subscribe();
     server.apply("RecoveryVault", "shop", "second", vault("northeurope"));
-    assert_eq!(next(&mut changes).await, Change { key: key("RecoveryVault", "second"), what: What::Touched });
+    assert_eq!(next(&mut changes).await, Change { key: key("RecoveryVault", "second"), what: What::Touched, names: Vec::new() });
     assert!(watches.of("RecoveryVault").unwrap().get("shop", "second").is_some(), "the store shows what a change tells of");
     server.remove("RecoveryVault", "shop", "second");
     assert_eq!(next(&mut changes).await.what, What::Gone);
@@ -57,6 +57,14 @@ async fn a_status_is_no_touch_and_everything_else_is() {
     let mut changes = watches.subscribe();
     let cases = [
         (json!({ "spec": spec, "status": { "a": 1 } }), What::Status),
+        (
+            json!({ "spec": spec, "status": { "a": 1, "conditions": [{ "type": "Ready", "status": "False", "reason": "NotYetObserved" }] } }),
+            What::Standing,
+        ),
+        (
+            json!({ "spec": spec, "status": { "a": 2, "conditions": [{ "type": "Ready", "status": "False", "reason": "NotYetObserved", "message": "m" }] } }),
+            What::Status,
+        ),
         (json!({ "spec": { "location": "northeurope" }, "status": { "a": 1 } }), What::Touched),
         (
             json!({ "spec": { "location": "northeurope" }, "metadata": { "annotations": { "breakwater.io/requested-at": "1" } } }),
@@ -88,7 +96,7 @@ async fn a_watch_that_was_cut_goes_on_and_misses_nothing() {
     // This server's watch does not replay, so a resumed watch shows the change only through a later event of the object.
     tokio::time::sleep(Duration::from_secs(60)).await;
     server.apply("BackupPolicy", "shop", "c", json!({ "spec": { "n": 3 } }));
-    assert_eq!(next(&mut changes).await, Change { key: key("BackupPolicy", "c"), what: What::Touched });
+    assert_eq!(next(&mut changes).await, Change { key: key("BackupPolicy", "c"), what: What::Touched, names: Vec::new() });
     assert_eq!(watches.of("BackupPolicy").unwrap().get("shop", "c").unwrap().data["spec"]["n"], 3);
 }
 
@@ -96,10 +104,8 @@ async fn a_watch_that_was_cut_goes_on_and_misses_nothing() {
 fn a_new_list_tells_what_moved_and_what_is_missing_once_the_store_shows_it() {
     let kind = *KINDS.iter().find(|k| k.kind == "RecoveryVault").unwrap();
     let object = |name: &str, version: &str, generation: i64| -> DynamicObject {
-        serde_json::from_value(
-            json!({ "metadata": { "name": name, "namespace": "shop", "resourceVersion": version, "generation": generation } }),
-        )
-        .unwrap()
+        let metadata = json!({ "name": name, "namespace": "shop", "resourceVersion": version, "generation": generation });
+        serde_json::from_value(json!({ "metadata": metadata, "spec": { "vaultRef": { "name": "of-the-gone" } } })).unwrap()
     };
     let mut seen = Seen::new(kind);
     for (name, version) in [("same", "1"), ("edited", "2"), ("gone", "3"), ("status", "4")] {
@@ -109,7 +115,9 @@ fn a_new_list_tells_what_moved_and_what_is_missing_once_the_store_shows_it() {
     for (name, version, generation) in [("same", "1", 1), ("edited", "9", 2), ("status", "8", 1), ("new", "7", 1)] {
         assert_eq!(seen.see(&Event::InitApply(object(name, version, generation))), [], "the store does not show it yet");
     }
-    let told: Vec<(String, What)> = seen.see(&Event::InitDone).into_iter().map(|c| (c.key.name, c.what)).collect();
+    let changes = seen.see(&Event::InitDone);
+    assert_eq!(changes.last().unwrap().names, [key("RecoveryVault", "of-the-gone")], "what it named is remembered");
+    let told: Vec<(String, What)> = changes.into_iter().map(|c| (c.key.name, c.what)).collect();
     let expected = [("edited", What::Touched), ("status", What::Status), ("new", What::Touched), ("gone", What::Gone)];
     assert_eq!(told, expected.map(|(name, what)| (name.to_owned(), what)));
 }

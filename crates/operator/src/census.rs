@@ -1,0 +1,79 @@
+//! How many objects stand how: counted from the stores when somebody asks for metrics, and never between.
+
+use std::collections::BTreeMap;
+
+use kube::core::DynamicObject;
+use serde_json::Value;
+
+use crate::{
+    kinds::Role,
+    metrics::{Metrics, Readiness},
+    watch::Watches,
+};
+
+/// Records readiness and open operations of every kind with turns. Only the leader's figures are worth having: two replicas
+/// that both tell them would be added up.
+pub fn take(watches: &Watches, metrics: &Metrics) {
+    let mut counts: BTreeMap<Readiness, i64> = BTreeMap::new();
+    for watched in watches.all().filter(|w| w.kind.role == Role::Turned) {
+        let mut open = 0;
+        for object in watched.store.state() {
+            open += open_operations(&object);
+            *counts.entry(readiness(watched.kind.kind, &object)).or_default() += 1;
+        }
+        metrics.record_open_operations(watched.kind.kind, open);
+    }
+    metrics.record_ready(&counts);
+}
+
+/// Forgets what was recorded: this process does not lead.
+pub fn forget(watches: &Watches, metrics: &Metrics) {
+    metrics.record_ready(&BTreeMap::new());
+    watches.all().filter(|w| w.kind.role == Role::Turned).for_each(|w| metrics.record_open_operations(w.kind.kind, 0));
+}
+
+fn readiness(kind: &str, object: &DynamicObject) -> Readiness {
+    let conditions = object.data.get("status").and_then(|s| s.get("conditions")?.as_array());
+    let ready = conditions.and_then(|all| all.iter().find(|c| c["type"] == "Ready"));
+    let word = |field: &str| ready.and_then(|r| r.get(field)?.as_str()).unwrap_or("Unset").to_owned();
+    Readiness { kind: kind.to_owned(), ready: word("status"), reason: word("reason") }
+}
+
+fn open_operations(object: &DynamicObject) -> usize {
+    let operations = object.data.get("status").and_then(|s| s.get("operations")?.as_array());
+    operations.map_or(0, |all| all.iter().filter(|o| o.get("endedAt").is_none_or(Value::is_null)).count())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{watch, wire::ApiServer};
+
+    #[tokio::test(start_paused = true)]
+    async fn objects_are_counted_by_how_they_stand_and_forgotten_by_a_standby() {
+        let server = ApiServer::new();
+        let waiting = json!({ "conditions": [{ "type": "Ready", "status": "False", "reason": "OperationRunning" }],
+            "operations": [{ "node": "a" }, { "node": "b", "endedAt": "2026-11-24T00:00:00Z" }] });
+        for name in ["a", "b"] {
+            server.apply("ProtectedMachine", "shop", name, json!({ "spec": {}, "status": waiting }));
+        }
+        server.apply("RecoveryVault", "shop", "main", json!({ "spec": {} }));
+        let (watches, feeds) = watch::unread();
+        let metrics = Metrics::default();
+        feeds.into_iter().for_each(|feed| drop(tokio::spawn(feed.run(server.client(), metrics.clone()))));
+        watches.synced().await.unwrap();
+        take(&watches, &metrics);
+        let page = metrics.encode().unwrap();
+        for line in [
+            r#"breakwater_ready{kind="ProtectedMachine",ready="False",reason="OperationRunning"} 2"#,
+            r#"breakwater_ready{kind="RecoveryVault",ready="Unset",reason="Unset"} 1"#,
+            r#"breakwater_open_operations{kind="ProtectedMachine"} 2"#,
+        ] {
+            assert!(page.contains(line), "{line} is missing from\n{page}");
+        }
+        forget(&watches, &metrics);
+        assert!(!metrics.encode().unwrap().contains("breakwater_ready{"));
+    }
+}

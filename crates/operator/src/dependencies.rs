@@ -1,0 +1,93 @@
+//! Whose turns look at an object that changed.
+//!
+//! Upward, an object wakes those that it names, since they count it. Downward, it wakes those that name it, but only when it
+//! was touched or its standing moved: a policy of a thousand machines whose count moves must not wake a thousand machines.
+
+use breakwater_engine::ports::ObjectKey;
+use kube::{ResourceExt, core::DynamicObject};
+
+use crate::{
+    kinds::{REFERENCES, Role, named_by},
+    watch::{Change, Watched, Watches, What},
+};
+
+/// The objects to wake, the changed one not among them.
+pub fn woken_by(watches: &Watches, change: &Change) -> Vec<ObjectKey> {
+    let mut woken = change.names.clone();
+    if change.what != What::Status {
+        woken.extend(downward(watches, &change.key));
+    }
+    woken.retain(|key| *key != change.key);
+    woken.sort();
+    woken.dedup();
+    woken
+}
+
+fn downward(watches: &Watches, changed: &ObjectKey) -> Vec<ObjectKey> {
+    match changed.kind.as_str() {
+        // A grant moved: every object may have another access, or none.
+        "AzureAccess" => turned(watches, |watched, _| watched.kind.kind != "AzureAccess"),
+        // A namespace's labels moved: what is in it may be admitted by another grant, which says whom it admits.
+        "Namespace" => turned(watches, |watched, object| {
+            watched.kind.kind == "AzureAccess" || object.metadata.namespace.as_deref() == Some(changed.name.as_str())
+        }),
+        kind if REFERENCES.iter().any(|(_, named)| *named == kind) => turned(watches, |_, object| named_by(object).contains(changed)),
+        _ => Vec::new(),
+    }
+}
+
+fn turned(watches: &Watches, wanted: impl Fn(&Watched, &DynamicObject) -> bool) -> Vec<ObjectKey> {
+    let mut keys = Vec::new();
+    for watched in watches.all().filter(|w| w.kind.role == Role::Turned) {
+        for object in watched.store.state_filter(|object| wanted(watched, object)) {
+            let namespace = object.namespace().unwrap_or_default();
+            keys.push(ObjectKey { kind: watched.kind.kind.to_owned(), namespace, name: object.name_any() });
+        }
+    }
+    keys
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{metrics::Metrics, watch, wire::ApiServer};
+
+    fn key(text: &str) -> ObjectKey {
+        let [kind, namespace, name] = text.split('/').collect::<Vec<_>>().try_into().unwrap();
+        ObjectKey { kind: kind.into(), namespace: namespace.into(), name: name.into() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_woken_by_what() {
+        let server = ApiServer::new();
+        for text in ["AzureAccess//production", "RecoveryVault/shop/main", "RecoveryVault/other/main"] {
+            let key = key(text);
+            server.apply(&key.kind, &key.namespace, &key.name, json!({ "spec": {} }));
+        }
+        server.apply("BackupPolicy", "shop", "daily", json!({ "spec": { "vaultRef": { "name": "main" } } }));
+        server.apply("ProtectedMachine", "shop", "db", json!({ "spec": { "policyRef": { "name": "daily" } } }));
+        let (watches, feeds) = watch::unread();
+        feeds.into_iter().for_each(|feed| drop(tokio::spawn(feed.run(server.client(), Metrics::default()))));
+        watches.synced().await.unwrap();
+        let (policy, machine, vault) = ("BackupPolicy/shop/daily", "ProtectedMachine/shop/db", "RecoveryVault/shop/main");
+        let other = "RecoveryVault/other/main";
+        let cases = [
+            ("RecoveryVault/shop/main", What::Touched, None, vec![policy]),
+            ("RecoveryVault/shop/main", What::Standing, None, vec![policy]),
+            ("RecoveryVault/shop/main", What::Status, None, vec![]),
+            ("BackupPolicy/shop/daily", What::Standing, Some(vault), vec![machine, vault]),
+            ("BackupPolicy/shop/daily", What::Status, Some(vault), vec![vault]),
+            ("ProtectedMachine/shop/db", What::Status, Some(policy), vec![policy]),
+            ("ProtectedMachine/shop/gone", What::Gone, Some(policy), vec![policy]),
+            ("AzureAccess//production", What::Touched, None, vec![policy, machine, other, vault]),
+            ("Namespace//shop", What::Touched, None, vec!["AzureAccess//production", policy, machine, vault]),
+        ];
+        for (changed, what, names, woken) in cases {
+            let change = Change { key: key(changed), what, names: names.into_iter().map(key).collect() };
+            let expected: Vec<ObjectKey> = woken.into_iter().map(key).collect();
+            assert_eq!(woken_by(&watches, &change), expected, "{changed} {what:?}");
+        }
+    }
+}

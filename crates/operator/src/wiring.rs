@@ -1,0 +1,106 @@
+//! Where the engine meets the world: one function that builds it, teaches it the kinds and says what runs beside its turns.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use breakwater_api::{BackupPolicy, ProtectedMachine, RecoveryVault};
+use breakwater_engine::{
+    Engine, Next, Outside,
+    ports::{Clock, ObjectKey},
+};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    controllers::{Turned, Turns, Waker},
+    dependencies,
+    metrics::Metrics,
+    run::Base,
+    term::Work,
+    watch::{Change, Watches},
+};
+
+/// Between two sweeps at least, wall time, however fast the world runs.
+const SWEEP_AT_MOST: Duration = Duration::from_secs(1);
+/// Between two sweeps at most: a list that was not wanted when the last sweep ended may be by now.
+const SWEEP_AT_LEAST: Duration = Duration::from_secs(15);
+
+/// One term's engine, with every kind, primed from the stores before its first turn.
+///
+/// # Errors
+/// When the inventory interval is out of range, which the arguments exclude.
+pub fn work(base: &Base, waker: Waker) -> anyhow::Result<Work> {
+    let mut engine = Engine::new(Outside {
+        arm: base.arm.clone(),
+        cluster: base.cluster.clone(),
+        clock: base.clock.clone(),
+        entropy: base.entropy.clone(),
+        leadership: base.lead.clone(),
+        audit: base.audit.clone(),
+        telemetry: Arc::new(base.metrics.clone()),
+        estate: base.args.estate.clone(),
+        writer: base.writer.clone(),
+        interval: SignedDuration::try_from(base.args.inventory_interval)?,
+    });
+    engine.register::<RecoveryVault>();
+    engine.register::<BackupPolicy>();
+    engine.register::<ProtectedMachine>();
+    engine.prime();
+    let engine = Arc::new(engine);
+    let turns = EngineTurns { engine: engine.clone(), watches: base.watches.clone() };
+    let sweeping = sweep(engine, waker, base.metrics.clone());
+    Ok(Work { turns: Arc::new(turns), beside: vec![("the sweep of Azure", Box::pin(sweeping))] })
+}
+
+/// The engine as the driver calls it.
+struct EngineTurns {
+    engine: Arc<Engine>,
+    watches: Arc<Watches>,
+}
+
+#[async_trait]
+impl Turns for EngineTurns {
+    async fn turn(&self, key: &ObjectKey) -> Turned {
+        match self.engine.turn(key.clone()).await {
+            Next::At(at) => Turned::ComeBack(wall_until(at, &*self.engine.outside.clock)),
+            Next::Now => Turned::ComeBack(Duration::ZERO),
+            // The driver drops what is gone from its store; should it come back, its watch says so.
+            Next::Gone => Turned::ComeBack(Duration::MAX),
+        }
+    }
+
+    fn woken_by(&self, change: &Change) -> Vec<ObjectKey> {
+        dependencies::woken_by(&self.watches, change)
+    }
+}
+
+/// Lists what is due, wakes who should look, and waits for the next.
+async fn sweep(engine: Arc<Engine>, waker: Waker, metrics: Metrics) {
+    loop {
+        let (woken, next) = engine.sweep().await;
+        woken.iter().for_each(|key| waker.wake(key));
+        metrics.record_inventory("all");
+        let wait = wall_until(next, &*engine.outside.clock).clamp(SWEEP_AT_MOST, SWEEP_AT_LEAST);
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// How long until a world time, in wall time; nothing when it is past.
+fn wall_until(at: Timestamp, clock: &dyn Clock) -> Duration {
+    let world = at.duration_since(clock.now()).as_secs_f64().max(0.0);
+    Duration::try_from_secs_f64(world / clock.factor()).unwrap_or(Duration::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{args::WorldOrigin, clock::WorldClock};
+
+    #[test]
+    fn world_times_are_waited_for_in_wall_time() {
+        let now = Timestamp::now();
+        let clock = WorldClock::faster(WorldOrigin { wall: now, world: now }, 60.0);
+        let hour = wall_until(clock.now() + SignedDuration::from_hours(1), &clock);
+        assert!((hour.as_secs_f64() - 60.0).abs() < 1.0, "{hour:?}");
+        assert_eq!(wall_until(now - SignedDuration::from_hours(1), &clock), Duration::ZERO);
+    }
+}

@@ -1,5 +1,7 @@
 //! Backups: on demand and by schedule, from snapshot to vault (backup.md §9, §10, §11).
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, json};
 
@@ -285,8 +287,10 @@ impl State {
 
     /// The snapshot is there: an instant-only point appears, and the item is protected before its job ends (§12.2, §9).
     fn make_point(&mut self, n: &dyn Neighbours, vault_key: &str, job_id: &str, key: &ItemKey) {
-        let name = super::protect::digits(n.chance());
+        let first = super::protect::digits(n.chance());
         let Some(vault) = self.vault_mut(vault_key) else { return };
+        let taken_names = vault.items.get(key).map(|item| item.points.iter().map(|point| point.name.as_str()).collect::<BTreeSet<_>>());
+        let name = free_name(first, &taken_names.unwrap_or_default());
         let Some(run) = vault.jobs.get_mut(job_id).and_then(|job| job.run.as_mut()) else { return };
         let Some(taken) = run.taken.clone() else { return };
         run.point = Some(name.clone());
@@ -368,6 +372,11 @@ impl State {
             item.take_failure(start, status, finding, error_after);
         }
     }
+}
+
+/// The first decimal name from `first` on that is not taken.
+fn free_name(first: u64, taken: &BTreeSet<&str>) -> String {
+    (first..).map(|number| number.to_string()).find(|name| !taken.contains(name.as_str())).expect("fewer points than numbers")
 }
 
 impl Item {

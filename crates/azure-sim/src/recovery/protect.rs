@@ -323,7 +323,7 @@ impl State {
             soft_deleted: None,
             last_backup: None,
             last_point: None,
-            data_id: digits(n.chance()),
+            data_id: digits(n.chance()).to_string(),
             health: Health::unknown(),
             failures_in_a_row: 0,
             points: Vec::new(),
@@ -436,7 +436,7 @@ pub(super) fn no_item() -> Reply {
     )
 }
 
-/// A decimal name of 15 digits (§1.3).
-pub(super) fn digits(chance: f64) -> String {
-    ((1e14 + chance * 8.9e14) as u64).to_string()
+/// A number of 15 digits, as names of points and data (§1.3).
+pub(super) fn digits(chance: f64) -> u64 {
+    (1e14 + chance * 8.9e14) as u64
 }

@@ -59,12 +59,9 @@ impl Schedule {
     /// counts (jiff's "compatible"); what the service does there is not documented.
     pub fn next_after(&self, after: Timestamp) -> Option<Slot> {
         let today = after.to_zoned(self.zone.clone()).date();
-        // A window may have begun yesterday; a weekly schedule comes round within eight days.
-        (-1..=8)
-            .filter_map(|days| today.checked_add(days.days()).ok())
-            .flat_map(|date| self.slots_of(date))
-            .filter(|slot| slot.at > after)
-            .min_by_key(|slot| slot.at)
+        // A window may have begun yesterday; a weekly schedule comes round within eight days. Days do not overlap, since
+        // no window is longer than a day: the first slot found is the earliest.
+        (-1..=8).filter_map(|days| today.checked_add(days.days()).ok()).flat_map(|date| self.slots_of(date)).find(|slot| slot.at > after)
     }
 
     fn slots_of(&self, date: Date) -> Vec<Slot> {
@@ -214,7 +211,10 @@ mod tests {
         );
         let night = run(&policy("20:00", 4, 8), "2026-01-01T19:00:00Z", 4);
         assert_eq!(night, ["2026-01-01T20:00:00Z", "2026-01-02T00:00:00Z", "2026-01-02T04:00:00Z", "2026-01-02T20:00:00Z"]);
-        assert_eq!(run(&policy("08:00", 12, 24), "2026-01-01T00:00:00Z", 3).len(), 3);
+        let whole = run(&policy("08:00", 12, 24), "2026-01-01T00:00:00Z", 3);
+        assert_eq!(whole, ["2026-01-01T08:00:00Z", "2026-01-01T20:00:00Z", "2026-01-02T08:00:00Z"]);
+        let first = Schedule::read(&policy("08:00", 12, 24)).unwrap().next_after(at("2026-01-02T07:00:00Z")).unwrap();
+        assert_eq!((first.date.to_string().as_str(), first.of_day), ("2026-01-02", OfDay::First));
         let slot = Schedule::read(&policy("20:00", 4, 8)).unwrap().next_after(at("2026-01-01T23:00:00Z")).unwrap();
         assert_eq!((slot.date.to_string().as_str(), slot.of_day), ("2026-01-01", OfDay::Later));
     }

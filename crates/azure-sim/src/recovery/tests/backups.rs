@@ -242,6 +242,7 @@ fn jobs_are_filtered_by_every_documented_term() {
         (format!("jobId eq '{configure}' and operation eq 'Backup'"), 0),
         ("startTime eq '2026-01-05 12:00:00 AM' and endTime eq '2026-01-05 12:00:00 PM'".to_owned(), 2),
         ("startTime eq '2026-01-06 12:00:00 AM'".to_owned(), 1),
+        ("startTime eq '2026-01-05 09:02:00 AM' and endTime eq '2026-01-05 09:02:00 AM'".to_owned(), 1),
     ];
     for (filter, wanted) in cases {
         assert_eq!(count(&mut lab, &filter), wanted, "{filter}");
@@ -262,4 +263,55 @@ fn another_policy_means_another_schedule() {
         lab.points("win").iter().rev().map(|point| point["recoveryPointTime"].as_str().unwrap()[11..13].to_owned()).collect();
     assert_eq!(hours, ["03", "03", "05", "05"]);
     assert_ne!(lab.item("win")["policyId"], json!(default_policy(VAULT)));
+}
+
+#[test]
+fn only_failures_in_a_row_make_an_error() {
+    let mut lab = Lab::with(Settings { error_state_after: 2, ..Settings::default() });
+    lab.protect("win");
+    for (fails, state) in [(true, "IRPending"), (false, "Protected"), (true, "Protected"), (true, "ProtectionError"), (false, "Protected")]
+    {
+        let job = start(&mut lab, "win");
+        if fails {
+            lab.state.fail_job(&job, Phase::Snapshot, Finding::new(400_039, "GuestAgentSnapshotTaskStatusError", "x")).unwrap();
+        }
+        lab.wait(3600);
+        assert_eq!(lab.item("win")["protectionState"], state);
+    }
+}
+
+#[test]
+fn a_deleted_items_backup_ends_and_never_reaches_its_successor() {
+    for soft_delete in ["Enabled", "Disabled"] {
+        let mut lab = Lab::new();
+        lab.send("PATCH", &format!("{VAULT}/backupconfig/vaultconfig"), json!({"properties": {"softDeleteFeatureState": soft_delete}}));
+        lab.protect("win");
+        let job = start(&mut lab, "win");
+        lab.settle("DELETE", &item("win"), Value::Null);
+        if soft_delete == "Disabled" {
+            lab.protect("win");
+        }
+        lab.wait(2 * 3600);
+        assert_eq!(lab.job(&job)["status"], "Cancelled", "{soft_delete}");
+        assert!(lab.points("win").is_empty(), "{soft_delete}");
+    }
+}
+
+#[test]
+fn a_full_vault_lives_through_its_days() {
+    let mut lab = Lab::with(prompt());
+    lab.put(&format!("{VAULT}/backupPolicies/week"), daily("02:00", 7));
+    let policy = format!("{VAULT}/backupPolicies/week");
+    for index in 0..1000 {
+        let name = format!("m{index}");
+        lab.add_machine(&name, "Linux");
+        let body = json!({"properties": {"protectedItemType": "Microsoft.Compute/virtualMachines", "sourceResourceId": vm(&name), "policyId": policy}});
+        assert_eq!(lab.put(&item(&name), body).status, 202);
+    }
+    assert_eq!(lab.put(&item("win"), json!({"properties": {"protectedItemType": "Microsoft.Compute/virtualMachines", "sourceResourceId": vm("win"), "policyId": policy}})).status, 400);
+    lab.wait_days(9);
+    let first = lab.read(&format!("{VAULT}/backupProtectedItems"));
+    assert_eq!(first["value"].as_array().unwrap().len(), 200, "a page");
+    assert_eq!(lab.points("m7").len(), 7, "as many as the policy keeps");
+    assert_eq!(lab.read(&policy)["properties"]["protectedItemsCount"], 1000);
 }

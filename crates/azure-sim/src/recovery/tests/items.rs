@@ -161,8 +161,11 @@ fn backup_status_says_what_the_setting_says_of_soft_deleted_items() {
         lab.protect("win");
         lab.settle("DELETE", &item("win"), Value::Null);
         let url = format!("{SUB}/providers/Microsoft.RecoveryServices/locations/westeurope/backupStatus");
-        let status = lab.send("POST", &url, json!({"resourceType": "VM", "resourceId": vm("win")})).body.unwrap();
+        let asked = json!({"resourceType": "VM", "resourceId": vm("win")});
+        let status = lab.send("POST", &url, asked.clone()).body.unwrap();
         assert_eq!(status["protectionStatus"], wanted);
+        let elsewhere = lab.send("POST", &url.replace("westeurope", "northeurope"), asked).body.unwrap();
+        assert_eq!(elsewhere["protectionStatus"], "NotProtected", "a region knows its own vaults only");
     }
 }
 
@@ -180,6 +183,13 @@ fn discovery_finds_machines_of_the_region_that_nobody_protects() {
     lab.protect("win");
     let names: Vec<Value> = lab.rows(&list).into_iter().map(|row| row["properties"]["friendlyName"].clone()).collect();
     assert_eq!(names, ["lin"], "new needs a refresh, win is another vault's");
+    lab.settle("DELETE", &item("win"), Value::Null);
+    assert_eq!(lab.rows(&list).len(), 2, "free for other vaults once it is soft-deleted");
+    lab.send("POST", &format!("{VAULT}/backupFabrics/Azure/refreshContainers"), Value::Null);
+    lab.wait(30);
+    let names: Vec<Value> =
+        lab.rows(&list.replace(OTHER, VAULT)).into_iter().map(|row| row["properties"]["friendlyName"].clone()).collect();
+    assert_eq!(names, ["lin", "new"], "but not for its own, which must undelete it");
     assert_eq!(
         code(&lab.get(&format!("{OTHER}/backupProtectionContainers"))),
         (400, "BMSUserErrorInvalidInput".to_owned()),
@@ -214,4 +224,37 @@ fn an_empty_exclusion_list_resets_the_choice_of_disks() {
     lab.configure("lin", disks(json!([0]), true));
     lab.protect("lin");
     assert_eq!(lab.item("lin")["extendedProperties"]["diskExclusionProperties"]["diskLunList"], json!([0]), "left out means kept");
+}
+
+#[test]
+fn an_operation_answers_only_where_it_belongs() {
+    let mut lab = Lab::new();
+    lab.make_vault(OTHER);
+    lab.protect("lin");
+    let reply = lab.put(&item("win"), protecting("win"));
+    let id = super::super::operation_id(&reply).unwrap();
+    assert_eq!(lab.get(&format!("{VAULT}/backupOperations/{id}")).status, 200);
+    assert_eq!(lab.get(&format!("{}/operationsStatus/{id}", item("win"))).status, 200);
+    for url in [
+        format!("{OTHER}/backupOperations/{id}"),
+        format!("{}/operationsStatus/{id}", item("lin")),
+        format!("{VAULT}/backupFabrics/Azure/operationResults/{id}"),
+        format!("{VAULT}/operationStatus/{id}"),
+    ] {
+        assert_eq!(lab.get(&url).status, 404, "{url}");
+    }
+}
+
+#[test]
+fn the_purge_of_an_earlier_delete_is_void() {
+    let mut lab = Lab::new();
+    lab.protect("win");
+    lab.settle("DELETE", &item("win"), Value::Null);
+    lab.wait_days(10);
+    lab.configure("win", json!({"policyId": "", "protectionState": "ProtectionStopped", "isRehydrate": true}));
+    lab.settle("DELETE", &item("win"), Value::Null);
+    lab.wait_days(13);
+    assert_eq!(lab.item("win")["isScheduledForDeferredDelete"], true, "day 23: the first delete's fourteen days are over");
+    lab.wait_days(1);
+    assert_eq!(lab.get(&item("win")).status, 404);
 }

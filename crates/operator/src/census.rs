@@ -29,6 +29,7 @@ pub fn take(watches: &Watches, metrics: &Metrics) {
 /// Forgets what was recorded: this process does not lead.
 pub fn forget(watches: &Watches, metrics: &Metrics) {
     metrics.record_ready(&BTreeMap::new());
+    metrics.record_inventory(&BTreeMap::new());
     watches.all().filter(|w| w.kind.role == Role::Turned).for_each(|w| metrics.record_open_operations(w.kind.kind, 0));
 }
 

@@ -85,7 +85,9 @@ async fn readyz(State(health): State<Health>) -> Response {
 }
 
 async fn metrics(State(health): State<Health>) -> Response {
-    if health.lead.leads() {
+    let leads = health.lead.leads();
+    health.metrics.record_leader(leads);
+    if leads {
         census::take(&health.watches, &health.metrics);
     } else {
         census::forget(&health.watches, &health.metrics);
@@ -143,9 +145,10 @@ mod tests {
     #[tokio::test]
     async fn metrics_are_openmetrics() {
         let health = health();
-        health.metrics.record_leader(true);
         let (status, text) = page(&health, "/metrics").await;
         assert_eq!(status, StatusCode::OK);
-        assert!(text.contains("breakwater_leader 1") && text.ends_with("# EOF\n"), "{text}");
+        assert!(text.contains("breakwater_leader 0") && text.ends_with("# EOF\n"), "{text}");
+        health.lead.lead_for(Duration::from_secs(10));
+        assert!(page(&health, "/metrics").await.1.contains("breakwater_leader 1"));
     }
 }

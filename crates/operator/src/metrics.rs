@@ -155,7 +155,7 @@ impl Metrics {
         all.register("open_operations", "Operations in Azure that are begun and not ended", self.open_operations.clone());
         all.register_with_unit(
             "inventory_age",
-            "Wall time since the last whole listing, by type",
+            "Wall time since the oldest whole listing, by type of what is listed",
             Unit::Seconds,
             self.inventory_age.clone(),
         );
@@ -209,9 +209,12 @@ impl Metrics {
         self.open_operations.get_or_create(&ByKind { kind: kind.to_owned() }).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    /// A listing of this type was read whole, just now. Its age grows by itself until the next.
-    pub fn record_inventory(&self, kind: &str) {
-        self.inventory_read.lock().unwrap_or_else(PoisonError::into_inner).insert(kind.to_owned(), Instant::now());
+    /// How old the oldest whole listing of each type is, wall time; what was recorded before is forgotten. Ages grow by
+    /// themselves until the next record, so that a sweep that hangs shows.
+    pub fn record_inventory(&self, ages: &BTreeMap<String, Duration>) {
+        let now = Instant::now();
+        let read = ages.iter().map(|(kind, age)| (kind.clone(), now.checked_sub(*age).unwrap_or(now)));
+        *self.inventory_read.lock().unwrap_or_else(PoisonError::into_inner) = read.collect();
     }
 
     /// How full the bucket of a class is, 0 to 1.
@@ -229,6 +232,7 @@ impl Metrics {
     /// # Errors
     /// When the encoder fails, which is a bug of a family.
     pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        self.inventory_age.clear();
         for (kind, read) in self.inventory_read.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             self.inventory_age.get_or_create(&ByKind { kind: kind.clone() }).set(read.elapsed().as_secs_f64());
         }
@@ -313,13 +317,15 @@ mod tests {
     fn an_inventory_ages_while_nobody_records_it() {
         let metrics = Metrics::default();
         assert!(!metrics.encode().unwrap().contains("inventory_age_seconds{"));
-        metrics.record_inventory("vaults");
+        metrics.record_inventory(&BTreeMap::from([("resources".to_owned(), Duration::from_secs(90))]));
         let age = |page: String| -> f64 {
             let line = page.lines().find(|l| l.starts_with("breakwater_inventory_age_seconds{")).expect("the age").to_owned();
             line.split_whitespace().last().unwrap().parse().unwrap()
         };
         let first = age(metrics.encode().unwrap());
         let second = age(metrics.encode().unwrap());
-        assert!(first >= 0.0 && second > first);
+        assert!(first >= 90.0 && second > first);
+        metrics.record_inventory(&BTreeMap::new());
+        assert!(!metrics.encode().unwrap().contains("inventory_age_seconds{"));
     }
 }

@@ -74,13 +74,12 @@ impl Terms {
         let mut terms = self.lead.terms();
         loop {
             let term = tokio::select! {
+                biased; // a stop wins over a term that could begin
                 () = stop.cancelled() => return Ok(()),
                 begun = terms.wait_for(Option::is_some) => begun.ok().and_then(|term| *term).ok_or(TermError::NoElection)?,
             };
-            self.metrics.record_leader(true);
             tracing::info!(term = term.0, "a term begins");
             let ended = self.serve(term, &start, stop).await;
-            self.metrics.record_leader(false);
             tracing::info!(term = term.0, "the term ended");
             ended?;
         }

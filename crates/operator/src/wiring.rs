@@ -1,6 +1,6 @@
 //! Where the engine meets the world: one function that builds it, teaches it the kinds and says what runs beside its turns.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use breakwater_api::{BackupPolicy, ProtectedMachine, RecoveryVault};
@@ -78,10 +78,24 @@ async fn sweep(engine: Arc<Engine>, waker: Waker, metrics: Metrics) {
     loop {
         let (woken, next) = engine.sweep().await;
         woken.iter().for_each(|key| waker.wake(key));
-        metrics.record_inventory("all");
+        metrics.record_inventory(&ages(&engine));
         let wait = wall_until(next, &*engine.outside.clock).clamp(SWEEP_AT_MOST, SWEEP_AT_LEAST);
         tokio::time::sleep(wait).await;
     }
+}
+
+/// How long ago the oldest whole listing of each type was read, wall time. A type that was never read whole has none.
+fn ages(engine: &Engine) -> BTreeMap<String, Duration> {
+    let (now, factor) = (engine.now(), engine.outside.clock.factor());
+    let mut ages: BTreeMap<String, Duration> = BTreeMap::new();
+    for ((_, list), last, _) in engine.reader.memory.wanted_lists(now) {
+        let Some(last) = last else { continue };
+        let world = now.duration_since(last).as_secs_f64().max(0.0);
+        let age = Duration::try_from_secs_f64(world / factor).unwrap_or(Duration::MAX);
+        let oldest = ages.entry(list.path.rsplit('/').next().unwrap_or_default().to_owned()).or_default();
+        *oldest = age.max(*oldest);
+    }
+    ages
 }
 
 /// How long until a world time, in wall time; nothing when it is past.

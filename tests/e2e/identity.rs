@@ -19,9 +19,8 @@ fn assertion(stack: &Stack, account: &str, audience: &str) -> String {
 fn exchange(stack: &Stack, assertion: &str) -> (u16, Value) {
     let scope = "https%3A%2F%2Fmanagement.azure.com%2F.default";
     let kind = "urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer";
-    let form = format!(
-        "grant_type=client_credentials&client_id={CLIENT}&scope={scope}&client_assertion_type={kind}&client_assertion={assertion}"
-    );
+    let form =
+        format!("grant_type=client_credentials&client_id={CLIENT}&scope={scope}&client_assertion_type={kind}&client_assertion={assertion}");
     let headers = [("content-type", "application/x-www-form-urlencoded")];
     let path = format!("/{TENANT}/oauth2/v2.0/token");
     let (status, body) = stack.simulator().call("POST".parse().unwrap(), &path, &headers, &form).unwrap();

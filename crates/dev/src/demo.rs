@@ -51,7 +51,7 @@ fn tell(stack: &mut Stack, progress: &Progress, interrupt: &Interrupt, afterward
     progress.step("kubectl apply -f deploy/samples/");
     let applied = kubectl.run(&["apply", "-f", &samples.display().to_string()]).context("applying the samples")?;
     applied.lines().for_each(|line| progress.step(format!("  {line}")));
-    progress.step(format!("world time runs {clock_factor} times as fast as yours; this is what happens:"));
+    progress.step(format!("world time began a month ago and runs {clock_factor} times as fast as yours; this is what happens:"));
     if follow(stack, &kubectl, progress, interrupt)? == Told::Interrupted {
         if afterwards == Afterwards::Leave {
             bail!("interrupted before the story was complete");

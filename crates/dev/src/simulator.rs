@@ -29,6 +29,8 @@ pub struct Settings {
     pub values: Vec<(String, String)>,
     /// How many times faster than the wall its clock runs.
     pub clock_factor: u32,
+    /// World time at the start (RFC 3339).
+    pub clock_origin: String,
     /// Decides everything in it that looks random.
     pub seed: u64,
     /// A CA whose servers it trusts when it fetches an issuer's keys.
@@ -69,6 +71,7 @@ impl Simulator {
         args.extend(["--ca-out".into(), dir.join("azure-sim-ca.crt").into_os_string()]);
         args.extend(["--journal".into(), journal.clone().into_os_string()]);
         args.extend(["--clock-factor".into(), settings.clock_factor.to_string().into()]);
+        args.extend(["--clock-origin".into(), settings.clock_origin.clone().into()]);
         args.extend(["--seed".into(), settings.seed.to_string().into()]);
         for (name, value) in &settings.values {
             args.extend(["--set".into(), format!("{name}={value}").into()]);

@@ -23,6 +23,10 @@ pub const ACCOUNT: &str = "breakwater-operator";
 /// the plane runs.
 const ISSUER: &str = "ISSUER";
 
+/// The world begins this long ago, so that its times do not lie in the future of kubectl, which shows those as
+/// `<invalid>`: at 120 times our speed it takes six hours to catch up.
+const WORLD_BEGINS_BEFORE: jiff::SignedDuration = jiff::SignedDuration::from_hours(30 * 24);
+
 /// Every binary that a stack needs.
 #[derive(Clone, Debug)]
 pub struct Tools {
@@ -208,6 +212,7 @@ fn start_simulator(tools: &Tools, settings: &Settings, plane: &Plane) -> Result<
         estate: settings.estate_file.clone(),
         values: vec![(ISSUER.to_owned(), plane.server())],
         clock_factor: settings.clock_factor,
+        clock_origin: (jiff::Timestamp::now() - WORLD_BEGINS_BEFORE).to_string(),
         seed: settings.seed,
         trust_ca: Some(plane.ca().to_owned()),
     };

@@ -78,6 +78,13 @@ impl Arm for ArmHttp {
             Ok(answer) => answer?,
             Err(_) => return Err(SendError::Unknown(format!("no whole answer within {} s", SEND_TIMEOUT.as_secs()))),
         };
+        tracing::debug!(
+            method = %request.method,
+            path = request.path,
+            status = answer.status,
+            azure_request_id = answer.header("x-ms-request-id"),
+            "arm answered"
+        );
         if answer.status == 401 {
             self.tokens.forget(identity).await;
         }

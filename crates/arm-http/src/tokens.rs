@@ -52,6 +52,13 @@ struct Held {
     secret: Option<Secret>,
 }
 
+/// Whether a credential was made for this call.
+#[derive(Clone, Copy, PartialEq)]
+enum Age {
+    New,
+    Kept,
+}
+
 impl Tokens {
     pub fn new(endpoints: Endpoints, source: Arc<dyn CredentialSource>, http: Arc<dyn HttpClient>) -> Self {
         Tokens { endpoints, source, http, credentials: Mutex::default() }
@@ -72,22 +79,42 @@ impl Tokens {
     }
 
     async fn get_or_renew(&self, identity: &Identity) -> Result<Secret, SendError> {
-        let kept = self.credentials.lock().await.get(identity).cloned();
-        let Some(held) = kept else { return self.get_anew(identity).await };
+        let (held, age) = self.held(identity).await?;
         match self.token_of(identity, &held).await {
-            // the Secret may have been rotated since it was read
-            Err(SendError::NoToken(_)) if held.secret.is_some() => self.get_anew(identity).await,
-            other => other,
+            Err(SendError::NoToken(why)) => {
+                self.drop_if_held(identity, &held).await;
+                // the Secret may have been rotated since it was read
+                if held.secret.is_none() || age == Age::New {
+                    return Err(SendError::NoToken(why));
+                }
+            }
+            done => return done,
         }
+        let (held, _) = self.held(identity).await?;
+        let token = self.token_of(identity, &held).await;
+        if matches!(token, Err(SendError::NoToken(_))) {
+            self.drop_if_held(identity, &held).await;
+        }
+        token
     }
 
-    async fn get_anew(&self, identity: &Identity) -> Result<Secret, SendError> {
-        self.forget(identity).await;
-        let held = self.make(identity).await?;
-        let token = self.token_of(identity, &held).await?;
-        // only what worked is kept: a failed one is made from a fresh Secret or file next time
-        self.credentials.lock().await.insert(identity.clone(), held);
-        Ok(token)
+    /// The credential of an identity: one for all callers, so that its cache asks Entra once.
+    async fn held(&self, identity: &Identity) -> Result<(Held, Age), SendError> {
+        if let Some(held) = self.credentials.lock().await.get(identity) {
+            return Ok((held.clone(), Age::Kept));
+        }
+        // outside the lock: a slow Secret must not hold up other identities
+        let made = self.make(identity).await?;
+        let mut credentials = self.credentials.lock().await;
+        Ok((credentials.entry(identity.clone()).or_insert(made).clone(), Age::New))
+    }
+
+    /// A refused credential is made from a fresh Secret or file next time; one that somebody else renewed stays.
+    async fn drop_if_held(&self, identity: &Identity, refused: &Held) {
+        let mut credentials = self.credentials.lock().await;
+        if credentials.get(identity).is_some_and(|held| Arc::ptr_eq(&held.credential, &refused.credential)) {
+            credentials.remove(identity);
+        }
     }
 
     async fn token_of(&self, identity: &Identity, held: &Held) -> Result<Secret, SendError> {

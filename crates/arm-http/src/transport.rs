@@ -9,6 +9,8 @@ use crate::endpoints::Endpoints;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
+/// Front ends close idle connections; one that dies under a write is an outcome nobody knows.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Why no HTTP client could be made.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +53,7 @@ fn builder(endpoints: &Endpoints) -> ClientBuilder {
     let builder = ClientBuilder::new()
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(READ_TIMEOUT)
+        .pool_idle_timeout(IDLE_TIMEOUT)
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .http1_only();

@@ -1,5 +1,7 @@
 //! Which request is which act, read or write: one table. What it does not hold, the gate refuses.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -37,6 +39,12 @@ pub enum Act {
     RunRunbook,
     /// Remove, or let expire earlier.
     Delete,
+}
+
+impl fmt::Display for Act {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
 }
 
 /// Whether a request changes anything.

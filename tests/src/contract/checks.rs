@@ -338,6 +338,11 @@ impl Check<'_> {
         if !empty && error.code.is_empty() && error.message.is_empty() {
             self.fail("an error without code and message");
         }
+        let mut codes = Vec::new();
+        codes_in(&answer.body, &mut codes);
+        if let Some(lost) = codes.iter().take(16).find(|code| !error.has_code(code)) {
+            self.fail(format!("the error code {lost:?} is lost"));
+        }
         let sentence = error.to_string();
         if sentence.len() > 1024 || sentence.chars().any(char::is_control) {
             self.fail("the error makes no sentence for a condition");
@@ -356,6 +361,22 @@ impl Check<'_> {
         }
         if error.has_code("RequestDisallowedByPolicy") && has_policy(answer) && error.policy_assignment.is_none() {
             self.fail("the policy assignment cannot be read");
+        }
+    }
+}
+
+/// The codes of an error and of those inside it, in any spelling that was seen.
+fn codes_in(value: &Value, found: &mut Vec<String>) {
+    let Some(fields) = value.as_object() else {
+        value.as_array().into_iter().flatten().for_each(|v| codes_in(v, found));
+        return;
+    };
+    for (key, inner) in fields {
+        match (key.to_ascii_lowercase().as_str(), inner) {
+            ("code" | "errorcode", Value::String(code)) if !code.is_empty() => found.push(code.clone()),
+            ("code" | "errorcode", Value::Number(code)) => found.push(code.to_string()),
+            ("error" | "details" | "innererror", inner) => codes_in(inner, found),
+            _ => {}
         }
     }
 }

@@ -60,6 +60,7 @@ async fn a_simulator_with_its_own_ca_is_trusted_for_login_and_arm_alike_and_only
     let client = ArmHttp::new(endpoints(port, Some(file.clone())), Arc::new(Source::default())).unwrap();
     assert_eq!(client.call(&with_secret(), &request).await.unwrap().status, 200);
     assert_eq!(script.count(), 2);
+    assert!(script.nth(1).header("accept-encoding").is_some_and(|e| e.contains("gzip")));
     std::fs::remove_file(file).unwrap();
 }
 

@@ -49,6 +49,15 @@ async fn a_secret_is_exchanged_once_and_its_token_is_kept() {
 }
 
 #[tokio::test]
+async fn callers_at_the_same_time_share_one_token() {
+    let azure = azure(login_ok(), Script::default());
+    let (identity, request) = (with_secret(), get());
+    let calls = (0..8).map(|_| azure.client.call(&identity, &request));
+    assert!(futures::future::join_all(calls).await.iter().all(Result::is_ok));
+    assert_eq!((azure.doors.login.count(), azure.doors.arm.count()), (1, 8));
+}
+
+#[tokio::test]
 async fn a_service_account_token_is_the_assertion() {
     let azure = azure(login_ok(), Script::default());
     let workload = identity(Credential::Workload { client_id: CLIENT.into(), service_account: "azure-production".into() });

@@ -42,8 +42,9 @@ impl Server {
         self.0.lock().unwrap().as_ref().map_or_else(String::new, |l| l["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned())
     }
 
-    /// A client whose network can be cut: then no answer ever comes, as with a dropped packet.
-    fn client(&self, cut: &Arc<AtomicBool>) -> Client {
+    /// A client whose network can be cut: then no answer ever comes, as with a dropped packet. Other answers take `delay`
+    /// after the server did what was asked.
+    fn client(&self, cut: &Arc<AtomicBool>, delay: Duration) -> Client {
         let one = "/apis/coordination.k8s.io/v1/namespaces/ns/leases/l";
         let all = "/apis/coordination.k8s.io/v1/namespaces/ns/leases";
         let (reader, creator, replacer) = (self.clone(), self.clone(), self.clone());
@@ -57,7 +58,9 @@ impl Server {
                     if line.load(Ordering::SeqCst) {
                         std::future::pending::<()>().await;
                     }
-                    next.run(request).await
+                    let answer = next.run(request).await;
+                    sleep(delay).await;
+                    answer
                 }
             }));
         Client::new(app, "ns")
@@ -77,8 +80,12 @@ struct Candidate {
 }
 
 fn candidate(server: &Server, identity: &str) -> Candidate {
+    slow_candidate(server, identity, Duration::ZERO)
+}
+
+fn slow_candidate(server: &Server, identity: &str, delay: Duration) -> Candidate {
     let (cut, stop) = (Arc::new(AtomicBool::new(false)), CancellationToken::new());
-    let api = Api::namespaced(server.client(&cut), "ns");
+    let api = Api::namespaced(server.client(&cut, delay), "ns");
     let elector = Elector::new(api, "l", identity, Timing::default(), Heartbeat::default());
     let lead = elector.lead();
     let task = tokio::spawn(elector.run(stop.clone()));
@@ -185,4 +192,21 @@ async fn stopping_without_network_ends_all_the_same() {
     a.task.await.unwrap();
     assert!(asked.elapsed() <= Duration::from_secs(6));
     assert_eq!(server.holder(), "a");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_deadline_counts_from_before_the_question_however_slow_the_answer() {
+    let server = Server::default();
+    // A read and a write of 2 s each: 4 s from question to answer, and 2 s from the write to the answer.
+    let a = slow_candidate(&server, "a", Duration::from_secs(2));
+    while !a.lead.leads() {
+        watch_for(1, &[&a]).await;
+    }
+    let answered = Instant::now();
+    a.cut.store(true, Ordering::SeqCst);
+    while a.lead.leads() {
+        watch_for(1, &[&a]).await;
+    }
+    let led = answered.elapsed();
+    assert!(led <= Duration::from_secs(7), "10 s from the question are at most 6 s from its answer: {led:?}");
 }

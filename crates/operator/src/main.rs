@@ -17,7 +17,7 @@ async fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     clients::install_tls();
-    match run::run(args, wiring::work).await {
+    match live(args).await {
         Ok(()) => {
             tracing::info!("stopped");
             ExitCode::SUCCESS
@@ -28,6 +28,10 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+async fn live(args: Args) -> anyhow::Result<()> {
+    run::run(args, wiring::work, run::stop_on_signals()?).await
 }
 
 fn start_logs(args: &Args) -> anyhow::Result<()> {

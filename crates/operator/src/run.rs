@@ -61,12 +61,11 @@ pub struct Base {
     pub metrics: Metrics,
 }
 
-/// Runs until SIGTERM or SIGINT. `wire` builds one term's work.
+/// Runs until `stop`. `wire` builds one term's work.
 ///
 /// # Errors
 /// When the process cannot start, or something in it ended that should not have.
-pub async fn run(args: Args, wire: impl Fn(&Base, Waker) -> anyhow::Result<Work>) -> anyhow::Result<()> {
-    let stop = stop_on_signals()?;
+pub async fn run(args: Args, wire: impl Fn(&Base, Waker) -> anyhow::Result<Work>, stop: CancellationToken) -> anyhow::Result<()> {
     let config = clients::config(args.kubeconfig.as_deref()).await.context("cannot find the Kubernetes API server (--kubeconfig)")?;
     let clients = Clients::new(&config).context("cannot use the credentials for the Kubernetes API server")?;
     let namespace = place::namespace(args.namespace.as_deref(), &config.default_namespace);
@@ -182,7 +181,11 @@ fn clock(args: &Args) -> WorldClock {
     args.world_origin.map_or_else(WorldClock::wall_time, |origin| WorldClock::faster(origin, args.world_factor.unwrap_or(1.0)))
 }
 
-fn stop_on_signals() -> std::io::Result<CancellationToken> {
+/// Cancelled at the first SIGTERM or SIGINT.
+///
+/// # Errors
+/// When the system refuses to tell of signals.
+pub fn stop_on_signals() -> std::io::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let on_signal = stop.clone();
@@ -202,5 +205,106 @@ fn by_itself(ended: Option<Result<String, tokio::task::JoinError>>) -> anyhow::E
         Some(Ok(name)) => anyhow!("{name} ended by itself"),
         Some(Err(panic)) => anyhow!("a task ended by itself: {panic}"),
         None => anyhow!("no task was running"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use async_trait::async_trait;
+    use breakwater_engine::ports::{Leadership, ObjectKey};
+    use clap::Parser;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        controllers::{Turned, Turns},
+        watch::Change,
+        wire::ApiServer,
+    };
+
+    struct Counting(AtomicUsize);
+
+    #[async_trait]
+    impl Turns for Counting {
+        async fn turn(&self, _: &ObjectKey) -> Turned {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Turned::ComeBack(Duration::from_secs(3600))
+        }
+
+        fn woken_by(&self, _: &Change) -> Vec<ObjectKey> {
+            Vec::new()
+        }
+    }
+
+    async fn kubeconfig(server: &ApiServer, folder: &std::path::Path) -> std::path::PathBuf {
+        let cluster = json!({ "name": "c", "cluster": { "server": server.listen().await } });
+        let context = json!({ "name": "x", "context": { "cluster": "c", "user": "u", "namespace": "breakwater" } });
+        let config = json!({ "apiVersion": "v1", "kind": "Config", "clusters": [cluster], "contexts": [context],
+            "users": [{ "name": "u", "user": {} }], "current-context": "x" });
+        let path = folder.join("kubeconfig");
+        std::fs::write(&path, config.to_string()).unwrap();
+        path
+    }
+
+    #[tokio::test]
+    async fn a_process_reads_leads_turns_and_stops() {
+        clients::install_tls();
+        let folder = tempfile::tempdir().unwrap();
+        let server = ApiServer::new();
+        server.apply("RecoveryVault", "shop", "main", json!({ "spec": {} }));
+        let audit = folder.path().join("audit.jsonl");
+        let config = kubeconfig(&server, folder.path()).await;
+        let args = Args::parse_from(
+            ["x", "--estate", "a", "--writer", "w", "--bind", "127.0.0.1", "--health-port", "0", "--kubeconfig"]
+                .into_iter()
+                .map(std::ffi::OsString::from)
+                .chain([config.into(), "--audit-log".into(), audit.into()]),
+        );
+        let (stop, turns) = (CancellationToken::new(), Arc::new(Counting(AtomicUsize::new(0))));
+        let (seen, led) = (turns.clone(), Arc::new(AtomicUsize::new(0)));
+        let counted = led.clone();
+        let wire = move |base: &Base, _: Waker| {
+            counted.fetch_add(usize::from(base.lead.leads()), Ordering::SeqCst);
+            Ok(Work { turns: turns.clone(), beside: Vec::new() })
+        };
+        let running = tokio::spawn(run(args, wire, stop.clone()));
+        let had_a_turn = async {
+            while seen.0.load(Ordering::SeqCst) == 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), had_a_turn).await.expect("a turn soon after start");
+        assert_eq!(led.load(Ordering::SeqCst), 1, "the engine is built by a leader");
+        stop.cancel();
+        tokio::time::timeout(Duration::from_secs(10), running).await.expect("a quick end").unwrap().unwrap();
+        assert_eq!(seen.0.load(Ordering::SeqCst), 1);
+        assert!(server.written().iter().any(|(verb, path, _)| verb == "POST" && path.ends_with("/namespaces/breakwater/leases")));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_start_says_which_flag_to_look_at() {
+        clients::install_tls();
+        let folder = tempfile::tempdir().unwrap();
+        let config = kubeconfig(&ApiServer::new(), folder.path()).await;
+        let config = config.to_str().unwrap();
+        let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = taken.local_addr().unwrap().port().to_string();
+        let cases: [(&[&str], &str); 4] = [
+            (&["--health-port", "0"], "--writer"),
+            (&["--health-port", &port], "--health-port"),
+            (&["--health-port", "0", "--writer", "w", "--audit-log", "/nowhere/audit"], "--audit-log"),
+            (
+                &["--health-port", "0", "--writer", "w", "--arm-endpoint", "http://127.0.0.1:1", "--authority", "http://127.0.0.1:1"],
+                "--authority",
+            ),
+        ];
+        for (flags, told) in cases {
+            let line = ["x", "--estate", "a", "--bind", "127.0.0.1", "--kubeconfig", config].into_iter().chain(flags.iter().copied());
+            let wire = |_: &Base, _: Waker| anyhow::bail!("not reached");
+            let error = run(Args::parse_from(line), wire, CancellationToken::new()).await.unwrap_err();
+            assert!(format!("{error:#}").contains(told), "{flags:?}: {error:#}");
+        }
     }
 }

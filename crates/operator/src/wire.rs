@@ -51,6 +51,15 @@ impl ApiServer {
         Client::new(Router::new().fallback(serve).with_state(self.clone()), "default")
     }
 
+    /// Listens on a free port of loopback for as long as the runtime lives; answers its URL.
+    pub async fn listen(&self) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let app = Router::new().fallback(serve).with_state(self.clone());
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        url
+    }
+
     /// The requests that were no reads, so far.
     pub fn written(&self) -> Vec<Written> {
         self.0.written.lock().unwrap().clone()

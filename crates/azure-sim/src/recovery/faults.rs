@@ -10,7 +10,7 @@ use super::backup::Phase;
 use super::item::{Finding, Protection};
 use super::jobs::TaskStatus;
 use super::names::{ItemKey, VAULT_TYPE, leaf};
-use super::operations::{Effect, Hold, Memory, Outcome};
+use super::operations::{Effect, Hold, Memory, Operation, Outcome};
 use super::state::{Event, State};
 use crate::wire::Neighbours;
 
@@ -75,7 +75,7 @@ impl State {
     ///
     /// When there is no such operation or it has ended.
     pub fn stick_operation(&mut self, id: &str) -> Result<(), HookError> {
-        let operation = self.operations.get_mut(id).ok_or_else(|| HookError::Unknown(id.to_owned()))?;
+        let operation = self.operation_mut(id)?;
         if operation.outcome != Outcome::Running {
             return Err(HookError::Ended(id.to_owned()));
         }
@@ -89,8 +89,10 @@ impl State {
     ///
     /// When there is no such operation.
     pub fn release_operation(&mut self, n: &dyn Neighbours, id: &str) -> Result<(), HookError> {
-        self.operations.get_mut(id).ok_or_else(|| HookError::Unknown(id.to_owned()))?.hold = Hold::Free;
-        self.end_operation(n, id);
+        let operation = self.operation_mut(id)?;
+        operation.hold = Hold::Free;
+        let id = operation.id.clone();
+        self.end_operation(n, &id);
         self.remember();
         Ok(())
     }
@@ -101,7 +103,7 @@ impl State {
     ///
     /// When there is no such operation.
     pub fn expire_operation(&mut self, id: &str) -> Result<(), HookError> {
-        self.operations.get_mut(id).ok_or_else(|| HookError::Unknown(id.to_owned()))?.memory = Memory::Expired;
+        self.operation_mut(id)?.memory = Memory::Expired;
         Ok(())
     }
 
@@ -111,7 +113,7 @@ impl State {
     ///
     /// When there is no such operation or it has ended.
     pub fn fail_operation(&mut self, id: &str, code: &str, message: &str) -> Result<(), HookError> {
-        let operation = self.operations.get(id).cloned().ok_or_else(|| HookError::Unknown(id.to_owned()))?;
+        let operation = self.operation_mut(id)?.clone();
         if operation.outcome != Outcome::Running {
             return Err(HookError::Ended(id.to_owned()));
         }
@@ -121,6 +123,11 @@ impl State {
         self.conclude(&operation, Some(Finding::new(400_002, code, message)));
         self.remember();
         Ok(())
+    }
+
+    fn operation_mut(&mut self, id: &str) -> Result<&mut Operation, HookError> {
+        let key = self.operation_key(id);
+        key.and_then(|key| self.operations.get_mut(&key)).ok_or_else(|| HookError::Unknown(id.to_owned()))
     }
 
     /// Lets a running backup job fail at the end of a phase, at once when that phase is over.
@@ -147,23 +154,6 @@ impl State {
         Ok(())
     }
 
-    /// Lets the job that the latest request on a path led to fail: a configuration job with its operation, a backup at the
-    /// end of its snapshot. Call it right after the request's 202; nothing happens when the path has no running job.
-    /// `code` is a service code by number or name (`UserErrorGuestAgentStatusUnavailable`), or any other name.
-    pub fn fail_next_job(&mut self, path: &str, code: &str) {
-        let finding = known_finding(code);
-        let (vault_key, Part::Item(key)) = split(path.trim_end_matches('/').trim_end_matches("/backup")) else { return };
-        let Some(vault) = self.vault(&vault_key) else { return };
-        let operation = vault.busy.get(&key).cloned();
-        let backup = vault.items.get(&key).and_then(|item| item.running.clone());
-        if let Some(operation) = operation.and_then(|id| self.operations.get_mut(&id)) {
-            operation.doom = Some(finding);
-        } else if let Some(job) = backup {
-            // Refused only when the job has just ended, and then there is nothing left to fail.
-            let _ended = self.fail_job(&job, Phase::Snapshot, finding);
-        }
-    }
-
     /// Lets `vaultconfig` of a vault answer `config` for a while, whatever is true.
     ///
     /// # Errors
@@ -185,7 +175,7 @@ impl State {
         let unknown = || HookError::Unknown(id.to_owned());
         let (vault_key, part) = split(id);
         match part {
-            Part::Vault => self.vaults.remove(&vault_key).map(|_| ()).ok_or_else(unknown)?,
+            Part::Vault => self.take_vault(&vault_key).map(|_| ()).ok_or_else(unknown)?,
             Part::Policy(name) => {
                 self.vault_mut(&vault_key).and_then(|vault| vault.policies.remove(&name)).map(|_| ()).ok_or_else(unknown)?
             }
@@ -255,6 +245,9 @@ impl State {
             "policyId" => item.policy = policy,
             "protectionState" => item.state = Protection::named(value.as_str()?)?,
             "extendedProperties" => item.extended = Some(value),
+            inner if inner.starts_with("extendedProperties/") => {
+                *reach(item.extended.get_or_insert_default(), inner.trim_start_matches("extendedProperties"))? = value;
+            }
             "lastRecoveryPoint" => item.last_point = Some(value.as_str()?.parse().ok()?),
             "sourceResourceId" => item.source_id = value.as_str()?.to_owned(),
             "deferredDeleteTimeInUTC" => {
@@ -304,34 +297,4 @@ fn reach<'a>(value: &'a mut Value, pointer: &str) -> Option<&'a mut Value> {
             _ => None,
         }
     })
-}
-
-/// Codes seen on jobs and items (§9, §11.2).
-const KNOWN: [(i64, &str); 16] = [
-    (320_001, "ResourceNotFound"),
-    (400_136, "UserErrorVmNotFoundV2"),
-    (400_175, "UserErrorVmVaultLocationMismatch"),
-    (400_196, "UserErrorGuestAgentStatusUnavailable"),
-    (380_016, "UserErrorGuestAgentVersionUnsupported"),
-    (400_039, "GuestAgentSnapshotTaskStatusError"),
-    (400_206, "ExtensionSnapshotFailedNoNetwork"),
-    (380_020, "ExtensionVCRedistInstallationFailure"),
-    (400_198, "UserErrorKeyVaultPermissionsNotConfigured"),
-    (400_288, "UserErrorRpCollectionDeleted"),
-    (400_349, "UserErrorCrpReportedUserError"),
-    (400_002, "BackUpOperationFailed"),
-    (400_158, "UserErrorJobSuccessfullyCancelled"),
-    (400_052, "DiffCopyFailedToTransferData"),
-    (400_048, "UserErrorBCMRestoreStorageAccountNotFound"),
-    (400_309, "UserErrorGenericResourceNotFound"),
-];
-
-/// The finding of a code by number or name; a name that is not known gets the number of "Backup failed with an internal error".
-fn known_finding(code: &str) -> Finding {
-    let known = KNOWN.iter().find(|(number, name)| name.eq_ignore_ascii_case(code) || number.to_string() == code);
-    match known {
-        Some((320_001, _)) => Finding::machine_gone(),
-        Some((number, name)) => Finding::new(*number, name, &format!("The operation failed: {name}.")),
-        None => Finding::new(400_002, code, "Backup failed with an internal error."),
-    }
 }

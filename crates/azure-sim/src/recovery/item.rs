@@ -70,10 +70,40 @@ pub struct Finding {
     pub recommendations: Vec<String>,
 }
 
+const KNOWN: [(i64, &str); 16] = [
+    (320_001, "ResourceNotFound"),
+    (400_136, "UserErrorVmNotFoundV2"),
+    (400_175, "UserErrorVmVaultLocationMismatch"),
+    (400_196, "UserErrorGuestAgentStatusUnavailable"),
+    (380_016, "UserErrorGuestAgentVersionUnsupported"),
+    (400_039, "GuestAgentSnapshotTaskStatusError"),
+    (400_206, "ExtensionSnapshotFailedNoNetwork"),
+    (380_020, "ExtensionVCRedistInstallationFailure"),
+    (400_198, "UserErrorKeyVaultPermissionsNotConfigured"),
+    (400_288, "UserErrorRpCollectionDeleted"),
+    (400_349, "UserErrorCrpReportedUserError"),
+    (400_002, "BackUpOperationFailed"),
+    (400_158, "UserErrorJobSuccessfullyCancelled"),
+    (400_052, "DiffCopyFailedToTransferData"),
+    (400_048, "UserErrorBCMRestoreStorageAccountNotFound"),
+    (400_309, "UserErrorGenericResourceNotFound"),
+];
+
 impl Finding {
     /// A finding without a recommendation.
     pub fn new(code: i64, title: &str, message: &str) -> Self {
         Finding { code, title: title.to_owned(), message: message.to_owned(), recommendations: Vec::new() }
+    }
+
+    /// The finding of a code seen on jobs or items (§9, §11.2), by number or name; any other name gets the number of
+    /// "Backup failed with an internal error".
+    pub fn known(code: &str) -> Self {
+        let known = KNOWN.iter().find(|(number, name)| name.eq_ignore_ascii_case(code) || number.to_string() == code);
+        match known {
+            Some((320_001, _)) => Finding::machine_gone(),
+            Some((number, name)) => Finding::new(*number, name, &format!("The operation failed: {name}.")),
+            None => Finding::new(400_002, code, "Backup failed with an internal error."),
+        }
     }
 
     /// The machine is gone (recorded words).

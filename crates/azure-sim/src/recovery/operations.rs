@@ -85,8 +85,6 @@ pub(super) struct Operation {
     pub memory: Memory,
     pub job: Option<String>,
     pub effect: Effect,
-    /// Fails so at its end, its work undone.
-    pub doom: Option<Finding>,
 }
 
 /// Which of the two URLs of an operation is asked.
@@ -122,22 +120,26 @@ impl State {
             memory: Memory::Kept,
             job: None,
             effect,
-            doom: None,
         };
         self.operations.insert(id.clone(), operation);
         id
     }
 
-    /// The job an operation has led to, once it says so itself or before.
+    /// The job an operation has led to, whether or not its polls say so yet.
     pub fn job_of_operation(&self, id: &str) -> Option<&str> {
-        self.operations.get(id)?.job.as_deref()
+        self.operations.get(&self.operation_key(id)?)?.job.as_deref()
+    }
+
+    /// The key of an operation by its id in any case: base64 ids are compared like all others here, for hooks only.
+    pub(super) fn operation_key(&self, id: &str) -> Option<String> {
+        self.operations.keys().find(|known| known.eq_ignore_ascii_case(id)).cloned()
     }
 
     pub(super) fn end_operation(&mut self, n: &dyn Neighbours, id: &str) {
         let Some(operation) = self.operations.get(id).filter(|op| op.hold == Hold::Free && op.outcome == Outcome::Running).cloned() else {
             return;
         };
-        let failure = operation.doom.clone().or_else(|| self.apply(n, &operation));
+        let failure = self.apply(n, &operation);
         self.conclude(&operation, failure);
     }
 

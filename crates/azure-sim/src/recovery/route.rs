@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::operations::Asked;
-use super::state::State;
-use super::vault::VaultPath;
+use super::state::{State, backup_error};
+use super::vault::{VaultPath, VaultState};
 use crate::wire::{Inbound, Neighbours, Reply};
 
 /// The refusal of everything that is not modelled.
@@ -51,6 +51,11 @@ impl State {
     fn route_vault(&mut self, n: &dyn Neighbours, req: &Inbound, path: &VaultPath, rest: &[&str]) -> Reply {
         // The last segment in the caller's spelling: names of new things, and base64 ids, keep their case.
         let last = req.path.last().map_or("", String::as_str);
+        let leaving = self.vault(&path.key).is_some_and(|vault| vault.provisioning == VaultState::Deleting);
+        if leaving && !matches!(req.method.as_str(), "GET" | "DELETE") {
+            // What Azure says here is not recorded: the code is a guess.
+            return backup_error(409, "ResourceBeingDeleted", format!("The vault '{}' is being deleted.", path.name));
+        }
         match (req.method.as_str(), rest) {
             ("GET", []) => self.get_vault(n, req, path),
             ("PUT", []) => self.put_vault(n, req, path),

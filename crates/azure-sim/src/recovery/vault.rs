@@ -9,7 +9,7 @@ use super::item::Item;
 use super::jobs::Job;
 use super::limits::Daily;
 use super::names::{ItemKey, VAULT_TYPE, canonical_location, time_text};
-use super::operations::{Effect, Family, vault_operation_id};
+use super::operations::{Effect, Family, Outcome, vault_operation_id};
 use super::policy::{Policy, default_policies};
 use super::settings::{Settings, VaultDeletion, VaultWrite};
 use super::state::{State, backup_error, merge};
@@ -241,9 +241,6 @@ impl State {
         };
         let region = canonical_location(location);
         match self.vault(&path.key) {
-            Some(vault) if vault.provisioning == VaultState::Deleting => {
-                Some(backup_error(409, "ResourceBeingDeleted", format!("The vault '{}' is being deleted.", path.name)))
-            }
             Some(vault) if vault.location != region => {
                 let message = format!(
                     "The resource '{}' already exists in location '{}' in resource group '{}'. A resource with the same name cannot be created in location '{location}'. Please select a new resource name.",
@@ -352,10 +349,25 @@ impl State {
     }
 
     pub(super) fn vault_deleted(&mut self, n: &dyn Neighbours, key: &str) {
-        let Some(vault) = self.vaults.remove(key) else { return };
+        // A second DELETE ends after the first, and maybe after the name was taken again.
+        if self.vault(key).is_none_or(|vault| vault.provisioning != VaultState::Deleting) {
+            return;
+        }
+        let Some(vault) = self.take_vault(key) else { return };
         if vault.soft_delete() == SoftDelete::AlwaysOn {
             self.deleted.push(DeletedVault::of(&vault, self.clock, &n.guid()));
         }
+    }
+
+    /// Takes a vault away, and ends what still runs on it: a new vault of that name must not feel it.
+    pub(super) fn take_vault(&mut self, key: &str) -> Option<std::sync::Arc<Vault>> {
+        for operation in self.operations.values_mut().filter(|operation| operation.vault == key && operation.outcome == Outcome::Running) {
+            operation.outcome = match operation.effect {
+                Effect::DeleteVault => Outcome::Succeeded,
+                _ => Outcome::Failed { code: "ResourceNotFound".to_owned(), message: "The vault was deleted.".to_owned() },
+            };
+        }
+        self.vaults.remove(key)
     }
 
     /// GET of a vault.

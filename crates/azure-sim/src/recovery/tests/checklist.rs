@@ -242,11 +242,18 @@ fn s17_08_faults_can_be_injected() {
     assert_eq!(lab.job(&job)["status"], "Failed");
     assert_eq!(lab.item("lin")["protectionState"], "ProtectionStopped", "nothing was done");
     // A job that fails after the 202.
-    lab.put(&item("lin"), protecting("lin"));
-    lab.state.fail_next_job(&item("lin"), "UserErrorGuestAgentStatusUnavailable");
-    lab.wait(60);
-    let jobs = lab.rows(&format!("{VAULT}/backupJobs?$filter=status eq 'Failed'"));
+    lab.protect("lin");
+    let reply = lab.send("POST", &format!("{}/backup", item("lin")), backup());
+    let job = lab.state.job_of_operation(&operation_id(&reply).unwrap()).unwrap().to_owned();
+    lab.state.fail_job(&job, Phase::Snapshot, Finding::known("UserErrorGuestAgentStatusUnavailable")).unwrap();
+    lab.wait(600);
+    let jobs = lab.rows(&format!("{VAULT}/backupJobs?$filter=status eq 'Failed' and operation eq 'Backup'"));
     assert_eq!(jobs[0]["properties"]["errorDetails"][0]["errorCode"], 400_196);
+    // Hooks take ids in any case, base64 ones too.
+    let patch = lab.send("PATCH", VAULT, json!({"properties": {"publicNetworkAccess": "Enabled"}}));
+    lab.state.stick_operation(&operation_id(&patch).unwrap().to_lowercase()).unwrap();
+    lab.wait(300);
+    assert_eq!(lab.read(header(&patch, "azure-asyncoperation"))["status"], "InProgress");
 }
 
 #[test]

@@ -183,6 +183,9 @@ fn things_change_behind_everybodys_back() {
     lab.state.edit(&lab.world, &item("win"), "/properties/protectionState", json!("ProtectionStopped")).unwrap();
     assert_eq!(lab.item("win")["protectionState"], "ProtectionStopped");
     assert!(lab.state.edit(&lab.world, &item("win"), "/properties/protectionState", json!("Asleep")).is_err());
+    let luns = "/properties/extendedProperties/diskExclusionProperties/diskLunList";
+    lab.state.edit(&lab.world, &item("win"), luns, json!([1])).unwrap();
+    assert_eq!(lab.item("win")["extendedProperties"], json!({"diskExclusionProperties": {"diskLunList": [1]}}));
     assert!(lab.state.edit(&lab.world, OTHER, "/sku", json!({})).is_err());
     lab.wait_days(3);
     assert!(lab.points("win").is_empty(), "a stopped item is not backed up");
@@ -255,4 +258,37 @@ fn the_same_requests_give_the_same_answers() {
     assert_eq!(next, None, "an idle world has nothing to wait for");
     lab.put(&item("win"), json!({"properties": {"protectedItemType": "Microsoft.Compute/virtualMachines", "sourceResourceId": super::lab::vm("win"), "policyId": default_policy(VAULT)}}));
     assert_eq!(lab.state.next_event(), Some(lab.now + SignedDuration::from_secs(80)));
+}
+
+#[test]
+fn nothing_is_written_under_a_vault_that_is_being_deleted() {
+    let mut lab = Lab::new();
+    lab.send("DELETE", VAULT, Value::Null);
+    let writes = [
+        ("PUT", format!("{VAULT}/backupPolicies/shop"), super::lab::daily("02:00", 30)),
+        ("PUT", item("win"), json!({"properties": {}})),
+        ("PATCH", format!("{VAULT}/backupconfig/vaultconfig"), json!({"properties": {}})),
+        ("PATCH", VAULT.to_owned(), json!({"properties": {}})),
+    ];
+    for (method, url, body) in writes {
+        assert_eq!(code(&lab.send(method, &url, body)), (409, "ResourceBeingDeleted".to_owned()), "{method} {url}");
+    }
+    assert_eq!(lab.get(&format!("{VAULT}/backupPolicies")).status, 200);
+}
+
+#[test]
+fn a_vault_made_anew_feels_nothing_of_the_old_ones_operations() {
+    let mut settings = Settings::default();
+    settings.durations.vault_delete = Span::exactly(20);
+    settings.durations.vault_patch = Span::exactly(100);
+    let mut lab = Lab::with(settings);
+    lab.send("PATCH", VAULT, json!({"properties": {"publicNetworkAccess": "Disabled"}}));
+    lab.send("DELETE", VAULT, Value::Null);
+    lab.wait(10);
+    assert_eq!(lab.send("DELETE", VAULT, Value::Null).status, 202);
+    lab.wait(11);
+    assert_eq!(lab.get(VAULT).status, 404);
+    lab.make_vault(VAULT);
+    lab.wait(200);
+    assert_eq!(lab.read(VAULT)["properties"]["publicNetworkAccess"], "Enabled");
 }

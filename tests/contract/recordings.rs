@@ -19,7 +19,7 @@ fn report(folder: &str) -> Report {
 fn recording(name: &str) -> Value {
     let path = recorded().join(name);
     let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    serde_json::from_slice(&bytes).unwrap()
+    serde_json::from_slice(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 fn assert_none_failed(report: &Report) {

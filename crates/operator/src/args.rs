@@ -44,8 +44,9 @@ pub struct Args {
     #[arg(long, env = "BREAKWATER_ARM_SCOPE", value_name = "SCOPE", requires = "arm_endpoint", value_parser = not_empty)]
     pub arm_scope: Option<String>,
 
-    /// Where tokens for --arm-endpoint are asked for: the login host of the custom cloud.
-    #[arg(long, env = "BREAKWATER_AUTHORITY", value_name = "URL", requires = "arm_endpoint", value_parser = endpoint)]
+    /// Where tokens for --arm-endpoint are asked for: the login host of the custom cloud, always https. By default that of
+    /// the public cloud.
+    #[arg(long, env = "BREAKWATER_AUTHORITY", value_name = "URL", requires = "arm_endpoint", value_parser = authority)]
     pub authority: Option<Url>,
 
     /// A PEM file of certificate authorities to trust for Azure (Resource Manager and login) beside the system's.
@@ -221,6 +222,11 @@ fn endpoint(text: &str) -> Result<Url, String> {
     }
 }
 
+fn authority(text: &str) -> Result<Url, String> {
+    let url = endpoint(text)?;
+    if url.scheme() == "https" { Ok(url) } else { Err("must begin with https://, on a loopback address too".to_owned()) }
+}
+
 fn factor(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(factor) if factor.is_finite() && (1.0..=100_000.0).contains(&factor) => Ok(factor),
@@ -275,6 +281,7 @@ mod tests {
             ("--estate a --arm-endpoint ftp://127.0.0.1", "https://"),
             ("--estate a --authority https://login.example.com", "--arm-endpoint"),
             ("--estate a --arm-endpoint https://arm.example.com --authority http://10.0.0.1/", "loopback"),
+            ("--estate a --arm-endpoint http://127.0.0.1:1 --authority http://127.0.0.1:1", "https://"),
             ("--estate a --world-factor 60", "--world-origin"),
             ("--estate a --world-origin 2026-11-24T00:00:00Z --world-factor 0", "1 to 100000"),
             ("--estate a --world-origin yesterday", "--world-origin"),

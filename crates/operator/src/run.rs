@@ -291,14 +291,10 @@ mod tests {
         let config = config.to_str().unwrap();
         let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = taken.local_addr().unwrap().port().to_string();
-        let cases: [(&[&str], &str); 4] = [
+        let cases: [(&[&str], &str); 3] = [
             (&["--health-port", "0"], "--writer"),
             (&["--health-port", &port], "--health-port"),
             (&["--health-port", "0", "--writer", "w", "--audit-log", "/nowhere/audit"], "--audit-log"),
-            (
-                &["--health-port", "0", "--writer", "w", "--arm-endpoint", "http://127.0.0.1:1", "--authority", "http://127.0.0.1:1"],
-                "--authority",
-            ),
         ];
         for (flags, told) in cases {
             let line = ["x", "--estate", "a", "--bind", "127.0.0.1", "--kubeconfig", config].into_iter().chain(flags.iter().copied());

@@ -33,6 +33,8 @@ impl Turns for Slow {
 }
 
 struct Running {
+    server: ApiServer,
+    feeds: Vec<JoinHandle<()>>,
     lead: Arc<Lead>,
     stop: CancellationToken,
     engines: Arc<Mutex<Vec<Arc<Slow>>>>,
@@ -44,9 +46,7 @@ async fn run(takes: Duration, beside: Option<Duration>) -> Running {
     server.apply("RecoveryVault", "shop", "main", json!({ "spec": {} }));
     let (watches, feeds) = watch::unread();
     let metrics = Metrics::default();
-    for feed in feeds {
-        tokio::spawn(feed.run(server.client(), metrics.clone()));
-    }
+    let feeds: Vec<JoinHandle<()>> = feeds.into_iter().map(|feed| tokio::spawn(feed.run(server.client(), metrics.clone()))).collect();
     watches.synced().await.unwrap();
     let (lead, stop, engines) = (Arc::new(Lead::default()), CancellationToken::new(), Arc::new(Mutex::new(Vec::new())));
     let terms = Terms {
@@ -67,7 +67,7 @@ async fn run(takes: Duration, beside: Option<Duration>) -> Running {
         Ok(Work { turns: engine, beside })
     };
     let terms = tokio::spawn(async move { terms.run(start, &until).await });
-    Running { lead, stop, engines, terms }
+    Running { server, feeds, lead, stop, engines, terms }
 }
 
 impl Running {
@@ -136,4 +136,17 @@ async fn what_ends_by_itself_ends_the_process() {
     running.lead.lead_for(Duration::from_secs(600));
     let ended = running.terms.await.unwrap().unwrap_err();
     assert!(ended.to_string().contains("the sweep ended by itself"), "{ended}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_built_while_the_stores_lag_behind_the_last_leader() {
+    let running = run(Duration::ZERO, None).await;
+    running.feeds.iter().for_each(JoinHandle::abort);
+    running.server.apply("RecoveryVault", "shop", "main", json!({ "spec": {}, "status": { "operations": [{ "node": "vault" }] } }));
+    running.lead.lead_for(Duration::from_secs(600));
+    pass(60).await;
+    assert!(running.engines.lock().unwrap().is_empty());
+    running.lead.lose();
+    running.stop.cancel();
+    assert!(running.terms.await.unwrap().is_ok(), "and the wait ends with the term");
 }

@@ -170,6 +170,10 @@ pub struct BackupPolicyStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub policy_id: Option<String>,
+    /// A hash of the policy as declared when Azure last showed it so: tells an edit of the spec from a change in Azure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub applied: Option<String>,
     /// The promise in force: declared, or derived from the schedule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rpo: Option<Span>,

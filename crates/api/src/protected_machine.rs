@@ -129,6 +129,10 @@ pub struct ObservedMachine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub location: Option<String>,
+    /// Azure's change time of the machine when it was read: it is read again when this moves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub as_of: Option<String>,
     /// Running, deallocated, ...: Azure's word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
@@ -216,6 +220,10 @@ open_words! {
 pub struct RecoveryPoints {
     /// How many there are.
     pub count: i64,
+    /// What the item showed when they were read: they are read again when this moves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub as_of: Option<String>,
     /// The oldest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest: Option<RecoveryPoint>,

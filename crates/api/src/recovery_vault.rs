@@ -154,6 +154,10 @@ pub struct RecoveryVaultStatus {
     /// True once the vault was seen holding an item: one-way settings then wait for a person.
     #[serde(default)]
     pub ever_protected: bool,
+    /// The strongest value of each defence that spec declared and Azure showed: a spec that asks for less stops.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16))]
+    pub declared: BTreeMap<String, String>,
     /// How many machines the vault protects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protected_items: Option<i64>,

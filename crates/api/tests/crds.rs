@@ -1,5 +1,7 @@
 //! The files in `crds/` are what the types say, small enough, and structural as the API server wants them.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::{fs, path::PathBuf};
 
 use breakwater_api::crdgen::{MAX_BYTES, crd_files, crds};

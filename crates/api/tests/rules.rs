@@ -1,5 +1,7 @@
 //! The rules of the schemas, run as the API server runs them, on the definitions that we ship.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use breakwater_api::crdgen::crds;
 use kube::core::cel::{Validator, compile_schema};
 use serde_json::{Value, json};

@@ -3,23 +3,10 @@
 use breakwater_arm::{ResourceId, names};
 use serde_json::Value;
 
-#[cfg(any())]
-use crate::{policy, strength};
-mod policy {
-    pub fn weakens(_: &serde_json::Value, _: &serde_json::Value) -> Vec<()> {
-        vec![]
-    }
-}
-mod strength {
-    pub struct D {
-        pub pointer: &'static str,
-        pub field: &'static str,
-    }
-    pub const DEFENCES: &[D] = &[];
-    pub fn weaker(_: &D, _: &serde_json::Value, _: &serde_json::Value) -> bool {
-        false
-    }
-}
+use crate::{
+    policy,
+    strength::{self, Defence},
+};
 
 /// The tag that names the estate.
 pub const TAG_ESTATE: &str = "breakwater-estate";
@@ -53,11 +40,25 @@ pub fn tag_owner(body: &Value, estate: &str, owner: &str, writer: &str) -> TagOw
     }
 }
 
+/// Where the bodies of a vault and of its vaultconfig keep each defence (backup.md §5.1, §6).
+const POINTERS: [(&str, Defence); 9] = [
+    ("/properties/securitySettings/softDeleteSettings/softDeleteState", Defence::SoftDelete),
+    ("/properties/securitySettings/softDeleteSettings/softDeleteRetentionPeriodInDays", Defence::SoftDeleteDays),
+    ("/properties/securitySettings/immutabilitySettings/state", Defence::Immutability),
+    ("/properties/redundancySettings/crossRegionRestore", Defence::CrossRegionRestore),
+    ("/properties/redundancySettings/standardTierStorageRedundancy", Defence::Redundancy),
+    ("/properties/publicNetworkAccess", Defence::PublicNetworkAccess),
+    ("/properties/softDeleteFeatureState", Defence::SoftDelete),
+    ("/properties/softDeleteRetentionPeriodInDays", Defence::SoftDeleteDays),
+    ("/properties/storageModelType", Defence::Redundancy),
+];
+
 /// The first defence that a body would make weaker than what is there, in words.
 pub fn weaker_defence(before: &Value, after: &Value) -> Option<String> {
-    strength::DEFENCES.iter().find_map(|d| {
-        let (have, want) = (before.pointer(d.pointer)?, after.pointer(d.pointer)?);
-        strength::weaker(d, have, want).then(|| format!("{} would go from {have} to {want}", d.field))
+    let word = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
+    POINTERS.iter().find_map(|(pointer, defence)| {
+        let (have, want) = (word(before.pointer(pointer)?), word(after.pointer(pointer)?));
+        strength::weaker(*defence, &have, &want).then(|| format!("{} would go from {have} to {want}", defence.field()))
     })
 }
 
@@ -66,6 +67,10 @@ pub fn lets_points_expire(path: &str, before: &Value, after: &Value) -> bool {
     let Ok(id) = path.parse::<ResourceId>() else { return false };
     let kind = id.resource_type();
     if kind == *names::BACKUP_POLICY {
+        // A policy that protects nothing has no points to lose.
+        if before.pointer("/properties/protectedItemsCount").and_then(Value::as_i64) == Some(0) {
+            return false;
+        }
         return !policy::weakens(before, after).is_empty();
     }
     kind == *names::PROTECTED_ITEM && crate::disks::drops_a_disk(before, after)

@@ -12,6 +12,7 @@ use crate::{
     facts::{Facts, Need},
     graph::{Desired, Hold, NodeKey},
     planner::Plan,
+    selection,
 };
 
 /// The object of this turn: everything about it that decisions may look at.
@@ -87,22 +88,12 @@ impl Grant {
                 && scope.acts.iter().any(|a| a == act)
                 && match id.resource_group() {
                     None => act == "Read",
-                    Some(group) => scope.resource_groups.is_empty() || scope.resource_groups.iter().any(|g| glob(g, group)),
+                    Some(group) => {
+                        scope.resource_groups.is_empty() || scope.resource_groups.iter().any(|g| selection::glob_matches(g, group))
+                    }
                 }
         })
     }
-}
-
-/// `*` matches any run of characters; case does not count.
-pub fn glob(pattern: &str, text: &str) -> bool {
-    fn go(p: &[u8], t: &[u8]) -> bool {
-        match p.split_first() {
-            None => t.is_empty(),
-            Some((b'*', rest)) => (0..=t.len()).any(|n| go(rest, &t[n..])),
-            Some((c, rest)) => t.first().is_some_and(|x| x.eq_ignore_ascii_case(c)) && go(rest, &t[1..]),
-        }
-    }
-    go(pattern.as_bytes(), text.as_bytes())
 }
 
 /// Another object as a kind sees it.

@@ -7,6 +7,7 @@ pub mod graph;
 pub mod jobs;
 pub mod keys;
 pub mod kind;
+pub mod kinds;
 mod once;
 pub mod planner;
 pub mod policy;

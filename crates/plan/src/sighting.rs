@@ -104,6 +104,14 @@ impl<T> Known<T> {
         }
     }
 
+    /// The value itself, when present.
+    pub fn into_present(self) -> Option<T> {
+        match self {
+            Known::Present(_, value) => Some(value),
+            _ => None,
+        }
+    }
+
     /// True only when it was seen to be absent.
     pub fn is_absent(&self) -> bool {
         matches!(self, Known::Absent(_))

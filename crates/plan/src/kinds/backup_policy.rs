@@ -1,0 +1,340 @@
+//! `BackupPolicy`: one policy in a vault, and one `ProtectedMachine` for each machine that its entries mean. An edit
+//! that would let points expire stops; what somebody made longer in Azure is said and left.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use breakwater_api::{
+    BackupPolicy, BackupPolicySpec, BackupPolicyStatus, ConditionType, ProtectedMachine, Protection, Reason, RecoveryVault,
+    backup_policy::{Coverage, ExcludedMachine},
+    status::{MAX_LISTED, Owned},
+};
+use breakwater_arm::{
+    ResourceId,
+    bodies::ResourceListItem,
+    versions::RECOVERY_SERVICES,
+    wire::{Method, Request},
+};
+use serde_json::{Value, json};
+
+use super::{DRIFT_WITHIN, VaultView, items_of, kept, machines_of, policy_id, unreadable, vault_id, vault_is_ours};
+use crate::{
+    facts::{Facts, Need, ObjectRef},
+    graph::{Change, Desired, Difference, Goal, Hold, Node, Ownership},
+    keys,
+    kind::{Claim, Decided, Kind, Meta, Promise, Report, Said, Subject, View},
+    policy,
+    selection::{self, Candidate, Matched},
+    sighting::Known,
+};
+
+type Member = View<ProtectedMachine>;
+
+impl Kind for BackupPolicy {
+    const NAME: &'static str = "BackupPolicy";
+    type Spec = BackupPolicySpec;
+    type Status = BackupPolicyStatus;
+
+    fn needs(s: &Subject<Self>, known: &Facts) -> Vec<Need> {
+        let mut needs =
+            vec![Need::Object(vault_ref(s)), Need::Objects { kind: ProtectedMachine::NAME, namespace: s.meta.namespace.clone() }];
+        needs.extend(subscriptions(&s.spec).iter().map(|sub| Need::Inventory { list: machines_of(sub), watch: None }));
+        if let Ok((vault, id)) = ids(s, known) {
+            needs.extend([kept(&vault), kept(&id), Need::Inventory { list: items_of(&vault), watch: Some(vec![]) }]);
+        }
+        needs
+    }
+
+    fn desire(s: &Subject<Self>, facts: &Facts) -> Result<Desired, Hold> {
+        if let Some(wrong) = policy::check(&s.spec).first() {
+            return Err(Hold::stuck(Reason::InvalidSpec, wrong.to_string()));
+        }
+        let view = vault_view(s, facts)?;
+        let (vault, id) = ids(s, facts)?;
+        if facts.resource(&vault).is_unknown() {
+            return Err(unreadable(&vault, facts));
+        }
+        if view.status.vault.is_none() || facts.resource(&vault).is_absent() {
+            return Err(Hold::wait(Reason::DependencyNotReady, format!("RecoveryVault {} is not in Azure yet", view.meta.name)));
+        }
+        let owner = keys::owner_hash(&s.estate, &view.meta.namespace, RecoveryVault::NAME, &view.meta.name);
+        let hold = vault_is_ours(&vault, facts, &s.estate, &owner, &s.writer)
+            .or_else(|| not_ours(s, &id, facts))
+            .or_else(|| expires(s, &id, facts));
+        let ownership = Ownership::Named { vault: vault.clone(), owner, name: id.name().to_owned() };
+        let create = s.status.policy_id.is_none().then(|| put(&id, policy::to_azure(&s.spec).unwrap_or_default()));
+        let goal = Goal::Exists { create, change: change(s, &id, facts) };
+        let mut graph = Desired::new();
+        graph.node("policy", Node::arm(id.clone(), goal, ownership).locking([format!("policy:{}", id.key())]).held(hold));
+        for machine in selected(s, facts, &view).iter().filter(|m| m.excluded.is_none()) {
+            let name = member_name(&machine.id);
+            let exists = facts.objects::<Member>(ProtectedMachine::NAME, &s.meta.namespace).iter().any(|m| m.meta.name == name);
+            graph.node(
+                &format!("machine-{name}"),
+                Node::child(ProtectedMachine::NAME, &name, exists, member(s, &name, &machine.id)).after(&["policy"]),
+            );
+        }
+        Ok(graph)
+    }
+
+    fn report(s: &Subject<Self>, facts: &Facts, decided: Decided<'_>) -> Report {
+        let mut status = s.status.clone();
+        let found = ids(s, facts);
+        let present = found.as_ref().ok().and_then(|(_, id)| facts.resource(id).into_present().cloned());
+        if let (Ok((_, id)), Some(body)) = (&found, &present) {
+            if s.status.policy_id.is_some() || s.operations.contains_key("policy") || s.owns(id) || made_now(s, id) {
+                status.policy_id = Some(id.to_string());
+            }
+            if policy::differences(&s.spec, body).is_ok_and(|d| d.is_empty()) {
+                status.applied = Some(digest(&s.spec));
+            }
+        }
+        status.rpo = policy::promised_span(&s.spec).ok();
+        let members = members(s, facts);
+        if let Ok(view) = vault_view(s, facts) {
+            count(s, facts, &view, &members, &mut status);
+        }
+        let owned = match (&found, status.policy_id.is_some()) {
+            (Ok((_, id)), true) if !s.owns(id) => vec![Owned { id: id.to_string(), name: Some("policy".into()), since: s.now }],
+            _ => s.owned.clone(),
+        };
+        let promise = match (decided, status.matched) {
+            (Ok(_), Some(0)) if !s.spec.machines.is_empty() => {
+                Promise::kept(Reason::NoMachines, "the policy is in Azure; its entries match no machine")
+            }
+            (Ok(_), _) => Promise::kept(Reason::AsDeclared, "the policy is in Azure as declared"),
+            (Err(hold), _) => Promise::broken(hold.reason, hold.message.clone()),
+        };
+        let conditions = vec![healthy(&members, &status), drifted(s, present.as_deref())];
+        let status = serde_json::to_value(&status).ok().and_then(|v| v.as_object().cloned()).unwrap_or_default();
+        Report { status, promise, conditions, owned, next: Some(s.now + DRIFT_WITHIN) }
+    }
+
+    fn claims(_: &Meta, _: &BackupPolicySpec, _: &[Owned]) -> Vec<Claim> {
+        Vec::new() // its name derives from itself: nobody else makes it
+    }
+}
+
+fn vault_ref(s: &Subject<BackupPolicy>) -> ObjectRef {
+    ObjectRef { kind: RecoveryVault::NAME, namespace: s.meta.namespace.clone(), name: s.spec.vault_ref.name.clone() }
+}
+
+fn vault_view(s: &Subject<BackupPolicy>, facts: &Facts) -> Result<Arc<VaultView>, Hold> {
+    let missing = || {
+        format!(
+            "spec.vaultRef names RecoveryVault {}, which does not exist in namespace {}: create it",
+            s.spec.vault_ref.name, s.meta.namespace
+        )
+    };
+    facts.object::<VaultView>(&vault_ref(s)).ok_or_else(|| Hold::wait(Reason::ReferenceNotFound, missing()))
+}
+
+fn ids(s: &Subject<BackupPolicy>, facts: &Facts) -> Result<(ResourceId, ResourceId), Hold> {
+    let view = vault_view(s, facts)?;
+    let vault = vault_id(&view.meta, &view.spec)?;
+    let id = policy_id(&s.estate, &s.meta, &s.spec, &vault)?;
+    Ok((vault, id))
+}
+
+fn subscriptions(spec: &BackupPolicySpec) -> Vec<String> {
+    let of_id = |id: &String| id.parse::<ResourceId>().ok().map(|id| id.subscription_id().to_ascii_lowercase());
+    let of = |e: &breakwater_api::selector::MachineEntry| {
+        e.selector.as_ref().map(|s| s.subscription_id.to_ascii_lowercase()).or_else(|| e.id.as_ref().and_then(of_id))
+    };
+    let mut all: Vec<String> = spec.machines.iter().filter_map(of).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// A policy that stands under a declared name and that we never made.
+fn not_ours(s: &Subject<BackupPolicy>, id: &ResourceId, facts: &Facts) -> Option<Hold> {
+    let foreign = s.spec.azure_name.is_some() && s.status.policy_id.is_none() && !s.owns(id) && !s.operations.contains_key("policy");
+    (foreign && matches!(facts.read(id), Known::Present(..))).then(|| {
+        Hold::stuck(Reason::NotOurs, format!("{id} exists and was not made by this object: leave azureName out, or choose another"))
+    })
+}
+
+/// A policy that we made a moment ago: ours by its derived name.
+fn made_now(s: &Subject<BackupPolicy>, id: &ResourceId) -> bool {
+    s.spec.azure_name.is_none() && !id.name().is_empty()
+}
+
+fn put(id: &ResourceId, body: Value) -> Request {
+    Request::new(Method::Put, id.as_str(), RECOVERY_SERVICES).with_body(body)
+}
+
+/// One read-modify-write in place, which keeps fields that we do not know; none where it would weaken what somebody
+/// made stronger in Azure.
+fn change(s: &Subject<BackupPolicy>, id: &ResourceId, facts: &Facts) -> Option<Change> {
+    let body = facts.resource(id).into_present()?;
+    let differences = policy::differences(&s.spec, body).ok().filter(|d| !d.is_empty())?;
+    let merged = policy::merged(body, &s.spec).ok()?;
+    if is_drift(s) && !policy::weakens(body, &merged).is_empty() {
+        return None;
+    }
+    let differences = differences.into_iter().map(|d| Difference { field: d.field.to_owned(), have: d.have, want: d.want });
+    Some(Change { differences: differences.collect(), request: put(id, merged) })
+}
+
+/// The spec is as it was when Azure last showed it so: whatever differs was changed in Azure.
+fn is_drift(s: &Subject<BackupPolicy>) -> bool {
+    s.status.applied.as_deref() == Some(&digest(&s.spec))
+}
+
+fn digest(spec: &BackupPolicySpec) -> String {
+    keys::hash(&[&policy::to_azure(spec).unwrap_or_default().to_string()])[..32].to_owned()
+}
+
+/// An edit that would let existing points expire stops, and says how many machines it touches.
+fn expires(s: &Subject<BackupPolicy>, id: &ResourceId, facts: &Facts) -> Option<Hold> {
+    let body = facts.resource(id).into_present()?;
+    if is_drift(s) || body.pointer("/properties/protectedItemsCount").and_then(Value::as_i64) == Some(0) {
+        return None;
+    }
+    let weaker = policy::weakens(body, &policy::merged(body, &s.spec).ok()?);
+    let first = weaker.first()?;
+    let machines = body.pointer("/properties/protectedItemsCount").and_then(Value::as_i64).map_or("its".to_owned(), |n| n.to_string());
+    let all = weaker.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    Some(Hold::stuck(
+        Reason::WouldExpirePoints,
+        format!(
+            "points of {machines} machines would expire earlier, or fewer would be made ({all}): the policy stays as it is; set spec.{} back, or make a new BackupPolicy",
+            first.field
+        ),
+    ))
+}
+
+/// The machines that the entries mean, within what the access admits.
+fn selected(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView) -> Vec<Matched> {
+    let machines = candidates(s, facts);
+    let mut matched = selection::select(&s.spec.machines, &machines, &vault.spec.location);
+    let members = members(s, facts);
+    let others: BTreeMap<&str, &Arc<Member>> =
+        members.iter().filter(|m| m.spec.policy_ref.name != s.meta.name).map(|m| (m.meta.name.as_str(), m)).collect();
+    for machine in &mut matched {
+        if machine.excluded.is_none() && !s.access.as_ref().is_some_and(|a| a.admits("Read", &machine.id)) {
+            machine.excluded = Some(Reason::OutsideGrant);
+        }
+        if machine.excluded.is_none() && others.contains_key(member_name(&machine.id).as_str()) {
+            machine.excluded = Some(Reason::Conflict);
+        }
+    }
+    // Machines outside the grant are not even counted by name: another tenant's stay unseen.
+    matched.retain(|m| m.excluded != Some(Reason::OutsideGrant) || m.chosen == selection::Chosen::ById);
+    matched
+}
+
+fn candidates(s: &Subject<BackupPolicy>, facts: &Facts) -> Vec<Candidate> {
+    let lists = subscriptions(&s.spec);
+    let items = lists.iter().filter_map(|sub| facts.list(&machines_of(sub))).flatten();
+    items
+        .filter_map(|(id, body)| {
+            let item: ResourceListItem = serde_json::from_value((**body).clone()).ok()?;
+            Some(Candidate { id: id.clone(), location: item.location.unwrap_or_default(), tags: item.tags.unwrap_or_default() })
+        })
+        .collect()
+}
+
+fn members(s: &Subject<BackupPolicy>, facts: &Facts) -> Vec<Arc<Member>> {
+    facts.objects::<Member>(ProtectedMachine::NAME, &s.meta.namespace)
+}
+
+/// `<machine>-<hash8 of its id>`
+fn member_name(machine: &ResourceId) -> String {
+    keys::object_name(machine.name(), &[&machine.key()])
+}
+
+fn member(s: &Subject<BackupPolicy>, name: &str, machine: &ResourceId) -> Value {
+    let owner = json!([{ "apiVersion": "breakwater.io/v1alpha1", "kind": BackupPolicy::NAME, "name": s.meta.name, "uid": s.meta.uid, "controller": true, "blockOwnerDeletion": false }]);
+    let mut spec = json!({ "policyRef": { "name": s.meta.name }, "machineId": machine });
+    if let Some(access) = &s.spec.shared.access_ref {
+        spec["accessRef"] = json!({ "name": access.name });
+    }
+
+    json!({
+        "apiVersion": "breakwater.io/v1alpha1",
+        "kind": ProtectedMachine::NAME,
+        "metadata": { "name": name, "namespace": s.meta.namespace, "ownerReferences": owner, "labels": { "breakwater.io/policy": label(&s.meta.name) } },
+        "spec": spec,
+    })
+}
+
+/// A label value holds 63 characters.
+fn label(name: &str) -> String {
+    name.chars().take(63).collect::<String>().trim_end_matches(['-', '.', '_']).to_owned()
+}
+
+/// Counts for people.
+fn count(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView, members: &[Arc<Member>], status: &mut BackupPolicyStatus) {
+    if subscriptions(&s.spec).iter().any(|sub| facts.list(&machines_of(sub)).is_none()) {
+        return; // an inventory that did not come whole counts nothing
+    }
+    let matched = selected(s, facts, vault);
+    let mine = |id: &ResourceId| members.iter().find(|m| m.spec.policy_ref.name == s.meta.name && m.meta.name == member_name(id));
+    let mut excluded: Vec<ExcludedMachine> = Vec::new();
+    let (mut protected, mut failing, mut kept) = (0, 0, 0);
+    for machine in &matched {
+        let state = mine(&machine.id).and_then(|m| m.status.protection.clone());
+        let left_out = machine.excluded.map(|r| r.to_string()).or_else(|| mine(&machine.id).and_then(|m| left_out(m)));
+        if let Some(reason) = left_out {
+            excluded.push(ExcludedMachine { machine: machine.id.to_string(), reason });
+            continue;
+        }
+        kept += 1;
+        protected += i64::from(matches!(state, Some(Protection::Protected | Protection::InitialBackupPending)));
+        failing += i64::from(mine(&machine.id).is_some_and(|m| is_failing(m)));
+    }
+    let scope = candidates(s, facts);
+    let unmatched = scope.iter().filter(|c| !matched.iter().any(|m| m.id == c.id));
+    let in_scope = |c: &&Candidate| s.spec.machines.iter().filter_map(|e| e.selector.as_ref()).any(|sel| selection::in_scope(sel, c));
+    let admitted = |c: &&Candidate| s.access.as_ref().is_some_and(|a| a.admits("Read", &c.id));
+    let by_tags: Vec<&Candidate> = unmatched.filter(in_scope).filter(admitted).collect();
+    excluded.extend(by_tags.iter().map(|c| ExcludedMachine { machine: c.id.to_string(), reason: "TagsDoNotMatch".into() }));
+    let elsewhere =
+        excluded.iter().filter(|e| e.reason == Reason::ElsewhereProtected.as_str() || e.reason == Reason::ForeignPolicy.as_str()).count()
+            as i64;
+    let machines = matched.len() as i64 + by_tags.len() as i64;
+    status.coverage = Some(Coverage { machines, protected: protected + elsewhere });
+    (status.matched, status.protected, status.failing) = (Some(kept), Some(protected), Some(failing));
+    status.excluded_count = Some(excluded.len() as i64);
+    excluded.truncate(MAX_LISTED);
+    status.excluded = excluded;
+}
+
+/// Why a member that exists cannot be protected by us.
+fn left_out(member: &Member) -> Option<String> {
+    match member.status.protection.as_ref()? {
+        Protection::ElsewhereProtected => Some(Reason::ElsewhereProtected.to_string()),
+        Protection::ForeignPolicy => Some(Reason::ForeignPolicy.to_string()),
+        _ => None,
+    }
+}
+
+fn is_failing(member: &Member) -> bool {
+    member.shared.conditions.iter().any(|c| c.type_ == "Stalled" && c.status == "True")
+        || member.shared.conditions.iter().any(|c| c.type_ == "WithinRPO" && c.status == "False")
+        || member.status.last_backup.as_ref().is_some_and(|b| b.result.as_deref() == Some("Failed"))
+}
+
+fn healthy(members: &[Arc<Member>], status: &BackupPolicyStatus) -> Said {
+    let _ = members;
+    let (matched, protected, failing) = (status.matched.unwrap_or(0), status.protected.unwrap_or(0), status.failing.unwrap_or(0));
+    let message = format!("{matched} machines matched, {protected} protected, {failing} failing");
+    match (status.matched, failing, protected == matched) {
+        (None, ..) => Said::new(ConditionType::MachinesHealthy, None, Reason::NotYetObserved, "the machines were not counted yet"),
+        (_, 0, true) => Said::new(ConditionType::MachinesHealthy, Some(true), Reason::AllHealthy, message),
+        _ => Said::new(ConditionType::MachinesHealthy, Some(false), Reason::SomeUnhealthy, message),
+    }
+}
+
+fn drifted(s: &Subject<BackupPolicy>, body: Option<&Value>) -> Said {
+    let Some(body) = body else { return Said::new(ConditionType::Drifted, None, Reason::NotYetObserved, "") };
+    let differences = policy::differences(&s.spec, body).unwrap_or_default();
+    if differences.is_empty() {
+        return Said::new(ConditionType::Drifted, Some(false), Reason::AsDeclared, "");
+    }
+    let words = differences.iter().map(|d| format!("{}: {}, declared {}", d.field, d.have, d.want)).collect::<Vec<_>>().join("; ");
+    let stronger = policy::merged(body, &s.spec).is_ok_and(|m| !policy::weakens(body, &m).is_empty());
+    let reason = if stronger { Reason::StrongerThanDeclared } else { Reason::Drifted };
+    Said::new(ConditionType::Drifted, Some(true), reason, words)
+}

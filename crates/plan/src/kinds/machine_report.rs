@@ -1,0 +1,219 @@
+//! What a `ProtectedMachine` tells: its machine, its points, its promise.
+
+use breakwater_api::{
+    ConditionType, ProtectedMachine, Protection, Reason,
+    protected_machine::{LastBackup, ObservedDisk, ObservedMachine, RecoveryPoints},
+    status::Owned,
+};
+use breakwater_arm::bodies::VirtualMachine;
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    protected_machine::{Place, backup_jobs, coverage, first_backup_record, place, points_of, standing, vm},
+    protection::Item,
+    recovery_points,
+};
+use crate::{
+    disks::Coverage,
+    facts::Facts,
+    kind::{Decided, Promise, Report, Said, Subject},
+    policy,
+};
+
+/// The whole report.
+pub(super) fn report(s: &Subject<ProtectedMachine>, facts: &Facts, decided: Decided<'_>) -> Report {
+    let mut status = s.status.clone();
+    let Ok(p) = place(s, facts) else {
+        let promise =
+            decided.err().map_or_else(|| Promise::broken(Reason::NotYetObserved, ""), |h| Promise::broken(h.reason, h.message.clone()));
+        return told(s, &status, promise, Vec::new(), s.owned.clone(), None);
+    };
+    let body = facts.resource(&p.item).present().cloned();
+    let item = body.as_ref().and_then(|b| Item::read(b));
+    let stands = standing(s, &p, facts);
+    if stands.protection != Protection::Unknown || s.status.protection.is_none() {
+        status.protection = Some(stands.protection.clone());
+        status.elsewhere = stands.elsewhere.clone();
+    }
+    if let Some(vm) = vm(&p, facts) {
+        // Another vmId under the same id is another machine: what was known stays, and the hold says so.
+        let seen = observed_as_of(&vm, s, &p, facts);
+        let same = s.status.machine.as_ref().and_then(|m| m.vm_id.clone()).is_none_or(|was| seen.vm_id.as_ref() == Some(&was));
+        if same {
+            status.machine = Some(seen);
+            status.disks = disks(&vm, &body.as_ref().map_or(coverage(s, &p, facts), |b| Coverage::of_item(b)));
+        }
+    }
+    let ours = matches!(stands.protection, Protection::Protected | Protection::InitialBackupPending) && stands.hold.is_none();
+    let settled = ours && decided.is_ok() && item.as_ref().is_some_and(|i| i.policy.as_ref() == Some(&p.policy));
+    let mut owned = s.owned.clone();
+    if ours {
+        status.item_id = Some(p.item.to_string());
+        status.protected_since = status.protected_since.or(Some(s.now));
+        if !s.owns(&p.item) {
+            owned = vec![Owned { id: p.item.to_string(), name: Some("protection".into()), since: s.now }];
+        }
+    }
+    if let Some(item) = &item {
+        take_points(s, &p, facts, item, &mut status.recovery_points);
+        status.first_backup = first_backup_record(s, &p, facts);
+        status.last_backup = last_backup(s, &p, facts, item, status.recovery_points.as_ref());
+    }
+    let rpo = policy::promised_rpo(&p.policy_view.spec).unwrap_or(SignedDuration::from_hours(28));
+    let since = status.protected_since.unwrap_or(s.now);
+    let (promise, due) = match (&stands.hold, settled) {
+        (_, true) => recovery_points::promise(status.recovery_points.as_ref(), since, rpo, s.now),
+        (Some(hold), _) => (Promise::broken(hold.reason, hold.message.clone()), None),
+        (None, false) => (Promise::broken(Reason::NotProtected, format!("{} is not protected as declared yet", p.machine)), None),
+    };
+    let conditions = conditions(s, &p, &status, settled, &promise);
+    let hourly = matches!(stands.protection, Protection::ElsewhereProtected).then(|| s.now + SignedDuration::from_hours(1));
+    told(s, &status, promise, conditions, owned, [due, hourly].into_iter().flatten().min())
+}
+
+fn told(
+    _: &Subject<ProtectedMachine>,
+    status: &breakwater_api::ProtectedMachineStatus,
+    promise: Promise,
+    conditions: Vec<Said>,
+    owned: Vec<Owned>,
+    next: Option<Timestamp>,
+) -> Report {
+    let status = serde_json::to_value(status).ok().and_then(|v| v.as_object().cloned()).unwrap_or_default();
+    Report { status, promise, conditions, owned, next }
+}
+
+/// The machine as its body shows it.
+pub(super) fn observed(vm: &VirtualMachine, before: Option<&ObservedMachine>) -> ObservedMachine {
+    let p = &vm.properties;
+    ObservedMachine {
+        vm_id: p.vm_id.clone(),
+        os: p.os_type().map(ToString::to_string),
+        location: vm.location.clone(),
+        as_of: before.and_then(|b| b.as_of.clone()),
+        power_state: p.power_state().map(|w| w.to_string()).or_else(|| before.and_then(|b| b.power_state.clone())),
+    }
+}
+
+fn observed_as_of(vm: &VirtualMachine, s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> ObservedMachine {
+    let mut seen = observed(vm, s.status.machine.as_ref());
+    let listed = facts.listed(&super::machines_of(p.machine.subscription_id()), &p.machine);
+    let version = listed.present().and_then(|b| b.get("changedTime")).and_then(|t| t.as_str()).map(str::to_owned);
+    seen.as_of = version.or(seen.as_of);
+    seen
+}
+
+fn disks(vm: &VirtualMachine, covered: &Coverage) -> Vec<ObservedDisk> {
+    let Some(storage) = &vm.properties.storage_profile else { return Vec::new() };
+    let id = |d: Option<&breakwater_arm::bodies::ManagedDisk>| d.and_then(|m| m.id.as_ref()).map(|i| i.0.clone()).unwrap_or_default();
+    let os = storage.os_disk.iter().map(|d| ObservedDisk { id: id(d.managed_disk.as_ref()), lun: -1, unique_id: None, covered: true });
+    let data = storage.data_disks.iter().flatten().map(|d| {
+        let lun = d.lun.unwrap_or_default();
+        ObservedDisk {
+            id: id(d.managed_disk.as_ref()),
+            lun: i32::try_from(lun).unwrap_or(0),
+            unique_id: None,
+            covered: covered.covers(lun),
+        }
+    });
+    os.chain(data).take(65).collect()
+}
+
+fn take_points(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts, item: &Item, kept: &mut Option<RecoveryPoints>) {
+    let token = item.token();
+    if s.status.recovery_points.as_ref().and_then(|r| r.as_of.as_ref()) == Some(&token) {
+        return;
+    }
+    if let Some(points) = facts.list(&points_of(&p.item)) {
+        *kept = Some(recovery_points::sum_up(points.values().map(|v| &**v), token));
+    }
+}
+
+fn last_backup(
+    s: &Subject<ProtectedMachine>,
+    p: &Place,
+    facts: &Facts,
+    item: &Item,
+    points: Option<&RecoveryPoints>,
+) -> Option<LastBackup> {
+    let jobs = backup_jobs(s, p, facts);
+    let job = jobs.first();
+    if item.last_result.is_empty() && job.is_none() {
+        return s.status.last_backup.clone();
+    }
+    let begun = item.last_backup.or_else(|| job.and_then(|j| j.start));
+    // A running job is never called failed because it is old.
+    let running = job.filter(|j| !j.over && j.start >= item.last_backup);
+    let result = running.map(|j| j.status.clone()).or_else(|| Some(item.last_result.clone()).filter(|r| !r.is_empty()));
+    let failed = result.as_deref() == Some("Failed");
+    let before = s.status.last_backup.clone().unwrap_or_default();
+    let same = before.at == begun;
+    let point = points.and_then(|r| r.latest.as_ref()).filter(|_| running.is_none() && !failed);
+    let named = job.filter(|j| running.is_some() || j.start == begun || Some(&j.status) == result.as_ref());
+    Some(LastBackup {
+        at: running.and_then(|j| j.start).or(begun),
+        result,
+        job: named.map(|j| j.name.clone()).or_else(|| before.job.filter(|_| same)),
+        consistency: point.map(|p| p.consistency.clone()),
+        tier: point.map(|p| p.tiers.join("And")).filter(|t| !t.is_empty()),
+        error: failed.then(|| item.health.clone()).flatten().map(|h| h.chars().take(400).collect()),
+    })
+}
+
+fn conditions(
+    s: &Subject<ProtectedMachine>,
+    p: &Place,
+    status: &breakwater_api::ProtectedMachineStatus,
+    settled: bool,
+    promise: &Promise,
+) -> Vec<Said> {
+    let points = status.recovery_points.as_ref();
+    let latest = points.and_then(|r| r.latest.as_ref());
+    let protected = if settled {
+        Said::new(
+            ConditionType::Protected,
+            Some(true),
+            Reason::AsDeclared,
+            format!("{} is protected under policy {}", p.machine, p.policy.name()),
+        )
+    } else {
+        Said::new(ConditionType::Protected, Some(false), promise.reason, promise.message.clone())
+    };
+    let recoverable = match latest {
+        Some(point) => {
+            Said::new(ConditionType::Recoverable, Some(true), Reason::Succeeded, format!("the youngest recovery point is of {}", point.at))
+        }
+        None => Said::new(ConditionType::Recoverable, Some(false), Reason::NoRecoveryPoint, no_point(status)),
+    };
+    let mut all = vec![protected, recoverable];
+    if settled {
+        let only_snapshot = latest.is_some() && points.is_some_and(|r| r.latest_in_vault.is_none());
+        let reason = if only_snapshot { Reason::SnapshotOnly } else { promise.reason };
+        all.push(Said::new(ConditionType::WithinRpo, Some(promise.kept), reason, promise.message.clone()));
+    }
+    if let Some(point) = latest {
+        let os = status.machine.as_ref().and_then(|m| m.os.as_deref());
+        let holds = recovery_points::as_declared(point, p.policy_view.spec.consistency, os);
+        let reason = if holds == Some(false) { Reason::LessConsistent } else { Reason::ConsistentAsDeclared };
+        let message = format!("the youngest recovery point ({}) is {}", point.at, point.consistency);
+        all.push(Said::new(ConditionType::ConsistentAsDeclared, holds, reason, message));
+    }
+    if !status.disks.is_empty() {
+        let left: Vec<String> = status.disks.iter().filter(|d| !d.covered).map(|d| d.lun.to_string()).collect();
+        let (reason, message) = if left.is_empty() {
+            (Reason::AllDisksCovered, String::new())
+        } else {
+            (Reason::DiskExcluded, format!("LUNs {} are not backed up", left.join(", ")))
+        };
+        all.push(Said::new(ConditionType::DiskNotCovered, Some(!left.is_empty()), reason, message));
+    }
+    let _ = s;
+    all
+}
+
+fn no_point(status: &breakwater_api::ProtectedMachineStatus) -> String {
+    match status.first_backup.as_ref().and_then(|f| f.result.as_deref()) {
+        Some("Failed") => "the first backup failed and is not repeated; the schedule is next".into(),
+        _ => "there is no recovery point yet".into(),
+    }
+}

@@ -1,0 +1,104 @@
+//! One short file a kind, and the words that they share.
+
+mod backup_policy;
+mod machine_report;
+mod protected_machine;
+mod protection;
+mod recovery_points;
+mod recovery_vault;
+
+use breakwater_api::{BackupPolicy, BackupPolicySpec, Reason, RecoveryVault, RecoveryVaultSpec};
+use breakwater_arm::{ResourceId, names, versions};
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use crate::{
+    defence::{self, TagOwner},
+    facts::{Facts, Fresh, List, Need},
+    graph::Hold,
+    keys,
+    kind::{Kind, Meta, View},
+    sighting::Known,
+};
+
+/// Drift in what is read by id is seen within this.
+pub const DRIFT_WITHIN: SignedDuration = SignedDuration::from_mins(5);
+
+/// A vault as other kinds see it.
+pub type VaultView = View<RecoveryVault>;
+
+/// A policy as other kinds see it.
+pub type PolicyView = View<BackupPolicy>;
+
+/// The vault that a spec declares.
+pub fn vault_id(meta: &Meta, spec: &RecoveryVaultSpec) -> Result<ResourceId, Hold> {
+    let name = spec.azure_name.as_deref().unwrap_or(&meta.name);
+    let id = ResourceId::group(&spec.subscription_id, &spec.resource_group).and_then(|group| group.resource(names::VAULT, name));
+    id.map_err(|e| Hold::stuck(Reason::InvalidSpec, format!("subscriptionId, resourceGroup and azureName make no id: {e}")))
+}
+
+/// The policy that a spec declares, in its vault: `azureName`, else `bw-<hash8>-<name>`.
+pub fn policy_id(estate: &str, meta: &Meta, spec: &BackupPolicySpec, vault: &ResourceId) -> Result<ResourceId, Hold> {
+    let derived = || {
+        let hash = keys::hash8(&[estate, &meta.namespace, BackupPolicy::NAME, &meta.name]);
+        format!("bw-{hash}-{}", meta.name.replace('.', "-"))
+    };
+    let name = spec.azure_name.clone().unwrap_or_else(derived);
+    vault.child("backupPolicies", &name).map_err(|e| Hold::stuck(Reason::InvalidSpec, format!("azureName makes no id: {e}")))
+}
+
+/// The items of a vault: one listing for all machines in it.
+pub fn items_of(vault: &ResourceId) -> List {
+    let query = vec![("$filter".to_owned(), "backupManagementType eq 'AzureIaasVM'".to_owned())];
+    List { path: format!("{vault}/backupProtectedItems"), query, api_version: versions::RECOVERY_SERVICES }
+}
+
+/// The machines of a subscription, with their tags: 1,000 a page (compute-and-arm.md F.4).
+pub fn machines_of(subscription_id: &str) -> List {
+    let query = vec![
+        ("$filter".to_owned(), "resourceType eq 'Microsoft.Compute/virtualMachines'".to_owned()),
+        ("$expand".to_owned(), "createdTime,changedTime,provisioningState".to_owned()),
+    ];
+    List { path: format!("/subscriptions/{subscription_id}/resources"), query, api_version: versions::RESOURCES }
+}
+
+/// A need to know a resource, drift included.
+pub fn kept(id: &ResourceId) -> Need {
+    Need::Read { id: id.clone(), fresh: Fresh::Within(DRIFT_WITHIN) }
+}
+
+/// The tags that mark what we make.
+pub fn owner_tags(estate: &str, owner: &str, writer: &str) -> Value {
+    json!({ defence::TAG_ESTATE: estate, defence::TAG_OWNER: owner, defence::TAG_WRITER: writer })
+}
+
+/// Whether a vault that was seen is ours to write into; a hold that says whose it is otherwise.
+pub fn vault_is_ours(vault: &ResourceId, facts: &Facts, estate: &str, owner: &str, writer: &str) -> Option<Hold> {
+    let Known::Present(_, body) = facts.resource(vault) else { return None };
+    match defence::tag_owner(body, estate, owner, writer) {
+        TagOwner::Ours => None,
+        TagOwner::OtherWriter(other) => Some(Hold::stuck(
+            Reason::OwnedByOtherCluster,
+            format!("{vault} is written by another cluster (tag {}={other}): this one only reads it", defence::TAG_WRITER),
+        )),
+        TagOwner::NotOurs => Some(Hold::stuck(
+            Reason::NotOurs,
+            format!(
+                "{vault} exists and was not made by this object: choose another azureName; taking over a vault made by hand is not supported yet"
+            ),
+        )),
+    }
+}
+
+/// Text of an error of Azure that a fact carries, as a hold.
+pub fn unreadable(id: &ResourceId, facts: &Facts) -> Hold {
+    match facts.trouble(id) {
+        Some(t) => Hold::wait(t.reason, format!("{id}: {}", t.message)),
+        None => Hold::wait(Reason::NotYetObserved, format!("{id} was not read yet")),
+    }
+}
+
+/// A body's text at a pointer.
+pub fn text<'a>(body: &'a Value, pointer: &str) -> Option<&'a str> {
+    body.pointer(pointer)?.as_str()
+}

@@ -1,0 +1,168 @@
+//! Where a machine's protection stands, from everything that is known of it.
+
+use std::collections::BTreeSet;
+
+use breakwater_api::{BackupPolicy, Protection, Reason};
+use breakwater_arm::{
+    ArmTime, ResourceId,
+    bodies::{BackupStatus, ProtectedItem},
+};
+use serde_json::Value;
+
+use super::{PolicyView, policy_id};
+use crate::{facts::Facts, graph::Hold, kind::Kind as _, sighting::Known};
+
+/// The name of the ask that tells whether and where a machine is protected (backup.md §8.1).
+pub const BACKUP_STATUS: &str = "backupStatus";
+
+/// A protected item, as far as decisions look at it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    /// `IRPending`, `Protected`, ...
+    pub state: String,
+    /// Its policy; `None` when it has none.
+    pub policy: Option<ResourceId>,
+    /// Whether it is soft-deleted.
+    pub soft_deleted: bool,
+    /// The newest recovery point's moment.
+    pub last_point: Option<jiff::Timestamp>,
+    /// The last backup's begin.
+    pub last_backup: Option<jiff::Timestamp>,
+    /// `Completed`, `Failed`, ...; empty before the first.
+    pub last_result: String,
+    /// The first health detail, in Azure's words.
+    pub health: Option<String>,
+}
+
+impl Item {
+    /// Reads an item's body.
+    pub fn read(body: &Value) -> Option<Item> {
+        let item = ProtectedItem::parse(body).ok()?;
+        let p = &item.properties;
+        let word = |w: &Option<breakwater_arm::Word>| w.as_ref().map(ToString::to_string).unwrap_or_default();
+        let health = p
+            .health_details
+            .iter()
+            .flatten()
+            .next()
+            .map(|h| format!("{} {}", h.code.unwrap_or_default(), h.message.as_deref().or(h.title.as_deref()).unwrap_or_default()));
+        Some(Item {
+            state: word(&p.protection_state),
+            policy: p.policy_id.as_ref().and_then(breakwater_arm::IdText::id),
+            soft_deleted: p.is_soft_deleted(),
+            last_point: p.last_recovery_point.as_ref().and_then(ArmTime::instant),
+            last_backup: p.last_backup_time.as_ref().and_then(ArmTime::instant),
+            last_result: word(&p.last_backup_status),
+            health,
+        })
+    }
+
+    /// What the recovery points depend on: they are read again when it moves.
+    pub fn token(&self) -> String {
+        let time = |t: Option<jiff::Timestamp>| t.map(|t| t.to_string()).unwrap_or_default();
+        format!("{}|{}|{}|{}", time(self.last_point), time(self.last_backup), self.last_result, self.state)
+    }
+}
+
+/// Where a machine's item stands, and what that forbids.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// For status.
+    pub protection: Protection,
+    /// Why nothing may be written, if so.
+    pub hold: Option<Hold>,
+    /// The other vault, where it is protected there.
+    pub elsewhere: Option<String>,
+}
+
+/// What decides beside the item itself.
+pub struct Question<'a> {
+    /// The item's id in our vault.
+    pub item: &'a ResourceId,
+    /// Our vault.
+    pub vault: &'a ResourceId,
+    /// The machine.
+    pub machine: &'a ResourceId,
+    /// All policies in the vault that are ours.
+    pub ours: &'a BTreeSet<ResourceId>,
+    /// Whether `status.owned` holds the item.
+    pub owned: bool,
+    /// Whether an operation of ours is open on the item.
+    pub working: bool,
+}
+
+/// Policies in a vault that are ours: those that the policies of this cluster derive.
+pub fn our_policies(estate: &str, vault_name: &str, namespace: &str, vault: &ResourceId, facts: &Facts) -> BTreeSet<ResourceId> {
+    let views = facts.objects::<PolicyView>(BackupPolicy::NAME, namespace);
+    let here = views.iter().filter(|p| p.spec.vault_ref.name == vault_name);
+    here.filter_map(|p| policy_id(estate, &p.meta, &p.spec, vault).ok()).collect()
+}
+
+/// The one place where the states of backup.md §9 are told apart.
+pub fn standing(q: &Question<'_>, facts: &Facts) -> Standing {
+    let plain = |protection| Standing { protection, hold: None, elsewhere: None };
+    let stuck = |protection, reason, message| Standing { protection, hold: Some(Hold::stuck(reason, message)), elsewhere: None };
+    let body = match facts.resource(q.item) {
+        Known::Unknown => return plain(Protection::Unknown),
+        Known::Absent(_) => return absent(q, facts),
+        Known::Present(_, body) => body,
+    };
+    let Some(item) = Item::read(body) else { return plain(Protection::Unknown) };
+    if item.soft_deleted {
+        let message =
+            format!("the backups of {} are soft-deleted in {}: undelete them in Azure, or let them be purged first", q.machine, q.vault);
+        return stuck(Protection::SoftDeleted, Reason::SoftDeleted, message);
+    }
+    let ours = item.policy.as_ref().is_some_and(|p| q.ours.contains(p));
+    match (item.state.to_ascii_lowercase().as_str(), &item.policy) {
+        ("protectionstopped" | "protectionpaused", _) if q.owned => plain(Protection::Stopped),
+        ("protectionstopped" | "protectionpaused", _) => {
+            let message = format!("protection of {} was stopped in {} by somebody else: resume it in Azure", q.machine, q.vault);
+            stuck(Protection::Stopped, Reason::ProtectionStopped, message)
+        }
+        ("backupssuspended", _) => {
+            let message = format!("backups of {} are suspended in {} and its points expire: resume them in Azure", q.machine, q.vault);
+            stuck(Protection::Suspended, Reason::BackupsSuspended, message)
+        }
+        (_, Some(policy)) if !ours => {
+            let message =
+                format!("{} is protected in {} under policy {}, which is not ours: it is left alone", q.machine, q.vault, policy.name());
+            stuck(Protection::ForeignPolicy, Reason::ForeignPolicy, message)
+        }
+        ("irpending", _) => plain(Protection::InitialBackupPending),
+        ("protected" | "protectionerror", _) => plain(Protection::Protected),
+        _ => plain(Protection::Unknown),
+    }
+}
+
+/// No item in our vault: never protected, gone, or in another vault.
+fn absent(q: &Question<'_>, facts: &Facts) -> Standing {
+    if q.owned && !q.working {
+        let message = format!(
+            "the item of {} in {} was there and is gone: nothing is made in its place; delete this object and make a new one to protect the machine anew",
+            q.machine, q.vault
+        );
+        return Standing { protection: Protection::Missing, hold: Some(Hold::stuck(Reason::Missing, message)), elsewhere: None };
+    }
+    let answer = facts.answer(BACKUP_STATUS);
+    let Some(status) = answer.and_then(|a| a.body.as_ref()).and_then(|b| serde_json::from_value::<BackupStatus>((**b).clone()).ok()) else {
+        let hold = match answer.and_then(|a| a.trouble.as_ref()) {
+            Some(t) => Hold::wait(t.reason, format!("backupStatus of {}: {}", q.machine, t.message)),
+            None => Hold::wait(Reason::NotYetObserved, format!("it is not known yet whether another vault protects {}", q.machine)),
+        };
+        return Standing { protection: Protection::NotProtected, hold: Some(hold), elsewhere: None };
+    };
+    let vault = status.vault_id.as_ref().and_then(breakwater_arm::IdText::id);
+    let protected = status.protection_status.as_ref().is_some_and(|s| s.is_any(&["Protected", "Protecting", "ProtectionFailed"]));
+    match vault {
+        Some(other) if protected && other != *q.vault => Standing {
+            protection: Protection::ElsewhereProtected,
+            hold: Some(Hold::stuck(
+                Reason::ElsewhereProtected,
+                format!("{} is protected in another vault ({other}): it is left alone; asked again every hour", q.machine),
+            )),
+            elsewhere: Some(other.to_string()),
+        },
+        _ => Standing { protection: Protection::NotProtected, hold: None, elsewhere: None },
+    }
+}

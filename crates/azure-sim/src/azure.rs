@@ -187,7 +187,8 @@ impl Azure {
         }
         let early = played.status(crate::faults::When::BeforeApply, &inbound);
         let outcome = match &early {
-            Some((reply, _)) => Outcome::refused(reply.clone(), Caller::default()),
+            // Nobody looks at the token, but the journal shall say who was turned away.
+            Some((reply, _)) => Outcome::refused(reply.clone(), self.authenticate(&inbound, &target, who, wall, false).unwrap_or_default()),
             None => self.route(&mut inbound, &target, who, &request, (readable, wall, &played)),
         };
         inbound.caller = outcome.caller.clone();

@@ -112,7 +112,11 @@ fn put(world: &mut World, req: &Inbound, target: &Target, kind: Kind) -> Reply {
     }
     let shown = world.resource(&id).map(|found| world.show(found)).unwrap_or_default();
     let reply = Reply::json(if is_new { 201 } else { 200 }, shown);
-    let reply = if kind == Kind::Interface { reply } else { reply.with_header("retry-after", "3") };
+    if kind == Kind::Interface {
+        // Done already, and recorded without any operation's header (nic_put__201_succeeded).
+        return reply;
+    }
+    let reply = reply.with_header("retry-after", "3");
     world.announce(reply, &operation, req, Announce::Status)
 }
 
@@ -165,12 +169,21 @@ fn model(world: &World, req: &Inbound, id: &str, kind: Kind, before: Option<Reso
             properties.entry("privateLinkServiceNetworkPolicies").or_insert(json!("Enabled"));
         }
         Kind::Interface => {
-            properties.insert("resourceGuid".to_owned(), guid);
+            properties.insert("resourceGuid".to_owned(), guid.clone());
             if let Some(machine) = machine {
                 properties.insert("virtualMachine".to_owned(), machine);
             }
             properties.insert("macAddress".to_owned(), mac.unwrap_or_else(|| json!(mac_address(world))));
-            properties.entry("enableIPForwarding").or_insert(json!(false));
+            for name in ["enableIPForwarding", "enableAcceleratedNetworking", "vnetEncryptionSupported"] {
+                properties.entry(name).or_insert(json!(false));
+            }
+            for name in ["hostedWorkloads", "tapConfigurations"] {
+                properties.entry(name).or_insert_with(|| json!([]));
+            }
+            let suffix = format!("{}.ax.internal.cloudapp.net", guid.as_str().unwrap_or_default().replace('-', ""));
+            properties
+                .entry("dnsSettings")
+                .or_insert_with(|| json!({"dnsServers": [], "appliedDnsServers": [], "internalDomainNameSuffix": suffix}));
             properties.entry("nicType").or_insert(json!("Standard"));
             let address = address.unwrap_or_else(|| json!(next_address(world)));
             number_configurations(properties, id, &etag, &address);

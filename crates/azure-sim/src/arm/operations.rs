@@ -2,7 +2,7 @@
 //! three kilobytes, two forms of them, polls, ends. Recovery Services keeps its own.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
@@ -12,6 +12,9 @@ use crate::{
     wire::{Inbound, Reply},
     world::World,
 };
+
+/// How long an ended operation can be asked for; unverified (compute-and-arm.md E.3: "CLI issues mention 24 h").
+const RECORD_LIFETIME: SignedDuration = SignedDuration::from_hours(24);
 
 /// Which endpoint tells about an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -268,7 +271,9 @@ impl World {
             let Some(id) = due.min_by_key(|op| (op.due, op.id.clone())).map(|op| op.id.clone()) else { break };
             self.end_operation(&id);
         }
-        self.retired.retain(|_, until| *until > self.now);
+        let now = self.now;
+        self.retired.retain(|_, until| *until > now);
+        self.operations.retain(|_, op| op.ended.is_none_or(|ended| now.duration_since(ended) < RECORD_LIFETIME));
     }
 
     fn end_operation(&mut self, id: &str) {

@@ -285,10 +285,24 @@ fn stored_os_profile(sent: &Value, os: &str) -> Value {
         fields.entry("secrets").or_insert_with(|| json!([]));
         fields.entry("allowExtensionOperations").or_insert(json!(true));
         fields.entry("requireGuestProvisionSignal").or_insert(json!(true));
-        if os == "Windows" {
-            fields.entry("windowsConfiguration").or_insert_with(|| json!({"provisionVMAgent": true, "enableAutomaticUpdates": true}));
+        let patching =
+            json!({"patchMode": if os == "Windows" { "AutomaticByOS" } else { "ImageDefault" }, "assessmentMode": "ImageDefault"});
+        let (name, first) = if os == "Windows" {
+            ("windowsConfiguration", "enableAutomaticUpdates")
         } else {
-            fields.entry("linuxConfiguration").or_insert_with(|| json!({"disablePasswordAuthentication": false, "provisionVMAgent": true}));
+            ("linuxConfiguration", "disablePasswordAuthentication")
+        };
+        let settings = fields.entry(name).or_insert_with(|| json!({}));
+        let defaults = [
+            (first, json!(os == "Windows")),
+            ("provisionVMAgent", json!(true)),
+            ("patchSettings", patching),
+            ("enableVMAgentPlatformUpdates", json!(false)),
+        ];
+        for (name, value) in defaults {
+            if settings[name].is_null() {
+                settings[name] = value;
+            }
         }
     }
     profile

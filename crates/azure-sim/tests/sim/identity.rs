@@ -35,29 +35,29 @@ fn number(reply: &WireReply) -> i64 {
 }
 
 /// An issuer with a key of its own.
-struct Issuer {
+pub struct Issuer {
     key: EncodingKey,
 }
 
 impl Issuer {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let pair = rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
         Issuer { key: EncodingKey::from_rsa_pem(pair.serialize_pem().as_bytes()).unwrap() }
     }
 
-    fn keys(&self) -> jsonwebtoken::jwk::JwkSet {
+    pub fn keys(&self) -> jsonwebtoken::jwk::JwkSet {
         let mut jwk = Jwk::from_encoding_key(&self.key, Algorithm::RS256).unwrap();
         jwk.common.key_id = Some("k1".into());
         jsonwebtoken::jwk::JwkSet { keys: vec![jwk] }
     }
 
-    fn assertion(&self, claims: Value) -> String {
+    pub fn assertion(&self, claims: Value) -> String {
         let header = Header { kid: Some("k1".into()), ..Header::new(Algorithm::RS256) };
         jsonwebtoken::encode(&header, &claims, &self.key).unwrap()
     }
 }
 
-fn claims(now: Timestamp) -> Value {
+pub fn claims(now: Timestamp) -> Value {
     json!({"iss": "https://issuer.test", "sub": "system:serviceaccount:ns:sa", "aud": ["api://AzureADTokenExchange"], "exp": now.as_second() + 600})
 }
 

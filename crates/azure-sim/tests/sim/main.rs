@@ -1,9 +1,13 @@
 //! azure-sim in process: one file per part of it. Tests named `iNN_…` are the points of compute-and-arm.md §I.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
 mod arm;
 mod compute;
+mod doors;
 mod faults;
 mod identity;
+mod recorded;
 mod shop;
 mod throttle;
 mod wire;

@@ -349,10 +349,6 @@ impl State {
     }
 
     pub(super) fn vault_deleted(&mut self, n: &dyn Neighbours, key: &str) {
-        // A second DELETE ends after the first, and maybe after the name was taken again.
-        if self.vault(key).is_none_or(|vault| vault.provisioning != VaultState::Deleting) {
-            return;
-        }
         let Some(vault) = self.take_vault(key) else { return };
         if vault.soft_delete() == SoftDelete::AlwaysOn {
             self.deleted.push(DeletedVault::of(&vault, self.clock, &n.guid()));

@@ -202,7 +202,12 @@ fn a_backup_is_cancelled_before_and_after_its_snapshot() {
     }
     let mut lab = Lab::new();
     let configure = lab.protect("win");
-    assert_eq!(lab.send("POST", &format!("{VAULT}/backupJobs/{configure}/cancel"), Value::Null).status, 400, "other jobs cannot be");
+    assert_eq!(lab.send("POST", &format!("{VAULT}/backupJobs/{configure}/cancel"), Value::Null).status, 400, "an ended one cannot be");
+    let body = json!({"properties": {"protectedItemType": "Microsoft.Compute/virtualMachines", "sourceResourceId": vm("win"), "policyId": default_policy(VAULT)}});
+    let operation = operation_id(&lab.put(&item("win"), body)).unwrap();
+    let running = lab.state.job_of_operation(&operation).unwrap().to_owned();
+    assert_eq!(lab.job(&running)["status"], "InProgress");
+    assert_eq!(lab.send("POST", &format!("{VAULT}/backupJobs/{running}/cancel"), Value::Null).status, 400, "nor one that is no backup");
 }
 
 #[test]

@@ -147,6 +147,9 @@ fn capacity_and_daily_changes_are_bounded() {
     assert_eq!(code(&lab.put(&item("win"), protecting("win"))), (400, "CloudDosTimeboudLimitReached".to_owned()));
     lab.wait_days(1);
     lab.protect("win");
+    let mut lab = Lab::with(Settings { limits: Limits { machines_per_vault: 1, ..Limits::default() }, ..Settings::default() });
+    assert_eq!(lab.put(&item("win"), protecting("win")).status, 202);
+    assert_eq!(code(&lab.put(&item("lin"), protecting("lin"))).1, "CloudDosAbsoluteLimitReached", "one on its way counts");
     let mut lab = Lab::with(Settings { limits: Limits { machines_per_policy: 1, ..Limits::default() }, ..Settings::default() });
     lab.protect("win");
     lab.protect("win");

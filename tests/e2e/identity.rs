@@ -23,7 +23,7 @@ fn exchange(stack: &Stack, assertion: &str) -> (u16, Value) {
         format!("grant_type=client_credentials&client_id={CLIENT}&scope={scope}&client_assertion_type={kind}&client_assertion={assertion}");
     let headers = [("content-type", "application/x-www-form-urlencoded")];
     let path = format!("/{TENANT}/oauth2/v2.0/token");
-    let (status, body) = stack.simulator().call("POST".parse().unwrap(), &path, &headers, &form).unwrap();
+    let (status, body) = stack.simulator().call("POST", &path, &headers, &form).unwrap();
     (status, serde_json::from_str(&body).unwrap_or_else(|_| panic!("{status}: {body}")))
 }
 
@@ -50,7 +50,7 @@ fn only_the_trusted_service_account_of_this_cluster_gets_a_token_and_only_for_wh
 
     let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
     let call = |method: &str, path: &str| {
-        let (status, body) = stack.simulator().call(method.parse().unwrap(), path, &headers, "{}").unwrap();
+        let (status, body) = stack.simulator().call(method, path, &headers, "{}").unwrap();
         (status, serde_json::from_str::<Value>(&body).unwrap_or(Value::Null))
     };
     let machine = format!("{}?api-version=2024-07-01", e2e::machine("web-01"));

@@ -1,12 +1,17 @@
 //! End to end: the shipped binary, a real API server, azure-sim over HTTPS, and kubectl as a user. One file per
 //! capability.
 
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails on the line that did")]
+
 mod crash;
 mod deletion;
 mod drift;
 mod explain;
 mod identity;
 mod install;
+mod leadership;
+mod observe;
+mod outage;
 mod policy_edit;
 mod protection;
 mod samples;

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use breakwater_dev::plane::Plane;
 use breakwater_dev::progress::Progress;
+use breakwater_dev::runs;
 use breakwater_dev::stack::{Settings, Stack, Tools};
 use breakwater_dev::workspace;
 
@@ -25,9 +26,7 @@ pub fn tools() -> &'static Tools {
 /// # Panics
 /// Cargo does not say where it builds to.
 pub fn dir(name: &str) -> PathBuf {
-    let e2e = workspace::target_dir().expect("cargo says where it builds to").join("dev").join("e2e");
-    sweep(&e2e);
-    e2e.join(format!("{}-{name}", std::process::id()))
+    runs::folder("e2e", name).expect("cargo says where it builds to")
 }
 
 /// A control plane with nothing installed.
@@ -56,24 +55,6 @@ pub fn sample(name: &str) -> String {
     let path = workspace::root().join("deploy/samples").join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
-
-/// Removes folders of runs that are over, except the newest ones, which somebody may be reading.
-fn sweep(e2e: &std::path::Path) {
-    let entries = std::fs::read_dir(e2e).into_iter().flatten().flatten();
-    for entry in entries {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let pid = name.split('-').next().unwrap_or_default();
-        let over = !std::path::Path::new("/proc").join(pid).exists();
-        let old = entry.metadata().and_then(|meta| meta.modified()).is_ok_and(|at| at.elapsed().is_ok_and(|age| age > KEPT_FOR));
-        if over && old {
-            // Another test may be removing it as well.
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
-    }
-}
-
-/// How long the folder of a finished run is kept for reading.
-const KEPT_FOR: std::time::Duration = std::time::Duration::from_secs(3600);
 
 /// The subscription of the shop, in crates/azure-sim/estates/shop.yaml and in the samples.
 pub const SUBSCRIPTION: &str = "50b50000-0000-4000-8000-000000000001";

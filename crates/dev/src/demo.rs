@@ -6,9 +6,10 @@ use anyhow::{Context, Result, bail};
 
 use crate::kubectl::Kubectl;
 use crate::progress::Progress;
+use crate::runs;
 use crate::stack::{Settings, Stack, Tools};
 use crate::story::Story;
-use crate::supervisor::{self, Interrupt, Ready};
+use crate::supervisor::{Interrupt, Ready};
 use crate::workspace;
 
 /// How long the story may take, on a busy machine too. On an idle one it takes about a minute.
@@ -37,7 +38,7 @@ pub fn run(afterwards: Afterwards, clock_factor: u32) -> Result<()> {
     let progress = Progress::start();
     let tools = Tools::find_or_build(&progress)?;
     let interrupt = Interrupt::listen()?;
-    let dir = supervisor::dir("demo")?.join(std::process::id().to_string());
+    let dir = runs::folder("demo", "shop")?;
     let mut stack = Stack::start(&tools, &Settings::shop(dir, clock_factor), &progress)?;
     let outcome = tell(&mut stack, &progress, &interrupt, afterwards, clock_factor);
     progress.step("stopping the operator, azure-sim and the control plane");

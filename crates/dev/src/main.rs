@@ -1,5 +1,7 @@
 //! `cargo dev`: a local control plane, the demo, the tests.
 
+use std::process::ExitCode;
+
 use anyhow::{Result, bail};
 use breakwater_dev::demo::{self, Afterwards};
 use breakwater_dev::progress::Progress;
@@ -31,7 +33,7 @@ enum Command {
     /// Start the same without the story, in the background.
     Up {
         /// Several may run at once, under different names.
-        #[arg(long, default_value = "main")]
+        #[arg(long, default_value = "main", value_parser = stack_name)]
         name: String,
         /// How many times faster than ours the simulated world runs.
         #[arg(long, default_value_t = CLOCK_FACTOR, value_parser = clap::value_parser!(u32).range(1..=10_000))]
@@ -40,7 +42,7 @@ enum Command {
     /// End what `up` started.
     Down {
         /// The name given to `up`.
-        #[arg(long, default_value = "main")]
+        #[arg(long, default_value = "main", value_parser = stack_name)]
         name: String,
     },
     /// Run every test of every level; builds what is needed first.
@@ -63,7 +65,17 @@ enum Command {
     },
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     let mut raw = std::env::args_os().skip(1);
     if raw.next().is_some_and(|first| first == child::RUN_CHILD) {
         let parent = raw.next().unwrap_or_default();
@@ -95,4 +107,10 @@ fn main() -> Result<()> {
         }
         Command::Supervise { name, clock_factor } => supervisor::supervise(&name, clock_factor),
     }
+}
+
+/// It becomes a folder.
+fn stack_name(text: &str) -> Result<String, String> {
+    let fits = (1..=40).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+    if fits { Ok(text.to_owned()) } else { Err("a name is 1 to 40 of a-z, 0-9 and '-'".to_owned()) }
 }

@@ -56,7 +56,6 @@ struct Ports {
 /// A running control plane. Dropping it kills its processes; the folder stays.
 #[derive(Debug)]
 pub struct Plane {
-    // Fields are dropped in this order: an API server whose etcd went first hangs.
     controller_manager: Child,
     api_server: Child,
     etcd: Child,
@@ -210,6 +209,17 @@ impl Plane {
             thread::sleep(Duration::from_millis(200));
         }
         Ok(())
+    }
+}
+
+impl Drop for Plane {
+    fn drop(&mut self) {
+        // In this order, and nothing is left to be told of a failure: what is gone already is as good.
+        let _ = self.controller_manager.kill();
+        let _ = self.api_server.kill();
+        let _ = self.etcd.kill();
+        // 130 MB that nobody reads; the logs stay.
+        let _ = fs::remove_dir_all(self.dir.join("etcd"));
     }
 }
 

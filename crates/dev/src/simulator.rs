@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::child::{Child, Program, first_line};
+use crate::http::Http;
 use crate::journal::Journal;
 
 /// How long it may take to print its ports.
@@ -52,8 +53,7 @@ pub struct Simulator {
     child: Child,
     doors: Doors,
     journal: Journal,
-    runtime: tokio::runtime::Runtime,
-    client: reqwest::Client,
+    http: Http,
 }
 
 impl Simulator {
@@ -85,10 +85,7 @@ impl Simulator {
         let mut child = Child::start(launcher, program)?;
         let line = first_line(&mut child, READY_WITHIN)?;
         let doors: Doors = serde_json::from_str(&line).with_context(|| format!("azure-sim's first line: {line}"))?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("a runtime for the admin door")?;
-        let client =
-            reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().context("a client for the admin door")?;
-        Ok(Self { child, doors, journal: Journal::at(journal), runtime, client })
+        Ok(Self { child, doors, journal: Journal::at(journal), http: Http::new()? })
     }
 
     /// The origin of ARM and Entra over HTTPS.
@@ -139,7 +136,7 @@ impl Simulator {
     /// # Errors
     /// Transport, a status other than 2xx (with the body), a body that is not JSON.
     pub fn ask(&self, path: &str) -> Result<Value> {
-        self.admin_call(reqwest::Method::GET, path, None)
+        self.admin_call("GET", path, "")
     }
 
     /// POST at the admin door.
@@ -147,52 +144,35 @@ impl Simulator {
     /// # Errors
     /// As [`Simulator::ask`].
     pub fn tell(&self, path: &str, body: &Value) -> Result<Value> {
-        self.admin_call(reqwest::Method::POST, path, Some(body))
+        self.admin_call("POST", path, &body.to_string())
     }
 
-    /// Any request at the admin door.
+    /// DELETE at the admin door: `/faults`, `/faults?id=ID`.
     ///
     /// # Errors
     /// As [`Simulator::ask`].
-    pub fn admin_call(&self, method: reqwest::Method, path: &str, body: Option<&Value>) -> Result<Value> {
+    pub fn withdraw(&self, path: &str) -> Result<Value> {
+        self.admin_call("DELETE", path, "")
+    }
+
+    fn admin_call(&self, method: &str, path: &str, body: &str) -> Result<Value> {
         let url = format!("{}{path}", self.doors.admin);
-        let what = format!("{method} {url}");
-        let mut request = self.client.request(method, url);
-        if let Some(body) = body {
-            request = request.json(body);
-        }
-        let (status, text) = self
-            .runtime
-            .block_on(async {
-                let answer = request.send().await?;
-                Ok::<_, reqwest::Error>((answer.status(), answer.text().await?))
-            })
-            .with_context(|| what.clone())?;
-        if !status.is_success() {
-            bail!("{what}: {status}: {text}");
+        let (status, text) = self.http.call(method, &url, &[], body)?;
+        if !(200..300).contains(&status) {
+            bail!("{method} {url}: {status}: {text}");
         }
         if text.trim().is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_str(&text).with_context(|| format!("{what}: not JSON: {text}"))
+        serde_json::from_str(&text).with_context(|| format!("{method} {url}: not JSON: {text}"))
     }
 
     /// Any request at the plain HTTP door of ARM and Entra, as somebody who is not the operator: status and body.
     ///
     /// # Errors
     /// Transport only.
-    pub fn call(&self, method: reqwest::Method, path: &str, headers: &[(&str, &str)], body: &str) -> Result<(u16, String)> {
-        let url = format!("{}{path}", self.doors.http);
-        let what = format!("{method} {url}");
-        let mut request = self.client.request(method, url).body(body.to_owned());
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let answer = async {
-            let answer = request.send().await?;
-            Ok::<_, reqwest::Error>((answer.status().as_u16(), answer.text().await?))
-        };
-        self.runtime.block_on(answer).with_context(|| what)
+    pub fn call(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Result<(u16, String)> {
+        self.http.call(method, &format!("{}{path}", self.doors.http), headers, body)
     }
 
     /// Stops time for the process (`kill -STOP`): connections are accepted, nothing is answered.

@@ -125,8 +125,17 @@ impl Stack {
     /// It ends at once; with the tail of its log.
     pub fn start_operator(&mut self, more: &[&str]) -> Result<()> {
         self.operator = None;
+        self.operator = Some(self.another_operator("operator", more)?);
+        Ok(())
+    }
+
+    /// Starts an operator beside the stack's own, as a second replica is, with its logs in the folder `name`.
+    ///
+    /// # Errors
+    /// As [`Stack::start_operator`].
+    pub fn another_operator(&self, name: &str, more: &[&str]) -> Result<Operator> {
         let settings = operator::Settings {
-            dir: self.settings.dir.join("operator"),
+            dir: self.settings.dir.join(name),
             estate: self.settings.estate.clone(),
             kubeconfig: self.operator_kubeconfig.clone(),
             azure: operator::Azure {
@@ -138,8 +147,7 @@ impl Stack {
             log_filter: self.settings.log_filter.clone(),
             more: more.iter().map(|flag| (*flag).to_owned()).collect(),
         };
-        self.operator = Some(Operator::start(&self.tools.own.operator, &self.tools.own.dev, &settings)?);
-        Ok(())
+        Operator::start(&self.tools.own.operator, &self.tools.own.dev, &settings)
     }
 
     /// Takes the operator out of the stack, to stop, kill or freeze it.

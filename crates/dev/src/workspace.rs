@@ -54,8 +54,8 @@ impl OwnBinaries {
             return Self::in_dir(Path::new(&dir));
         }
         progress.step("building the operator and azure-sim with cargo");
-        let packages = ["-p", "breakwater-operator", "-p", "azure-sim", "-p", "breakwater-dev"];
-        let status = cargo().args(["build", "--quiet", "--bins"]).args(packages).status().context("cargo build")?;
+        // The whole workspace, as the tests do: the same features, so that nothing is built twice.
+        let status = cargo().args(["build", "--quiet", "--workspace", "--bins"]).status().context("cargo build")?;
         if !status.success() {
             bail!("cargo build of the operator and azure-sim failed");
         }

@@ -57,12 +57,12 @@ impl Span {
 
     /// The number of days, when it is a whole one.
     pub fn whole_days(self) -> Option<i64> {
-        (self.0 % 86_400 == 0).then(|| self.as_secs() / 86_400)
+        self.0.is_multiple_of(86_400).then(|| self.as_secs() / 86_400)
     }
 
     /// The number of hours, when it is a whole one.
     pub fn whole_hours(self) -> Option<i64> {
-        (self.0 % 3_600 == 0).then(|| self.as_secs() / 3_600)
+        self.0.is_multiple_of(3_600).then(|| self.as_secs() / 3_600)
     }
 }
 

@@ -1,6 +1,8 @@
 //! What users write and read: the custom resources of `breakwater.io/v1alpha1`, their schemas, conditions and
 //! reasons. Types only: no client, no clock, no I/O.
 
+#![allow(clippy::duplicated_attributes, reason = "kube's printcolumn, category and validation are said once for each")]
+
 pub mod azure_access;
 pub mod backup_policy;
 pub mod conditions;

@@ -246,7 +246,9 @@ impl Azure {
         {
             return reply;
         }
-        if let Some(lag) = played.lag() {
+        let standing = self.model.world.settings.list_lag_seconds as f64;
+        let listing = req.method == "GET" && target.form() == Form::Collection;
+        if let Some(lag) = played.lag().or((listing && standing > 0.0).then_some(standing)) {
             let mut then = self.as_of(lag);
             let mut reply = arm::dispatch(&mut then, req, target, owner);
             actions::filter_list(&self.model.world, req, target, owner, &mut reply);

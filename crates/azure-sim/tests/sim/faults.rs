@@ -121,3 +121,16 @@ fn edits_behind_our_back_leave_no_trace_in_the_journal() {
     assert_eq!(client.get(&vm).status, 404);
     assert!(apply(&mut client.azure, edit("DELETE", Value::Null)).unwrap_err().contains("there is no"));
 }
+
+#[test]
+fn a_standing_lag_is_a_setting_of_the_estate() {
+    let mut client = crate::wire::with_settings("{ listLagSeconds: 60 }");
+    let list = format!("{RG}/providers/Microsoft.Compute/disks");
+    let before = client.read(&list)["value"].as_array().unwrap().len();
+    client.wait(1);
+    client.send("PUT", &disk(), body());
+    client.wait(30);
+    assert_eq!((client.get(&disk()).status, client.read(&list)["value"].as_array().unwrap().len()), (200, before));
+    client.wait(60);
+    assert_eq!(client.read(&list)["value"].as_array().unwrap().len(), before + 1);
+}

@@ -5,3 +5,4 @@ pub mod cluster;
 pub mod contract;
 pub mod e2e;
 pub mod entropy;
+pub mod sim;

@@ -1,0 +1,9 @@
+//! L1: the engine against azure-sim in process and the pretend Kubernetes, in virtual time. One seed, one run.
+
+mod arm;
+mod invariants;
+mod run;
+
+pub use arm::{ArmFault, SimArm};
+pub use invariants::Invariants;
+pub use run::{Options, Simulation};

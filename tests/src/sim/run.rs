@@ -1,0 +1,342 @@
+//! The deterministic driver: objects take turns in the order of their due times; when nothing is due, time jumps.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use azure_sim::{Azure, Estate, wire::Caller};
+use breakwater_api::{BackupPolicy, ProtectedMachine, RecoveryVault};
+use breakwater_engine::{
+    Engine, Next, Outside,
+    ports::{Clock, Cluster, ObjectKey},
+    telemetry::Quiet,
+};
+use futures::FutureExt;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::{ArmFault, Invariants, SimArm};
+use crate::{
+    clock::VirtualClock,
+    cluster::{MemoryCluster, audit::MemoryAudit, fault::FaultPlan, leadership::SwitchableLeadership, view::Cursor},
+    entropy::SeededEntropy,
+};
+
+/// Teaches an engine its kinds: the tests' own kind comes in through here.
+pub type Register = fn(&mut Engine);
+
+/// How a run starts.
+#[derive(Clone)]
+pub struct Options {
+    /// The seed of everything random.
+    pub seed: u64,
+    /// The estate, below the workspace's root.
+    pub estate: &'static str,
+    /// The kinds.
+    pub register: Register,
+    /// Which cluster writes.
+    pub writer: &'static str,
+    /// More definitions than the shipped ones.
+    pub strict: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { seed: 1, estate: "tests/sim/estates/small.yaml", register: shipped, writer: "cluster-one", strict: true }
+    }
+}
+
+/// The kinds that the operator ships.
+pub fn shipped(engine: &mut Engine) {
+    engine.register::<RecoveryVault>();
+    engine.register::<BackupPolicy>();
+    engine.register::<ProtectedMachine>();
+}
+
+/// One run.
+pub struct Simulation {
+    /// World and wall time.
+    pub clock: Arc<VirtualClock>,
+    /// The pretend Azure.
+    pub azure: Arc<Mutex<Azure>>,
+    /// The pretend Kubernetes, as the operator's process sees it.
+    pub cluster: Arc<MemoryCluster>,
+    /// The port between them.
+    pub arm: Arc<SimArm>,
+    /// Whether the operator leads.
+    pub leadership: Arc<SwitchableLeadership>,
+    /// The audit record.
+    pub audit: Arc<MemoryAudit>,
+    /// What must hold after every step.
+    pub invariants: Invariants,
+    /// What happened, line by line.
+    pub story: Vec<String>,
+    engine: Engine,
+    options: Options,
+    due: BTreeMap<ObjectKey, Timestamp>,
+    cursor: Cursor,
+    next_sweep: Timestamp,
+    deaths: u64,
+    steps: u64,
+}
+
+impl Simulation {
+    /// A world with an estate, an empty cluster and an operator that leads.
+    ///
+    /// # Panics
+    /// When the estate or the definitions cannot be read.
+    pub fn new(options: Options) -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace");
+        let values = BTreeMap::from([("ISSUER".to_owned(), "https://issuer.example".to_owned())]);
+        let estate = Estate::read(&root.join(options.estate), &values).expect("the estate");
+        let start = "2026-11-24T08:00:00Z".parse().expect("a literal time");
+        let azure = Azure::new(estate, azure_sim::Options { seed: options.seed, start, ..Default::default() }).expect("the estate loads");
+        let azure = Arc::new(Mutex::new(azure));
+        let clock = Arc::new(VirtualClock::new(start));
+        let cluster =
+            Arc::new(MemoryCluster::new(clock.clone(), &breakwater_api::crdgen::crds(), options.seed).expect("the definitions compile"));
+        let caller = Caller {
+            object_id: "0b1ec700-0000-4000-8000-000000000001".into(),
+            client_id: "c11e0000-0000-4000-8000-000000000001".into(),
+            tenant_id: "72f988bf-0000-4000-8000-00000000000a".into(),
+        };
+        let arm = Arc::new(SimArm::new(azure.clone(), clock.clone(), caller));
+        let (leadership, audit) = (Arc::new(SwitchableLeadership::leading()), Arc::new(MemoryAudit::default()));
+        let engine = engine(&options, &clock, &cluster, &arm, &leadership, &audit);
+        let invariants = Invariants::new(&arm, &cluster);
+        Simulation {
+            clock,
+            azure,
+            cluster,
+            arm,
+            leadership,
+            audit,
+            invariants,
+            story: Vec::new(),
+            engine,
+            options,
+            due: BTreeMap::new(),
+            cursor: Cursor::default(),
+            next_sweep: start,
+            deaths: 0,
+            steps: 0,
+        }
+    }
+
+    /// Applies manifests as `kubectl apply` does.
+    ///
+    /// # Panics
+    /// When the API server refuses.
+    pub fn apply(&mut self, yaml: &str) {
+        self.cluster.user().apply(yaml).expect("the API server takes the manifest");
+    }
+
+    /// Plays a fault at the n-th write to Azure from now.
+    pub fn arm_fault(&self, nth: u64, fault: ArmFault) {
+        self.arm.fault_at(nth, fault);
+    }
+
+    /// Plays faults at writes to Kubernetes.
+    pub fn cluster_faults(&self, plan: FaultPlan) {
+        self.cluster.plan_faults(plan);
+    }
+
+    /// World time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Runs for a while of world time.
+    pub fn run_for(&mut self, time: SignedDuration) {
+        let until = self.now() + time;
+        while self.step(until) {}
+    }
+
+    /// Runs until a condition holds; the story is in the panic when it does not in time.
+    ///
+    /// # Panics
+    /// When it does not hold within `time`.
+    pub fn run_until(&mut self, what: &str, time: SignedDuration, mut holds: impl FnMut(&mut Self) -> bool) {
+        let until = self.now() + time;
+        loop {
+            if holds(self) {
+                return;
+            }
+            assert!(self.step(until), "{what}: not by {until}\n{}", self.tell());
+        }
+    }
+
+    /// The last lines of the story.
+    pub fn tell(&self) -> String {
+        let from = self.story.len().saturating_sub(60);
+        format!("{}\n{}", self.story[from..].join("\n"), self.cluster.dump())
+    }
+
+    /// One step: what is due takes its turn, or time moves on to what is due next. False at the end of time.
+    pub fn step(&mut self, until: Timestamp) -> bool {
+        self.steps += 1;
+        self.hear();
+        let now = self.now();
+        if let Some(key) =
+            self.due.iter().filter(|(_, at)| **at <= now).min_by_key(|(key, at)| (**at, (*key).clone())).map(|(k, _)| k.clone())
+        {
+            self.turn(key);
+        } else if self.next_sweep <= now {
+            self.sweep();
+        } else {
+            let azure = self.azure.lock().unwrap_or_else(PoisonError::into_inner).next_event();
+            let times = self.due.values().copied().chain([self.next_sweep]).chain(azure);
+            let next = times.filter(|at| *at > now).min().unwrap_or(until);
+            if next > until {
+                self.clock.set(until.max(now));
+                return false;
+            }
+            self.clock.set(next);
+            self.azure.lock().unwrap_or_else(PoisonError::into_inner).advance(next);
+        }
+        self.invariants.check(self.now(), &self.azure, &self.cluster);
+        true
+    }
+
+    /// What the watch shows wakes the object and its neighbours in the namespace.
+    fn hear(&mut self) {
+        let changes = self.cluster.changes_since(&mut self.cursor);
+        let kinds: BTreeSet<&str> = self.engine.kinds().into_iter().collect();
+        let now = self.now();
+        for change in changes {
+            let all = kinds.iter().flat_map(|kind| self.cluster.cached_all(kind, None));
+            for object in all {
+                let key = ObjectKey {
+                    kind: object.types.as_ref().map(|t| t.kind.clone()).unwrap_or_default(),
+                    namespace: object.metadata.namespace.clone().unwrap_or_default(),
+                    name: object.metadata.name.clone().unwrap_or_default(),
+                };
+                let related = change.key.namespace.is_empty() || change.key.namespace == key.namespace;
+                if related && self.wakes(&change.key, &key) {
+                    self.due.insert(key, now);
+                }
+            }
+            if kinds.contains(change.key.kind.as_str()) {
+                self.due.insert(change.key, now);
+            }
+        }
+    }
+
+    /// A status of ours wakes those that stand on it, not its siblings.
+    fn wakes(&self, changed: &ObjectKey, key: &ObjectKey) -> bool {
+        match (changed.kind.as_str(), key.kind.as_str()) {
+            ("ProtectedMachine", "BackupPolicy") | ("RecoveryVault", "BackupPolicy") => true,
+            ("RecoveryVault" | "BackupPolicy", "ProtectedMachine") => true,
+            ("AzureAccess" | "Namespace", _) => true,
+            _ => false,
+        }
+    }
+
+    fn turn(&mut self, key: ObjectKey) {
+        let now = self.now();
+        match self.engine.turn(key.clone()).now_or_never() {
+            Some(Next::At(at)) => drop(self.due.insert(key.clone(), at.max(now + SignedDuration::from_millis(1)))),
+            Some(Next::Now) => drop(self.due.insert(key.clone(), now)),
+            Some(Next::Gone) => drop(self.due.remove(&key)),
+            None => self.die(&format!("in the turn of {} {}", key.kind, key.name)),
+        }
+        self.clock.advance(Duration::from_millis(1));
+    }
+
+    fn sweep(&mut self) {
+        match self.engine.sweep().now_or_never() {
+            Some((wake, next)) => {
+                let now = self.now();
+                self.due.extend(wake.into_iter().map(|key| (key, now)));
+                self.next_sweep = next;
+            }
+            None => self.die("in a sweep"),
+        }
+        self.clock.advance(Duration::from_millis(1));
+    }
+
+    /// The process is gone; another one starts with nothing but what is saved.
+    pub fn die(&mut self, why: &str) {
+        self.deaths += 1;
+        self.story.push(format!("{} the operator dies {why}", self.now()));
+        self.cluster = Arc::new(self.cluster.another_process(self.options.seed + self.deaths));
+        self.cursor = Cursor::default();
+        self.clock.advance(Duration::from_secs(3));
+        self.engine = engine(&self.options, &self.clock, &self.cluster, &self.arm, &self.leadership, &self.audit);
+        self.due.clear();
+        self.next_sweep = self.now();
+        let now = self.now();
+        for kind in self.engine.kinds() {
+            for object in self.cluster.cached_all(kind, None) {
+                let (namespace, name) =
+                    (object.metadata.namespace.clone().unwrap_or_default(), object.metadata.name.clone().unwrap_or_default());
+                self.due.insert(ObjectKey { kind: kind.to_owned(), namespace, name }, now);
+            }
+        }
+    }
+
+    /// How often the operator died.
+    pub fn deaths(&self) -> u64 {
+        self.deaths
+    }
+
+    /// An object's status as it stands.
+    pub fn status(&self, kind: &str, name: &str) -> Value {
+        let key = ObjectKey { kind: kind.into(), namespace: "shop".into(), name: name.into() };
+        self.cluster.live(&key).and_then(|o| o.data.get("status").cloned()).unwrap_or(Value::Null)
+    }
+
+    /// A condition: (status, reason, message).
+    pub fn condition(&self, kind: &str, name: &str, about: &str) -> (String, String, String) {
+        let status = self.status(kind, name);
+        let all = status.get("conditions").and_then(Value::as_array).cloned().unwrap_or_default();
+        let found = all.into_iter().find(|c| c["type"] == about).unwrap_or_default();
+        let text = |field: &str| found.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+        (text("status"), text("reason"), text("message"))
+    }
+
+    /// Whether an object is ready.
+    pub fn is_ready(&self, kind: &str, name: &str) -> bool {
+        self.condition(kind, name, "Ready").0 == "True"
+    }
+
+    /// Objects that have a due time: nothing sleeps for ever.
+    pub fn due(&self) -> &BTreeMap<ObjectKey, Timestamp> {
+        &self.due
+    }
+
+    /// Everything that the run left behind, for "same seed, same bytes".
+    pub fn fingerprint(&self) -> String {
+        let azure = self.azure.lock().unwrap_or_else(PoisonError::into_inner);
+        let journal: Vec<String> = azure.journal().entries().iter().map(|e| serde_json::to_string(e).unwrap_or_default()).collect();
+        format!("{}\n{}\n{}", self.cluster.dump(), journal.join("\n"), self.steps)
+    }
+}
+
+fn engine(
+    options: &Options,
+    clock: &Arc<VirtualClock>,
+    cluster: &Arc<MemoryCluster>,
+    arm: &Arc<SimArm>,
+    leadership: &Arc<SwitchableLeadership>,
+    audit: &Arc<MemoryAudit>,
+) -> Engine {
+    let mut engine = Engine::new(Outside {
+        arm: arm.clone(),
+        cluster: cluster.clone(),
+        clock: clock.clone(),
+        entropy: Arc::new(SeededEntropy::new(options.seed)),
+        leadership: leadership.clone(),
+        audit: audit.clone(),
+        telemetry: Arc::new(Quiet),
+        estate: "test-estate".into(),
+        writer: options.writer.into(),
+        interval: SignedDuration::from_mins(5),
+    });
+    (options.register)(&mut engine);
+    engine.prime();
+    engine
+}

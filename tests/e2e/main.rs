@@ -5,6 +5,7 @@
 
 mod crash;
 mod deletion;
+mod dev_commands;
 mod drift;
 mod explain;
 mod identity;

@@ -60,7 +60,7 @@ fn tell(stack: &mut Stack, progress: &Progress, interrupt: &Interrupt, afterward
         return Ok(());
     }
     tables(&kubectl)?;
-    requests(stack)?;
+    costs(stack)?;
     println!("{}", Ready::of(stack).advice());
     println!("Everything is in {}; logs are in the folders called `logs`.", stack.dir().display());
     if afterwards == Afterwards::Stay {
@@ -107,10 +107,16 @@ fn tables(kubectl: &Kubectl) -> Result<()> {
     Ok(())
 }
 
-/// What the story cost Azure, from the simulator's journal.
-fn requests(stack: &Stack) -> Result<()> {
-    let counts = stack.simulator().journal().counts()?;
-    let told: Vec<String> = counts.iter().map(|(method, count)| format!("{count} {method}")).collect();
-    println!("Requests to Azure: {}.\n", told.join(", "));
+/// What the story cost: Azure by the simulator's journal, Kubernetes by the operator's metrics.
+fn costs(stack: &Stack) -> Result<()> {
+    let azure = listed(stack.simulator().journal().counts()?);
+    let kubernetes = listed(stack.operator().kubernetes_calls()?);
+    let memory = stack.operator().resident_mib().map_or("unknown".to_owned(), |mib| format!("{mib} MiB"));
+    println!("Requests to Azure: {azure}. Writes to Kubernetes: {kubernetes}. Memory of the operator (debug build): {memory}.\n");
     Ok(())
+}
+
+fn listed<N: std::fmt::Display>(counts: impl IntoIterator<Item = (String, N)>) -> String {
+    let told: Vec<String> = counts.into_iter().map(|(what, count)| format!("{count} {what}")).collect();
+    told.join(", ")
 }

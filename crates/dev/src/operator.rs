@@ -1,5 +1,6 @@
 //! The shipped operator binary as a process outside of the cluster, under its own ServiceAccount.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use nix::sys::signal::Signal;
 use serde::Deserialize;
 
 use crate::child::{Child, Ending, Program, first_line};
+use crate::http::Http;
 
 /// How long it may take to bind its port.
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -88,6 +90,23 @@ impl Operator {
         &self.health
     }
 
+    /// What it has asked of Kubernetes so far, by verb, as its own metrics count it.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn kubernetes_calls(&self) -> Result<BTreeMap<String, u64>> {
+        let (status, page) = Http::new()?.get(&format!("{}/metrics", self.health))?;
+        anyhow::ensure!(status == 200, "the operator's metrics: {status}: {page}");
+        Ok(calls_by_verb(&page))
+    }
+
+    /// How much memory it holds, in MiB; `None` when it is gone.
+    pub fn resident_mib(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.pid())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib / 1024)
+    }
+
     /// Its audit record, one JSON object a line.
     pub fn audit(&self) -> &Path {
         &self.audit
@@ -141,6 +160,18 @@ impl Operator {
     }
 }
 
+fn calls_by_verb(page: &str) -> BTreeMap<String, u64> {
+    let mut calls = BTreeMap::new();
+    for line in page.lines().filter(|line| line.starts_with("breakwater_kubernetes_calls_total{")) {
+        let verb = line.split_once("verb=\"").and_then(|(_, rest)| rest.split_once('"')).map(|(verb, _)| verb);
+        let count = line.rsplit_once(' ').and_then(|(_, count)| count.parse::<u64>().ok());
+        if let (Some(verb), Some(count)) = (verb, count) {
+            *calls.entry(verb.to_owned()).or_default() += count;
+        }
+    }
+    calls
+}
+
 fn args(settings: &Settings, audit: &Path) -> Vec<OsString> {
     let azure = &settings.azure;
     let mut args: Vec<OsString> = Vec::new();
@@ -163,4 +194,19 @@ fn args(settings: &Settings, audit: &Path) -> Vec<OsString> {
     args.push("--print-ports".into());
     args.extend(settings.more.iter().map(OsString::from));
     args
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_summed_by_verb() {
+        let page = "# TYPE breakwater_kubernetes_calls counter\n\
+                    breakwater_kubernetes_calls_total{kind=\"RecoveryVault\",verb=\"patch-status\",result=\"ok\"} 4\n\
+                    breakwater_kubernetes_calls_total{kind=\"BackupPolicy\",verb=\"patch-status\",result=\"conflict\"} 1\n\
+                    breakwater_kubernetes_calls_total{kind=\"ProtectedMachine\",verb=\"create\",result=\"ok\"} 9\n\
+                    breakwater_leader 1\n";
+        assert_eq!(calls_by_verb(page), BTreeMap::from([("create".to_owned(), 9), ("patch-status".to_owned(), 5)]));
+    }
 }

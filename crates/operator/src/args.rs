@@ -13,7 +13,7 @@ use url::{Host, Url};
 ///
 /// Runs in a cluster with its own ServiceAccount and needs one thing that no cluster can tell: the name of its estate.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "breakwater-operator", version, max_term_width = 110)]
+#[command(name = "breakwater-operator", version)]
 pub struct Args {
     /// The name under which this installation owns what it makes in Azure. Keep it in Git with the manifests: a rebuilt
     /// cluster that states the same name finds its own vaults, policies and jobs again. Two clusters never share one.

@@ -4,14 +4,16 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    arm::tags,
+    arm::{self, tags},
     azure::Azure,
     compute::machines::Power,
+    estate::load::inbound,
     path::{Target, split_url},
     world::{Kind, Resource, World},
 };
 
-/// One edit.
+/// One edit: of a group, a machine, disk, network object, vault, policy, protected item, lock, or role assignment.
+/// Vaults and what is in them can be changed and removed so, but not made.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Edit {
@@ -47,6 +49,9 @@ pub fn apply(azure: &mut Azure, edit: Edit) -> Result<Value, String> {
     if namespace.eq_ignore_ascii_case("Microsoft.RecoveryServices") {
         return recovery(azure, &edit);
     }
+    if namespace.eq_ignore_ascii_case("Microsoft.Authorization") {
+        return authorization(azure, &edit);
+    }
     let Some(kind) = Kind::of(&namespace, &target.type_path()) else { return Err(format!("{} is of no type that can be edited", edit.id)) };
     let world = &mut azure.model.world;
     match edit.method {
@@ -70,6 +75,24 @@ fn group(azure: &mut Azure, edit: &Edit, target: &Target) -> Result<Value, Strin
             Ok(json!({"deleted": id}))
         }
         _ => set_tags(world, &id, &edit.body).map(|()| json!({"id": id, "tags": world.tags.get(&id.to_ascii_lowercase())})),
+    }
+}
+
+/// Locks, role assignments and definitions: as their own PUT and DELETE, but asked by nobody.
+fn authorization(azure: &mut Azure, edit: &Edit) -> Result<Value, String> {
+    let method = match edit.method {
+        Verb::Put => "PUT",
+        Verb::Delete => "DELETE",
+        Verb::Patch => return Err("PUT or DELETE a lock or a role assignment".to_owned()),
+    };
+    let req = inbound(&azure.model.world, method, &edit.id, edit.body.clone());
+    let target = Target::read(method, &req.path);
+    let owner = arm::owner(&target, &req.path).ok_or_else(|| format!("{} is of no type that can be edited", edit.id))?;
+    let reply = arm::dispatch(&mut azure.model, &req, &target, owner);
+    match reply.status {
+        200 | 201 => Ok(reply.body.unwrap_or_else(|| json!({"deleted": edit.id}))),
+        204 => Err(format!("there is no {}", edit.id)),
+        _ => Err(reply.body.unwrap_or_default()["error"]["message"].as_str().unwrap_or("refused").to_owned()),
     }
 }
 
@@ -173,6 +196,12 @@ pub fn summary(azure: &Azure) -> Value {
         .map(|vault| json!({"id": vault.id, "location": vault.location, "tags": vault.tags}))
         .collect();
     let locks: Vec<Value> = world.locks.values().map(|lock| json!({"id": lock.id, "scope": lock.scope})).collect();
+    let assignments: Vec<Value> = world
+        .access
+        .assignments
+        .values()
+        .map(|given| json!({"id": given.id, "scope": given.scope, "principalId": given.principal, "role": world.access.role(&given.role).map(|role| &role.name)}))
+        .collect();
     let principals: Vec<Value> = azure
         .directory()
         .all()
@@ -182,7 +211,7 @@ pub fn summary(azure: &Azure) -> Value {
     let operations: Vec<Value> = running.map(|op| json!({"id": op.id, "subject": op.subject, "due": op.due})).collect();
     json!({
         "now": world.now, "subscriptions": subscriptions, "resourceGroups": groups, "resources": resources, "vaults": vaults, "locks": locks,
-        "principals": principals, "roleAssignments": world.access.assignments.len(), "runningOperations": operations,
+        "principals": principals, "roleAssignments": assignments, "runningOperations": operations,
         "journal": azure.journal().next_seq() - 1,
     })
 }

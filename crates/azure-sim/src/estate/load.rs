@@ -85,8 +85,8 @@ pub(super) fn group_id(subscription: &SubscriptionEntry, group: &GroupEntry) -> 
     format!("/subscriptions/{}/resourceGroups/{}", subscription.id, group.name)
 }
 
-/// A request made while loading.
-pub(super) fn inbound(world: &World, method: &str, path: &str, body: Value) -> Inbound {
+/// A request of nobody: made while loading, or for an edit.
+pub(crate) fn inbound(world: &World, method: &str, path: &str, body: Value) -> Inbound {
     Inbound {
         method: method.to_owned(),
         path: path.split('/').filter(|segment| !segment.is_empty()).map(str::to_owned).collect(),

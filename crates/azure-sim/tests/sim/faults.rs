@@ -134,3 +134,25 @@ fn a_standing_lag_is_a_setting_of_the_estate() {
     client.wait(60);
     assert_eq!(client.read(&list)["value"].as_array().unwrap().len(), before + 1);
 }
+
+#[test]
+fn a_right_taken_away_behind_our_back_looks_like_an_empty_list() {
+    let mut client = small();
+    client.caller = crate::wire::reader();
+    let list = format!("{SUB}/providers/Microsoft.Compute/virtualMachines");
+    assert_eq!(client.read(&list)["value"].as_array().unwrap().len(), 2);
+    let lock = json!({"method": "PUT", "id": format!("{RG}/providers/Microsoft.Authorization/locks/l"), "body": {"properties": {"level": "ReadOnly"}}});
+    apply(&mut client.azure, serde_json::from_value(lock).unwrap()).unwrap();
+    assert_eq!(client.read(&format!("{RG}/providers/Microsoft.Authorization/locks"))["value"][0]["name"], "l");
+    let state = azure_sim::edit::summary(&client.azure);
+    let mine = |given: &&Value| given["principalId"] == crate::wire::reader().object_id;
+    let given = state["roleAssignments"].as_array().unwrap().iter().find(mine).unwrap()["id"].clone();
+    let elsewhere =
+        format!("{SUB}/resourceGroups/rg-two/providers/Microsoft.Authorization/roleAssignments/cccccccc-0000-4000-8000-000000000009");
+    let reading = json!({"properties": {"principalId": crate::wire::reader().object_id, "roleDefinitionId": "/x/acdd72a7-3385-48ef-bd42-f606fba81ae7"}});
+    for edit in [json!({"method": "PUT", "id": elsewhere, "body": reading}), json!({"method": "DELETE", "id": given})] {
+        apply(&mut client.azure, serde_json::from_value(edit).unwrap()).unwrap();
+    }
+    assert_eq!(client.read(&list)["value"].as_array().unwrap().len(), 0);
+    assert_eq!(client.get(&format!("{RG}/providers/Microsoft.Compute/virtualMachines")).status, 403);
+}

@@ -76,7 +76,7 @@ impl Shared {
         if let Some(issuer) = issuer {
             match self.issuers.keys(&issuer).await {
                 Ok(keys) => self.lock().azure.learn_keys(&issuer, keys, wall),
-                Err(error) => tracing::warn!(%issuer, error = format!("{error:#}"), "the issuer's keys cannot be fetched"),
+                Err(error) => tracing::warn!(%issuer, error = &error as &dyn std::error::Error, "the issuer's keys cannot be fetched"),
             }
         }
         let mut inner = self.lock();

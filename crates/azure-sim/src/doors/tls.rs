@@ -2,7 +2,6 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use anyhow::{Context, Result};
 use axum::Router;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
@@ -14,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use crate::doors::http::Cut;
+use crate::doors::{DoorError, http::Cut};
 
 /// The simulator's certificate authority, and the certificate of its HTTPS door.
 pub struct Authority {
@@ -28,7 +27,7 @@ impl Authority {
     ///
     /// # Errors
     /// Only when the cryptography library fails.
-    pub fn new() -> Result<Self> {
+    pub fn new() -> Result<Self, DoorError> {
         let ca_key = KeyPair::generate()?;
         let mut ca = CertificateParams::new(Vec::new())?;
         ca.distinguished_name.push(DnType::CommonName, "azure-sim authority");
@@ -59,9 +58,10 @@ impl Authority {
 ///
 /// # Errors
 /// When the port is taken.
-pub async fn bind(port: u16) -> Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind(("127.0.0.1", port)).await.with_context(|| format!("binding 127.0.0.1:{port}"))?;
-    let address = listener.local_addr()?;
+pub async fn bind(port: u16) -> Result<(TcpListener, SocketAddr), DoorError> {
+    let failed = |source| DoorError::Bind { port, source };
+    let listener = TcpListener::bind(("127.0.0.1", port)).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
 }
 
@@ -78,7 +78,7 @@ pub async fn serve(listener: TcpListener, router: Router, authority: Option<Arc<
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, authority: Option<Arc<Authority>>) -> Result<()> {
+async fn connection(stream: TcpStream, router: Router, authority: Option<Arc<Authority>>) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     match authority {
         Some(authority) => speak(authority.acceptor.accept(stream).await?, router).await,
@@ -86,13 +86,13 @@ async fn connection(stream: TcpStream, router: Router, authority: Option<Arc<Aut
     }
 }
 
-async fn speak<S>(stream: S, router: Router) -> Result<()>
+async fn speak<S>(stream: S, router: Router) -> std::io::Result<()>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
 {
     let guarded = tower_service(router);
     let builder = auto::Builder::new(TokioExecutor::new()).http1_only();
-    builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(guarded)).await.map_err(|error| anyhow::anyhow!("{error}"))
+    builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(guarded)).await.map_err(std::io::Error::other)
 }
 
 /// An answer marked as cut becomes an error of the service, upon which hyper closes the connection without a byte.

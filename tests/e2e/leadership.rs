@@ -61,5 +61,5 @@ fn a_leader_that_is_asked_to_end_gives_the_lease_back_at_once() {
     let second = stack.another_operator("second-operator", &[]).unwrap();
     assert_eq!(stack.take_operator().stop().unwrap(), Ending::Gentle);
     // Much less than the fifteen seconds after which an abandoned Lease may be taken.
-    until_it_leads(&second, Duration::from_secs(8));
+    until_it_leads(&second, Duration::from_secs(12));
 }

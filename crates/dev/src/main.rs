@@ -1,11 +1,12 @@
 //! `cargo dev`: a local control plane, the demo, the tests.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use breakwater_dev::demo::{self, Afterwards};
 use breakwater_dev::progress::Progress;
-use breakwater_dev::{child, crds, supervisor, test_run};
+use breakwater_dev::{child, crds, supervisor, test_run, workspace};
 use clap::{Parser, Subcommand};
 
 /// How many times faster than ours the simulated world runs, so that a first backup shows within a minute.
@@ -56,6 +57,11 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Check a folder of recorded Azure traffic against our parsers and azure-sim: a line per file and a total.
+    Contract {
+        /// The folder; its format is that of the recordings in the azure notes.
+        dir: PathBuf,
+    },
     #[command(name = supervisor::SUPERVISE, hide = true)]
     Supervise {
         #[arg(long)]
@@ -104,6 +110,11 @@ fn run() -> Result<()> {
         Command::Crds { check: false } => {
             crds::write()?.iter().for_each(|name| println!("crds/{name}"));
             Ok(())
+        }
+        Command::Contract { dir } => {
+            // The check runs in the workspace's root.
+            let dir = dir.canonicalize().with_context(|| dir.display().to_string())?;
+            workspace::run_of_tests("breakwater-contract", &[dir.as_os_str()])
         }
         Command::Supervise { name, clock_factor } => supervisor::supervise(&name, clock_factor),
     }

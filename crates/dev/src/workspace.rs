@@ -1,5 +1,6 @@
 //! Where things are in this workspace, and how its own binaries are built.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -28,6 +29,19 @@ pub fn target_dir() -> Result<PathBuf> {
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).context("cargo metadata's answer")?;
     let dir = metadata["target_directory"].as_str().context("cargo metadata names no target_directory")?;
     Ok(PathBuf::from(dir))
+}
+
+/// Builds and runs `bin` of the tests' package, which knows more than this crate may depend on.
+///
+/// # Errors
+/// It cannot be built, or says no by its exit code.
+pub fn run_of_tests(bin: &str, args: &[&OsStr]) -> Result<()> {
+    let status =
+        cargo().args(["run", "--quiet", "-p", "breakwater-tests", "--bin", bin, "--"]).args(args).status().context("running cargo")?;
+    if !status.success() {
+        bail!("{bin}: {status}");
+    }
+    Ok(())
 }
 
 /// The workspace's own binaries that a stack runs as processes.

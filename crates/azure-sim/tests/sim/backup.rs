@@ -57,6 +57,9 @@ fn tags_of_a_vault_are_resource_managers() {
     let mut broken = vault_body();
     broken["tags"] = json!({"a?b": "c"});
     assert_eq!(client.send("PUT", &vault(), broken).status, 400);
+    let moved = json!({"location": "northeurope", "sku": {"name": "RS0", "tier": "Standard"}, "tags": {"other": "x"}, "properties": {}});
+    let refused = client.send("PUT", &vault(), moved);
+    assert!(refused.status >= 400, "a vault cannot move: {}", refused.json());
     assert_eq!(client.read(&vault())["tags"], json!({"cost": "1", "owner": "me"}));
 }
 

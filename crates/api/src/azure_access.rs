@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use crate::{ids, words::open_words};
+use crate::{ids, status::SharedStatus, words::open_words};
 
 /// Which namespaces may use which identity on which subscriptions and resource groups, for which acts.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,12 +16,15 @@ use crate::{ids, words::open_words};
     version = "v1alpha1",
     kind = "AzureAccess",
     plural = "azureaccesses",
+    status = "AzureAccessStatus",
     doc = "Which namespaces may use which identity on which Azure subscriptions and resource groups, for which acts. Written by the cluster's admin.",
     shortname = "azaccess",
     category = "breakwater",
     printcolumn(name = "Cloud", type_ = "string", json_path = ".spec.cloud"),
     printcolumn(name = "Tenant", type_ = "string", json_path = ".spec.tenantId"),
     printcolumn(name = "Namespaces", type_ = "string", json_path = ".spec.namespaces.names"),
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
+    printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[cfg_attr(test, kube(cel))]
@@ -40,6 +43,15 @@ pub struct AzureAccessSpec {
     /// What may be done where. Everything that no entry admits is refused before it is sent.
     #[schemars(length(min = 1, max = 64))]
     pub allow: Vec<Grant>,
+}
+
+/// Whether the identity can be used.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AzureAccessStatus {
+    /// What every kind has.
+    #[serde(flatten)]
+    pub shared: SharedStatus,
 }
 
 /// The Azure clouds.

@@ -22,7 +22,7 @@ pub mod status;
 pub mod times;
 pub mod words;
 
-pub use azure_access::{Act, AzureAccess, AzureAccessSpec};
+pub use azure_access::{Act, AzureAccess, AzureAccessSpec, AzureAccessStatus};
 pub use backup_policy::{BackupPolicy, BackupPolicySpec, BackupPolicyStatus};
 pub use conditions::{ConditionType, Standing, State};
 pub use durations::Span;

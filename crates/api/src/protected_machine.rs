@@ -21,7 +21,7 @@ use crate::{ids, references::Reference, selector::Disks, spec::SharedSpec, statu
     selectable = ".spec.machineId",
     printcolumn(name = "Policy", type_ = "string", json_path = ".spec.policyRef.name"),
     printcolumn(name = "Protection", type_ = "string", json_path = ".status.protection"),
-    printcolumn(name = "Last backup", type_ = "date", json_path = ".status.lastBackup.at"),
+    printcolumn(name = "Last backup", type_ = "string", json_path = ".status.lastBackup.at"),
     printcolumn(name = "Result", type_ = "string", json_path = ".status.lastBackup.result", priority = 1),
     printcolumn(name = "Consistency", type_ = "string", json_path = ".status.recoveryPoints.latest.consistency"),
     printcolumn(name = "Points", type_ = "integer", json_path = ".status.recoveryPoints.count"),

@@ -69,6 +69,15 @@ pub fn resolve(cluster: &dyn Cluster, namespace: &str, pinned: Option<&PinnedAcc
     }
 }
 
+/// An access as it looks at Azure for itself.
+///
+/// # Errors
+/// A hold when its spec cannot be used.
+pub fn of_itself(object: &DynamicObject) -> Result<Access, Hold> {
+    let parsed = parse(object).ok_or_else(|| Hold::stuck(Reason::InvalidSpec, "the spec of this AzureAccess cannot be read"))?;
+    access_of(&parsed)
+}
+
 fn namespace_labels(cluster: &dyn Cluster, namespace: &str) -> BTreeMap<String, String> {
     let key = ObjectKey { kind: "Namespace".into(), namespace: String::new(), name: namespace.into() };
     cluster.cached(&key).and_then(|n| n.metadata.labels.clone()).unwrap_or_default()

@@ -91,6 +91,7 @@ pub struct Engine {
     pub claims: Claims,
     /// How long things may take.
     pub bounds: Bounds,
+    budget: Arc<Budget>,
     kinds: BTreeMap<&'static str, Entry>,
     /// One parser a kind.
     pub parsers: BTreeMap<&'static str, Parser>,
@@ -109,7 +110,7 @@ impl Engine {
             clock: outside.clock.clone(),
             leadership: outside.leadership.clone(),
             audit: outside.audit.clone(),
-            budget,
+            budget: budget.clone(),
             locks: locks.clone(),
             telemetry: outside.telemetry.clone(),
             estate: outside.estate.clone(),
@@ -117,7 +118,7 @@ impl Engine {
         });
         let bounds = Bounds::for_factor(outside.clock.factor());
         let (claims, kinds, parsers, watchers) = (Claims::default(), BTreeMap::new(), BTreeMap::new(), Mutex::default());
-        Engine { outside, reader, gate, locks, claims, bounds, kinds, parsers, watchers }
+        Engine { outside, reader, gate, locks, claims, bounds, budget, kinds, parsers, watchers }
     }
 
     /// Teaches it a kind.
@@ -159,6 +160,11 @@ impl Engine {
         let cap = (5.0 * 2.0_f64.powi(attempt.clamp(1, 8) - 1)).min(600.0);
         let jitter = cap / 2.0 + cap / 2.0 * self.outside.entropy.unit();
         SignedDuration::from_secs_f64(jitter.max(self.outside.clock.factor()))
+    }
+
+    /// The lowest level of each class of calls, as a share of its bucket.
+    pub fn budget_levels(&self) -> BTreeMap<&'static str, f64> {
+        self.budget.levels()
     }
 
     /// Notes what an object wants to hear of.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use breakwater_api::{Mode, OperationRecord, REQUESTED_AT, Reason, SharedSpec, conditions, status::PinnedAccess};
+use breakwater_api::{AzureAccess, Mode, OperationRecord, REQUESTED_AT, Reason, SharedSpec, conditions, status::PinnedAccess};
 use breakwater_plan::{
     graph::{Desired, Hold, HoldKind},
     kind::{Kind, Report, Subject},
@@ -33,7 +33,7 @@ const AT_THE_LATEST: SignedDuration = SignedDuration::from_hours(1);
 const MOST_ROUNDS: usize = 16;
 
 /// One turn of one object.
-#[tracing::instrument(skip_all, fields(kind = K::NAME, namespace = %key.namespace, name = %key.name))]
+#[tracing::instrument(skip_all, fields(kind = K::NAME, object = %format_args!("{}/{}", key.namespace, key.name)))]
 pub async fn turn<K: Kind>(engine: &Engine, key: ObjectKey) -> Next {
     if !engine.outside.leadership.leads() {
         return Next::At(engine.now() + SignedDuration::from_secs(5));
@@ -130,9 +130,11 @@ impl<'e, K: Kind> Turn<'e, K> {
         let urgent = parsed.shared.observed_generation != Some(meta.generation);
         let priority = if urgent { Priority::UserChange } else { Priority::Backup };
         let looker = |a: Access| Looker { identity: a.identity, grant: a.grant, priority };
-        let access = access::resolve(&*engine.outside.cluster, &key.namespace, pinned.as_ref(), named).map(looker);
-        let pinned =
-            pinned.or_else(|| access.as_ref().ok().map(|a| PinnedAccess { name: a.grant.name.clone(), uid: Some(a.grant.uid.clone()) }));
+        let own = K::NAME == AzureAccess::NAME;
+        let resolved = || access::resolve(&*engine.outside.cluster, &key.namespace, pinned.as_ref(), named);
+        let access = if own { access::of_itself(&object) } else { resolved() }.map(looker);
+        let pin = |a: &Looker| PinnedAccess { name: a.grant.name.clone(), uid: Some(a.grant.uid.clone()) };
+        let pinned = if own { None } else { pinned.or_else(|| access.as_ref().ok().map(pin)) };
         let subject = Subject {
             meta,
             spec: parsed.spec,
@@ -392,16 +394,12 @@ impl<'e, K: Kind> Turn<'e, K> {
             all.into_iter().find(|c| c["type"] == "Ready").map(|c| (c["status"].clone(), c["reason"].clone(), c["message"].clone()))
         };
         let (before, after) = (ready(&self.object), ready(written));
-        if let Some((status, reason, message)) = after
-            && before.as_ref().map(|b| (&b.0, &b.1)) != Some((&status, &reason))
-        {
+        let Some((status, reason, message)) = after else { return };
+        // What passes by itself is no news: only a promise kept or a person needed.
+        let news = status == "True" || written_is_stalled(written);
+        if news && before.as_ref().map(|b| (&b.0, &b.1)) != Some((&status, &reason)) {
             let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
-            let event = Event {
-                warning: status == "False" && written_is_stalled(written),
-                reason: text(&reason),
-                action: "Reconcile".into(),
-                note: text(&message),
-            };
+            let event = Event { warning: status == "False", reason: text(&reason), action: "Reconcile".into(), note: text(&message) };
             self.engine.outside.cluster.event(written, &event).await;
         }
     }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use breakwater_api::{BackupPolicy, ProtectedMachine, RecoveryVault};
+use breakwater_api::{AzureAccess, BackupPolicy, ProtectedMachine, RecoveryVault};
 use breakwater_engine::{
     Engine, Next, Outside,
     ports::{Clock, ObjectKey},
@@ -41,6 +41,7 @@ pub fn work(base: &Base, waker: Waker) -> anyhow::Result<Work> {
         writer: base.writer.clone(),
         interval: SignedDuration::try_from(base.args.inventory_interval)?,
     });
+    engine.register::<AzureAccess>();
     engine.register::<RecoveryVault>();
     engine.register::<BackupPolicy>();
     engine.register::<ProtectedMachine>();
@@ -79,6 +80,7 @@ async fn sweep(engine: Arc<Engine>, waker: Waker, metrics: Metrics) {
         let (woken, next) = engine.sweep().await;
         woken.iter().for_each(|key| waker.wake(key));
         metrics.record_inventory(&ages(&engine));
+        engine.budget_levels().into_iter().for_each(|(class, level)| metrics.record_budget(class, level));
         let wait = wall_until(next, &*engine.outside.clock).clamp(SWEEP_AT_MOST, SWEEP_AT_LEAST);
         tokio::time::sleep(wait).await;
     }

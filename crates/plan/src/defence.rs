@@ -3,10 +3,7 @@
 use breakwater_arm::{ResourceId, names};
 use serde_json::Value;
 
-use crate::{
-    policy,
-    strength::{self, Defence},
-};
+use crate::{policy, strength};
 
 /// The tag that names the estate.
 pub const TAG_ESTATE: &str = "breakwater-estate";
@@ -40,26 +37,9 @@ pub fn tag_owner(body: &Value, estate: &str, owner: &str, writer: &str) -> TagOw
     }
 }
 
-/// Where the bodies of a vault and of its vaultconfig keep each defence (backup.md §5.1, §6).
-const POINTERS: [(&str, Defence); 9] = [
-    ("/properties/securitySettings/softDeleteSettings/softDeleteState", Defence::SoftDelete),
-    ("/properties/securitySettings/softDeleteSettings/softDeleteRetentionPeriodInDays", Defence::SoftDeleteDays),
-    ("/properties/securitySettings/immutabilitySettings/state", Defence::Immutability),
-    ("/properties/redundancySettings/crossRegionRestore", Defence::CrossRegionRestore),
-    ("/properties/redundancySettings/standardTierStorageRedundancy", Defence::Redundancy),
-    ("/properties/publicNetworkAccess", Defence::PublicNetworkAccess),
-    ("/properties/softDeleteFeatureState", Defence::SoftDelete),
-    ("/properties/softDeleteRetentionPeriodInDays", Defence::SoftDeleteDays),
-    ("/properties/storageModelType", Defence::Redundancy),
-];
-
 /// The first defence that a body would make weaker than what is there, in words.
 pub fn weaker_defence(before: &Value, after: &Value) -> Option<String> {
-    let word = |v: &Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
-    POINTERS.iter().find_map(|(pointer, defence)| {
-        let (have, want) = (word(before.pointer(pointer)?), word(after.pointer(pointer)?));
-        strength::weaker(*defence, &have, &want).then(|| format!("{} would go from {have} to {want}", defence.field()))
-    })
+    strength::lowered(before, after).first().map(ToString::to_string)
 }
 
 /// Whether a write would let existing recovery points expire earlier: a shorter or thinner policy, a stop, fewer disks.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use azure_sim::{Azure, Estate, wire::Caller};
-use breakwater_api::{BackupPolicy, ProtectedMachine, RecoveryVault};
+use breakwater_api::{AzureAccess, BackupPolicy, ProtectedMachine, RecoveryVault};
 use breakwater_engine::{
     Engine, Next, Outside,
     ports::{Clock, Cluster, ObjectKey},
@@ -51,6 +51,7 @@ impl Default for Options {
 
 /// The kinds that the operator ships.
 pub fn shipped(engine: &mut Engine) {
+    engine.register::<AzureAccess>();
     engine.register::<RecoveryVault>();
     engine.register::<BackupPolicy>();
     engine.register::<ProtectedMachine>();

@@ -59,7 +59,9 @@ pub(super) fn report(s: &Subject<ProtectedMachine>, facts: &Facts, decided: Deci
         status.first_backup = first_backup_record(s, &p, facts);
         status.last_backup = last_backup(s, &p, facts, item, status.recovery_points.as_ref());
     }
-    let rpo = policy::promised_rpo(&p.policy_view.spec).unwrap_or(SignedDuration::from_hours(28));
+    // The policy tells what it promises: computing it anew for each machine walks a year of its schedule.
+    let told_rpo = p.policy_view.status.rpo.as_ref().map(|span| span.as_signed());
+    let rpo = told_rpo.or_else(|| policy::promised_rpo(&p.policy_view.spec).ok()).unwrap_or(SignedDuration::from_hours(28));
     let since = status.protected_since.unwrap_or(s.now);
     let (promise, due) = match (&stands.hold, settled) {
         (_, true) => recovery_points::promise(status.recovery_points.as_ref(), since, rpo, s.now),

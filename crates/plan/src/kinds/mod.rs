@@ -1,5 +1,6 @@
 //! One short file a kind, and the words that they share.
 
+mod azure_access;
 mod backup_policy;
 mod machine_report;
 mod protected_machine;

@@ -126,8 +126,8 @@ pub(super) fn place(s: &Subject<ProtectedMachine>, facts: &Facts) -> Result<Plac
     let vault_view = facts
         .object::<VaultView>(&vault_ref(&policy_view))
         .ok_or_else(|| missing("the policy's spec.vaultRef", "RecoveryVault", &policy_view.spec.vault_ref.name))?;
-    if let Some(wrong) = policy::check(&policy_view.spec).first() {
-        return Err(Hold::wait(Reason::DependencyNotReady, format!("BackupPolicy {}: {wrong}", policy_view.meta.name)));
+    if policy_view.status.policy_id.is_none() {
+        return Err(Hold::wait(Reason::DependencyNotReady, format!("BackupPolicy {} is not in Azure yet", policy_view.meta.name)));
     }
     let vault = vault_id(&vault_view.meta, &vault_view.spec)?;
     let policy = policy_id(&s.estate, &policy_view.meta, &policy_view.spec, &vault)?;

@@ -1,0 +1,232 @@
+//! `Exists`, `Gone`, `Holds` and children: the table of situations.
+
+use breakwater_api::Reason;
+use breakwater_plan::{
+    graph::{Desired, Goal, Hold, Node},
+    planner::{Step, Verdict},
+    sighting::How::{Listed, Read},
+};
+use serde_json::json;
+
+use crate::world::*;
+
+/// The answer about `a`, which should be there with size 4.
+fn answer(scene: &Scene) -> String {
+    scene.answer(&one("a", scene.ensure("a")), "a")
+}
+
+#[test]
+fn every_situation_without_a_record_has_one_answer() {
+    let now = |now| Scene::new(now, 100);
+    #[rustfmt::skip]
+    let cases = [
+        // situation                              world                                                                   answer
+        ("never seen",                            now(100),                                                               "read a"),
+        ("listed as absent",                      now(100).look("a", 100, Listed, None),                                  "read a"),
+        ("read as absent before this turn",       now(100).read("a", 99, None),                                           "read a"),
+        ("read as absent",                        now(100).read("a", 100, None),                                          "PUT attempt 1"),
+        ("present and equal by listing",          now(100).look("a", 3, Listed, Some(equal())),                           "done"),
+        ("present and equal by a read",           now(100).read("a", 3, Some(equal())),                                   "done"),
+        ("drifted by listing",                    now(100).look("a", 100, Listed, Some(thing("Succeeded", "9"))),         "read a"),
+        ("drifted by an old read",                now(100).read("a", 99, Some(thing("Succeeded", "9"))),                  "read a"),
+        ("drifted",                               now(100).read("a", 100, Some(thing("Succeeded", "9"))),                 "PUT attempt 1"),
+        ("drifted, and failed at somebody's hand", now(100).read("a", 100, Some(thing("Failed", "9"))),                   "PUT attempt 1"),
+        ("somebody's operation runs",             now(101).read("a", 100, Some(thing("Updating", "4"))),                  "wait until 105: OperationRunning"),
+        ("it drifts while somebody's runs",       now(101).read("a", 100, Some(thing("Updating", "9"))),                  "wait until 105: OperationRunning"),
+        ("somebody's operation ran when last read", now(105).read("a", 100, Some(thing("Updating", "4"))),                "read a"),
+        ("a listing lies: it is there",           now(102).read("a", 100, Some(equal())).look("a", 101, Listed, None),    "wait until 105: Settling"),
+        ("a listing still lies",                  now(106).read("a", 100, Some(equal())).look("a", 101, Listed, None),    "read a"),
+        ("reading is refused",                    now(100).trouble("a", 160),                                             "wait until 160: AuthorizationFailed"),
+        ("reading was refused",                   now(160).trouble("a", 160),                                             "read a"),
+    ];
+    for (situation, scene, expected) in cases {
+        assert_eq!(answer(&scene), expected, "{situation}");
+    }
+}
+
+#[test]
+fn every_situation_with_a_record_has_one_answer() {
+    let now = |now| Scene::new(now, 200);
+    let at_0 = |record| now(300).record(record);
+    let with = |record, read, what| Scene::new(300, 300).record(record).read("a", read, what);
+    let edited = || breakwater_api::OperationRecord { key: "another wish".into(), ..refused(intent("a", 0), 10, true, Some(900)) };
+    #[rustfmt::skip]
+    let cases = [
+        // situation                              world                                                                           answer
+        ("running",                               at_0(running(intent("a", 0))).poll_at("a", 310),                                "wait until 310: OperationRunning"),
+        ("running, due",                          at_0(running(intent("a", 0))).poll_at("a", 300),                                "poll"),
+        ("running since before a restart",        at_0(running(intent("a", 0))),                                                  "poll"),
+        ("ended, not read since",                 at_0(ended(intent("a", 0), 290)).read("a", 289, None),                          "read a"),
+        ("ended, not yet shown",                  at_0(ended(intent("a", 0), 290)).read("a", 298, None),                          "wait until 303: Settling"),
+        ("ended, not shown when last read",       at_0(ended(intent("a", 0), 290)).read("a", 291, None),                          "read a"),
+        ("ended and shown",                       at_0(ended(intent("a", 0), 290)).read("a", 291, Some(equal())),                 "forget"),
+        ("ended and not shown for long",          at_0(ended(intent("a", 0), 240)).read("a", 299, None),                          "forget"),
+        ("died before answer, not read since",    at_0(intent("a", 290)).read("a", 290, None),                                    "read a"),
+        ("died before answer, absent",            at_0(intent("a", 290)).read("a", 298, None),                                    "wait until 303: Settling"),
+        ("died before answer, present",           at_0(intent("a", 290)).read("a", 298, Some(equal())),                           "forget"),
+        ("died before answer, in flight",         at_0(intent("a", 290)).read("a", 298, Some(thing("Creating", "4"))),            "wait until 303: OperationRunning"),
+        ("died before answer, settled",           with(intent("a", 240), 300, None),                                              "PUT attempt 2"),
+        ("died before answer, settled, old read", with(intent("a", 240), 299, None),                                              "read a"),
+        ("died at the eighth attempt",            with(breakwater_api::OperationRecord { attempt: 8, ..intent("a", 240) }, 300, None), "PUT attempt 8"),
+        ("failed: not read since",                with(refused(intent("a", 0), 10, true, Some(300)), 9, None),                    "read a"),
+        ("failed: waits",                         with(refused(intent("a", 0), 10, true, Some(360)), 300, None),                  "wait until 360: Busy"),
+        ("failed: waits, nobody knows how long",  with(refused(intent("a", 0), 10, true, None), 300, None),                       "wait until 3900: Busy"),
+        ("failed: a person must move",            with(refused(intent("a", 0), 10, false, Some(360)), 300, None),                 "stuck: Busy"),
+        ("failed: retries",                       with(refused(intent("a", 0), 10, true, Some(300)), 300, None),                  "PUT attempt 2"),
+        ("failed: looks before it retries",       with(refused(intent("a", 0), 10, true, Some(300)), 299, None),                  "read a"),
+        ("failed: edited meanwhile",              with(edited(), 300, None),                                                      "forget"),
+        ("failed: done by somebody meanwhile",    with(refused(intent("a", 0), 10, true, Some(900)), 300, Some(equal())),         "forget"),
+    ];
+    for (situation, scene, expected) in cases {
+        assert_eq!(answer(&scene), expected, "{situation}");
+    }
+}
+
+#[test]
+fn what_is_held_is_never_written_and_a_person_hears_of_it_even_when_nothing_differs() {
+    let (wait, stuck) = (Hold::wait(Reason::DependencyNotReady, "not yet"), Hold::stuck(Reason::NotOurs, "hands off"));
+    let drifted = || Scene::new(100, 100).read("a", 100, Some(thing("Succeeded", "9")));
+    let same = || Scene::new(100, 100).read("a", 100, Some(equal()));
+    #[rustfmt::skip]
+    let cases = [
+        ("absent, waits",      Scene::new(100, 100).read("a", 100, None), &wait,  "wait until 130: DependencyNotReady"),
+        ("absent, stuck",      Scene::new(100, 100).read("a", 100, None), &stuck, "stuck: NotOurs"),
+        ("drifted, stuck",     drifted(),                                 &stuck, "stuck: NotOurs"),
+        ("equal, waits",       same(),                                    &wait,  "done"),
+        ("equal, stuck",       same(),                                    &stuck, "stuck: NotOurs"),
+        ("refused, stuck",     drifted().record(refused(intent("a", 0), 10, true, Some(50))), &stuck, "stuck: NotOurs"),
+        ("lost, stuck",        drifted().record(intent("a", 0)),          &stuck, "stuck: NotOurs"),
+    ];
+    for (situation, scene, hold, expected) in cases {
+        let node = scene.ensure("a").held(Some(hold.clone()));
+        assert_eq!(scene.answer(&one("a", node), "a"), expected, "{situation}");
+    }
+}
+
+#[test]
+fn a_node_waits_for_what_it_comes_after() {
+    let scene = Scene::new(100, 100).read("b", 100, None);
+    let graph = |scene: &Scene| {
+        let mut desired = one("a", scene.ensure("a"));
+        desired.node("b", scene.ensure("b").after(&["a"]));
+        desired
+    };
+    let met = || scene.clone().read("a", 90, Some(equal()));
+    #[rustfmt::skip]
+    let cases = [
+        ("never seen",              scene.clone(),                                             "wait until 105: DependencyNotReady"),
+        ("absent",                  scene.clone().read("a", 100, None),                        "wait until 105: DependencyNotReady"),
+        ("drifted",                 scene.clone().read("a", 100, Some(thing("Succeeded", "9"))), "wait until 105: DependencyNotReady"),
+        ("in flight",               scene.clone().read("a", 100, Some(thing("Creating", "4"))), "wait until 105: DependencyNotReady"),
+        ("met",                     met(),                                                     "PUT attempt 1"),
+        ("met, its record open",    met().record(ended(intent("a", 0), 80)),                   "wait until 105: DependencyNotReady"),
+        ("met, refused itself",     met().record(refused(intent("b", 0), 10, true, Some(50))), "PUT attempt 2"),
+        ("drifted, refused itself", scene.clone().record(refused(intent("b", 0), 10, true, Some(50))), "wait until 105: DependencyNotReady"),
+        ("drifted, lost itself",    scene.clone().record(intent("b", 0)),                      "wait until 105: DependencyNotReady"),
+    ];
+    for (situation, scene, expected) in cases {
+        assert_eq!(scene.answer(&graph(&scene), "b"), expected, "{situation}");
+    }
+    let mut lost = one("b", met().ensure("b").after(&["nobody"]));
+    assert_eq!(met().answer(&lost, "b"), "wait until 105: DependencyNotReady", "a node that nobody declared is never ready");
+    lost.node("nobody", scene.ensure("a").held(Some(Hold::wait(Reason::Busy, "held"))));
+    assert_eq!(met().answer(&lost, "b"), "wait until 105: DependencyNotReady", "a held node is not met");
+}
+
+#[test]
+fn two_nodes_on_one_target_take_turns() {
+    let scene = Scene::new(100, 100).read("a", 100, None);
+    let mut desired = one("first", scene.ensure("a"));
+    desired.node("second", scene.ensure("A"));
+    assert_eq!(scene.answer(&desired, "first"), "PUT attempt 1");
+    assert_eq!(scene.answer(&desired, "second"), "wait until 105: Busy", "an id has no case");
+    let open = scene.clone().record(running(intent("second", 90))).poll_at("second", 110);
+    assert_eq!(open.answer(&desired, "first"), "wait until 105: Busy", "an open record comes first, whatever the order of names");
+    assert_eq!(open.answer(&desired, "second"), "wait until 110: OperationRunning");
+}
+
+#[test]
+fn what_was_seen_before_is_not_made_again() {
+    let scene = Scene::new(100, 100).read("a", 100, None);
+    let node = Node { goal: Goal::Exists { create: None, change: None }, ..scene.ensure("a") };
+    assert_eq!(scene.answer(&one("a", node.clone()), "a"), "stuck: Missing");
+    let listed = Scene::new(100, 100).look("a", 100, Listed, None);
+    assert_eq!(listed.answer(&one("a", node), "a"), "read a", "a listing alone says nothing");
+}
+
+#[test]
+fn gone_is_what_a_direct_read_says() {
+    let now = || Scene::new(100, 100);
+    #[rustfmt::skip]
+    let cases = [
+        ("never seen",                     now(),                                                   "read a"),
+        ("listed as absent",               now().look("a", 100, Listed, None),                      "read a"),
+        ("read as absent",                 now().read("a", 3, None),                                "done"),
+        ("read as absent, listed so too",  now().read("a", 3, None).look("a", 9, Listed, None),     "done"),
+        ("there",                          now().read("a", 100, Some(equal())),                     "DELETE attempt 1"),
+        ("there by an old read",           now().read("a", 99, Some(equal())),                      "read a"),
+        ("there by listing",               now().look("a", 100, Listed, Some(equal())),             "read a"),
+        ("being deleted",                  now().read("a", 100, Some(thing("Deleting", "4"))),      "wait until 105: OperationRunning"),
+    ];
+    for (situation, scene, expected) in cases {
+        assert_eq!(scene.answer(&one("a", gone("a")), "a"), expected, "{situation}");
+    }
+}
+
+#[test]
+fn teardown_goes_on_when_a_listing_after_the_read_says_the_same() {
+    let scene = Scene::new(100, 100).read("a", 50, None).look("a", 60, Listed, None).read("b", 100, Some(equal()));
+    let mut desired = one("a", gone("a"));
+    desired.node("b", gone("b").after(&["a"]));
+    assert_eq!(scene.answer(&desired, "a"), "done");
+    assert_eq!(scene.answer(&desired, "b"), "DELETE attempt 1");
+}
+
+#[test]
+fn children_are_created_once_and_after_what_they_need() {
+    let child = |exists| Node::child("ProtectedMachine", "db", exists, json!({}));
+    let scene = Scene::new(100, 100).read("a", 100, None);
+    assert_eq!(scene.answer(&one("c", child(true)), "c"), "done");
+    assert_eq!(scene.answer(&one("c", child(false)), "c"), "create");
+    assert_eq!(scene.answer(&one("c", child(false).held(Some(Hold::stuck(Reason::Conflict, "")))), "c"), "stuck: Conflict");
+    let mut desired = one("a", scene.ensure("a"));
+    desired.node("c", child(false).after(&["a"]));
+    assert_eq!(scene.answer(&desired, "c"), "wait until 105: DependencyNotReady");
+}
+
+#[test]
+fn what_is_only_observed_is_never_written() {
+    let holds = |met| Node::arm(id("a"), Goal::Holds { met }, tagged());
+    let scene = Scene::new(100, 100).read("a", 100, None);
+    assert_eq!(scene.answer(&one("a", holds(true)), "a"), "done");
+    assert_eq!(scene.answer(&one("a", holds(false)), "a"), "wait until 105: Retrying");
+    assert_eq!(scene.answer(&one("a", holds(false).held(Some(Hold::stuck(Reason::Missing, "")))), "a"), "stuck: Missing");
+}
+
+#[test]
+fn a_plan_tells_its_steps_its_trouble_and_when_it_is_worth_another_look() {
+    let scene = Scene::new(100, 100).read("a", 100, None).read("c", 100, Some(thing("Updating", "4")));
+    let mut desired = one("a", scene.ensure("a"));
+    desired.node("b", scene.ensure("b").held(Some(Hold::stuck(Reason::NotOurs, "hands off"))));
+    desired.node("c", scene.ensure("c"));
+    desired.node("d", scene.ensure("d").held(Some(Hold::wait(Reason::Busy, "later"))));
+    let plan = scene.plan(&desired);
+    assert!(!plan.converged());
+    assert!(matches!(plan.steps().collect::<Vec<_>>()[..], [(key, Step::Write(_))] if key == "a"));
+    assert_eq!(plan.stuck(), Some((Reason::NotOurs, "hands off")));
+    assert_eq!(plan.waiting().map(|w| w.0), Some(Reason::OperationRunning));
+    assert_eq!(plan.next(), Some(at(105)), "the earliest of 105 and 130");
+    let nothing = scene.plan(&Desired::new());
+    assert!(nothing.converged() && nothing.next().is_none() && nothing.stuck().is_none());
+}
+
+#[test]
+fn a_write_carries_what_differs_and_a_key_of_what_it_asks_for() {
+    let scene = Scene::new(100, 100).read("a", 100, Some(thing("Succeeded", "9")));
+    let plan = scene.plan(&one("a", scene.ensure("a")));
+    let Some(Verdict::Do(Step::Write(write))) = plan.verdicts.get("a") else { panic!("{plan:?}") };
+    assert_eq!((write.differences[0].have.as_str(), write.differences[0].want.as_str()), ("9", "4"));
+    assert_eq!(write.key, breakwater_plan::keys::safe_key(&put(&id("a"))));
+    assert!(!write.once && write.debt.is_none());
+    assert!(scene.seen[&id("a")].latest().is_some_and(|s| s.how == Read));
+}

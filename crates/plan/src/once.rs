@@ -22,21 +22,26 @@ pub(crate) fn acted(d: &Decision<'_>, acted: &Acted) -> Verdict {
     }
 }
 
-/// Nothing on record: may it be sent?
-fn first(d: &Decision<'_>, acted: &Acted, proof: &Proof) -> Verdict {
+/// What every sending needs, the first and any other: nothing holds it, what it comes after is met, and a read of this
+/// turn shows its target.
+fn may_send(d: &Decision<'_>) -> Result<(), Verdict> {
     if let Some(hold) = &d.node.hold {
-        return d.held(hold);
+        return Err(d.held(hold));
     }
     if !d.ready() {
-        return d.dependency();
+        return Err(d.dependency());
     }
     let target = d.node.id().expect("actions are Azure's");
-    match d.fresh(target) {
-        Err(verdict) => return verdict,
-        Ok(sighting) if sighting.what.is_none() => {
-            return Verdict::Stuck { reason: Reason::Missing, message: format!("{target} does not exist: nothing to act on") };
-        }
-        Ok(_) => {}
+    match d.fresh(target)?.what {
+        Some(_) => Ok(()),
+        None => Err(Verdict::Stuck { reason: Reason::Missing, message: format!("{target} does not exist: nothing to act on") }),
+    }
+}
+
+/// Nothing on record: may it be sent?
+fn first(d: &Decision<'_>, acted: &Acted, proof: &Proof) -> Verdict {
+    if let Err(verdict) = may_send(d) {
+        return verdict;
     }
     let Proof::Job(proof) = proof else {
         return write(acted, 1, Vec::new(), false);
@@ -85,20 +90,17 @@ fn by_job(d: &Decision<'_>, acted: &Acted, proof: &JobProof, record: &OperationR
     if d.world.now < settled {
         return relist(d, proof, settled, record);
     }
+    // The list that says "no job" must itself have been read after the settle time.
+    if let Err(verdict) = jobs_since(d, &proof.vault, settled) {
+        return verdict;
+    }
     let reaches_back = jobs.iter().any(|j| j.start.is_some_and(|at| at < record.intent_at));
     let accepted = record.handle.is_some();
-    if !reaches_back || accepted || record.attempt >= MOST_ATTEMPTS || acted.repeat == Repeat::Once && !settled_list(d, proof, settled) {
+    if !reaches_back || accepted || record.attempt >= MOST_ATTEMPTS {
         return unknown(record, "no job of it can be found, and nothing proves that it was not accepted");
     }
-    if let Some(hold) = &d.node.hold {
-        return d.held(hold);
-    }
-    write(acted, record.attempt + 1, record.known_jobs.clone(), record.witness)
-}
-
-/// The list that says "no job" must itself have been read after the settle time.
-fn settled_list(d: &Decision<'_>, proof: &JobProof, settled: Timestamp) -> bool {
-    d.world.jobs.get(&proof.vault).and_then(|l| l.last.as_ref()).is_some_and(|l| l.at >= settled)
+    let looked = may_send(d).and_then(|()| jobs_since(d, &proof.vault, d.world.fresh_since));
+    looked.map_or_else(|verdict| verdict, |_| write(acted, record.attempt + 1, record.known_jobs.clone(), record.witness))
 }
 
 fn relist(d: &Decision<'_>, proof: &JobProof, settled: Timestamp, record: &OperationRecord) -> Verdict {
@@ -146,11 +148,8 @@ fn refused(d: &Decision<'_>, acted: &Acted, record: &OperationRecord) -> Verdict
     if let Some(verdict) = retry_verdict(record, d.world.now) {
         return verdict;
     }
-    let target = d.node.id().expect("actions are Azure's");
-    if let Err(verdict) = d.fresh(target) {
-        return verdict;
-    }
-    write(acted, (record.attempt + 1).min(MOST_ATTEMPTS), record.known_jobs.clone(), record.witness)
+    let again = || write(acted, (record.attempt + 1).min(MOST_ATTEMPTS), record.known_jobs.clone(), record.witness);
+    may_send(d).map_or_else(|verdict| verdict, |()| again())
 }
 
 /// On record, proven by a field of the target or by the operation's end.
@@ -172,7 +171,10 @@ fn by_target(d: &Decision<'_>, acted: &Acted, record: &OperationRecord) -> Verdi
                 Ok(s) if s.at < since + settle => Verdict::Do(Step::Read { id: target.clone() }),
                 Ok(_) if ended.is_some() => Verdict::Do(Step::Forget),
                 Ok(_) if acted.repeat == Repeat::Once => unknown(record, "the target does not show it"),
-                Ok(_) => write(acted, (record.attempt + 1).min(MOST_ATTEMPTS), Vec::new(), false),
+                Ok(_) => {
+                    let again = || write(acted, (record.attempt + 1).min(MOST_ATTEMPTS), Vec::new(), false);
+                    may_send(d).map_or_else(|verdict| verdict, |()| again())
+                }
             }
         }
     }

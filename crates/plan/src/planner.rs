@@ -161,11 +161,13 @@ pub fn plan(desired: &Desired, world: &World<'_>, bounds: &Bounds) -> Plan {
 
 /// Whether a node is as wanted by what was last seen and nothing of it is open.
 fn is_met(key: &str, node: &Node, world: &World<'_>) -> bool {
-    !world.operations.contains_key(key) && node.hold.is_none() && goal_met(node, latest(node, world))
+    !world.operations.contains_key(key) && node.hold.is_none() && goal_met(node, evidence(node, world))
 }
 
-fn latest<'a>(node: &Node, world: &'a World<'_>) -> Option<&'a Sighting> {
-    world.seen.get(node.id()?)?.latest()
+/// The sighting that may say that a goal is met: listed or read for presence; read only for absence.
+fn evidence<'a>(node: &Node, world: &'a World<'_>) -> Option<&'a Sighting> {
+    let seen = world.seen.get(node.id()?)?;
+    if matches!(node.goal, Goal::Gone { .. }) { seen.read.as_ref() } else { seen.latest() }
 }
 
 /// Whether the goal is met by this sighting, which is the one that the kind saw.
@@ -264,7 +266,9 @@ impl Decision<'_> {
 
     fn unrecorded(&self) -> Verdict {
         let id = self.node.id().expect("Exists and Gone are Azure's");
-        if goal_met(self.node, self.evidence()) {
+        // What differs in nothing may still not be ours, or may be asked to become less: a person must hear of it.
+        let stuck = self.node.hold.as_ref().filter(|h| h.kind == HoldKind::Stuck && matches!(self.node.goal, Goal::Exists { .. }));
+        if stuck.is_none() && goal_met(self.node, evidence(self.node, self.world)) {
             return Verdict::Done;
         }
         if let Some(hold) = &self.node.hold {
@@ -282,12 +286,6 @@ impl Decision<'_> {
             return self.again(id, sighting, Reason::OperationRunning, format!("somebody's operation runs on {id}"));
         }
         self.request(sighting).map_or_else(|verdict| verdict, |(request, differences)| self.write(request, differences, 1))
-    }
-
-    /// Listed or read for presence; read only for absence.
-    fn evidence(&self) -> Option<&Sighting> {
-        let seen = self.world.seen.get(self.node.id()?)?;
-        if matches!(self.node.goal, Goal::Gone { .. }) { seen.read.as_ref() } else { seen.latest() }
     }
 
     /// The request that would lead from this sighting to the goal.
@@ -361,15 +359,21 @@ impl Decision<'_> {
             Ok((request, _)) if crate::keys::safe_key(&request) != record.key => Verdict::Do(Step::Forget),
             _ => match retry_verdict(record, self.world.now) {
                 Some(verdict) => verdict,
-                None if sighting.at < self.world.fresh_since => Verdict::Do(Step::Read { id: id.clone() }),
                 None => self.repeat(record, sighting),
             },
         }
     }
 
+    /// Sends it again, on the same terms as the first time.
     fn repeat(&self, record: &OperationRecord, sighting: &Sighting) -> Verdict {
         if let Some(hold) = &self.node.hold {
             return self.held(hold);
+        }
+        if !self.ready() {
+            return self.dependency();
+        }
+        if sighting.at < self.world.fresh_since {
+            return Verdict::Do(Step::Read { id: self.node.id().expect("Exists and Gone are Azure's").clone() });
         }
         let attempt = (record.attempt + 1).min(MOST_ATTEMPTS);
         self.request(sighting).map_or_else(|verdict| verdict, |(request, differences)| self.write(request, differences, attempt))

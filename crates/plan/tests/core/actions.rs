@@ -54,15 +54,11 @@ fn an_action_that_happened_is_done_whatever_holds_it() {
 
 #[test]
 fn an_intent_remembers_the_jobs_that_fit_before_it() {
-    let jobs = [
-        job("fits", "C;A", SOMEBODYS, 50, "Completed"),
-        job("another-machine", "c;b", SOMEBODYS, 50, "Completed"),
-        {
-            let mut restore = job("restore", "c;a", SOMEBODYS, 50, "Completed");
-            restore["properties"]["operation"] = "Restore".into();
-            restore
-        },
-    ];
+    let jobs = [job("fits", "C;A", SOMEBODYS, 50, "Completed"), job("another-machine", "c;b", SOMEBODYS, 50, "Completed"), {
+        let mut restore = job("restore", "c;a", SOMEBODYS, 50, "Completed");
+        restore["properties"]["operation"] = "Restore".into();
+        restore
+    }];
     let sent = write(&Scene::new(100, 100).read("a", 100, Some(equal())).jobs(100, &jobs), Counts::Ours);
     assert_eq!(sent.known_jobs, ["fits"]);
     assert!(sent.once && !sent.witness, "nobody's job shows a request id of ours");

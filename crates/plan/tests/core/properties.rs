@@ -77,7 +77,8 @@ fn record_of(node: &str, draft: &Draft) -> Option<OperationRecord> {
     let of_action = matches!(draft.goal, 2..=5);
     let base = if of_action { acting(node, draft.intent) } else { intent(node, draft.intent) };
     let base = OperationRecord { attempt: draft.attempt, witness: draft.witness, target: target(draft), ..base };
-    let base = if of_action { base } else { OperationRecord { key: breakwater_plan::keys::safe_key(&put(&id(&thing_name(draft)))), ..base } };
+    let base =
+        if of_action { base } else { OperationRecord { key: breakwater_plan::keys::safe_key(&put(&id(&thing_name(draft)))), ..base } };
     let end = (draft.intent + 20).min(NOW);
     match draft.record {
         0 => Some(base),
@@ -176,7 +177,7 @@ fn may_send_again(scene: &Scene, node: &Node, record: &OperationRecord) -> bool 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_same_inputs_give_the_same_plan_and_a_converged_one_has_no_step(inputs in scenes()) {

@@ -94,7 +94,6 @@ fn what_is_held_is_never_written_and_a_person_hears_of_it_even_when_nothing_diff
         ("drifted, stuck",     drifted(),                                 &stuck, "stuck: NotOurs"),
         ("equal, waits",       same(),                                    &wait,  "done"),
         ("equal, stuck",       same(),                                    &stuck, "stuck: NotOurs"),
-        ("refused, stuck",     drifted().record(refused(intent("a", 0), 10, true, Some(50))), &stuck, "stuck: NotOurs"),
         ("lost, stuck",        drifted().record(intent("a", 0)),          &stuck, "stuck: NotOurs"),
     ];
     for (situation, scene, hold, expected) in cases {

@@ -1,0 +1,223 @@
+//! `ProtectedMachine`: what is due in each state that a machine's item can be in.
+
+use std::sync::Arc;
+
+use breakwater_api::{ProtectedMachine, Reason};
+use breakwater_arm::{ResourceId, names};
+use breakwater_plan::{
+    facts::{Asked, Facts},
+    graph::{Goal, HoldKind},
+    kind::{Kind as _, Subject},
+    kinds::machines_of,
+    sighting::{Listed, Listing},
+};
+use serde_json::{Value, json};
+
+use crate::estate::*;
+
+pub fn item() -> ResourceId {
+    names::item_id(&vault(), &machine()).unwrap()
+}
+
+pub fn declares(spec: Value, status: Value) -> Subject<ProtectedMachine> {
+    subject("db1", machine_spec(spec), status)
+}
+
+/// The same, and the item is ours by status.
+pub fn owner(status: Value) -> Subject<ProtectedMachine> {
+    Subject { owned: vec![owned(&item())], ..declares(json!({}), status) }
+}
+
+fn vm(more: Value) -> Value {
+    let storage = json!({ "osDisk": { "osType": "Windows", "managedDisk": { "id": "/os" } }, "dataDisks": [
+        { "lun": 0, "managedDisk": { "id": "/d0" } }, { "lun": 1, "managedDisk": { "id": "/d1" } }] });
+    json!({ "id": machine(), "location": "westeurope", "properties": with(json!({ "vmId": "VM-1", "storageProfile": storage }), more) })
+}
+
+/// Policy and machine stand; nothing is protected, and `backupStatus` says so.
+pub fn unprotected(policy: Value) -> Facts {
+    let mut facts = standing_policy(policy);
+    list(&mut facts, machines_of(SUB), &[(machine(), json!({ "id": machine(), "location": "westeurope", "tags": {} }))]);
+    see(&mut facts, &machine(), Some(vm(json!({}))));
+    see(&mut facts, &item(), None);
+    answer(&mut facts, json!({ "protectionStatus": "NotProtected" }));
+    facts
+}
+
+fn answer(facts: &mut Facts, body: Value) {
+    facts.asked.insert("backupStatus".into(), Asked { at: now(), body: Some(Arc::new(body)), trouble: None });
+}
+
+pub fn item_body(more: Value) -> Value {
+    let all = json!({ "protectedItemType": "Microsoft.Compute/virtualMachines", "sourceResourceId": machine(), "policyId": daily(),
+        "protectionState": "IRPending", "lastBackupStatus": "", "lastBackupTime": "2001-01-01T00:00:00Z" });
+    json!({ "id": item(), "properties": with(all, more) })
+}
+
+pub fn protected(policy: Value, more: Value) -> Facts {
+    let mut facts = unprotected(policy);
+    see(&mut facts, &item(), Some(item_body(more)));
+    facts
+}
+
+pub fn jobs(facts: &mut Facts, jobs: &[Value]) {
+    let items = jobs.iter().enumerate().map(|(i, job)| (vault().child("backupJobs", &format!("j{i}")).unwrap(), Arc::new(job.clone())));
+    let listing = Listing { at: now(), items: Arc::new(items.collect()) };
+    facts.jobs.insert(vault(), Listed { last: Some(listing), trouble: None });
+}
+
+pub fn backup_job(name: &str, start: &str, status: &str) -> Value {
+    let container = names::container_name(&machine()).trim_start_matches("IaasVMContainer;").to_owned();
+    json!({ "name": name, "properties": { "jobType": "AzureIaaSVMJob", "operation": "Backup", "status": status, "containerName": container, "startTime": start } })
+}
+
+#[test]
+fn a_machine_that_nobody_protects_is_protected() {
+    let plan = planned(&declares(json!({}), json!({})), &unprotected(json!({})));
+    let expected = json!({ "properties": { "protectedItemType": "Microsoft.Compute/virtualMachines", "sourceResourceId": machine(), "policyId": daily() } });
+    assert_eq!((told(&plan, "protection").as_str(), body(&plan, "protection")), ("PUT", expected));
+    assert!(!plan.verdicts.contains_key("first-backup"), "on schedule");
+}
+
+#[test]
+fn before_the_first_protection_another_vault_is_asked_about() {
+    let s = declares(json!({}), json!({}));
+    let other = id("rg-old", "Microsoft.RecoveryServices/vaults/old");
+    let mut facts = unprotected(json!({}));
+    facts.asked.clear();
+    assert_eq!(told(&planned(&s, &facts), "protection"), "wait: NotYetObserved");
+    answer(&mut facts, json!({ "protectionStatus": "Protected", "vaultId": other }));
+    assert_eq!(told(&planned(&s, &facts), "protection"), "stuck: ElsewhereProtected");
+    let report = reported(&s, &facts);
+    assert_eq!((&report.status["protection"], &report.status["elsewhere"]), (&json!("ElsewhereProtected"), &json!(other)));
+    assert_eq!(report.next, Some(now() + jiff::SignedDuration::from_hours(1)), "asked again hourly");
+    answer(&mut facts, json!({ "protectionStatus": "Protected", "vaultId": vault() }));
+    assert_eq!(told(&planned(&s, &facts), "protection"), "PUT", "our own vault is not elsewhere");
+}
+
+#[test]
+fn each_state_of_the_item_has_one_answer() {
+    let foreign = vault().child("backupPolicies", "byhand").unwrap();
+    let (mine, new) = (|| owner(json!({})), || declares(json!({}), json!({})));
+    #[rustfmt::skip]
+    let cases = [
+        // situation                 whose   item                                                                        protection               answer
+        ("first backup pending",     mine(), json!({}),                                                                  "InitialBackupPending",  "done"),
+        ("protected",                mine(), json!({ "protectionState": "Protected" }),                                  "Protected",             "done"),
+        ("under a foreign policy",   new(),  json!({ "protectionState": "Protected", "policyId": foreign }),             "ForeignPolicy",         "stuck: ForeignPolicy"),
+        ("soft-deleted",             mine(), json!({ "protectionState": "ProtectionStopped", "isScheduledForDeferredDelete": true }), "SoftDeleted", "stuck: SoftDeleted"),
+        ("stopped, ours",            mine(), json!({ "protectionState": "ProtectionStopped", "policyId": "" }),          "Stopped",               "PUT"),
+        ("stopped, somebody's",      new(),  json!({ "protectionState": "ProtectionStopped", "policyId": "" }),          "Stopped",               "stuck: ProtectionStopped"),
+        ("suspended",                mine(), json!({ "protectionState": "BackupsSuspended" }),                           "Suspended",             "stuck: BackupsSuspended"),
+    ];
+    for (situation, s, item, protection, expected) in cases {
+        let facts = protected(json!({}), item);
+        assert_eq!(told(&planned(&s, &facts), "protection"), expected, "{situation}");
+        let report = reported(&s, &facts);
+        assert_eq!(report.status["protection"], protection, "{situation}");
+        assert!(expected == "done" || !report.promise.kept, "{situation}");
+    }
+}
+
+#[test]
+fn an_item_that_was_ours_and_is_gone_is_missing_and_not_made_again() {
+    let (s, facts) = (owner(json!({})), unprotected(json!({})));
+    assert_eq!(told(&planned(&s, &facts), "protection"), "stuck: Missing");
+    assert_eq!(reported(&s, &facts).status["protection"], "Missing");
+}
+
+#[test]
+fn what_the_machine_itself_forbids_is_told_even_when_its_item_is_as_declared() {
+    let known = json!({ "machine": { "vmId": "VM-1", "location": "westeurope" } });
+    #[rustfmt::skip]
+    let cases = [
+        ("as ever",              Some(vm(json!({ "vmId": "vm-1" }))),                                "done"),
+        ("another one by id",    Some(vm(json!({ "vmId": "VM-2" }))),                                "stuck: IdentityChanged"),
+        ("in another region",    Some(with(vm(json!({})), json!({ "location": "northeurope" }))),    "stuck: LocationMismatch"),
+        ("gone",                 None,                                                               "stuck: MachineNotFound"),
+        ("with unmanaged disks", Some(vm(json!({ "storageProfile": { "osDisk": { "vhd": { "uri": "https://x" } } } }))), "stuck: Unsupported"),
+    ];
+    for (situation, machine_body, expected) in cases {
+        for mut facts in [protected(json!({}), json!({})), unprotected(json!({}))] {
+            see(&mut facts, &machine(), machine_body.clone());
+            let there = facts.resource(&item()).present().is_some();
+            let plan = planned(&if there { owner(known.clone()) } else { declares(json!({}), known.clone()) }, &facts);
+            assert_eq!(
+                told(&plan, "protection"),
+                if !there && expected == "done" { "PUT" } else { expected },
+                "{situation}, protected: {there}"
+            );
+        }
+    }
+}
+
+#[test]
+fn disks_may_be_added_and_not_dropped() {
+    let only =
+        |luns: Value| json!({ "extendedProperties": { "diskExclusionProperties": { "diskLunList": luns, "isInclusionList": true } } });
+    let with_disks = |disks: Value| Subject { owned: vec![owned(&item())], ..declares(json!({ "disks": disks }), json!({})) };
+    let adding = planned(&with_disks(json!({ "include": [0, 1] })), &protected(json!({}), only(json!([0]))));
+    assert_eq!(told(&adding, "protection"), "PUT");
+    assert_eq!(body(&adding, "protection")["properties"]["extendedProperties"], only(json!([0, 1]))["extendedProperties"]);
+    let dropping = planned(&with_disks(json!({ "include": [0] })), &protected(json!({}), only(json!([0, 1]))));
+    assert_eq!(told(&dropping, "protection"), "stuck: WouldExpirePoints");
+    let all = planned(&owner(json!({})), &protected(json!({}), only(json!([0]))));
+    let reset = json!({ "diskExclusionProperties": { "diskLunList": [], "isInclusionList": false } });
+    assert_eq!(body(&all, "protection")["properties"]["extendedProperties"], reset, "all is sent as an empty exclusion");
+}
+
+fn now_policy() -> Value {
+    json!({ "firstBackup": "Now" })
+}
+
+#[test]
+fn the_first_backup_is_due_once_and_any_backup_since_protection_counts() {
+    let since = json!({ "protectedSince": "2026-03-01T10:00:00Z" });
+    let with_jobs = |all: &[Value]| {
+        let mut facts = protected(now_policy(), json!({}));
+        jobs(&mut facts, all);
+        facts
+    };
+    let job = |start: &str, status: &str| backup_job("j", start, status);
+    #[rustfmt::skip]
+    let cases = [
+        ("no job",                       with_jobs(&[]),                                                        "POST"),
+        ("a job from before protection", with_jobs(&[job("2026-03-01T08:00:00Z", "Completed")]),                "POST"),
+        ("somebody's job runs",          with_jobs(&[job("2026-03-01T10:05:00Z", "InProgress")]),               "done"),
+        ("a failed one is not repeated", with_jobs(&[job("2026-03-01T10:05:00Z", "Failed")]),                   "done"),
+        ("a recovery point",             protected(now_policy(), json!({ "lastRecoveryPoint": "2026-03-01T11:00:00Z" })), "done"),
+        ("not protected yet",            unprotected(now_policy()),                                             "wait: DependencyNotReady"),
+    ];
+    for (situation, facts, expected) in cases {
+        let s = if expected.starts_with("wait") { declares(json!({}), json!({})) } else { owner(since.clone()) };
+        assert_eq!(told(&planned(&s, &facts), "first-backup"), expected, "{situation}");
+    }
+    let known = owner(with(since.clone(), json!({ "firstBackup": { "key": "k", "job": "j", "result": "Failed" } })));
+    assert_eq!(told(&planned(&known, &with_jobs(&[])), "first-backup"), "done", "status knows how it ended");
+}
+
+#[test]
+fn the_first_backups_key_is_of_vault_machine_and_vm_id() {
+    let key = |facts: &Facts, s: &Subject<ProtectedMachine>| match &ProtectedMachine::desire(s, facts).unwrap().nodes["first-backup"].goal {
+        Goal::Acted(acted) => acted.key.clone(),
+        other => panic!("{other:?}"),
+    };
+    let facts = protected(now_policy(), json!({}));
+    let mut rebuilt = protected(now_policy(), json!({}));
+    see(&mut rebuilt, &machine(), Some(vm(json!({ "vmId": "vm-1" }))));
+    assert_eq!(key(&facts, &owner(json!({}))), key(&rebuilt, &declares(json!({}), json!({}))), "a rebuilt cluster computes the same");
+    see(&mut rebuilt, &machine(), Some(vm(json!({ "vmId": "vm-2" }))));
+    assert_ne!(key(&facts, &owner(json!({}))), key(&rebuilt, &owner(json!({}))));
+}
+
+#[test]
+fn what_a_machine_stands_on_must_be_there_first() {
+    let s = declares(json!({}), json!({}));
+    let held = |facts: &Facts| ProtectedMachine::desire(&s, facts).map(|_| ()).unwrap_err();
+    assert_eq!(held(&Facts::default()).reason, Reason::ReferenceNotFound);
+    let mut facts = unprotected(json!({}));
+    see(&mut facts, &daily(), None);
+    assert_eq!((held(&facts).reason, held(&facts).kind), (Reason::DependencyNotReady, HoldKind::Wait));
+    facts.seen.remove(&daily());
+    assert_eq!(held(&facts).reason, Reason::NotYetObserved);
+}

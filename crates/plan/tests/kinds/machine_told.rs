@@ -1,0 +1,104 @@
+//! What a `ProtectedMachine` promises and tells.
+
+use breakwater_api::{ConditionType, Reason};
+use breakwater_plan::{facts::List, kind::Report};
+use serde_json::{Value, json};
+
+use crate::{
+    estate::*,
+    machine::{backup_job, item, jobs, owner, protected},
+};
+
+fn point(name: &str, at: &str, consistency: &str, tiers: &[&str]) -> (breakwater_arm::ResourceId, Value) {
+    let tiers: Vec<Value> = tiers.iter().map(|t| json!({ "type": t, "status": "Valid" })).collect();
+    let body = json!({ "name": name, "properties": { "objectType": "IaasVMRecoveryPoint", "recoveryPointType": consistency,
+        "recoveryPointTime": at, "recoveryPointTierDetails": tiers } });
+    (item().child("recoveryPoints", name).unwrap(), body)
+}
+
+/// Protected since 1 March 10:00 with an rpo of 28 h, and with these points.
+fn told_with(since: &str, points: &[(breakwater_arm::ResourceId, Value)]) -> Report {
+    let target = json!({ "target": { "rpo": "28h" } });
+    let item_state = match points.last() {
+        Some((_, newest)) => json!({ "protectionState": "Protected", "lastBackupStatus": "Completed",
+            "lastBackupTime": newest["properties"]["recoveryPointTime"], "lastRecoveryPoint": newest["properties"]["recoveryPointTime"] }),
+        None => json!({}),
+    };
+    let mut facts = protected(target, item_state);
+    let of_item =
+        List { path: format!("{}/recoveryPoints", item()), query: vec![], api_version: breakwater_arm::versions::RECOVERY_SERVICES };
+    list(&mut facts, of_item, points);
+    reported(&owner(json!({ "protectedSince": since })), &facts)
+}
+
+#[test]
+fn the_promise_counts_from_protection_and_then_from_the_youngest_point_in_the_vault() {
+    let vault_point = |at| [point("p1", at, "AppConsistent", &["InstantRP", "HardenedRP"])];
+    #[rustfmt::skip]
+    let cases = [
+        // situation            told                                                                             kept   reason                        due
+        ("no point yet",        told_with("2026-03-01T10:00:00Z", &[]),                                          true,  Reason::AwaitingFirstBackup, "2026-03-02T14:00:00Z"),
+        ("no point in time",    told_with("2026-02-20T10:00:00Z", &[]),                                          false, Reason::NoRecoveryPoint,     "2026-02-21T14:00:00Z"),
+        ("a young point",       told_with("2026-02-20T10:00:00Z", &vault_point("2026-03-01T02:00:00Z")),         true,  Reason::WithinTarget,        "2026-03-02T06:00:00Z"),
+        ("an old point",        told_with("2026-02-20T10:00:00Z", &vault_point("2026-02-27T02:00:00Z")),         false, Reason::RecoveryPointTooOld, "2026-02-28T06:00:00Z"),
+    ];
+    for (situation, report, kept, reason, due) in cases {
+        assert_eq!((report.promise.kept, report.promise.reason), (kept, reason), "{situation}: {:?}", report.promise);
+        assert!(report.promise.message.contains(due), "{situation}: {}", report.promise.message);
+        let next = kept.then(|| due.parse::<jiff::Timestamp>().unwrap() + jiff::SignedDuration::from_secs(1));
+        assert_eq!(report.next, next, "{situation}: looked at again when it falls due");
+        assert_eq!(said(&report, ConditionType::WithinRpo).holds, Some(kept), "{situation}");
+        assert_eq!(said(&report, ConditionType::Protected).holds, Some(true), "{situation}");
+    }
+}
+
+#[test]
+fn a_point_in_a_snapshot_only_is_recoverable_and_no_promise_kept() {
+    let report = told_with("2026-02-20T10:00:00Z", &[point("p1", "2026-03-01T02:00:00Z", "AppConsistent", &["InstantRP"])]);
+    assert_eq!(said(&report, ConditionType::Recoverable).holds, Some(true));
+    let rpo = said(&report, ConditionType::WithinRpo);
+    assert_eq!((rpo.holds, rpo.reason), (Some(false), Reason::SnapshotOnly));
+    assert!(!report.promise.kept);
+    assert!(report.status["recoveryPoints"].get("latestInVault").is_none());
+}
+
+#[test]
+fn consistency_is_the_points_own_and_compared_with_what_is_declared_for_the_system() {
+    for (azure, ours, holds) in [
+        ("AppConsistent", "ApplicationConsistent", Some(true)),
+        ("FileSystemConsistent", "FileSystemConsistent", Some(false)),
+        ("CrashConsistent", "CrashConsistent", Some(false)),
+    ] {
+        let report = told_with("2026-02-20T10:00:00Z", &[point("p1", "2026-03-01T02:00:00Z", azure, &["HardenedRP"])]);
+        assert_eq!(report.status["recoveryPoints"]["latest"]["consistency"], ours);
+        assert_eq!(report.status["lastBackup"]["consistency"], ours);
+        assert_eq!(said(&report, ConditionType::ConsistentAsDeclared).holds, holds, "BestForOs on Windows, {azure}");
+    }
+}
+
+#[test]
+fn a_failed_first_backup_is_told_and_a_running_one_is_never_called_failed() {
+    let told = |status: &str| {
+        let mut facts = protected(json!({ "firstBackup": "Now" }), json!({}));
+        jobs(&mut facts, &[backup_job("j", "2026-03-01T10:05:00Z", status)]);
+        reported(&owner(json!({ "protectedSince": "2026-03-01T10:00:00Z" })), &facts)
+    };
+    let running = told("InProgress");
+    assert_eq!(running.status["firstBackup"]["job"], "j");
+    assert!(running.status["firstBackup"].get("result").is_none());
+    assert_eq!(running.status["lastBackup"]["result"], "InProgress");
+    let failed = told("Failed");
+    assert_eq!(failed.status["firstBackup"]["result"], "Failed");
+    assert!(said(&failed, ConditionType::Recoverable).message.contains("not repeated"));
+}
+
+#[test]
+fn a_disk_that_is_left_out_is_told_by_its_lun() {
+    let disks = json!({ "extendedProperties": { "diskExclusionProperties": { "diskLunList": [1], "isInclusionList": false } } });
+    let report = reported(&owner(json!({})), &protected(json!({}), disks));
+    let left_out = said(&report, ConditionType::DiskNotCovered);
+    assert_eq!((left_out.holds, left_out.reason), (Some(true), Reason::DiskExcluded));
+    assert!(left_out.message.contains('1'), "{}", left_out.message);
+    let covered: Vec<bool> = report.status["disks"].as_array().unwrap().iter().map(|d| d["covered"].as_bool().unwrap()).collect();
+    assert_eq!(covered, [true, true, false], "the OS disk, LUN 0, LUN 1");
+}

@@ -1,0 +1,9 @@
+//! The kinds decide: small facts in, what is due and what is told out.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod estate;
+mod machine;
+mod machine_told;
+mod policy;
+mod vault;

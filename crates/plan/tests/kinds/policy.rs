@@ -1,0 +1,144 @@
+//! `BackupPolicy`: kept in place, never so that points expire; one member for each machine that it may see.
+
+use breakwater_api::{BackupPolicy, ConditionType, Reason};
+use breakwater_arm::ResourceId;
+use breakwater_plan::{
+    facts::Facts,
+    graph::{Goal, HoldKind},
+    keys,
+    kind::{Kind as _, Subject},
+    kinds::machines_of,
+};
+use serde_json::{Value, json};
+
+use crate::estate::*;
+
+fn declares(spec: Value, status: Value) -> Subject<BackupPolicy> {
+    subject("daily", policy_spec(spec), status)
+}
+
+fn keep(days: i32) -> Value {
+    json!({ "retention": { "daily": { "keep": format!("{days}d") } } })
+}
+
+fn in_azure(days: i32, items: i64) -> Facts {
+    let mut facts = standing_vault();
+    see(&mut facts, &daily(), Some(policy_body(policy_spec(keep(days)), items)));
+    facts
+}
+
+/// What status says once Azure showed the policy as this spec has it.
+fn applied(spec: Value) -> Value {
+    let status = reported(&declares(spec.clone(), json!({ "policyId": daily() })), &{
+        let mut facts = standing_vault();
+        see(&mut facts, &daily(), Some(policy_body(policy_spec(spec), 1)));
+        facts
+    });
+    assert!(status.status.contains_key("applied"), "{status:?}");
+    Value::Object(status.status)
+}
+
+#[test]
+fn a_policy_is_made_in_a_vault_that_stands() {
+    let mut facts = standing_vault();
+    see(&mut facts, &daily(), None);
+    let s = declares(json!({}), json!({}));
+    let plan = planned(&s, &facts);
+    assert_eq!(told(&plan, "policy"), "PUT");
+    assert_eq!(body(&plan, "policy"), breakwater_plan::policy::to_azure(&s.spec).unwrap());
+    assert_eq!(daily().name(), format!("bw-{}-daily", keys::hash8(&["acme", "shop", "BackupPolicy", "daily"])));
+    see(&mut facts, &vault(), None);
+    let hold = BackupPolicy::desire(&s, &facts).unwrap_err();
+    assert_eq!((hold.reason, hold.kind), (Reason::DependencyNotReady, HoldKind::Wait));
+    assert_eq!(BackupPolicy::desire(&s, &Facts::default()).unwrap_err().reason, Reason::ReferenceNotFound);
+}
+
+#[test]
+fn an_edit_that_keeps_points_shorter_stops_while_there_are_points() {
+    let edited = |days, items| planned(&declares(keep(days), applied(keep(30))), &in_azure(30, items));
+    let stopped = edited(7, 9);
+    assert_eq!(told(&stopped, "policy"), "stuck: WouldExpirePoints");
+    assert!(message(&stopped).contains("9 machines") && message(&stopped).contains("retention.daily"), "{}", message(&stopped));
+    assert_eq!(told(&edited(7, 0), "policy"), "PUT", "without items there are no points");
+    assert_eq!(told(&edited(60, 9), "policy"), "PUT", "longer lets nothing expire");
+}
+
+#[test]
+fn drift_downward_is_repaired_and_drift_upward_is_told_and_left() {
+    let s = declares(keep(30), applied(keep(30)));
+    assert!(planned(&s, &in_azure(30, 1)).converged());
+    let weaker = in_azure(7, 1);
+    assert_eq!(told(&planned(&s, &weaker), "policy"), "PUT");
+    assert_eq!(body(&planned(&s, &weaker), "policy")["properties"]["retentionPolicy"]["dailySchedule"]["retentionDuration"]["count"], 30);
+    let drifted = |facts: &Facts| said(&reported(&s, facts), ConditionType::Drifted);
+    assert_eq!((drifted(&weaker).holds, drifted(&weaker).reason), (Some(true), Reason::Drifted));
+    let stronger = in_azure(90, 1);
+    assert!(planned(&s, &stronger).converged());
+    assert_eq!((drifted(&stronger).holds, drifted(&stronger).reason), (Some(true), Reason::StrongerThanDeclared));
+}
+
+#[test]
+fn a_policy_that_was_there_is_not_made_again_and_one_by_that_name_is_not_taken() {
+    let mut facts = standing_vault();
+    see(&mut facts, &daily(), None);
+    assert_eq!(told(&planned(&declares(json!({}), json!({ "policyId": daily() })), &facts), "policy"), "stuck: Missing");
+    let named = declares(json!({ "azureName": "nightly" }), json!({}));
+    see(&mut facts, &vault().child("backupPolicies", "nightly").unwrap(), Some(policy_body(policy_spec(json!({})), 0)));
+    assert_eq!(told(&planned(&named, &facts), "policy"), "stuck: NotOurs", "though it says the same");
+}
+
+fn vm(group: &str, name: &str, location: &str, app: &str) -> (ResourceId, Value) {
+    let id = id(group, &format!("Microsoft.Compute/virtualMachines/{name}"));
+    let body = json!({ "id": id, "name": name, "type": "Microsoft.Compute/virtualMachines", "location": location, "tags": { "app": app } });
+    (id, body)
+}
+
+fn member_name(id: &ResourceId) -> String {
+    keys::object_name(id.name(), &[&id.key()])
+}
+
+#[test]
+fn each_machine_that_is_meant_gets_one_member_under_a_derived_name() {
+    let mut facts = in_azure(30, 0);
+    let (db, far, other) =
+        (vm("rg-shop", "DB1", "westeurope", "shop"), vm("rg-shop", "far", "northeurope", "shop"), vm("rg-shop", "x", "westeurope", "mail"));
+    let tenants = vm("rg-tenant", "secret", "westeurope", "shop");
+    list(&mut facts, machines_of(SUB), &[db.clone(), far.clone(), other.clone(), tenants]);
+    let s = declares(keep(30), applied(keep(30)));
+    let desired = BackupPolicy::desire(&s, &facts).unwrap();
+    let name = member_name(&db.0);
+    assert!(name.starts_with("db1-") && name.len() == 12, "{name}");
+    assert_eq!(desired.nodes.keys().cloned().collect::<Vec<_>>(), [format!("machine-{name}"), "policy".into()]);
+    let Goal::Child { exists: false, object } = &desired.nodes[&format!("machine-{name}")].goal else { panic!("{desired:?}") };
+    assert_eq!(object["spec"], json!({ "policyRef": { "name": "daily" }, "machineId": db.0 }));
+    assert_eq!(object["metadata"]["ownerReferences"][0]["name"], "daily");
+
+    let report = reported(&s, &facts);
+    let excluded: Vec<(String, String)> = report.status["excluded"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|e| (e["machine"].as_str().unwrap().to_owned(), e["reason"].as_str().unwrap().to_owned()))
+        .collect();
+    assert_eq!(excluded, [(far.0.to_string(), "LocationMismatch".to_owned()), (other.0.to_string(), "TagsDoNotMatch".to_owned())]);
+    assert!(!Value::Object(report.status).to_string().contains("secret"), "a machine outside the grant is never named");
+}
+
+#[test]
+fn a_machine_under_another_policy_is_left_to_it() {
+    let mut facts = in_azure(30, 0);
+    let db = vm("rg-shop", "db1", "westeurope", "shop");
+    list(&mut facts, machines_of(SUB), std::slice::from_ref(&db));
+    let s = declares(keep(30), applied(keep(30)));
+    let child = |facts: &Facts| told(&planned(&s, facts), &format!("machine-{}", member_name(&db.0)));
+    assert_eq!(child(&facts), "create");
+    let mut taken = facts.clone();
+    add_member(&mut taken, &member_name(&db.0), "hourly", json!({}));
+    assert_eq!(BackupPolicy::desire(&s, &taken).unwrap().nodes.len(), 1);
+    assert_eq!(reported(&s, &taken).status["excluded"][0]["reason"], "Conflict");
+    add_member(&mut facts, &member_name(&db.0), "daily", json!({ "protection": "Protected" }));
+    assert_eq!(child(&facts), "done");
+    let report = reported(&s, &facts);
+    assert_eq!((&report.status["matched"], &report.status["protected"], &report.status["failing"]), (&json!(1), &json!(1), &json!(0)));
+    assert_eq!(said(&report, ConditionType::MachinesHealthy).holds, Some(true));
+}

@@ -145,7 +145,7 @@ fn build((drafts, jobs): &(Vec<Draft>, Option<(i64, Vec<JobDraft>)>)) -> (Scene,
     (scene, desired)
 }
 
-fn writes<'a>(plan: &'a breakwater_plan::planner::Plan) -> impl Iterator<Item = (&'a str, &'a Write)> {
+fn writes(plan: &breakwater_plan::planner::Plan) -> impl Iterator<Item = (&str, &Write)> {
     plan.steps().filter_map(|(key, step)| if let Step::Write(write) = step { Some((key.as_str(), &**write)) } else { None })
 }
 

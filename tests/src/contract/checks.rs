@@ -47,8 +47,7 @@ pub fn check(exchange: &Exchange, findings: &mut Findings) -> Whose {
         check.operation(poll.unwrap_or_default());
         return Whose::Ours;
     }
-    let is_arm = exchange.path.to_ascii_lowercase().starts_with("/subscriptions") || exchange.path.starts_with("/providers/");
-    if !is_arm {
+    if !super::is_arm(&exchange.path) {
         return Whose::NotOurs(format!("{} {}", exchange.method, exchange.origin));
     }
     if !exchange.answer.is_success() {

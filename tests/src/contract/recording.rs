@@ -87,7 +87,7 @@ fn method(text: &str) -> Result<Method, String> {
     known.into_iter().find(|m| m.as_str().eq_ignore_ascii_case(text)).ok_or_else(|| format!("{text:?} is no verb of ARM"))
 }
 
-fn split_url(url: &str) -> Result<(String, String, String), String> {
+pub(super) fn split_url(url: &str) -> Result<(String, String, String), String> {
     let host_at = url.find("://").map(|at| at + 3).ok_or_else(|| format!("{url:?} is no URL"))?;
     let path_at = url[host_at..].find('/').map(|at| at + host_at).ok_or_else(|| format!("{url:?} has no path"))?;
     let (path, query) = url[path_at..].split_once('?').unwrap_or((&url[path_at..], ""));

@@ -154,7 +154,7 @@ pub fn patch(world: &mut World, req: &Inbound, target: &Target) -> Reply {
 }
 
 fn created(world: &World, req: &Inbound, id: &str, location: &str) -> Result<(Resource, Option<Rig>), Reply> {
-    let creation = req.body.pointer("/properties/creationData").cloned().unwrap_or_default();
+    let mut creation = req.body.pointer("/properties/creationData").cloned().unwrap_or_default();
     let option = creation["createOption"].as_str().unwrap_or_default().to_owned();
     let asked = req.body.pointer("/properties/diskSizeGB").and_then(Value::as_i64);
     let source = creation["sourceResourceId"].as_str().and_then(|source| world.resource(source));
@@ -175,6 +175,9 @@ fn created(world: &World, req: &Inbound, id: &str, location: &str) -> Result<(Re
         (other, ..) => return Err(errors::not_implemented("PUT", &format!("a disk with createOption {other}"))),
     };
     let sku = req.body.pointer("/sku/name").and_then(Value::as_str).unwrap_or("Standard_LRS");
+    if let Some(source) = source {
+        creation["sourceUniqueId"] = json!(source.text("/properties/uniqueId"));
+    }
     let unique_id = world.entropy.guid();
     let mut disk = finished(
         world,
@@ -188,7 +191,8 @@ fn created(world: &World, req: &Inbound, id: &str, location: &str) -> Result<(Re
     let properties = disk.properties_mut();
     properties.extend(inherited.into_iter().map(|(name, value)| (name.to_owned(), value)));
     properties.extend(
-        sent.into_iter().filter(|(name, _)| !matches!(name.as_str(), "provisioningState" | "diskSizeGB" | "uniqueId" | "diskState")),
+        sent.into_iter()
+            .filter(|(name, _)| !matches!(name.as_str(), "creationData" | "provisioningState" | "diskSizeGB" | "uniqueId" | "diskState")),
     );
     if let Some(zones) = req.body.get("zones") {
         disk.body.insert("zones".to_owned(), zones.clone());

@@ -152,6 +152,7 @@ fn data_disk(world: &World, subject: &Subject<'_>, asked: &Value, before: Option
     default_field(&mut disk, "caching", "None");
     default_field(&mut disk, "deleteOption", "Detach");
     default_field(&mut disk, "createOption", "Attach");
+    disk["toBeDetached"] = json!(false);
     Ok(disk)
 }
 

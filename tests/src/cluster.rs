@@ -98,7 +98,12 @@ impl MemoryCluster {
     /// # Errors
     /// When a CRD has no schema or a rule or pattern in it does not compile.
     pub fn new(clock: Arc<VirtualClock>, crds: &[CustomResourceDefinition], seed: u64) -> anyhow::Result<Self> {
-        let store = Store::new(Schemas::new(crds)?, seed);
+        Ok(Self::with_schemas(clock, Schemas::new(crds)?, seed))
+    }
+
+    /// The same with schemas that were compiled before: many runs share them.
+    pub fn with_schemas(clock: Arc<VirtualClock>, schemas: Schemas, seed: u64) -> Self {
+        let store = Store::new(schemas, seed);
         let view = Mutex::new(View::new(&store, seed));
         let state = State {
             store,
@@ -110,7 +115,7 @@ impl MemoryCluster {
             events: Vec::new(),
             deaths: 0,
         };
-        Ok(Self { server: Arc::new(Server { clock, state: Mutex::new(state) }), view })
+        Self { server: Arc::new(Server { clock, state: Mutex::new(state) }), view }
     }
 
     /// A new process on the same cluster: its watches begin with a fresh list. The seed decides the chances of their lag.

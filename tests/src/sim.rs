@@ -3,6 +3,7 @@
 mod arm;
 mod invariants;
 mod run;
+pub mod seeds;
 
 pub use arm::{ArmFault, SimArm};
 pub use invariants::Invariants;

@@ -14,7 +14,7 @@ use breakwater_plan::{
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::{access, budget::Priority, engine::Next, gate::Order, ports::ClusterError, publish::Pause, turn::Turn};
+use crate::{access, budget::Priority, engine::Next, gate::Order, publish::Pause, turn::Turn};
 
 /// Holds an object until nothing of it is open.
 pub const FINALIZER: &str = "breakwater.io/open-operations";
@@ -111,6 +111,23 @@ fn order<K: Kind>(turn: &Turn<'_, K>, record: &OperationRecord, debt: &Debt) -> 
     })
 }
 
+/// Takes the finalizer away when nothing is open that deletion would have to find. False when that was not written.
+pub async fn let_go<K: Kind>(turn: &mut Turn<'_, K>) -> bool {
+    let finalizers = turn.object.metadata.finalizers.clone().unwrap_or_default();
+    let open = turn.subject.operations.values().any(|o| o.debt.is_some() || o.verb == "act");
+    if open || !finalizers.iter().any(|f| f == FINALIZER) {
+        return true;
+    }
+    let left: Vec<&String> = finalizers.iter().filter(|f| *f != FINALIZER).collect();
+    let version = turn.object.metadata.resource_version.clone().unwrap_or_default();
+    turn.engine.outside.telemetry.kube_write(K::NAME, "metadata");
+    match turn.engine.outside.cluster.patch_metadata(&turn.key, &version, &json!({ "finalizers": left })).await {
+        Ok(written) => turn.take(written),
+        Err(_) => return false,
+    }
+    true
+}
+
 /// The object is on its way out: nothing new; debts are paid; then the finalizer goes.
 pub async fn last_turn<K: Kind>(mut turn: Turn<'_, K>) -> Next {
     let finalizers = turn.object.metadata.finalizers.clone().unwrap_or_default();
@@ -120,15 +137,10 @@ pub async fn last_turn<K: Kind>(mut turn: Turn<'_, K>) -> Next {
     if let Some(due) = next_due(&turn.subject.operations) {
         return Next::At(due.max(turn.engine.now() + turn.engine.bounds.read_every));
     }
-    let left: Vec<&String> = finalizers.iter().filter(|f| *f != FINALIZER).collect();
-    let version = turn.object.metadata.resource_version.clone().unwrap_or_default();
-    turn.engine.outside.telemetry.kube_write(K::NAME, "metadata");
-    match turn.engine.outside.cluster.patch_metadata(&turn.key, &version, &json!({ "finalizers": left })).await {
-        Ok(written) => {
-            turn.take(written);
-            Next::At(turn.engine.now() + SignedDuration::from_hours(1))
-        }
-        Err(ClusterError::NotFound) => Next::Gone,
-        Err(_) => Next::At(turn.engine.now() + turn.engine.backoff(1)),
+    // What happens once goes on in Azure, and is found there by its key: nothing of it is lost with the object.
+    turn.subject.operations.clear();
+    match let_go(&mut turn).await {
+        true => Next::At(turn.engine.now() + SignedDuration::from_hours(1)),
+        false => Next::At(turn.engine.now() + turn.engine.backoff(1)),
     }
 }

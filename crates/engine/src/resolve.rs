@@ -151,9 +151,9 @@ impl Resolver<'_> {
     /// Takes a listing into the facts, and what it says of the items of interest.
     fn take_list(&self, by: &Looker, list: &List, watch: Option<&[ResourceId]>, facts: &mut Facts) {
         let listed = self.memory().list(&by.identity.access, list, self.began).value;
-        if let Some(last) = &listed.last {
-            for id in watch.into_iter().flatten() {
-                self.take(by, id, facts);
+        for id in watch.into_iter().flatten() {
+            self.take(by, id, facts);
+            if let Some(last) = &listed.last {
                 let sighting = Sighting { at: last.at, how: How::Listed, what: last.items.get(id).cloned() };
                 facts.seen.entry(id.clone()).or_default().listed = Some(sighting);
             }

@@ -296,7 +296,7 @@ impl<'e, K: Kind> Turn<'e, K> {
             again = act::act(self, desired, &plan, resolved).await;
         }
         let report = K::report(&self.subject, &resolved.facts, Ok(&plan));
-        let told = self.publish(&report, Some(desired), Ok(&plan)).await;
+        let told = self.publish(&report, Some(desired), Ok(&plan)).await && debts::let_go(self).await;
         let result = self.met.as_ref().map_or(report.promise.reason, |m| m.0);
         self.engine.outside.telemetry.turn(K::NAME, result.as_str());
         if again && told {

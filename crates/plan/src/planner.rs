@@ -349,11 +349,9 @@ impl Decision<'_> {
             Ok(sighting) => sighting,
             Err(verdict) => return verdict,
         };
-        if goal_met(self.node, Some(sighting)) {
+        // Refused for good, and met or held by now: there is nothing in it that anybody must know.
+        if goal_met(self.node, Some(sighting)) || self.node.hold.is_some() {
             return Verdict::Do(Step::Forget);
-        }
-        if let Some(hold) = &self.node.hold {
-            return self.held(hold);
         }
         match self.request(sighting) {
             Ok((request, _)) if crate::keys::safe_key(&request) != record.key => Verdict::Do(Step::Forget),

@@ -24,8 +24,8 @@ pub enum Scope {
 }
 
 /// The kinds that have a CRD.
-#[derive(Debug, Default)]
-pub struct Schemas(BTreeMap<String, KindSchema>);
+#[derive(Clone, Debug, Default)]
+pub struct Schemas(std::sync::Arc<BTreeMap<String, KindSchema>>);
 
 /// One kind, in the version that is stored.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Schemas {
             let kind = crd.spec.names.kind.clone();
             KindSchema::new(crd).with_context(|| format!("CRD of {kind}")).map(|schema| (kind, schema))
         });
-        Ok(Self(kinds.collect::<anyhow::Result<_>>()?))
+        Ok(Self(std::sync::Arc::new(kinds.collect::<anyhow::Result<_>>()?)))
     }
 
     /// The schema of a kind; none when it has no CRD here.

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -21,7 +21,7 @@ use serde_json::Value;
 use super::{ArmFault, Invariants, SimArm};
 use crate::{
     clock::VirtualClock,
-    cluster::{MemoryCluster, audit::MemoryAudit, fault::FaultPlan, leadership::SwitchableLeadership, view::Cursor},
+    cluster::{MemoryCluster, audit::MemoryAudit, fault::FaultPlan, leadership::SwitchableLeadership, schema::Schemas, view::Cursor},
     entropy::SeededEntropy,
 };
 
@@ -81,7 +81,8 @@ pub struct Simulation {
     cursor: Cursor,
     next_sweep: Timestamp,
     deaths: u64,
-    steps: u64,
+    /// Steps taken.
+    pub steps: u64,
 }
 
 impl Simulation {
@@ -97,8 +98,7 @@ impl Simulation {
         let azure = Azure::new(estate, azure_sim::Options { seed: options.seed, start, ..Default::default() }).expect("the estate loads");
         let azure = Arc::new(Mutex::new(azure));
         let clock = Arc::new(VirtualClock::new(start));
-        let cluster =
-            Arc::new(MemoryCluster::new(clock.clone(), &breakwater_api::crdgen::crds(), options.seed).expect("the definitions compile"));
+        let cluster = Arc::new(MemoryCluster::with_schemas(clock.clone(), schemas(), options.seed));
         let caller = Caller {
             object_id: "0b1ec700-0000-4000-8000-000000000001".into(),
             client_id: "c11e0000-0000-4000-8000-000000000001".into(),
@@ -170,10 +170,23 @@ impl Simulation {
         }
     }
 
-    /// The last lines of the story.
+    /// How things stand, shortly: conditions and open operations of every object, and the last requests.
     pub fn tell(&self) -> String {
-        let from = self.story.len().saturating_sub(60);
-        format!("{}\n{}", self.story[from..].join("\n"), self.cluster.dump())
+        let mut lines: Vec<String> = self.story.iter().rev().take(10).rev().cloned().collect();
+        for object in self.engine.kinds().iter().flat_map(|kind| self.cluster.live_all(kind)) {
+            let name = object.metadata.name.clone().unwrap_or_default();
+            for c in object.data.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten() {
+                lines.push(format!("{name}: {}={} {} {}", c["type"], c["status"], c["reason"], c["message"]));
+            }
+            for o in object.data.pointer("/status/operations").and_then(Value::as_array).into_iter().flatten() {
+                lines.push(format!("{name}: open {o}"));
+            }
+        }
+        let azure = self.azure.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = azure.journal().entries();
+        let last = entries.iter().skip(entries.len().saturating_sub(15));
+        lines.extend(last.map(|e| format!("{} {} {} -> {}", e.time, e.method, e.path, e.status)));
+        lines.join("\n")
     }
 
     /// One step: what is due takes its turn, or time moves on to what is due next. False at the end of time.
@@ -315,6 +328,12 @@ impl Simulation {
         let journal: Vec<String> = azure.journal().entries().iter().map(|e| serde_json::to_string(e).unwrap_or_default()).collect();
         format!("{}\n{}\n{}", self.cluster.dump(), journal.join("\n"), self.steps)
     }
+}
+
+/// The shipped definitions, compiled once a process.
+fn schemas() -> Schemas {
+    static COMPILED: OnceLock<Schemas> = OnceLock::new();
+    COMPILED.get_or_init(|| Schemas::new(&breakwater_api::crdgen::crds()).expect("the definitions compile")).clone()
 }
 
 fn engine(

@@ -61,8 +61,11 @@ impl Kind for ProtectedMachine {
         needs.extend(machine_need(s, &p, known));
         match known.resource(&p.item) {
             Known::Present(..) => needs.extend(points_need(s, &p, known)),
-            Known::Absent(_) => needs.extend(whereabouts(s, &p, known)),
-            Known::Unknown => {}
+            // Not listed, or no listing came: only a direct read says absent, and only then another vault is asked about.
+            Known::Absent(_) | Known::Unknown => {
+                needs.push(kept(&p.item));
+                needs.extend(whereabouts(s, &p, known));
+            }
         }
         needs
     }

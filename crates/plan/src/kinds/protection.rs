@@ -9,7 +9,7 @@ use breakwater_arm::{
 };
 use serde_json::Value;
 
-use super::{PolicyView, policy_id};
+use super::{PolicyView, policy_id, unreadable};
 use crate::{facts::Facts, graph::Hold, kind::Kind as _, sighting::Known};
 
 /// The name of the ask that tells whether and where a machine is protected (backup.md §8.1).
@@ -103,7 +103,7 @@ pub fn standing(q: &Question<'_>, facts: &Facts) -> Standing {
     let plain = |protection| Standing { protection, hold: None, elsewhere: None };
     let stuck = |protection, reason, message| Standing { protection, hold: Some(Hold::stuck(reason, message)), elsewhere: None };
     let body = match facts.resource(q.item) {
-        Known::Unknown => return plain(Protection::Unknown),
+        Known::Unknown => return Standing { protection: Protection::Unknown, hold: Some(unreadable(q.item, facts)), elsewhere: None },
         Known::Absent(_) => return absent(q, facts),
         Known::Present(_, body) => body,
     };

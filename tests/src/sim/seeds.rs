@@ -1,0 +1,106 @@
+//! One seed, one run with everything going wrong at random; the same seed gives the same bytes.
+
+use azure_sim::faults::{Fault, Match, Rule, Shape, When};
+use breakwater_engine::ports::Entropy;
+use jiff::SignedDuration;
+
+use super::{ArmFault, Options, Simulation};
+use crate::{
+    cluster::{
+        fault::{FaultPlan, Strike, WriteFault},
+        view::Lag,
+    },
+    entropy::SeededEntropy,
+};
+
+/// What one seed did.
+pub struct Outcome {
+    /// Whether both machines ended with points and nothing was left open.
+    pub settled: bool,
+    /// What waits for a person, if it stopped with a reason.
+    pub reason: Option<String>,
+    /// How often the operator died.
+    pub deaths: u64,
+    /// Everything that the run left behind.
+    pub fingerprint: String,
+    /// The story, line by line.
+    pub story: String,
+}
+
+/// Runs one seed: faults for a day of the world, then a day of peace.
+pub fn run(seed: u64, manifest: &str) -> Outcome {
+    let chance = SeededEntropy::new(seed);
+    let mut sim = Simulation::new(Options { seed, ..Options::default() });
+    plan(&mut sim, &chance, seed);
+    sim.apply(manifest);
+    for hour in 0..6 {
+        sim.run_for(SignedDuration::from_mins(20));
+        disturb(&mut sim, &chance, hour);
+    }
+    peace(&mut sim);
+    sim.run_for(SignedDuration::from_hours(8));
+    let all = sim.cluster.live_all("ProtectedMachine");
+    let points = all.iter().filter(|o| o.data.pointer("/status/recoveryPoints/latest").is_some()).count();
+    let open = all.iter().filter(|o| o.data.pointer("/status/operations").is_some()).count();
+    let unknown = all.iter().any(|o| o.data.to_string().contains("OutcomeUnknown"));
+    let settled = points == 2 && open == 0 && sim.is_ready("RecoveryVault", "main") && sim.is_ready("BackupPolicy", "daily");
+    let reason = (!settled && unknown).then(|| "OutcomeUnknown".to_owned());
+    Outcome { settled, reason, deaths: sim.deaths(), fingerprint: sim.fingerprint(), story: sim.tell() }
+}
+
+/// Faults that strike by chance while the run is young.
+fn plan(sim: &mut Simulation, chance: &SeededEntropy, seed: u64) {
+    let faults =
+        [WriteFault::NeverSent, WriteFault::AppliedAnswerLost, WriteFault::Conflict, WriteFault::DiesBefore, WriteFault::DiesAfter];
+    let plan = faults.into_iter().fold(FaultPlan::seeded(seed), |plan, fault| plan.with(Strike::Chance(0.02 * chance.unit()), fault));
+    sim.cluster_faults(plan);
+    for fault in [ArmFault::NeverSent, ArmFault::AnswerLost, ArmFault::DiesBefore, ArmFault::DiesAfter] {
+        if chance.unit() < 0.5 {
+            sim.arm_fault(1 + chance.below(10), fault);
+        }
+    }
+    let mut azure = sim.azure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    for _ in 0..chance.below(6) {
+        let fault = azure_fault(chance);
+        // An operation's record can only be gone where a request starts one.
+        let method = matches!(fault, Fault::OperationExpired).then(|| "PUT".to_owned());
+        let matches = Match { method, nth: Some(1 + chance.below(40) as u32), count: Some(1 + chance.below(3) as u32), ..Match::default() };
+        azure.faults_mut().add(Rule { id: String::new(), matches, fault });
+    }
+}
+
+fn azure_fault(chance: &SeededEntropy) -> Fault {
+    let status = |status, retry_after, body, when| Fault::Status { status, retry_after, body, code: None, message: None, when };
+    match chance.below(9) {
+        0 => Fault::DropBeforeApply,
+        1 => Fault::DropAfterApply,
+        2 => status(429, Some(20), Shape::Standard, When::BeforeApply),
+        3 => status(503, None, Shape::Empty, When::BeforeApply),
+        4 => status(504, None, Shape::Standard, When::AfterApply),
+        5 => Fault::CutBody,
+        6 => Fault::MalformedBody,
+        7 => Fault::ListLag { seconds: 90.0 },
+        _ => Fault::OperationExpired,
+    }
+}
+
+/// People and clusters do things meanwhile.
+fn disturb(sim: &mut Simulation, chance: &SeededEntropy, hour: i64) {
+    match chance.below(5) {
+        0 => sim.die("for no reason"),
+        1 => sim.cluster.set_lag(Lag::Random { stall: 0.5 }),
+        2 => sim.cluster.set_lag(Lag::None),
+        3 => {
+            sim.leadership.lose();
+            sim.run_for(SignedDuration::from_mins(2));
+            sim.leadership.gain();
+        }
+        _ => sim.story.push(format!("{} hour {hour} is quiet", sim.now())),
+    }
+}
+
+fn peace(sim: &mut Simulation) {
+    sim.cluster_faults(FaultPlan::default());
+    sim.cluster.set_lag(Lag::None);
+    sim.azure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).faults_mut().clear();
+}

@@ -9,7 +9,7 @@ use super::{recorded, recording, report};
 
 fn all(folder: &str) -> Vec<Exchange> {
     let files = report(folder).files;
-    files.iter().flat_map(|file| exchanges(&recording(&format!("{folder}/{}", file.file))).unwrap()).collect()
+    files.iter().flat_map(|file| exchanges(&recording(&format!("{folder}/{}", file.file))).expect("a recording")).collect()
 }
 
 #[test]

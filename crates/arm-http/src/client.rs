@@ -67,6 +67,10 @@ impl ArmHttp {
 
 #[async_trait]
 impl Arm for ArmHttp {
+    async fn ready(&self, identity: &Identity) -> Result<(), SendError> {
+        self.tokens.get(identity).await.map(drop)
+    }
+
     async fn call(&self, identity: &Identity, request: &Request) -> Result<Answer, SendError> {
         let endpoints = self.endpoints.of(identity.cloud);
         let url = url_of(endpoints.arm(), request).map_err(SendError::NotSent)?;

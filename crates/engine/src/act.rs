@@ -14,7 +14,7 @@ use breakwater_arm::{
     wire::{Answer, Request},
 };
 use breakwater_plan::{
-    graph::{Acted, Desired, Goal, Node, Ownership, Proof, Target},
+    graph::{Acted, Desired, Goal, Node, Ownership, Proof, Repeat, Target},
     keys,
     kind::Kind,
     planner::{Plan, Step, Write},
@@ -88,6 +88,9 @@ fn adopt<K: Kind>(turn: &mut Turn<'_, K>, node: &str, job: &str, desired: &Desir
     let mut record = blank(turn, node, &acted.request, 1, &acted.key, turn.engine.now());
     record.job = Some(job.to_owned());
     record.locks = locks.iter().cloned().collect();
+    if turn.engine.locks.take(&record.locks, &(turn.key.clone(), node.to_owned())).is_err() {
+        return false;
+    }
     turn.subject.operations.insert(node.to_owned(), record);
     true
 }
@@ -178,6 +181,8 @@ fn ended<K: Kind>(turn: &mut Turn<'_, K>, node: &str, status: OperationStatus, g
     let now = engine.now();
     let Some(record) = turn.subject.operations.get_mut(node) else { return };
     let by_job = matches!(goal, Some(Goal::Acted(Acted { proof: Proof::Job(_), .. })));
+    // What happens once is never begun again by itself, however its operation ended; an unknown goal counts as once.
+    let once = !matches!(goal, Some(Goal::Exists { .. } | Goal::Gone { .. } | Goal::Acted(Acted { repeat: Repeat::Safe, .. })));
     match status.state {
         OperationState::InProgress => {}
         OperationState::Succeeded => {
@@ -198,7 +203,6 @@ fn ended<K: Kind>(turn: &mut Turn<'_, K>, node: &str, status: OperationStatus, g
             record.handle = None;
         }
         OperationState::Failed { code, message } => {
-            let once = by_job;
             let retry_at = (!once).then(|| now + engine.backoff(record.attempt).max(SignedDuration::from_mins(1)));
             record.ended_at = Some(now);
             record.outcome = Some(Outcome::Failed);
@@ -209,7 +213,7 @@ fn ended<K: Kind>(turn: &mut Turn<'_, K>, node: &str, status: OperationStatus, g
             record.ended_at = Some(now);
             record.outcome = Some(Outcome::Cancelled);
             let message = "the operation was cancelled in Azure".to_owned();
-            let retry_at = Some(now + SignedDuration::from_mins(10));
+            let retry_at = (!once).then(|| now + SignedDuration::from_mins(10));
             record.error =
                 Some(RecordedError { reason: Reason::RefusedByAzure.to_string(), code: String::new(), message, waits: false, retry_at });
         }
@@ -294,7 +298,14 @@ fn orders<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan) -> Ve
                 if !turn.subject.operations.contains_key(key) {
                     turn.engine.locks.release(&holder);
                 }
-                turn.met = Some((reason, message, until));
+                // What only a person or an edit mends is not asked about every few seconds.
+                let until = until.or(Some(turn.engine.now() + SignedDuration::from_mins(10)));
+                if !node.beside {
+                    turn.met = Some((reason, message, until));
+                } else {
+                    turn.beside = until;
+                    tracing::info!(node = key.as_str(), %reason, message, "not sent");
+                }
             }
         }
     }
@@ -453,6 +464,13 @@ fn refused<K: Kind>(
 ) -> bool {
     let engine = turn.engine;
     let now = engine.now();
+    if turn.subject.operations.get(node).is_some_and(|r| r.debt.is_some()) {
+        // Nothing was opened: nothing is owed.
+        turn.subject.operations.remove(node);
+        engine.locks.release(&(turn.key.clone(), node.to_owned()));
+        turn.met = Some((reason, cut(message), Some(now + after.unwrap_or(SignedDuration::from_mins(10)))));
+        return false;
+    }
     if let Some(record) = turn.subject.operations.get_mut(node) {
         let wait = after.unwrap_or_else(|| engine.backoff(record.attempt)).max(engine.bounds.read_every);
         record.ended_at = Some(now);
@@ -481,6 +499,7 @@ fn reason_of(error: &ArmError) -> Reason {
 /// Saves what the answers said. The object may have moved since the intent (an edit): the records go onto it as it
 /// stands, for nobody else writes them.
 async fn save_handles<K: Kind>(turn: &mut Turn<'_, K>) {
+    let sent: Vec<String> = turn.subject.operations.values().map(|o| o.client_request_id.clone()).collect();
     for _ in 0..3 {
         let old = turn.object.data.get("status").cloned().unwrap_or_else(|| json!({}));
         let mut new = old.clone();
@@ -491,9 +510,18 @@ async fn save_handles<K: Kind>(turn: &mut Turn<'_, K>) {
             Err(ClusterError::NotFound) => return,
             Err(e) => tracing::info!(error = %e, "handle not saved, trying on the object as it stands"),
         }
-        if let Ok(Some(live)) = turn.engine.outside.cluster.get(&turn.key).await {
-            turn.take(live);
+        let Ok(Some(live)) = turn.engine.outside.cluster.get(&turn.key).await else { return };
+        // A new leader may have written since: its records are not ours to overwrite.
+        let same = live.metadata.uid.as_deref() == Some(turn.subject.meta.uid.as_str());
+        if !same || !turn.engine.outside.leadership.leads() {
+            return;
         }
+        for record in crate::object::shared(&live).map(|s| s.operations).unwrap_or_default() {
+            if !sent.contains(&record.client_request_id) {
+                turn.subject.operations.insert(record.node.clone(), record);
+            }
+        }
+        turn.take(live);
     }
 }
 
@@ -515,8 +543,11 @@ async fn create<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan)
             Ok(_) | Err(ClusterError::Exists) => made += 1,
             Err(e) => {
                 let until = Some(turn.engine.now() + turn.engine.backoff(3));
+                let unknown = matches!(e, ClusterError::Unknown(_));
                 turn.met = Some((Reason::Retrying, format!("{kind} {name} was not created: {e}"), until));
-                return false;
+                if unknown {
+                    return false;
+                }
             }
         }
     }

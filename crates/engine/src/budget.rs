@@ -103,7 +103,7 @@ impl Class {
         let path = path.to_ascii_lowercase();
         let cut = match self {
             Class::PolicyWrite | Class::ProtectionChange => path.find("/backuppolicies/").or_else(|| path.find("/backupfabrics/")),
-            _ => path.match_indices('/').nth(3).map(|(at, _)| at),
+            _ => path.match_indices('/').nth(2).map(|(at, _)| at),
         };
         path[..cut.unwrap_or(path.len())].to_owned()
     }
@@ -162,7 +162,8 @@ impl Budget {
             if let Some(left) = remaining(class, answer) {
                 bucket.level = bucket.level.min(left);
             }
-            if answer.status == 429 {
+            // A refusal speaks of the narrowest class that the request counts against, not of every read of the scope.
+            if answer.status == 429 && Class::of(request).last() == Some(&class) {
                 bucket.level = 0.0;
                 bucket.closed_until = now + retry_after.unwrap_or(SignedDuration::from_secs(60));
             }

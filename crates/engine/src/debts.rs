@@ -21,7 +21,10 @@ pub const FINALIZER: &str = "breakwater.io/open-operations";
 
 /// When the next debt is due.
 pub fn next_due(operations: &BTreeMap<String, OperationRecord>) -> Option<Timestamp> {
-    let due = |o: &OperationRecord| Some(o.error.as_ref().and_then(|e| e.retry_at).unwrap_or(o.debt.as_ref()?.until));
+    let due = |o: &OperationRecord| {
+        let until = o.debt.as_ref()?.until;
+        Some(o.error.as_ref().and_then(|e| e.retry_at).map_or(until, |retry| retry.max(until)))
+    };
     operations.values().filter(|o| o.debt.is_some()).filter_map(due).min()
 }
 
@@ -137,7 +140,12 @@ pub async fn last_turn<K: Kind>(mut turn: Turn<'_, K>) -> Next {
     if let Some(due) = next_due(&turn.subject.operations) {
         return Next::At(due.max(turn.engine.now() + turn.engine.bounds.read_every));
     }
-    // What happens once goes on in Azure, and is found there by its key: nothing of it is lost with the object.
+    // What happens once goes on in Azure and is found there by its key, as soon as Azure shows it: so long the record stays.
+    let settling = turn.subject.operations.values().filter(|o| o.verb == "act" && o.error.is_none() && o.ended_at.is_none());
+    let settled = settling.map(|o| o.intent_at + turn.engine.bounds.settle_once).max();
+    if let Some(at) = settled.filter(|at| *at > turn.engine.now()) {
+        return Next::At(at);
+    }
     turn.subject.operations.clear();
     match let_go(&mut turn).await {
         true => Next::At(turn.engine.now() + SignedDuration::from_hours(1)),

@@ -150,6 +150,14 @@ impl Engine {
         }
     }
 
+    /// An object is gone: what it claimed, locked and wanted is free.
+    pub fn gone(&self, key: &ObjectKey) {
+        self.claims.withdraw(key);
+        self.locks.keep_only(key, &[]);
+        self.reader.memory.forget(key);
+        self.watch("", key, &[]);
+    }
+
     /// World time.
     pub fn now(&self) -> Timestamp {
         self.outside.clock.now()

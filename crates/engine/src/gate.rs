@@ -145,9 +145,14 @@ impl Gate {
             Err(e) => return refuse(Reason::InvalidSpec, e.to_string()),
         };
         if !order.debt {
-            let named = |id: &ResourceId| if *id == class.target { order.grant.admits(&word, id) } else { order.grant.admits("Read", id) };
+            self.seen_just_now(order)?;
+            // What is protected needs the act as much as where it is protected; the rest of the ids must be readable.
+            let source = body.as_ref().and_then(|b| b.pointer("/properties/sourceResourceId")).and_then(Value::as_str);
+            let source: Option<ResourceId> = source.and_then(|s| s.parse().ok());
+            let acted_on = |id: &ResourceId| *id == class.target || source.as_ref() == Some(id);
+            let named = |id: &ResourceId| order.grant.admits(if acted_on(id) { &word } else { "Read" }, id);
             if let Some(id) = ids.iter().chain([&class.target]).find(|id| !named(id)) {
-                let need = if *id == class.target { word.as_str() } else { "Read" };
+                let need = if acted_on(id) { word.as_str() } else { "Read" };
                 return refuse(
                     Reason::AccessDenied,
                     format!("AzureAccess {} does not allow {need} on {id}: add it to spec.allow, or leave it out", order.grant.name),
@@ -180,6 +185,10 @@ impl Gate {
     /// # Errors
     /// A refusal: it certainly did not leave.
     pub async fn send(&self, order: &Order) -> Result<Result<Answer, SendError>, Refusal> {
+        // A token may take its time: it is had before the clock of the intent is looked at.
+        if let Err(e) = self.arm.ready(&order.identity).await {
+            return Ok(Err(e));
+        }
         let act = self.check(order)?;
         if self.clock.wall().saturating_sub(order.intent_wall) > SEND_WITHIN {
             return Err(Refusal { reason: Reason::Retrying, message: "its intent is older than 20 s".into(), until: None });
@@ -188,10 +197,6 @@ impl Gate {
         if act == Act::Delete {
             let mut sent = self.destructive.lock().unwrap_or_else(PoisonError::into_inner);
             sent.entry(order.identity.access.clone()).or_default().push_back(self.clock.now());
-        }
-        let left = SEND_WITHIN.saturating_sub(self.clock.wall().saturating_sub(order.intent_wall));
-        if left.is_zero() {
-            return Err(Refusal { reason: Reason::Retrying, message: "its intent is older than 20 s".into(), until: None });
         }
         let result = self.arm.call(&order.identity, &order.request).await;
         self.telemetry.arm_call(&order.request, &result);
@@ -218,6 +223,17 @@ impl Gate {
             message: format!("the audit record cannot be written ({e}): nothing is sent without it"),
             until: None,
         })
+    }
+
+    /// Only a direct read of a moment ago justifies a write.
+    fn seen_just_now(&self, order: &Order) -> Result<(), Refusal> {
+        let now = self.clock.now();
+        let age = SignedDuration::from_secs_f64(60.0 * self.clock.factor().max(1.0));
+        if order.evidence.as_ref().is_some_and(|e| e.at + age >= now) {
+            return Ok(());
+        }
+        let message = format!("{} was not read just before", order.request.path);
+        Err(Refusal { reason: Reason::Unreadable, message, until: Some(now + SignedDuration::from_secs(10)) })
     }
 
     /// Ours by tag, name and group together; a tag alone licenses nothing (api.md, "Whose is it?").

@@ -11,7 +11,7 @@ use crate::ports::{Clock, ObjectKey};
 pub struct Parsed<K: Kind> {
     /// What it declares.
     pub spec: K::Spec,
-    /// Its own status; the default where it cannot be read.
+    /// Its own status; the default before the first visit.
     pub status: K::Status,
     /// The shared part of status.
     pub shared: SharedStatus,
@@ -28,7 +28,11 @@ impl<K: Kind> Parsed<K> {
         let spec = object.data.get("spec").cloned().unwrap_or_default();
         let spec = serde_json::from_value(spec).map_err(|e| format!("spec cannot be read: {e}"))?;
         let shared = shared(object)?;
-        let status: K::Status = object.data.get("status").cloned().and_then(|s| serde_json::from_value(s).ok()).unwrap_or_default();
+        // What was once seen must not be forgotten: a status that cannot be read stops the object.
+        let status: K::Status = match object.data.get("status") {
+            None | Some(Value::Null) => K::Status::default(),
+            Some(status) => serde_json::from_value(status.clone()).map_err(|e| format!("status cannot be read: {e}"))?,
+        };
         let own = serde_json::to_value(&status).ok().and_then(|v| v.as_object().cloned()).unwrap_or_default();
         Ok(Parsed { spec, status, shared, own })
     }

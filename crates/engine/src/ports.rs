@@ -81,6 +81,11 @@ pub enum SendError {
 /// Azure Resource Manager.
 #[async_trait]
 pub trait Arm: Send + Sync {
+    /// Gets what a call will need (a token), so that the call itself leaves at once.
+    async fn ready(&self, _identity: &Identity) -> Result<(), SendError> {
+        Ok(())
+    }
+
     /// Sends one request once. Never retries, never sleeps, never interprets: any whole answer, of any status, is `Ok`.
     async fn call(&self, identity: &Identity, request: &Request) -> Result<Answer, SendError>;
 }

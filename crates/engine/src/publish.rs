@@ -191,6 +191,7 @@ fn stalled(reason: Reason, message: &str) -> Standing {
 fn trouble(t: &Telling<'_>, old: &[Condition], reason: Reason, message: &str) -> Standing {
     let before = conditions::find(old, ConditionType::Ready).filter(|c| c.observed_generation == Some(t.generation));
     if matches!(reason, Reason::Throttled | Reason::Unreadable)
+        && t.report.promise.kept
         && let Some(c) = before.filter(|c| c.status == "True")
     {
         let reason = Reason::from_word(&c.reason).unwrap_or(Reason::Unreadable);

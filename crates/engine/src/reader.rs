@@ -193,10 +193,15 @@ impl Reader {
             if !answer.is_success() {
                 return Err(self.refusal(&first, &answer));
             }
-            for item in answer.body.get("value").and_then(Value::as_array).into_iter().flatten() {
-                if let Some(id) = item.get("id").and_then(Value::as_str).and_then(|id| id.parse().ok()) {
-                    items.insert(id, Arc::new(item.clone()));
-                }
+            // A page that is no page must not pass for an empty one: what is not in it would look absent.
+            let Some(page) = answer.body.get("value").and_then(Value::as_array) else {
+                return Err(trouble(Reason::Unreadable, format!("a page of {} holds no list", first.path), self.clock.now(), self.soon()));
+            };
+            for item in page {
+                let Some(id) = item.get("id").and_then(Value::as_str).and_then(|id| id.parse().ok()) else {
+                    return Err(trouble(Reason::Unreadable, format!("an item of {} has no id", first.path), self.clock.now(), MINUTES));
+                };
+                items.insert(id, Arc::new(item.clone()));
             }
             match answer.body.get("nextLink").and_then(Value::as_str).filter(|l| !l.is_empty()) {
                 Some(link) => request = Request { path: first.path.clone(), ..Request::follow(link) },
@@ -239,7 +244,8 @@ impl Reader {
     /// `Retry-After` in world time.
     pub fn asked_to_wait(&self, answer: &Answer) -> Option<SignedDuration> {
         let wire = answer.retry_after().or_else(|| ArmError::from_answer(answer).retry_after.filter(|_| answer.status == 429))?;
-        Some(SignedDuration::from_secs_f64(wire.as_secs_f64() * self.clock.factor().max(1.0)))
+        let world = wire.as_secs_f64() * self.clock.factor().max(1.0);
+        Some(SignedDuration::from_secs_f64(world.min(LONGEST_WAIT)))
     }
 
     fn admits(&self, by: &Looker, request: &Request) -> Result<(), String> {
@@ -275,6 +281,8 @@ impl Reader {
     }
 }
 
+/// A day, in seconds: whatever a header says.
+const LONGEST_WAIT: f64 = 86_400.0;
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 const MINUTES: SignedDuration = SignedDuration::from_mins(2);
 

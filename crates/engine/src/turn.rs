@@ -39,9 +39,7 @@ pub async fn turn<K: Kind>(engine: &Engine, key: ObjectKey) -> Next {
         return Next::At(engine.now() + SignedDuration::from_secs(5));
     }
     let Some(object) = newest(engine, &key) else {
-        engine.claims.withdraw(&key);
-        engine.locks.keep_only(&key, &[]);
-        engine.reader.memory.forget(&key);
+        engine.gone(&key);
         return Next::Gone;
     };
     let next = match Turn::<K>::begin(engine, key, object) {
@@ -111,6 +109,8 @@ pub struct Turn<'e, K: Kind> {
     pub pause: Pause,
     /// When this turn began.
     pub began: Timestamp,
+    /// When to come back for a node that `Ready` does not wait for.
+    pub beside: Option<Timestamp>,
     /// A refusal met while acting.
     pub met: Option<(Reason, String, Option<Timestamp>)>,
 }
@@ -154,7 +154,7 @@ impl<'e, K: Kind> Turn<'e, K> {
             (false, Mode::Manage) => Pause::None,
         };
         let object = (*object).clone();
-        Ok(Turn { engine, key, object, subject, own: parsed.own, shared_spec, pinned, access, pause, began: now, met: None })
+        Ok(Turn { engine, key, object, subject, own: parsed.own, shared_spec, pinned, access, pause, began: now, beside: None, met: None })
     }
 
     async fn run(mut self) -> Next {
@@ -173,7 +173,10 @@ impl<'e, K: Kind> Turn<'e, K> {
         for _ in 0..MOST_ROUNDS {
             let desired = match K::desire(&self.subject, &resolved.facts) {
                 Ok(desired) => desired,
-                Err(hold) => return self.tell_hold(&hold).await,
+                Err(hold) => {
+                    self.follow_orphans(&resolved).await;
+                    return self.tell_hold(&hold).await;
+                }
             };
             let plan = self.plan(&desired, &resolved);
             if act::look(&mut self, &desired, &plan).await {
@@ -183,8 +186,7 @@ impl<'e, K: Kind> Turn<'e, K> {
             return self.finish(&desired, plan, &resolved).await;
         }
         tracing::warn!("looked many times and still not decided");
-        self.finish(&Desired::new(), Plan::default(), &resolved).await;
-        Next::At(self.engine.now() + self.engine.backoff(3))
+        self.tell_hold(&Hold::wait(Reason::Retrying, "still looking: Azure changes faster than it can be read")).await
     }
 
     /// Claims what the object claims; a claim that another one wins is a hold that says nothing of the other.
@@ -262,10 +264,13 @@ impl<'e, K: Kind> Turn<'e, K> {
         let mut facts = resolved.facts.clone();
         if let Ok(by) = &self.access {
             // What the planner reads directly is in memory; the facts hold only what the kind asked for.
-            for id in desired.nodes.values().filter_map(|n| n.id()) {
+            // A read that the kind has not seen must not justify what the kind made of an older one.
+            for id in desired.nodes.values().filter_map(|n| n.id()).filter(|id| !resolved.facts.seen.contains_key(id)) {
                 self.resolver().take(by, id, &mut facts);
             }
-            for vault in desired.nodes.values().filter_map(|n| n.id()).filter_map(|id| act::vault_of(id.as_str())) {
+            let of_nodes = desired.nodes.values().filter_map(|n| n.id()).filter_map(|id| act::vault_of(id.as_str()));
+            let of_records = self.subject.operations.values().filter_map(|o| act::vault_of(&o.target));
+            for vault in of_nodes.chain(of_records) {
                 self.resolver().take_jobs(by, &vault, &mut facts);
             }
         }
@@ -305,9 +310,21 @@ impl<'e, K: Kind> Turn<'e, K> {
         let met = self.met.as_ref().map(|m| m.2.unwrap_or(self.engine.now() + self.engine.backoff(4)));
         let debts = debts::next_due(&self.subject.operations);
         let soon = (!told).then(|| self.engine.now() + self.engine.backoff(1));
-        let times = [plan.next(), report.next, met, debts, soon];
+        let retry = self.subject.operations.values().filter_map(|o| o.error.as_ref()?.retry_at).min();
+        let times = [plan.next(), report.next, met, debts, soon, retry, self.beside];
         let earliest = times.into_iter().flatten().min().unwrap_or(self.engine.now() + AT_THE_LATEST);
         Next::At(earliest.max(self.engine.now()))
+    }
+
+    /// Operations whose nodes nobody wants any more, or cannot say: followed to their end all the same.
+    async fn follow_orphans(&mut self, resolved: &Resolved) {
+        for _ in 0..4 {
+            let none = Desired::new();
+            let plan = self.plan(&none, resolved);
+            if !act::look(self, &none, &plan).await {
+                return;
+            }
+        }
     }
 
     async fn tell_hold(&mut self, hold: &Hold) -> Next {

@@ -40,6 +40,10 @@ struct Metered {
 
 #[async_trait]
 impl Arm for Metered {
+    async fn ready(&self, identity: &Identity) -> Result<(), SendError> {
+        self.azure.ready(identity).await
+    }
+
     async fn call(&self, identity: &Identity, request: &Request) -> Result<Answer, SendError> {
         let began = Instant::now();
         let result = self.azure.call(identity, request).await;

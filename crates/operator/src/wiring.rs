@@ -16,7 +16,7 @@ use crate::{
     metrics::Metrics,
     run::Base,
     term::Work,
-    watch::{Change, Watches},
+    watch::{Change, Watches, What},
 };
 
 /// Between two sweeps at least, wall time, however fast the world runs.
@@ -70,6 +70,9 @@ impl Turns for EngineTurns {
     }
 
     fn woken_by(&self, change: &Change) -> Vec<ObjectKey> {
+        if change.what == What::Gone && self.engine.outside.cluster.cached(&change.key).is_none() {
+            self.engine.gone(&change.key);
+        }
         dependencies::woken_by(&self.watches, change)
     }
 }

@@ -1,14 +1,14 @@
 //! Actions: deciding whether one happened, and sending it at most as often as it may be (architecture.md, rule 3).
 
 use breakwater_api::{OperationRecord, Reason};
-use breakwater_arm::ResourceId;
+use breakwater_arm::{ResourceId, names};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     graph::{Acted, Counts, JobProof, Lent, Proof, Repeat},
     jobs::SeenJob,
     keys,
-    planner::{Decision, MOST_ATTEMPTS, Step, Verdict, Write, retry_verdict, wait},
+    planner::{Bounds, Decision, MOST_ATTEMPTS, Step, Verdict, World, Write, retry_verdict, wait},
 };
 
 /// An action's verdict.
@@ -76,7 +76,7 @@ fn by_job(d: &Decision<'_>, acted: &Acted, proof: &JobProof, record: &OperationR
     if let Some(job) = own_job(d, acted, &jobs) {
         return Verdict::Do(Step::Adopt { job: job.name.clone() });
     }
-    if let Some(job) = fitting(proof, &jobs).find(|j| !record.known_jobs.contains(&j.name)) {
+    if let Some(job) = fitting(proof, &jobs).find(|j| !record.known_jobs.contains(&j.name) && is_later(j, record.intent_at)) {
         match proof.counts {
             Counts::Anybodys => return Verdict::Do(Step::Adopt { job: job.name.clone() }),
             Counts::Ours if !record.witness => return unknown(record, &format!("job {} fits and does not say whose it is", job.name)),
@@ -95,7 +95,8 @@ fn by_job(d: &Decision<'_>, acted: &Acted, proof: &JobProof, record: &OperationR
         return verdict;
     }
     let reaches_back = jobs.iter().any(|j| j.start.is_some_and(|at| at < record.intent_at));
-    let accepted = record.handle.is_some();
+    // Azure took it, though the handle may be lost since: a poll time or an end is only noted of what was taken.
+    let accepted = record.handle.is_some() || record.next_poll.is_some() || record.ended_at.is_some();
     if !reaches_back || accepted || record.attempt >= MOST_ATTEMPTS {
         return unknown(record, "no job of it can be found, and nothing proves that it was not accepted");
     }
@@ -272,4 +273,48 @@ fn witnessed(d: &Decision<'_>, jobs: &[SeenJob]) -> bool {
 
 fn is_version_5(text: &str) -> bool {
     uuid::Uuid::try_parse(text).is_ok_and(|id| id.get_version_num() == 5)
+}
+
+/// A job that began well before the intent is not its work, however late it comes to be listed. Clocks may differ a little.
+fn is_later(job: &SeenJob, intent: Timestamp) -> bool {
+    job.start.is_none_or(|at| at + SignedDuration::from_mins(5) >= intent)
+}
+
+/// An operation whose node is not desired any more, or cannot be told now: followed to its end, and its locks go then.
+pub(crate) fn orphan(key: &str, record: &OperationRecord, world: &World<'_>, bounds: &Bounds) -> Verdict {
+    if let Some(debt) = &record.debt {
+        return wait(debt.until, Reason::DebtOpen, format!("{} is open until {}", record.target, debt.until));
+    }
+    let once = record.verb == "act";
+    if record.error.is_some() || (record.ended_at.is_some() && !once) {
+        return Verdict::Do(Step::Forget);
+    }
+    if record.handle.is_some() && record.ended_at.is_none() && record.job.is_none() {
+        return match world.polls.get(key) {
+            Some(due) if *due > world.now => wait(*due, Reason::OperationRunning, format!("an operation runs on {}", record.target)),
+            _ => Verdict::Do(Step::Poll),
+        };
+    }
+    let settled = record.intent_at + bounds.settle_once;
+    let vault = record.target.rsplit_once('/').and_then(|(id, _)| id.parse::<ResourceId>().ok()).and_then(|id| id.ancestor(names::VAULT));
+    let Some(vault) = vault.filter(|_| once) else {
+        return if world.now >= settled { Verdict::Do(Step::Forget) } else { wait(settled, Reason::Settling, "an answer was lost".into()) };
+    };
+    // What happens once is let go only when its job is over, or when a list read after the settle time has none.
+    let last = world.jobs.get(&vault).and_then(|l| l.last.as_ref());
+    let jobs = last.map(SeenJob::all).unwrap_or_default();
+    let named = |j: &&SeenJob| {
+        j.activity.eq_ignore_ascii_case(&record.client_request_id)
+            || record.job.as_ref().is_some_and(|name| j.name.eq_ignore_ascii_case(name))
+    };
+    match (jobs.iter().find(named), last) {
+        (Some(job), _) if job.over => Verdict::Do(Step::Forget),
+        (None, Some(list)) if list.at >= settled => Verdict::Do(Step::Forget),
+        (_, Some(list)) if list.at + bounds.jobs_every > world.now => wait(
+            list.at + bounds.jobs_every,
+            Reason::OperationRunning,
+            format!("request {} is followed to its end", record.client_request_id),
+        ),
+        _ => Verdict::Do(Step::ListJobs { vault, since: record.intent_at - SignedDuration::from_hours(24) }),
+    }
 }

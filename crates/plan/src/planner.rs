@@ -142,8 +142,8 @@ pub struct Plan {
 pub fn plan(desired: &Desired, world: &World<'_>, bounds: &Bounds) -> Plan {
     let mut verdicts = BTreeMap::new();
     let mut busy: BTreeMap<&ResourceId, &NodeKey> = BTreeMap::new();
-    for key in world.operations.keys() {
-        if let Some(id) = desired.nodes.get(key).and_then(Node::id) {
+    for (key, record) in world.operations {
+        if let Some(id) = desired.nodes.get(key).and_then(Node::id).filter(|_| record.ended_at.is_none() || record.error.is_none()) {
             busy.insert(id, key);
         }
     }
@@ -155,6 +155,9 @@ pub fn plan(desired: &Desired, world: &World<'_>, bounds: &Bounds) -> Plan {
             verdict = wait(world.now + bounds.read_every, Reason::Busy, format!("another operation of this object is open on {id}"));
         }
         verdicts.insert(key.clone(), verdict);
+    }
+    for (key, record) in world.operations.iter().filter(|(key, _)| !desired.nodes.contains_key(*key)) {
+        verdicts.insert(key.clone(), once::orphan(key, record, world, bounds));
     }
     Plan { verdicts }
 }
@@ -316,7 +319,11 @@ impl Decision<'_> {
             (Some(ended), _) if record.error.is_some() => self.failed(record, *ended),
             (Some(ended), _) => match self.read_after(id, *ended) {
                 Err(verdict) => verdict,
-                Ok(s) if goal_met(self.node, Some(s)) || self.world.now >= *ended + self.bounds.settle => Verdict::Do(Step::Forget),
+                Ok(s) if goal_met(self.node, Some(s)) || matches!(self.node.goal, Goal::Holds { .. }) => Verdict::Do(Step::Forget),
+                // Another wish by now: what became of the old one does not matter.
+                Ok(s) if self.world.now >= *ended + self.bounds.settle && self.wishes_otherwise(record, s) => Verdict::Do(Step::Forget),
+                // Azure took it and does not show it: again, ever more slowly, or it would be written for ever.
+                Ok(s) if self.world.now >= *ended + self.bounds.settle * (1 << record.attempt.clamp(0, 8)) => self.repeat(record, s),
                 Ok(s) => self.again(id, s, Reason::Settling, format!("the operation on {id} ended; waiting until {id} shows it")),
             },
             (None, Some(_)) => self.poll(id),
@@ -363,6 +370,11 @@ impl Decision<'_> {
     }
 
     /// Sends it again, on the same terms as the first time.
+    /// Whether the request that would lead to the goal is another one than the recorded.
+    fn wishes_otherwise(&self, record: &OperationRecord, sighting: &Sighting) -> bool {
+        self.request(sighting).is_ok_and(|(request, _)| crate::keys::safe_key(&request) != record.key)
+    }
+
     fn repeat(&self, record: &OperationRecord, sighting: &Sighting) -> Verdict {
         if let Some(hold) = &self.node.hold {
             return self.held(hold);

@@ -31,7 +31,8 @@ impl Kind for AzureAccess {
                 _ if facts.trouble(&id).is_some() => return Err(unreadable(&id, facts)),
                 Known::Unknown => return Err(unreadable(&id, facts)),
                 Known::Absent(_) => {
-                    let message = format!("{id} does not exist, or this identity has no role in it: assign one, or take it out of spec.allow");
+                    let message =
+                        format!("{id} does not exist, or this identity has no role in it: assign one, or take it out of spec.allow");
                     return Err(Hold::stuck(Reason::SubscriptionNotReady, message));
                 }
                 Known::Present(..) => {}
@@ -50,7 +51,8 @@ impl Kind for AzureAccess {
 }
 
 fn subscriptions(s: &Subject<AzureAccess>) -> Vec<ResourceId> {
-    let mut all: Vec<ResourceId> = s.spec.allow.iter().filter_map(|g| format!("/subscriptions/{}", g.subscription_id).parse().ok()).collect();
+    let mut all: Vec<ResourceId> =
+        s.spec.allow.iter().filter_map(|g| format!("/subscriptions/{}", g.subscription_id).parse().ok()).collect();
     all.sort();
     all.dedup();
     all

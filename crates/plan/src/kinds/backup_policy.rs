@@ -22,6 +22,7 @@ use crate::{
     graph::{Change, Desired, Difference, Goal, Hold, Node, Ownership},
     keys,
     kind::{Claim, Decided, Kind, Meta, Promise, Report, Said, Subject, View},
+    planner::Verdict,
     policy,
     selection::{self, Candidate, Matched},
     sighting::Known,
@@ -98,6 +99,9 @@ impl Kind for BackupPolicy {
             _ => s.owned.clone(),
         };
         let promise = match (decided, status.matched) {
+            (Ok(plan), _) if plan.verdicts.get("policy") != Some(&Verdict::Done) => {
+                Promise::broken(Reason::NotYetObserved, "the policy is not in Azure as declared")
+            }
             (Ok(_), Some(0)) if !s.spec.machines.is_empty() => {
                 Promise::kept(Reason::NoMachines, "the policy is in Azure; its entries match no machine")
             }

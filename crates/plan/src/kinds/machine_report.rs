@@ -16,6 +16,7 @@ use super::{
 use crate::{
     disks::Coverage,
     facts::Facts,
+    graph::HoldKind,
     kind::{Decided, Promise, Report, Said, Subject},
     policy,
 };
@@ -41,15 +42,27 @@ pub(super) fn report(s: &Subject<ProtectedMachine>, facts: &Facts, decided: Deci
         let same = s.status.machine.as_ref().and_then(|m| m.vm_id.clone()).is_none_or(|was| seen.vm_id.as_ref() == Some(&was));
         if same {
             status.machine = Some(seen);
-            status.disks = disks(&vm, &body.as_ref().map_or(coverage(s, &p, facts), |b| Coverage::of_item(b)));
+            let covered = body.as_ref().map(|b| Coverage::of_item(b)).or_else(|| coverage(s, &p, facts));
+            status.disks = disks(&vm, &covered.unwrap_or(Coverage::All));
         }
     }
     let ours = matches!(stands.protection, Protection::Protected | Protection::InitialBackupPending) && stands.hold.is_none();
     let settled = ours && decided.is_ok() && item.as_ref().is_some_and(|i| i.policy.as_ref() == Some(&p.policy));
+    // A world that cannot be read is as it was, until the promise falls due.
+    let waits = decided.err().or(stands.hold.as_ref()).is_some_and(|h| h.kind == HoldKind::Wait);
+    let was = matches!(s.status.protection, Some(Protection::Protected | Protection::InitialBackupPending)) && s.owns(&p.item);
+    let settled = settled || (waits && was && item.is_none());
+    if waits && was && item.is_none() {
+        status.protection = s.status.protection.clone();
+    }
     let mut owned = s.owned.clone();
-    if ours {
-        status.item_id = Some(p.item.to_string());
+    // Since when, once it is known which jobs came before: a window that is too short would hide a first backup.
+    let looked = !super::protected_machine::wants_first_backup(s, &p) || facts.jobs.get(&p.vault).is_some_and(|l| l.last.is_some());
+    if ours && (looked || s.operations.contains_key("protection")) {
         status.protected_since = status.protected_since.or(Some(s.now));
+    }
+    if ours && decided.is_ok() {
+        status.item_id = Some(p.item.to_string());
         if !s.owns(&p.item) {
             owned = vec![Owned { id: p.item.to_string(), name: Some("protection".into()), since: s.now }];
         }

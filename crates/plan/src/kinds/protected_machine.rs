@@ -60,7 +60,11 @@ impl Kind for ProtectedMachine {
         needs.extend([kept(&p.vault), kept(&p.policy)]);
         needs.extend(machine_need(s, &p, known));
         match known.resource(&p.item) {
-            Known::Present(..) => needs.extend(points_need(s, &p, known)),
+            Known::Present(_, body) => {
+                needs.extend(points_need(s, &p, known));
+                // What a move would let expire is told by both policies.
+                needs.extend(protection::Item::read(body).and_then(|i| i.policy).filter(|old| *old != p.policy).map(|old| kept(&old)));
+            }
             // Not listed, or no listing came: only a direct read says absent, and only then another vault is asked about.
             Known::Absent(_) | Known::Unknown => {
                 needs.push(kept(&p.item));
@@ -85,7 +89,9 @@ impl Kind for ProtectedMachine {
         let ours = protection::our_policies(&s.estate, &p.policy_view.spec.vault_ref.name, &s.meta.namespace, &p.vault, facts);
         let ownership = Ownership::Item { vault: p.vault.clone(), owner: p.owner.clone(), policies: ours };
         let lock = || [format!("machine:{}", p.machine.key())];
-        let goal = Goal::Exists { create: Some(put(&p, s)), change: change(&p, s, facts) };
+        let wanted = coverage(s, &p, facts);
+        let hold = hold.or_else(|| wanted.is_none().then(|| Hold::wait(Reason::NotYetObserved, "which disks are meant is not known yet")));
+        let goal = Goal::Exists { create: wanted.map(|disks| put(&p, &disks)), change: change(&p, s, facts) };
         let mut graph = Desired::new();
         graph.node("protection", Node::arm(p.item.clone(), goal, ownership.clone()).locking(lock()).held(hold.clone()));
         if wants_first_backup(s, &p) {
@@ -170,7 +176,7 @@ fn points_need(s: &Subject<ProtectedMachine>, p: &Place, known: &Facts) -> Vec<N
         needs.push(Need::ListUnder { list: points_of(&p.item), fresh: Fresh::Version(token) });
     }
     if wants_first_backup(s, p) && !first_backup_known(s) {
-        let since = s.status.protected_since.unwrap_or(s.now) - SignedDuration::from_hours(1);
+        let since = jobs_since(s);
         needs.push(Need::Jobs { vault: p.vault.clone(), since, fresh: Fresh::Within(SignedDuration::from_hours(1)) });
     }
     needs
@@ -243,16 +249,27 @@ fn machine_hold(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> Opti
     unmanaged.then(|| Hold::stuck(Reason::Unsupported, format!("{} has unmanaged disks: convert them to managed disks", p.machine)))
 }
 
-/// The disks that are declared: the object's own, else those of the policy's entry that means the machine.
-pub(super) fn coverage(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> Coverage {
+/// The disks that are declared: the object's own, else those of the policy's entry that means the machine. Where that
+/// cannot be told (the inventory did not come, the tags match no more), what the item has stays; `None` before there is one.
+pub(super) fn coverage(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> Option<Coverage> {
     if s.spec.disks.is_some() {
-        return Coverage::declared(s.spec.disks.as_ref());
+        return Some(Coverage::declared(s.spec.disks.as_ref()));
     }
     let listed = facts.listed(&machines_of(p.machine.subscription_id()), &p.machine);
-    let tags = listed.present().and_then(|b| serde_json::from_value(b.get("tags")?.clone()).ok()).unwrap_or_default();
-    let candidate = selection::Candidate { id: p.machine.clone(), location: p.vault_view.spec.location.clone(), tags };
-    let matched = selection::select(&p.policy_view.spec.machines, &[candidate], &p.vault_view.spec.location);
-    Coverage::declared(matched.first().and_then(|m| m.disks.as_ref()))
+    let entry = listed.present().and_then(|body| {
+        let tags = body.get("tags").and_then(|t| serde_json::from_value(t.clone()).ok()).unwrap_or_default();
+        let candidate = selection::Candidate { id: p.machine.clone(), location: p.vault_view.spec.location.clone(), tags };
+        selection::select(&p.policy_view.spec.machines, &[candidate], &p.vault_view.spec.location).into_iter().next()
+    });
+    let item = facts.resource(&p.item).into_present().map(|body| Coverage::of_item(body));
+    // What the policy made keeps its disks when the policy means it no more; what somebody made by hand means all of them.
+    let by_hand = s.meta.name != keys::object_name(p.machine.name(), &[&p.machine.key()]);
+    match (entry, item) {
+        (Some(entry), _) => Some(Coverage::declared(entry.disks.as_ref())),
+        (None, _) if by_hand => Some(Coverage::All),
+        (None, Some(item)) => Some(item),
+        (None, None) => listed.present().map(|_| Coverage::All),
+    }
 }
 
 fn body_of(p: &Place, coverage: &Coverage) -> serde_json::Value {
@@ -267,8 +284,8 @@ fn body_of(p: &Place, coverage: &Coverage) -> serde_json::Value {
     json!({ "properties": properties })
 }
 
-fn put(p: &Place, s: &Subject<ProtectedMachine>) -> Request {
-    let body = body_of(p, &Coverage::declared(s.spec.disks.as_ref()));
+fn put(p: &Place, disks: &Coverage) -> Request {
+    let body = body_of(p, disks);
     Request::new(Method::Put, p.item.as_str(), RECOVERY_SERVICES).with_body(body)
 }
 
@@ -276,7 +293,8 @@ fn put(p: &Place, s: &Subject<ProtectedMachine>) -> Request {
 fn change(p: &Place, s: &Subject<ProtectedMachine>, facts: &Facts) -> Option<Change> {
     let body = facts.resource(&p.item).into_present()?;
     let item = protection::Item::read(body)?;
-    let (have, want) = (Coverage::of_item(body), coverage(s, p, facts));
+    let have = Coverage::of_item(body);
+    let want = coverage(s, p, facts).unwrap_or_else(|| have.clone());
     let mut differences = Vec::new();
     if item.policy.as_ref() != Some(&p.policy) {
         let from = item.policy.as_ref().map_or("none", |id| id.name()).to_owned();
@@ -297,8 +315,8 @@ fn change(p: &Place, s: &Subject<ProtectedMachine>, facts: &Facts) -> Option<Cha
 fn expires(p: &Place, s: &Subject<ProtectedMachine>, facts: &Facts) -> Option<Hold> {
     let body = facts.resource(&p.item).into_present()?;
     let item = protection::Item::read(body)?;
-    if Coverage::of_item(body).loses_by(&coverage(s, p, facts)) {
-        let (have, want) = (Coverage::of_item(body).show(), coverage(s, p, facts).show());
+    if let Some(wanted) = coverage(s, p, facts).filter(|wanted| Coverage::of_item(body).loses_by(wanted)) {
+        let (have, want) = (Coverage::of_item(body).show(), wanted.show());
         let message = format!(
             "disks would go from {have} to {want}, and points of the dropped disks would expire: it stays as it is; set disks back"
         );
@@ -306,10 +324,10 @@ fn expires(p: &Place, s: &Subject<ProtectedMachine>, facts: &Facts) -> Option<Ho
     }
     let old = item.policy.filter(|old| *old != p.policy)?;
     let (before, after) = (facts.resource(&old).present().cloned(), facts.resource(&p.policy).present().cloned());
-    let weaker = match (before, after) {
-        (Some(before), Some(after)) => policy::weakens(&before, &after).first().map(ToString::to_string),
-        _ => Some(format!("policy {} was not read", old.name())),
+    let (Some(before), Some(after)) = (before, after) else {
+        return Some(Hold::wait(Reason::NotYetObserved, format!("policy {} was not read yet", old.name())));
     };
+    let weaker = policy::weakens(&before, &after).first().map(ToString::to_string);
     weaker.map(|w| {
         Hold::stuck(
             Reason::WouldExpirePoints,
@@ -338,9 +356,18 @@ pub(super) fn container(p: &Place) -> String {
     names::container_name(&p.machine).trim_start_matches("IaasVMContainer;").to_owned()
 }
 
+/// How far back jobs count as the first backup: since protection. A machine that is found protected (a rebuilt cluster)
+/// was protected at an unknown time: then as far as Azure keeps jobs in reach.
+fn jobs_since(s: &Subject<ProtectedMachine>) -> jiff::Timestamp {
+    match s.status.protected_since {
+        Some(since) => since - SignedDuration::from_mins(10),
+        None => s.now - SignedDuration::from_hours(60 * 24),
+    }
+}
+
 /// Backup jobs of this machine since it was protected, newest first.
 pub(super) fn backup_jobs(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> Vec<SeenJob> {
-    let since = s.status.protected_since.unwrap_or(s.now) - SignedDuration::from_mins(10);
+    let since = jobs_since(s);
     let container = container(p);
     let listed = facts.jobs.get(&p.vault).and_then(|l| l.last.as_ref());
     let mut jobs: Vec<SeenJob> = listed.map(SeenJob::all).unwrap_or_default();

@@ -137,7 +137,8 @@ pub fn standing(q: &Question<'_>, facts: &Facts) -> Standing {
 
 /// No item in our vault: never protected, gone, or in another vault.
 fn absent(q: &Question<'_>, facts: &Facts) -> Standing {
-    if q.owned && !q.working {
+    // A listing ends nothing: gone is what a direct read says is gone.
+    if q.owned && !q.working && facts.read(q.item).is_absent() {
         let message = format!(
             "the item of {} in {} was there and is gone: nothing is made in its place; delete this object and make a new one to protect the machine anew",
             q.machine, q.vault

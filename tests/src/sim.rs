@@ -2,9 +2,10 @@
 
 mod arm;
 mod invariants;
+pub mod manifests;
 mod run;
 pub mod seeds;
 
 pub use arm::{ArmFault, SimArm};
 pub use invariants::Invariants;
-pub use run::{Options, Simulation};
+pub use run::{Options, Simulation, shipped};

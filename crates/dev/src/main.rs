@@ -62,6 +62,15 @@ enum Command {
         /// The folder; its format is that of the recordings in the azure notes.
         dir: PathBuf,
     },
+    /// Replay one random run of the engine against the simulated Azure, or count how many runs end.
+    Sim {
+        /// The run to replay: every request, how things stood in the end, and what was broken.
+        #[arg(long, default_value_t = 1, conflicts_with = "seeds")]
+        seed: u64,
+        /// Run all seeds from 1 to this one and print counts instead.
+        #[arg(long)]
+        seeds: Option<u64>,
+    },
     #[command(name = supervisor::SUPERVISE, hide = true)]
     Supervise {
         #[arg(long)]
@@ -115,6 +124,10 @@ fn run() -> Result<()> {
             // The check runs in the workspace's root.
             let dir = dir.canonicalize().with_context(|| dir.display().to_string())?;
             workspace::run_of_tests("breakwater-contract", &[dir.as_os_str()])
+        }
+        Command::Sim { seed, seeds } => {
+            let (flag, number) = seeds.map_or(("--seed", seed), |seeds| ("--seeds", seeds));
+            workspace::run_of_tests("breakwater-sim", &[flag.as_ref(), number.to_string().as_ref()])
         }
         Command::Supervise { name, clock_factor } => supervisor::supervise(&name, clock_factor),
     }

@@ -241,12 +241,12 @@ impl Simulation {
 
     /// A status of ours wakes those that stand on it, not its siblings.
     fn wakes(&self, changed: &ObjectKey, key: &ObjectKey) -> bool {
-        match (changed.kind.as_str(), key.kind.as_str()) {
-            ("ProtectedMachine", "BackupPolicy") | ("RecoveryVault", "BackupPolicy") => true,
-            ("RecoveryVault" | "BackupPolicy", "ProtectedMachine") => true,
-            ("AzureAccess" | "Namespace", _) => true,
-            _ => false,
-        }
+        matches!(
+            (changed.kind.as_str(), key.kind.as_str()),
+            ("ProtectedMachine" | "RecoveryVault", "BackupPolicy")
+                | ("RecoveryVault" | "BackupPolicy", "ProtectedMachine")
+                | ("AzureAccess" | "Namespace", _)
+        )
     }
 
     fn turn(&mut self, key: ObjectKey) {
@@ -320,6 +320,17 @@ impl Simulation {
     /// Objects that have a due time: nothing sleeps for ever.
     pub fn due(&self) -> &BTreeMap<ObjectKey, Timestamp> {
         &self.due
+    }
+
+    /// Every request that reached Azure, in order: when, what, the answer, and the fault that was played.
+    pub fn requests(&self) -> Vec<String> {
+        let azure = self.azure.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = |e: &azure_sim::journal::Entry| {
+            let code = e.code.as_ref().map(|c| format!(" {c}")).unwrap_or_default();
+            let fault = e.fault.as_ref().map(|f| format!(" (fault: {f})")).unwrap_or_default();
+            format!("{} {} {} -> {}{code}{fault}", e.time, e.method, e.path, e.status)
+        };
+        azure.journal().entries().iter().map(line).collect()
     }
 
     /// Everything that the run left behind, for "same seed, same bytes".

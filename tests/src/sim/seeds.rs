@@ -1,5 +1,7 @@
 //! One seed, one run with everything going wrong at random; the same seed gives the same bytes.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use azure_sim::faults::{Fault, Match, Rule, Shape, When};
 use breakwater_engine::ports::Entropy;
 use jiff::SignedDuration;
@@ -23,29 +25,68 @@ pub struct Outcome {
     pub deaths: u64,
     /// Everything that the run left behind.
     pub fingerprint: String,
-    /// The story, line by line.
+    /// How things stood in the end: conditions, open operations, the last requests.
     pub story: String,
+    /// Every request that reached Azure, in order, a line each.
+    pub requests: Vec<String>,
+    /// The rule that was broken, if one was: the run ended there.
+    pub broken: Option<String>,
+}
+
+impl Outcome {
+    /// Whether it ended as every seed must: no rule broken, and protected or with a reason why not.
+    pub fn holds(&self) -> bool {
+        self.broken.is_none() && (self.settled || self.reason.is_some())
+    }
 }
 
 /// Runs one seed: faults for a day of the world, then a day of peace.
+///
+/// # Panics
+/// With the rule that was broken, and the story so far.
 pub fn run(seed: u64, manifest: &str) -> Outcome {
+    let outcome = replay(seed, manifest);
+    assert!(outcome.broken.is_none(), "seed {seed}: {}\n{}", outcome.broken.unwrap_or_default(), outcome.story);
+    outcome
+}
+
+/// The same for reading: a broken rule ends the run and is told in the outcome.
+///
+/// # Panics
+/// When the world cannot be built or the manifest is refused.
+pub fn replay(seed: u64, manifest: &str) -> Outcome {
     let chance = SeededEntropy::new(seed);
     let mut sim = Simulation::new(Options { seed, ..Options::default() });
     plan(&mut sim, &chance, seed);
     sim.apply(manifest);
+    // The simulation is only read after a panic: what it holds is what had happened.
+    let broken = catch_unwind(AssertUnwindSafe(|| play(&mut sim, &chance))).err().map(|panic| words(&*panic));
+    outcome(&sim, broken)
+}
+
+fn play(sim: &mut Simulation, chance: &SeededEntropy) {
     for hour in 0..6 {
         sim.run_for(SignedDuration::from_mins(20));
-        disturb(&mut sim, &chance, hour);
+        disturb(sim, chance, hour);
     }
-    peace(&mut sim);
+    peace(sim);
     sim.run_for(SignedDuration::from_hours(8));
+}
+
+/// What a panic says.
+fn words(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_else(|| "a panic without words".to_owned())
+}
+
+fn outcome(sim: &Simulation, broken: Option<String>) -> Outcome {
     let all = sim.cluster.live_all("ProtectedMachine");
     let points = all.iter().filter(|o| o.data.pointer("/status/recoveryPoints/latest").is_some()).count();
     let open = all.iter().filter(|o| o.data.pointer("/status/operations").is_some()).count();
     let unknown = all.iter().any(|o| o.data.to_string().contains("OutcomeUnknown"));
     let settled = points == 2 && open == 0 && sim.is_ready("RecoveryVault", "main") && sim.is_ready("BackupPolicy", "daily");
     let reason = (!settled && unknown).then(|| "OutcomeUnknown".to_owned());
-    Outcome { settled, reason, deaths: sim.deaths(), fingerprint: sim.fingerprint(), story: sim.tell() }
+    Outcome { settled, reason, deaths: sim.deaths(), fingerprint: sim.fingerprint(), story: sim.tell(), requests: sim.requests(), broken }
 }
 
 /// Faults that strike by chance while the run is young.

@@ -1,4 +1,4 @@
-//! What the tests apply.
+//! What runs apply.
 
 /// Access, vault and policy for the small estate.
 pub const SMALL: &str = r#"

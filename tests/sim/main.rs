@@ -1,6 +1,8 @@
 //! L1: one file per capability, the engine against the pretend Azure in virtual time.
 
+use breakwater_tests::sim::manifests;
+
 mod crashes;
 mod main_job;
-mod manifests;
+mod rehearsal;
 mod seeds;

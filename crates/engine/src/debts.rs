@@ -19,11 +19,11 @@ use crate::{access, budget::Priority, engine::Next, gate::Order, publish::Pause,
 /// Holds an object until nothing of it is open.
 pub const FINALIZER: &str = "breakwater.io/open-operations";
 
-/// When the next debt is due.
-pub fn next_due(operations: &BTreeMap<String, OperationRecord>) -> Option<Timestamp> {
+/// When the next debt is due; `early` closes what is open before its time.
+pub fn next_due(operations: &BTreeMap<String, OperationRecord>, early: bool) -> Option<Timestamp> {
     let due = |o: &OperationRecord| {
         let until = o.debt.as_ref()?.until;
-        Some(o.error.as_ref().and_then(|e| e.retry_at).map_or(until, |retry| retry.max(until)))
+        Some(o.error.as_ref().and_then(|e| e.retry_at).map_or(until, |retry| if early { retry } else { retry.max(until) }))
     };
     operations.values().filter(|o| o.debt.is_some()).filter_map(due).min()
 }
@@ -137,7 +137,7 @@ pub async fn last_turn<K: Kind>(mut turn: Turn<'_, K>) -> Next {
     if !finalizers.iter().any(|f| f == FINALIZER) {
         return Next::At(turn.engine.now() + SignedDuration::from_hours(1));
     }
-    if let Some(due) = next_due(&turn.subject.operations) {
+    if let Some(due) = next_due(&turn.subject.operations, true) {
         return Next::At(due.max(turn.engine.now() + turn.engine.bounds.read_every));
     }
     // What happens once goes on in Azure and is found there by its key, as soon as Azure shows it: so long the record stays.

@@ -39,6 +39,8 @@ pub struct Resolver<'a> {
     pub began: Timestamp,
     /// How old shared listings may be.
     pub interval: SignedDuration,
+    /// Somebody asked for this turn: nothing remembered from before it is good enough.
+    pub forced: bool,
 }
 
 /// The facts of a turn, with what was asked for.
@@ -85,7 +87,8 @@ impl Resolver<'_> {
                 resolved.watched.push((list.clone(), watch.clone()));
                 if let Some(by) = self.looker {
                     // The sweep keeps it young; a turn that finds it older than twice the interval does not wait for that.
-                    self.reader.list(by, list, self.began - self.interval * 2, "").await;
+                    let since = if self.forced { self.began } else { self.began - self.interval * 2 };
+                    self.reader.list(by, list, since, "").await;
                     self.take_list(by, list, watch.as_deref(), facts);
                 }
             }
@@ -124,6 +127,7 @@ impl Resolver<'_> {
 
     fn since<'f>(&self, fresh: &'f Fresh) -> (Timestamp, &'f str) {
         match fresh {
+            Fresh::Within(_) if self.forced => (self.began, ""),
             Fresh::Within(age) => (self.began - *age, ""),
             Fresh::Version(token) => (Timestamp::MIN, token),
         }

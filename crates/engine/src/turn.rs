@@ -103,6 +103,8 @@ pub struct Turn<'e, K: Kind> {
     own: serde_json::Map<String, Value>,
     shared_spec: SharedSpec,
     pinned: Option<PinnedAccess>,
+    /// The token that an earlier turn has echoed.
+    handled: Option<String>,
     /// Its access, or why there is none.
     pub access: Result<Looker, Hold>,
     /// Why nothing new is started.
@@ -147,6 +149,7 @@ impl<'e, K: Kind> Turn<'e, K> {
             writer: engine.outside.writer.as_str().into(),
             access: access.as_ref().ok().map(|a| a.grant.clone()),
         };
+        let handled = parsed.shared.last_handled_request.clone();
         let pause = match (shared_spec.suspend, shared_spec.mode) {
             (true, _) => Pause::Suspended,
             (_, Mode::Plan) => Pause::Plan,
@@ -154,7 +157,21 @@ impl<'e, K: Kind> Turn<'e, K> {
             (false, Mode::Manage) => Pause::None,
         };
         let object = (*object).clone();
-        Ok(Turn { engine, key, object, subject, own: parsed.own, shared_spec, pinned, access, pause, began: now, beside: None, met: None })
+        Ok(Turn {
+            engine,
+            key,
+            object,
+            subject,
+            own: parsed.own,
+            shared_spec,
+            pinned,
+            handled,
+            access,
+            pause,
+            began: now,
+            beside: None,
+            met: None,
+        })
     }
 
     async fn run(mut self) -> Next {
@@ -187,6 +204,12 @@ impl<'e, K: Kind> Turn<'e, K> {
         }
         tracing::warn!("looked many times and still not decided");
         self.tell_hold(&Hold::wait(Reason::Retrying, "still looking: Azure changes faster than it can be read")).await
+    }
+
+    /// The token by which somebody asked for this turn.
+    fn requested(&self) -> Option<String> {
+        let token = self.object.metadata.annotations.as_ref()?.get(REQUESTED_AT)?;
+        Some(token.chars().take(256).collect())
     }
 
     /// Claims what the object claims; a claim that another one wins is a hold that says nothing of the other.
@@ -241,6 +264,7 @@ impl<'e, K: Kind> Turn<'e, K> {
             key: &self.key,
             began: self.began,
             interval: self.engine.outside.interval,
+            forced: self.requested() != self.handled,
         }
     }
 
@@ -308,12 +332,14 @@ impl<'e, K: Kind> Turn<'e, K> {
             return Next::Now;
         }
         let met = self.met.as_ref().map(|m| m.2.unwrap_or(self.engine.now() + self.engine.backoff(4)));
-        let debts = debts::next_due(&self.subject.operations);
+        let debts = debts::next_due(&self.subject.operations, self.pause != Pause::None);
         let soon = (!told).then(|| self.engine.now() + self.engine.backoff(1));
-        let retry = self.subject.operations.values().filter_map(|o| o.error.as_ref()?.retry_at).min();
+        let now = self.engine.now();
+        let retry = self.subject.operations.values().filter_map(|o| o.error.as_ref()?.retry_at).filter(|at| *at > now).min();
         let times = [plan.next(), report.next, met, debts, soon, retry, self.beside];
         let earliest = times.into_iter().flatten().min().unwrap_or(self.engine.now() + AT_THE_LATEST);
-        Next::At(earliest.max(self.engine.now()))
+        // A time that is past and could not be used is no reason to turn again at once.
+        Next::At(earliest.max(now + self.engine.bounds.read_every))
     }
 
     /// Operations whose nodes nobody wants any more, or cannot say: followed to their end all the same.
@@ -361,7 +387,7 @@ impl<'e, K: Kind> Turn<'e, K> {
             _ => None,
         };
         let access = self.pinned.clone().filter(|_| self.access.is_ok() || old.get("access").is_some());
-        let requested = self.object.metadata.annotations.as_ref().and_then(|a| a.get(REQUESTED_AT)).map(|t| t.chars().take(256).collect());
+        let requested = self.requested();
         let held = self.access.as_ref().err();
         compose(&Telling {
             old,

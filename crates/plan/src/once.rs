@@ -218,7 +218,8 @@ pub(crate) fn lent(d: &Decision<'_>, lent: &Lent) -> Verdict {
     if record.handle.is_some() && record.ended_at.is_none() {
         return d.poll(target);
     }
-    wait(lent.until, Reason::DebtOpen, format!("{target} is open until {}", lent.until))
+    let retry = record.error.as_ref().and_then(|e| e.retry_at);
+    wait(retry.map_or(lent.until, |at| at.max(lent.until)), Reason::DebtOpen, format!("{target} is open until {}", lent.until))
 }
 
 fn write(acted: &Acted, attempt: i32, known_jobs: Vec<String>, witness: bool) -> Verdict {
@@ -283,7 +284,12 @@ fn is_later(job: &SeenJob, intent: Timestamp) -> bool {
 /// An operation whose node is not desired any more, or cannot be told now: followed to its end, and its locks go then.
 pub(crate) fn orphan(key: &str, record: &OperationRecord, world: &World<'_>, bounds: &Bounds) -> Verdict {
     if let Some(debt) = &record.debt {
-        return wait(debt.until, Reason::DebtOpen, format!("{} is open until {}", record.target, debt.until));
+        let retry = record.error.as_ref().and_then(|e| e.retry_at);
+        return wait(
+            retry.map_or(debt.until, |at| at.max(debt.until)),
+            Reason::DebtOpen,
+            format!("{} is open until {}", record.target, debt.until),
+        );
     }
     let once = record.verb == "act";
     if record.error.is_some() || (record.ended_at.is_some() && !once) {

@@ -46,6 +46,9 @@ pub(super) fn report(s: &Subject<ProtectedMachine>, facts: &Facts, decided: Deci
             status.disks = disks(&vm, &covered.unwrap_or(Coverage::All));
         }
     }
+    if let Some(machine) = status.machine.as_mut() {
+        machine.power_state = power_state(&p, facts).or(machine.power_state.take());
+    }
     let ours = matches!(stands.protection, Protection::Protected | Protection::InitialBackupPending) && stands.hold.is_none();
     let settled = ours && decided.is_ok() && item.as_ref().is_some_and(|i| i.policy.as_ref() == Some(&p.policy));
     // A world that cannot be read is as it was, until the promise falls due.
@@ -116,6 +119,12 @@ fn observed_as_of(vm: &VirtualMachine, s: &Subject<ProtectedMachine>, p: &Place,
     let version = listed.present().and_then(|b| b.get("changedTime")).and_then(|t| t.as_str()).map(str::to_owned);
     seen.as_of = version.or(seen.as_of);
     seen
+}
+
+fn power_state(p: &Place, facts: &Facts) -> Option<String> {
+    let listed = facts.listed(&super::power_states_of(p.machine.subscription_id()), &p.machine);
+    let vm = VirtualMachine::parse(listed.present()?).ok()?;
+    vm.properties.power_state().map(|word| word.to_string())
 }
 
 fn disks(vm: &VirtualMachine, covered: &Coverage) -> Vec<ObservedDisk> {

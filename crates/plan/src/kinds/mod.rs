@@ -63,6 +63,13 @@ pub fn machines_of(subscription_id: &str) -> List {
     List { path: format!("/subscriptions/{subscription_id}/resources"), query, api_version: versions::RESOURCES }
 }
 
+/// The run-time status of every machine of a subscription: one cheap listing (compute-and-arm.md C.2).
+pub fn power_states_of(subscription_id: &str) -> List {
+    let query = vec![("statusOnly".to_owned(), "true".to_owned())];
+    let path = format!("/subscriptions/{subscription_id}/providers/Microsoft.Compute/virtualMachines");
+    List { path, query, api_version: versions::VIRTUAL_MACHINES }
+}
+
 /// A need to know a resource, drift included.
 pub fn kept(id: &ResourceId) -> Need {
     Need::Read { id: id.clone(), fresh: Fresh::Within(DRIFT_WITHIN) }

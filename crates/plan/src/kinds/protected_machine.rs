@@ -20,7 +20,8 @@ use jiff::SignedDuration;
 use serde_json::json;
 
 use super::{
-    PolicyView, VaultView, items_of, kept, machine_report, machines_of, policy_id, protection, unreadable, vault_id, vault_is_ours,
+    PolicyView, VaultView, items_of, kept, machine_report, machines_of, policy_id, power_states_of, protection, unreadable, vault_id,
+    vault_is_ours,
 };
 use crate::{
     disks::Coverage,
@@ -59,6 +60,8 @@ impl Kind for ProtectedMachine {
         needs.push(Need::Inventory { list: machines_of(p.machine.subscription_id()), watch: Some(vec![p.machine.clone()]) });
         needs.extend([kept(&p.vault), kept(&p.policy)]);
         needs.extend(machine_need(s, &p, known));
+        let fresh = Fresh::Within(SignedDuration::from_mins(15));
+        needs.push(Need::ListUnder { list: power_states_of(p.machine.subscription_id()), fresh });
         match known.resource(&p.item) {
             Known::Present(_, body) => {
                 needs.extend(points_need(s, &p, known));

@@ -7,6 +7,7 @@ mod debts;
 pub mod engine;
 pub mod gate;
 pub mod locks;
+mod look;
 pub mod memory;
 mod object;
 pub mod ports;

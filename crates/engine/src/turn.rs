@@ -19,6 +19,7 @@ use crate::{
     budget::Priority,
     debts,
     engine::{Engine, Next},
+    look,
     object::{self, Parsed},
     ports::{ClusterError, Event, ObjectKey},
     publish::{Pause, Telling, compose, merge_patch},
@@ -196,7 +197,7 @@ impl<'e, K: Kind> Turn<'e, K> {
                 }
             };
             let plan = self.plan(&desired, &resolved);
-            if act::look(&mut self, &desired, &plan).await {
+            if look::look(&mut self, &desired, &plan).await {
                 resolved = self.resolve().await;
                 continue;
             }
@@ -347,7 +348,7 @@ impl<'e, K: Kind> Turn<'e, K> {
         for _ in 0..4 {
             let none = Desired::new();
             let plan = self.plan(&none, resolved);
-            if !act::look(self, &none, &plan).await {
+            if !look::look(self, &none, &plan).await {
                 return;
             }
         }

@@ -1,34 +1,32 @@
 //! `BackupPolicy`: one policy in a vault, and one `ProtectedMachine` for each machine that its entries mean. An edit
 //! that would let points expire stops; what somebody made longer in Azure is said and left.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use breakwater_api::{
-    BackupPolicy, BackupPolicySpec, BackupPolicyStatus, ConditionType, ProtectedMachine, Protection, Reason, RecoveryVault,
-    backup_policy::{Coverage, ExcludedMachine},
-    status::{MAX_LISTED, Owned},
+    BackupPolicy, BackupPolicySpec, BackupPolicyStatus, ConditionType, ProtectedMachine, Reason, RecoveryVault, status::Owned,
 };
 use breakwater_arm::{
     ResourceId,
-    bodies::ResourceListItem,
     versions::RECOVERY_SERVICES,
     wire::{Method, Request},
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{DRIFT_WITHIN, VaultView, items_of, kept, machines_of, policy_id, unreadable, vault_id, vault_is_ours};
+use super::{
+    DRIFT_WITHIN, VaultView, items_of, kept, machines_of, policy_id,
+    policy_members::{Member, count, healthy, member, member_name, members, selected, subscriptions},
+    unreadable, vault_id, vault_is_ours,
+};
 use crate::{
     facts::{Facts, Need, ObjectRef},
     graph::{Change, Desired, Difference, Goal, Hold, Node, Ownership},
     keys,
-    kind::{Claim, Decided, Kind, Meta, Promise, Report, Said, Subject, View},
+    kind::{Claim, Decided, Kind, Meta, Promise, Report, Said, Subject},
     planner::Verdict,
     policy,
-    selection::{self, Candidate, Matched},
     sighting::Known,
 };
-
-type Member = View<ProtectedMachine>;
 
 impl Kind for BackupPolicy {
     const NAME: &'static str = "BackupPolicy";
@@ -139,17 +137,6 @@ fn ids(s: &Subject<BackupPolicy>, facts: &Facts) -> Result<(ResourceId, Resource
     Ok((vault, id))
 }
 
-fn subscriptions(spec: &BackupPolicySpec) -> Vec<String> {
-    let of_id = |id: &String| id.parse::<ResourceId>().ok().map(|id| id.subscription_id().to_ascii_lowercase());
-    let of = |e: &breakwater_api::selector::MachineEntry| {
-        e.selector.as_ref().map(|s| s.subscription_id.to_ascii_lowercase()).or_else(|| e.id.as_ref().and_then(of_id))
-    };
-    let mut all: Vec<String> = spec.machines.iter().filter_map(of).collect();
-    all.sort();
-    all.dedup();
-    all
-}
-
 /// A policy that stands under a declared name and that we never made.
 fn not_ours(s: &Subject<BackupPolicy>, id: &ResourceId, facts: &Facts) -> Option<Hold> {
     let foreign = s.spec.azure_name.is_some() && s.status.policy_id.is_none() && !s.owns(id) && !s.operations.contains_key("policy");
@@ -206,129 +193,6 @@ fn expires(s: &Subject<BackupPolicy>, id: &ResourceId, facts: &Facts) -> Option<
             first.field
         ),
     ))
-}
-
-/// The machines that the entries mean, within what the access admits.
-fn selected(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView) -> Vec<Matched> {
-    let machines = candidates(s, facts);
-    let mut matched = selection::select(&s.spec.machines, &machines, &vault.spec.location);
-    let members = members(s, facts);
-    let others: BTreeMap<&str, &Arc<Member>> =
-        members.iter().filter(|m| m.spec.policy_ref.name != s.meta.name).map(|m| (m.meta.name.as_str(), m)).collect();
-    for machine in &mut matched {
-        if machine.excluded.is_none() && !s.access.as_ref().is_some_and(|a| a.admits("Read", &machine.id)) {
-            machine.excluded = Some(Reason::OutsideGrant);
-        }
-        if machine.excluded.is_none() && others.contains_key(member_name(&machine.id).as_str()) {
-            machine.excluded = Some(Reason::Conflict);
-        }
-    }
-    // Machines outside the grant are not even counted by name: another tenant's stay unseen.
-    matched.retain(|m| m.excluded != Some(Reason::OutsideGrant) || m.chosen == selection::Chosen::ById);
-    matched
-}
-
-fn candidates(s: &Subject<BackupPolicy>, facts: &Facts) -> Vec<Candidate> {
-    let lists = subscriptions(&s.spec);
-    let items = lists.iter().filter_map(|sub| facts.list(&machines_of(sub))).flatten();
-    items
-        .filter_map(|(id, body)| {
-            let item: ResourceListItem = serde_json::from_value((**body).clone()).ok()?;
-            Some(Candidate { id: id.clone(), location: item.location.unwrap_or_default(), tags: item.tags.unwrap_or_default() })
-        })
-        .collect()
-}
-
-fn members(s: &Subject<BackupPolicy>, facts: &Facts) -> Vec<Arc<Member>> {
-    facts.objects::<Member>(ProtectedMachine::NAME, &s.meta.namespace)
-}
-
-/// `<machine>-<hash8 of its id>`
-fn member_name(machine: &ResourceId) -> String {
-    keys::object_name(machine.name(), &[&machine.key()])
-}
-
-fn member(s: &Subject<BackupPolicy>, name: &str, machine: &ResourceId) -> Value {
-    let owner = json!([{ "apiVersion": "breakwater.io/v1alpha1", "kind": BackupPolicy::NAME, "name": s.meta.name, "uid": s.meta.uid, "controller": true, "blockOwnerDeletion": false }]);
-    let mut spec = json!({ "policyRef": { "name": s.meta.name }, "machineId": machine });
-    if let Some(access) = &s.spec.shared.access_ref {
-        spec["accessRef"] = json!({ "name": access.name });
-    }
-
-    json!({
-        "apiVersion": "breakwater.io/v1alpha1",
-        "kind": ProtectedMachine::NAME,
-        "metadata": { "name": name, "namespace": s.meta.namespace, "ownerReferences": owner, "labels": { "breakwater.io/policy": label(&s.meta.name) } },
-        "spec": spec,
-    })
-}
-
-/// A label value holds 63 characters.
-fn label(name: &str) -> String {
-    name.chars().take(63).collect::<String>().trim_end_matches(['-', '.', '_']).to_owned()
-}
-
-/// Counts for people.
-fn count(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView, members: &[Arc<Member>], status: &mut BackupPolicyStatus) {
-    if subscriptions(&s.spec).iter().any(|sub| facts.list(&machines_of(sub)).is_none()) {
-        return; // an inventory that did not come whole counts nothing
-    }
-    let matched = selected(s, facts, vault);
-    let mine = |id: &ResourceId| members.iter().find(|m| m.spec.policy_ref.name == s.meta.name && m.meta.name == member_name(id));
-    let mut excluded: Vec<ExcludedMachine> = Vec::new();
-    let (mut protected, mut failing, mut kept) = (0, 0, 0);
-    for machine in &matched {
-        let state = mine(&machine.id).and_then(|m| m.status.protection.clone());
-        let left_out = machine.excluded.map(|r| r.to_string()).or_else(|| mine(&machine.id).and_then(|m| left_out(m)));
-        if let Some(reason) = left_out {
-            excluded.push(ExcludedMachine { machine: machine.id.to_string(), reason });
-            continue;
-        }
-        kept += 1;
-        protected += i64::from(matches!(state, Some(Protection::Protected | Protection::InitialBackupPending)));
-        failing += i64::from(mine(&machine.id).is_some_and(|m| is_failing(m)));
-    }
-    let scope = candidates(s, facts);
-    let unmatched = scope.iter().filter(|c| !matched.iter().any(|m| m.id == c.id));
-    let in_scope = |c: &&Candidate| s.spec.machines.iter().filter_map(|e| e.selector.as_ref()).any(|sel| selection::in_scope(sel, c));
-    let admitted = |c: &&Candidate| s.access.as_ref().is_some_and(|a| a.admits("Read", &c.id));
-    let by_tags: Vec<&Candidate> = unmatched.filter(in_scope).filter(admitted).collect();
-    excluded.extend(by_tags.iter().map(|c| ExcludedMachine { machine: c.id.to_string(), reason: "TagsDoNotMatch".into() }));
-    let elsewhere =
-        excluded.iter().filter(|e| e.reason == Reason::ElsewhereProtected.as_str() || e.reason == Reason::ForeignPolicy.as_str()).count()
-            as i64;
-    let machines = matched.len() as i64 + by_tags.len() as i64;
-    status.coverage = Some(Coverage { machines, protected: protected + elsewhere });
-    (status.matched, status.protected, status.failing) = (Some(kept), Some(protected), Some(failing));
-    status.excluded_count = Some(excluded.len() as i64);
-    excluded.truncate(MAX_LISTED);
-    status.excluded = excluded;
-}
-
-/// Why a member that exists cannot be protected by us.
-fn left_out(member: &Member) -> Option<String> {
-    match member.status.protection.as_ref()? {
-        Protection::ElsewhereProtected => Some(Reason::ElsewhereProtected.to_string()),
-        Protection::ForeignPolicy => Some(Reason::ForeignPolicy.to_string()),
-        _ => None,
-    }
-}
-
-fn is_failing(member: &Member) -> bool {
-    member.shared.conditions.iter().any(|c| c.type_ == "Stalled" && c.status == "True")
-        || member.shared.conditions.iter().any(|c| c.type_ == "WithinRPO" && c.status == "False")
-        || member.status.last_backup.as_ref().is_some_and(|b| b.result.as_deref() == Some("Failed"))
-}
-
-fn healthy(members: &[Arc<Member>], status: &BackupPolicyStatus) -> Said {
-    let _ = members;
-    let (matched, protected, failing) = (status.matched.unwrap_or(0), status.protected.unwrap_or(0), status.failing.unwrap_or(0));
-    let message = format!("{matched} machines matched, {protected} protected, {failing} failing");
-    match (status.matched, failing, protected == matched) {
-        (None, ..) => Said::new(ConditionType::MachinesHealthy, None, Reason::NotYetObserved, "the machines were not counted yet"),
-        (_, 0, true) => Said::new(ConditionType::MachinesHealthy, Some(true), Reason::AllHealthy, message),
-        _ => Said::new(ConditionType::MachinesHealthy, Some(false), Reason::SomeUnhealthy, message),
-    }
 }
 
 fn drifted(s: &Subject<BackupPolicy>, body: Option<&Value>) -> Said {

@@ -9,7 +9,9 @@ use breakwater_arm::bodies::VirtualMachine;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    protected_machine::{Place, backup_jobs, coverage, first_backup_record, place, points_of, standing, vm},
+    first_backup::{backup_jobs, first_backup_record, wants_first_backup},
+    machine_item::coverage,
+    protected_machine::{Place, place, points_of, standing, vm},
     protection::Item,
     recovery_points,
 };
@@ -60,7 +62,7 @@ pub(super) fn report(s: &Subject<ProtectedMachine>, facts: &Facts, decided: Deci
     }
     let mut owned = s.owned.clone();
     // Since when, once it is known which jobs came before: a window that is too short would hide a first backup.
-    let looked = !super::protected_machine::wants_first_backup(s, &p) || facts.jobs.get(&p.vault).is_some_and(|l| l.last.is_some());
+    let looked = !wants_first_backup(s, &p) || facts.jobs.get(&p.vault).is_some_and(|l| l.last.is_some());
     if ours && (looked || s.operations.contains_key("protection")) {
         status.protected_since = status.protected_since.or(Some(s.now));
     }

@@ -2,11 +2,15 @@
 
 mod azure_access;
 mod backup_policy;
+mod first_backup;
+mod machine_item;
 mod machine_report;
+mod policy_members;
 mod protected_machine;
 mod protection;
 mod recovery_points;
 mod recovery_vault;
+mod vault_defences;
 
 use breakwater_api::{BackupPolicy, BackupPolicySpec, Reason, RecoveryVault, RecoveryVaultSpec};
 use breakwater_arm::{ResourceId, names, versions};

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use breakwater_api::{
     BackupPolicy, ProtectedMachine, ProtectedMachineSpec, ProtectedMachineStatus, Protection, Reason, RecoveryVault,
-    backup_policy::FirstBackup,
-    protected_machine::{FirstBackupRecord, ObservedMachine},
-    status::Owned,
+    protected_machine::ObservedMachine, status::Owned,
 };
 use breakwater_arm::{
     ResourceId,
@@ -20,17 +18,18 @@ use jiff::SignedDuration;
 use serde_json::json;
 
 use super::{
-    PolicyView, VaultView, items_of, kept, machine_report, machines_of, policy_id, power_states_of, protection, unreadable, vault_id,
-    vault_is_ours,
+    PolicyView, VaultView,
+    first_backup::{first_backup, first_backup_known, jobs_since, wants_first_backup},
+    items_of, kept,
+    machine_item::{change, coverage, expires, put},
+    machine_report, machines_of, policy_id, power_states_of, protection, unreadable, vault_id, vault_is_ours,
 };
 use crate::{
-    disks::Coverage,
     facts::{Facts, Fresh, List, Need, ObjectRef},
-    graph::{Acted, Change, Counts, Desired, Difference, Goal, Hold, JobProof, Node, Ownership, Proof, Repeat},
-    jobs::SeenJob,
+    graph::{Desired, Goal, Hold, Node, Ownership},
     keys,
     kind::{Claim, Decided, Kind, Meta, Report, Subject},
-    policy, selection,
+    selection,
     sighting::Known,
 };
 
@@ -250,164 +249,4 @@ fn machine_hold(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> Opti
     }
     let unmanaged = vm(p, facts).is_some_and(|vm| vm.properties.has_unmanaged_disks());
     unmanaged.then(|| Hold::stuck(Reason::Unsupported, format!("{} has unmanaged disks: convert them to managed disks", p.machine)))
-}
-
-/// The disks that are declared: the object's own, else those of the policy's entry that means the machine. Where that
-/// cannot be told (the inventory did not come, the tags match no more), what the item has stays; `None` before there is one.
-pub(super) fn coverage(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> Option<Coverage> {
-    if s.spec.disks.is_some() {
-        return Some(Coverage::declared(s.spec.disks.as_ref()));
-    }
-    let listed = facts.listed(&machines_of(p.machine.subscription_id()), &p.machine);
-    let entry = listed.present().and_then(|body| {
-        let tags = body.get("tags").and_then(|t| serde_json::from_value(t.clone()).ok()).unwrap_or_default();
-        let candidate = selection::Candidate { id: p.machine.clone(), location: p.vault_view.spec.location.clone(), tags };
-        selection::select(&p.policy_view.spec.machines, &[candidate], &p.vault_view.spec.location).into_iter().next()
-    });
-    let item = facts.resource(&p.item).into_present().map(|body| Coverage::of_item(body));
-    // What the policy made keeps its disks when the policy means it no more; what somebody made by hand means all of them.
-    let by_hand = s.meta.name != keys::object_name(p.machine.name(), &[&p.machine.key()]);
-    match (entry, item) {
-        (Some(entry), _) => Some(Coverage::declared(entry.disks.as_ref())),
-        (None, _) if by_hand => Some(Coverage::All),
-        (None, Some(item)) => Some(item),
-        (None, None) => listed.present().map(|_| Coverage::All),
-    }
-}
-
-fn body_of(p: &Place, coverage: &Coverage) -> serde_json::Value {
-    let mut properties = json!({
-        "protectedItemType": names::VIRTUAL_MACHINE,
-        "sourceResourceId": p.machine,
-        "policyId": p.policy,
-    });
-    if *coverage != Coverage::All {
-        properties["extendedProperties"] = coverage.extended_properties();
-    }
-    json!({ "properties": properties })
-}
-
-fn put(p: &Place, disks: &Coverage) -> Request {
-    let body = body_of(p, disks);
-    Request::new(Method::Put, p.item.as_str(), RECOVERY_SERVICES).with_body(body)
-}
-
-/// One PUT brings policy and disks together: it is a full statement of intent (backup.md §8.3).
-fn change(p: &Place, s: &Subject<ProtectedMachine>, facts: &Facts) -> Option<Change> {
-    let body = facts.resource(&p.item).into_present()?;
-    let item = protection::Item::read(body)?;
-    let have = Coverage::of_item(body);
-    let want = coverage(s, p, facts).unwrap_or_else(|| have.clone());
-    let mut differences = Vec::new();
-    if item.policy.as_ref() != Some(&p.policy) {
-        let from = item.policy.as_ref().map_or("none", |id| id.name()).to_owned();
-        differences.push(Difference { field: "policyRef".into(), have: from, want: p.policy.name().to_owned() });
-    }
-    if have != want {
-        differences.push(Difference { field: "disks".into(), have: have.show(), want: want.show() });
-    }
-    let mut body = body_of(p, &want);
-    if want == Coverage::All && have != Coverage::All {
-        body["properties"]["extendedProperties"] = want.extended_properties();
-    }
-    let request = Request::new(Method::Put, p.item.as_str(), RECOVERY_SERVICES).with_body(body);
-    (!differences.is_empty()).then_some(Change { differences, request })
-}
-
-/// A move to a policy that keeps points shorter, or a disk dropped, lets points expire: a person decides.
-fn expires(p: &Place, s: &Subject<ProtectedMachine>, facts: &Facts) -> Option<Hold> {
-    let body = facts.resource(&p.item).into_present()?;
-    let item = protection::Item::read(body)?;
-    if let Some(wanted) = coverage(s, p, facts).filter(|wanted| Coverage::of_item(body).loses_by(wanted)) {
-        let (have, want) = (Coverage::of_item(body).show(), wanted.show());
-        let message = format!(
-            "disks would go from {have} to {want}, and points of the dropped disks would expire: it stays as it is; set disks back"
-        );
-        return Some(Hold::stuck(Reason::WouldExpirePoints, message));
-    }
-    let old = item.policy.filter(|old| *old != p.policy)?;
-    let (before, after) = (facts.resource(&old).present().cloned(), facts.resource(&p.policy).present().cloned());
-    let (Some(before), Some(after)) = (before, after) else {
-        return Some(Hold::wait(Reason::NotYetObserved, format!("policy {} was not read yet", old.name())));
-    };
-    let weaker = policy::weakens(&before, &after).first().map(ToString::to_string);
-    weaker.map(|w| {
-        Hold::stuck(
-            Reason::WouldExpirePoints,
-            format!("a move from policy {} would let points expire ({w}): it stays under its policy; set policyRef back", old.name()),
-        )
-    })
-}
-
-pub(super) fn wants_first_backup(s: &Subject<ProtectedMachine>, p: &Place) -> bool {
-    p.policy_view.spec.first_backup == FirstBackup::Now || s.operations.contains_key("first-backup")
-}
-
-/// Whether status already tells which job counted as the first backup and how it ended.
-pub(super) fn first_backup_known(s: &Subject<ProtectedMachine>) -> bool {
-    s.status.first_backup.as_ref().is_some_and(|f| f.result.is_some())
-}
-
-/// The once-key: vault, machine and the machine's own identity.
-pub(super) fn first_backup_key(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> String {
-    let vm_id = vm(p, facts).and_then(|vm| vm.properties.vm_id).or_else(|| s.status.machine.as_ref()?.vm_id.clone()).unwrap_or_default();
-    keys::hash(&[&p.vault.key(), &p.machine.key(), &vm_id.to_ascii_lowercase()])[..32].to_owned()
-}
-
-/// The container's name as jobs show it, without its prefix.
-pub(super) fn container(p: &Place) -> String {
-    names::container_name(&p.machine).trim_start_matches("IaasVMContainer;").to_owned()
-}
-
-/// How far back jobs count as the first backup: since protection. A machine that is found protected (a rebuilt cluster)
-/// was protected at an unknown time: then as far as Azure keeps jobs in reach.
-fn jobs_since(s: &Subject<ProtectedMachine>) -> jiff::Timestamp {
-    match s.status.protected_since {
-        Some(since) => since - SignedDuration::from_mins(10),
-        None => s.now - SignedDuration::from_hours(60 * 24),
-    }
-}
-
-/// Backup jobs of this machine since it was protected, newest first.
-pub(super) fn backup_jobs(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> Vec<SeenJob> {
-    let since = jobs_since(s);
-    let container = container(p);
-    let listed = facts.jobs.get(&p.vault).and_then(|l| l.last.as_ref());
-    let mut jobs: Vec<SeenJob> = listed.map(SeenJob::all).unwrap_or_default();
-    jobs.retain(|j| {
-        j.operation.eq_ignore_ascii_case("Backup") && j.container.eq_ignore_ascii_case(&container) && j.start.is_none_or(|at| at >= since)
-    });
-    jobs.sort_by(|a, b| b.start.cmp(&a.start));
-    jobs
-}
-
-/// Any Backup job since protection, or a recovery point, counts as it, whoever started it; a failed one is not repeated.
-fn first_backup(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> Acted {
-    let point = facts.resource(&p.item).present().and_then(|b| protection::Item::read(b)).and_then(|i| i.last_point);
-    let done = first_backup_known(s) || point.is_some() || !backup_jobs(s, p, facts).is_empty();
-    let body = json!({ "properties": { "objectType": "IaasVMBackupRequest" } });
-    Acted {
-        request: Request::new(Method::Post, format!("{}/backup", p.item), RECOVERY_SERVICES).with_body(body),
-        proof: Proof::Job(JobProof {
-            vault: p.vault.clone(),
-            operation: "Backup".into(),
-            container: container(p),
-            counts: Counts::Anybodys,
-        }),
-        repeat: Repeat::Once,
-        key: first_backup_key(s, p, facts),
-        done,
-        from: Vec::new(),
-    }
-}
-
-/// What status tells of the first backup.
-pub(super) fn first_backup_record(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> Option<FirstBackupRecord> {
-    if first_backup_known(s) || !wants_first_backup(s, p) {
-        return s.status.first_backup.clone();
-    }
-    let jobs = backup_jobs(s, p, facts);
-    let first = jobs.last()?;
-    let result = first.over.then(|| first.status.clone());
-    Some(FirstBackupRecord { key: first_backup_key(s, p, facts), job: Some(first.name.clone()), result })
 }

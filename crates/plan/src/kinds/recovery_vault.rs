@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use breakwater_api::{
-    ConditionType, Reason, RecoveryVault, RecoveryVaultSpec, RecoveryVaultStatus,
+    Reason, RecoveryVault, RecoveryVaultSpec, RecoveryVaultStatus,
     recovery_vault::{ObservedSoftDelete, ObservedVault},
     status::Owned,
 };
@@ -15,12 +15,15 @@ use breakwater_arm::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{DRIFT_WITHIN, items_of, kept, owner_tags, text, unreadable, vault_id, vault_is_ours};
+use super::{
+    DRIFT_WITHIN, items_of, kept, owner_tags, text,
+    vault_defences::{asks_for_less, declared, drifted, ever_protected, remember_declared, seen, too_late},
+    vault_id, vault_is_ours,
+};
 use crate::{
     facts::{Facts, Need},
     graph::{Change, Desired, Difference, Goal, Hold, Node, Ownership},
-    kind::{Claim, Decided, Kind, Meta, Promise, Report, Said, Subject},
-    sighting::Known,
+    kind::{Claim, Decided, Kind, Meta, Promise, Report, Subject},
     strength::{self, Defence},
 };
 
@@ -97,7 +100,7 @@ impl Kind for RecoveryVault {
     }
 }
 
-fn config_id(vault: &ResourceId) -> ResourceId {
+pub(super) fn config_id(vault: &ResourceId) -> ResourceId {
     vault.child("backupconfig", "vaultconfig").expect("two plain words below a vault")
 }
 
@@ -113,52 +116,6 @@ fn owned(s: &Subject<RecoveryVault>, id: Option<&ResourceId>) -> Vec<Owned> {
     owned
 }
 
-/// What spec declares of each defence, in Azure's words; what it leaves out is not managed.
-fn declared(spec: &RecoveryVaultSpec) -> Vec<(Defence, String)> {
-    let word = |v: Value| v.as_str().map(str::to_owned).unwrap_or_default();
-    let mut all = Vec::new();
-    if let Some(r) = spec.redundancy {
-        all.push((Defence::Redundancy, word(json!(r))));
-    }
-    if let Some(on) = spec.cross_region_restore {
-        all.push((Defence::CrossRegionRestore, if on { "Enabled" } else { "Disabled" }.to_owned()));
-    }
-    if let Some(soft) = &spec.soft_delete {
-        all.push((Defence::SoftDelete, word(json!(soft.state))));
-        all.extend(soft.retention_days.map(|days| (Defence::SoftDeleteDays, days.to_string())));
-    }
-    all.extend(spec.immutability.map(|i| (Defence::Immutability, word(json!(i)))));
-    all.extend(spec.public_network_access.map(|p| (Defence::PublicNetworkAccess, word(json!(p)))));
-    all
-}
-
-/// What Azure shows of a defence; `None` where it was not seen.
-fn seen(defence: Defence, id: &ResourceId, facts: &Facts) -> Option<String> {
-    let vault = facts.resource(id).into_present().cloned()?;
-    let config = facts.resource(&config_id(id)).present().cloned();
-    let of_config = |pointer: &str| config.as_ref().and_then(|c| c.pointer(pointer).cloned());
-    let plain = |v: Value| v.as_str().map_or_else(|| v.to_string(), str::to_owned);
-    match defence {
-        Defence::SoftDelete => of_config("/properties/softDeleteFeatureState").map(plain),
-        Defence::SoftDeleteDays => of_config("/properties/softDeleteRetentionPeriodInDays").map(plain),
-        // `null` and absent both mean Disabled (backup.md §5.2).
-        Defence::Immutability => {
-            Some(text(&vault, "/properties/securitySettings/immutabilitySettings/state").unwrap_or("Disabled").to_owned())
-        }
-        Defence::CrossRegionRestore => text(&vault, "/properties/redundancySettings/crossRegionRestore").map(str::to_owned),
-        Defence::PublicNetworkAccess => text(&vault, "/properties/publicNetworkAccess").map(str::to_owned),
-        Defence::Redundancy => text(&vault, "/properties/redundancySettings/standardTierStorageRedundancy").map(str::to_owned),
-    }
-}
-
-/// Whether the vault ever held an item: then one-way settings wait for a person (backup.md §5.2, §5.3).
-fn ever_protected(s: &Subject<RecoveryVault>, facts: &Facts) -> bool {
-    let Ok(id) = vault_id(&s.meta, &s.spec) else { return s.status.ever_protected };
-    let items = facts.list(&items_of(&id)).is_some_and(|items| !items.is_empty());
-    let version = facts.resource(&id).present().and_then(|b| text(b, "/properties/backupStorageVersion").map(str::to_owned));
-    s.status.ever_protected || items || version.is_some_and(|v| !v.eq_ignore_ascii_case("Unassigned"))
-}
-
 /// A vault of that id in another region, or on the move, is not the one that is declared.
 fn moved(s: &Subject<RecoveryVault>, id: &ResourceId, facts: &Facts) -> Option<Hold> {
     let body = facts.resource(id).into_present()?;
@@ -167,47 +124,6 @@ fn moved(s: &Subject<RecoveryVault>, id: &ResourceId, facts: &Facts) -> Option<H
         let message =
             format!("{id} is in {there}, and spec.location says {}: location is immutable, make a new RecoveryVault", s.spec.location);
         Hold::stuck(Reason::LocationMismatch, message)
-    })
-}
-
-/// A spec that asks for less than it declared before, or than a new vault would get.
-fn asks_for_less(s: &Subject<RecoveryVault>, facts: &Facts) -> Option<Hold> {
-    let id = vault_id(&s.meta, &s.spec).ok()?;
-    declared(&s.spec).into_iter().find_map(|(defence, want)| {
-        let have = seen(defence, &id, facts)?;
-        let before = s.status.declared.get(defence.field())?;
-        (strength::weaker(defence, before, &want) && strength::weaker(defence, &have, &want)).then(|| {
-            let message = format!(
-                "spec.{} asks for {want}, and {id} has {have}: a defence is never lowered; set it back to {before} or stronger",
-                defence.field()
-            );
-            Hold::stuck(Reason::WouldWeaken, message)
-        })
-    })
-}
-
-/// One-way settings once the vault has held an item, and what Azure then no longer changes.
-fn too_late(s: &Subject<RecoveryVault>, facts: &Facts) -> Option<Hold> {
-    if !ever_protected(s, facts) {
-        return None;
-    }
-    let id = vault_id(&s.meta, &s.spec).ok()?;
-    declared(&s.spec).into_iter().find_map(|(defence, want)| {
-        let have = seen(defence, &id, facts)?;
-        let lacks = !strength::at_least(defence, &have, &want);
-        let one_way = match defence {
-            Defence::CrossRegionRestore => "it cannot be taken back",
-            Defence::SoftDelete if want.eq_ignore_ascii_case("AlwaysOn") => "it cannot be taken back",
-            Defence::Redundancy => "Azure changes it only before the first protection",
-            _ => return None,
-        };
-        lacks.then(|| {
-            let message = format!(
-                "spec.{} asks for {want}, {id} has {have}, and the vault has held backups: {one_way}; set it to {have}",
-                defence.field()
-            );
-            Hold::stuck(Reason::OneWay, message)
-        })
     })
 }
 
@@ -314,41 +230,6 @@ fn observed(s: &Subject<RecoveryVault>, id: &ResourceId, body: &Value, config: O
         immutability: own("/properties/securitySettings/immutabilitySettings/state").or(Some("Disabled".into())),
         public_network_access: own("/properties/publicNetworkAccess"),
         first_seen: before.first_seen.or(Some(s.now)),
-    }
-}
-
-/// Keeps the strongest value that was declared and is met.
-fn remember_declared(s: &Subject<RecoveryVault>, facts: &Facts, kept: &mut BTreeMap<String, String>) {
-    let Ok(id) = vault_id(&s.meta, &s.spec) else { return };
-    for (defence, want) in declared(&s.spec) {
-        let met = seen(defence, &id, facts).is_some_and(|have| strength::at_least(defence, &have, &want));
-        let stronger = kept.get(defence.field()).is_none_or(|before| !strength::at_least(defence, before, &want));
-        if met && stronger {
-            kept.insert(defence.field().to_owned(), want);
-        }
-    }
-}
-
-/// Drift: stronger in Azure is left so and said; weaker is being raised.
-fn drifted(s: &Subject<RecoveryVault>, facts: &Facts) -> Said {
-    let Ok(id) = vault_id(&s.meta, &s.spec) else {
-        return Said::new(ConditionType::Drifted, None, Reason::InvalidSpec, "");
-    };
-    if !matches!(facts.resource(&id), Known::Present(..)) {
-        return Said::new(ConditionType::Drifted, None, Reason::Unreadable, unreadable(&id, facts).message);
-    }
-    let differing = |pick: fn(Defence, &str, &str) -> bool| {
-        let all = declared(&s.spec).into_iter().filter_map(|(d, want)| {
-            seen(d, &id, facts).filter(|have| pick(d, have, &want)).map(|have| format!("{}: {have}, declared {want}", d.field()))
-        });
-        all.collect::<Vec<_>>().join("; ")
-    };
-    let weaker = differing(|d, have, want| !strength::at_least(d, have, want));
-    let stronger = differing(strength::weaker);
-    match (weaker.as_str(), stronger.as_str()) {
-        ("", "") => Said::new(ConditionType::Drifted, Some(false), Reason::AsDeclared, ""),
-        ("", stronger) => Said::new(ConditionType::Drifted, Some(true), Reason::StrongerThanDeclared, stronger),
-        (weaker, _) => Said::new(ConditionType::Drifted, Some(true), Reason::Drifted, weaker),
     }
 }
 

@@ -1,0 +1,170 @@
+//! Looking: reads, job lists and polls that a plan asks for. Costs nothing but Azure's patience.
+
+use breakwater_api::{
+    OperationRecord, Reason,
+    operations::{Outcome, RecordedError},
+};
+use breakwater_arm::{Family, Handle, OperationState, OperationStatus, ResourceId, operation::poll_request, wire::Request};
+use breakwater_plan::{
+    graph::{Acted, Desired, Goal, Node, Proof, Repeat, Target},
+    kind::Kind,
+    planner::{Plan, Step},
+};
+use jiff::SignedDuration;
+
+use crate::{
+    act::{blank, cut},
+    turn::Turn,
+};
+
+/// Takes the steps that only look. True when something was learned and the plan must be made again.
+pub async fn look<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan) -> bool {
+    let Ok(by) = turn.access.clone() else { return false };
+    let mut learned = false;
+    let mut reads: Vec<ResourceId> = Vec::new();
+    for (node, step) in plan.steps() {
+        match step {
+            Step::Read { id } => reads.push(id.clone()),
+            Step::ListJobs { vault, since } => {
+                turn.engine.reader.jobs(&by, vault, *since, turn.engine.now()).await;
+                learned = true;
+            }
+            Step::Poll => {
+                let goal = desired.nodes.get(node).map(|n| &n.goal);
+                learned |= poll(turn, node, goal).await;
+            }
+            Step::Adopt { job } => learned |= adopt(turn, node, job, desired),
+            Step::Forget => {
+                if let Some(record) = turn.subject.operations.remove(node) {
+                    turn.engine.reader.memory.drop_progress(&record.client_request_id);
+                    turn.engine.locks.release(&(turn.key.clone(), node.clone()));
+                    learned = true;
+                }
+            }
+            Step::Write(_) | Step::Create => {}
+        }
+    }
+    reads.sort();
+    reads.dedup();
+    for id in reads {
+        turn.engine.reader.read(&by, &id, turn.engine.now(), "").await;
+        learned = true;
+    }
+    learned
+}
+
+/// Our job was found: followed from now on, under a record of its own where a rebuilt cluster has none.
+fn adopt<K: Kind>(turn: &mut Turn<'_, K>, node: &str, job: &str, desired: &Desired) -> bool {
+    if let Some(record) = turn.subject.operations.get_mut(node) {
+        record.job = Some(job.to_owned());
+        let (id, job) = (record.client_request_id.clone(), job.to_owned());
+        turn.engine.reader.memory.advance(&id, |p| p.job = Some(job));
+        return true;
+    }
+    let Some(Node { goal: Goal::Acted(acted), target: Target::Arm(_), locks, .. }) = desired.nodes.get(node) else { return false };
+    let mut record = blank(turn, node, &acted.request, 1, &acted.key, turn.engine.now());
+    record.job = Some(job.to_owned());
+    record.locks = locks.iter().cloned().collect();
+    if turn.engine.locks.take(&record.locks, &(turn.key.clone(), node.to_owned())).is_err() {
+        return false;
+    }
+    turn.subject.operations.insert(node.to_owned(), record);
+    true
+}
+
+/// Asks how an operation goes. True when the plan must be made again, which is always: at least the next poll moved.
+async fn poll<K: Kind>(turn: &mut Turn<'_, K>, node: &str, goal: Option<&Goal>) -> bool {
+    let Ok(by) = turn.access.clone() else { return false };
+    let engine = turn.engine;
+    let now = engine.now();
+    let Some(record) = turn.subject.operations.get_mut(node) else { return false };
+    let id = record.client_request_id.clone();
+    let request = poll_of(record, engine.reader.memory.progress(&id).link);
+    let Some(request) = request else {
+        // Only its link could be asked, and that died with an earlier process: the target itself is followed.
+        engine.reader.memory.advance(&id, |p| p.lost = true);
+        record.handle = None;
+        return true;
+    };
+    let answer = match engine.reader.poll(&by, &request).await {
+        Ok(answer) => answer,
+        Err(trouble) => {
+            engine.reader.memory.advance(&id, |p| p.next_poll = Some(trouble.until));
+            return true;
+        }
+    };
+    let wait = engine.reader.asked_to_wait(&answer).unwrap_or(SignedDuration::from_secs(30)).max(engine.bounds.read_every);
+    match OperationStatus::parse(&answer) {
+        Err(_) => engine.reader.memory.advance(&id, |p| p.next_poll = Some(now + wait)),
+        Ok(status) => {
+            let percent = status.percent.map(|p| p.clamp(0.0, 100.0) as i32);
+            engine.reader.memory.advance(&id, |p| {
+                p.next_poll = Some(now + wait);
+                p.percent = percent;
+                if let Some(link) = &status.next_poll {
+                    p.link = Some(link.clone());
+                }
+            });
+            ended(turn, node, status, goal);
+        }
+    }
+    true
+}
+
+fn poll_of(record: &OperationRecord, link: Option<String>) -> Option<Request> {
+    let handle = record.handle.as_ref()?;
+    let family = match handle.family.as_str() {
+        "Backup" => Family::Backup,
+        "Vault" => Family::Vault,
+        "SiteRecovery" => Family::SiteRecovery,
+        _ => Family::Arm,
+    };
+    let by_handle = Handle::new(family, handle.id.clone()).ok();
+    let target: Option<ResourceId> =
+        record.target.parse().ok().or_else(|| record.target.rsplit_once('/').and_then(|(id, _)| id.parse().ok()));
+    by_handle.zip(target).and_then(|(h, t)| poll_request(&h, &t)).or_else(|| link.map(Request::follow))
+}
+
+fn ended<K: Kind>(turn: &mut Turn<'_, K>, node: &str, status: OperationStatus, goal: Option<&Goal>) {
+    let engine = turn.engine;
+    let now = engine.now();
+    let Some(record) = turn.subject.operations.get_mut(node) else { return };
+    let by_job = matches!(goal, Some(Goal::Acted(Acted { proof: Proof::Job(_), .. })));
+    // What happens once is never begun again by itself, however its operation ended; an unknown goal counts as once.
+    let once = !matches!(goal, Some(Goal::Exists { .. } | Goal::Gone { .. } | Goal::Acted(Acted { repeat: Repeat::Safe, .. })));
+    match status.state {
+        OperationState::InProgress => {}
+        OperationState::Succeeded => {
+            let job = status.job_id.clone().filter(|_| by_job);
+            match &job {
+                Some(job) => {
+                    engine.reader.memory.advance(&record.client_request_id, |p| p.job = Some(job.clone()));
+                    record.job = Some(job.clone());
+                }
+                None => {
+                    record.ended_at = Some(now);
+                    record.outcome = Some(Outcome::Succeeded);
+                }
+            }
+        }
+        OperationState::Gone => {
+            engine.reader.memory.advance(&record.client_request_id, |p| p.lost = true);
+            record.handle = None;
+        }
+        OperationState::Failed { code, message } => {
+            let retry_at = (!once).then(|| now + engine.backoff(record.attempt).max(SignedDuration::from_mins(1)));
+            record.ended_at = Some(now);
+            record.outcome = Some(Outcome::Failed);
+            record.error =
+                Some(RecordedError { reason: Reason::RefusedByAzure.to_string(), code, message: cut(&message), waits: false, retry_at });
+        }
+        OperationState::Canceled => {
+            record.ended_at = Some(now);
+            record.outcome = Some(Outcome::Cancelled);
+            let message = "the operation was cancelled in Azure".to_owned();
+            let retry_at = (!once).then(|| now + SignedDuration::from_mins(10));
+            record.error =
+                Some(RecordedError { reason: Reason::RefusedByAzure.to_string(), code: String::new(), message, waits: false, retry_at });
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The first backup of a machine: an action that happens exactly once, whoever does it.
+
+use breakwater_api::{ProtectedMachine, backup_policy::FirstBackup, protected_machine::FirstBackupRecord};
+use breakwater_arm::{
+    names,
+    versions::RECOVERY_SERVICES,
+    wire::{Method, Request},
+};
+use jiff::SignedDuration;
+use serde_json::json;
+
+use super::{
+    protected_machine::{Place, vm},
+    protection,
+};
+use crate::{
+    facts::Facts,
+    graph::{Acted, Counts, JobProof, Proof, Repeat},
+    jobs::SeenJob,
+    keys,
+    kind::Subject,
+};
+
+pub(super) fn wants_first_backup(s: &Subject<ProtectedMachine>, p: &Place) -> bool {
+    p.policy_view.spec.first_backup == FirstBackup::Now || s.operations.contains_key("first-backup")
+}
+
+/// Whether status already tells which job counted as the first backup and how it ended.
+pub(super) fn first_backup_known(s: &Subject<ProtectedMachine>) -> bool {
+    s.status.first_backup.as_ref().is_some_and(|f| f.result.is_some())
+}
+
+/// The once-key: vault, machine and the machine's own identity.
+pub(super) fn first_backup_key(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> String {
+    let vm_id = vm(p, facts).and_then(|vm| vm.properties.vm_id).or_else(|| s.status.machine.as_ref()?.vm_id.clone()).unwrap_or_default();
+    keys::hash(&[&p.vault.key(), &p.machine.key(), &vm_id.to_ascii_lowercase()])[..32].to_owned()
+}
+
+/// The container's name as jobs show it, without its prefix.
+pub(super) fn container(p: &Place) -> String {
+    names::container_name(&p.machine).trim_start_matches("IaasVMContainer;").to_owned()
+}
+
+/// How far back jobs count as the first backup: since protection. A machine that is found protected (a rebuilt cluster)
+/// was protected at an unknown time: then as far as Azure keeps jobs in reach.
+pub(super) fn jobs_since(s: &Subject<ProtectedMachine>) -> jiff::Timestamp {
+    match s.status.protected_since {
+        Some(since) => since - SignedDuration::from_mins(10),
+        None => s.now - SignedDuration::from_hours(60 * 24),
+    }
+}
+
+/// Backup jobs of this machine since it was protected, newest first.
+pub(super) fn backup_jobs(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> Vec<SeenJob> {
+    let since = jobs_since(s);
+    let container = container(p);
+    let listed = facts.jobs.get(&p.vault).and_then(|l| l.last.as_ref());
+    let mut jobs: Vec<SeenJob> = listed.map(SeenJob::all).unwrap_or_default();
+    jobs.retain(|j| {
+        j.operation.eq_ignore_ascii_case("Backup") && j.container.eq_ignore_ascii_case(&container) && j.start.is_none_or(|at| at >= since)
+    });
+    jobs.sort_by(|a, b| b.start.cmp(&a.start));
+    jobs
+}
+
+/// Any Backup job since protection, or a recovery point, counts as it, whoever started it; a failed one is not repeated.
+pub(super) fn first_backup(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> Acted {
+    let point = facts.resource(&p.item).present().and_then(|b| protection::Item::read(b)).and_then(|i| i.last_point);
+    let done = first_backup_known(s) || point.is_some() || !backup_jobs(s, p, facts).is_empty();
+    let body = json!({ "properties": { "objectType": "IaasVMBackupRequest" } });
+    Acted {
+        request: Request::new(Method::Post, format!("{}/backup", p.item), RECOVERY_SERVICES).with_body(body),
+        proof: Proof::Job(JobProof {
+            vault: p.vault.clone(),
+            operation: "Backup".into(),
+            container: container(p),
+            counts: Counts::Anybodys,
+        }),
+        repeat: Repeat::Once,
+        key: first_backup_key(s, p, facts),
+        done,
+        from: Vec::new(),
+    }
+}
+
+/// What status tells of the first backup.
+pub(super) fn first_backup_record(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> Option<FirstBackupRecord> {
+    if first_backup_known(s) || !wants_first_backup(s, p) {
+        return s.status.first_backup.clone();
+    }
+    let jobs = backup_jobs(s, p, facts);
+    let first = jobs.last()?;
+    let result = first.over.then(|| first.status.clone());
+    Some(FirstBackupRecord { key: first_backup_key(s, p, facts), job: Some(first.name.clone()), result })
+}

@@ -1,0 +1,156 @@
+//! The machines of a policy: which ones its entries mean, their objects, and how they do.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use breakwater_api::{
+    BackupPolicy, BackupPolicySpec, BackupPolicyStatus, ConditionType, ProtectedMachine, Protection, Reason,
+    backup_policy::{Coverage, ExcludedMachine},
+    status::MAX_LISTED,
+};
+use breakwater_arm::{ResourceId, bodies::ResourceListItem};
+use serde_json::{Value, json};
+
+use super::{VaultView, machines_of};
+use crate::{
+    facts::Facts,
+    keys,
+    kind::{Kind, Said, Subject, View},
+    selection::{self, Candidate, Matched},
+};
+
+/// A member as the policy sees it.
+pub(super) type Member = View<ProtectedMachine>;
+
+pub(super) fn subscriptions(spec: &BackupPolicySpec) -> Vec<String> {
+    let of_id = |id: &String| id.parse::<ResourceId>().ok().map(|id| id.subscription_id().to_ascii_lowercase());
+    let of = |e: &breakwater_api::selector::MachineEntry| {
+        e.selector.as_ref().map(|s| s.subscription_id.to_ascii_lowercase()).or_else(|| e.id.as_ref().and_then(of_id))
+    };
+    let mut all: Vec<String> = spec.machines.iter().filter_map(of).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// The machines that the entries mean, within what the access admits.
+pub(super) fn selected(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView) -> Vec<Matched> {
+    let machines = candidates(s, facts);
+    let mut matched = selection::select(&s.spec.machines, &machines, &vault.spec.location);
+    let members = members(s, facts);
+    let others: BTreeMap<&str, &Arc<Member>> =
+        members.iter().filter(|m| m.spec.policy_ref.name != s.meta.name).map(|m| (m.meta.name.as_str(), m)).collect();
+    for machine in &mut matched {
+        if machine.excluded.is_none() && !s.access.as_ref().is_some_and(|a| a.admits("Read", &machine.id)) {
+            machine.excluded = Some(Reason::OutsideGrant);
+        }
+        if machine.excluded.is_none() && others.contains_key(member_name(&machine.id).as_str()) {
+            machine.excluded = Some(Reason::Conflict);
+        }
+    }
+    // Machines outside the grant are not even counted by name: another tenant's stay unseen.
+    matched.retain(|m| m.excluded != Some(Reason::OutsideGrant) || m.chosen == selection::Chosen::ById);
+    matched
+}
+
+pub(super) fn candidates(s: &Subject<BackupPolicy>, facts: &Facts) -> Vec<Candidate> {
+    let lists = subscriptions(&s.spec);
+    let items = lists.iter().filter_map(|sub| facts.list(&machines_of(sub))).flatten();
+    items
+        .filter_map(|(id, body)| {
+            let item: ResourceListItem = serde_json::from_value((**body).clone()).ok()?;
+            Some(Candidate { id: id.clone(), location: item.location.unwrap_or_default(), tags: item.tags.unwrap_or_default() })
+        })
+        .collect()
+}
+
+pub(super) fn members(s: &Subject<BackupPolicy>, facts: &Facts) -> Vec<Arc<Member>> {
+    facts.objects::<Member>(ProtectedMachine::NAME, &s.meta.namespace)
+}
+
+/// `<machine>-<hash8 of its id>`
+pub(super) fn member_name(machine: &ResourceId) -> String {
+    keys::object_name(machine.name(), &[&machine.key()])
+}
+
+pub(super) fn member(s: &Subject<BackupPolicy>, name: &str, machine: &ResourceId) -> Value {
+    let owner = json!([{ "apiVersion": "breakwater.io/v1alpha1", "kind": BackupPolicy::NAME, "name": s.meta.name, "uid": s.meta.uid, "controller": true, "blockOwnerDeletion": false }]);
+    let mut spec = json!({ "policyRef": { "name": s.meta.name }, "machineId": machine });
+    if let Some(access) = &s.spec.shared.access_ref {
+        spec["accessRef"] = json!({ "name": access.name });
+    }
+
+    json!({
+        "apiVersion": "breakwater.io/v1alpha1",
+        "kind": ProtectedMachine::NAME,
+        "metadata": { "name": name, "namespace": s.meta.namespace, "ownerReferences": owner, "labels": { "breakwater.io/policy": label(&s.meta.name) } },
+        "spec": spec,
+    })
+}
+
+/// A label value holds 63 characters.
+pub(super) fn label(name: &str) -> String {
+    name.chars().take(63).collect::<String>().trim_end_matches(['-', '.', '_']).to_owned()
+}
+
+/// Counts for people.
+pub(super) fn count(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView, members: &[Arc<Member>], status: &mut BackupPolicyStatus) {
+    if subscriptions(&s.spec).iter().any(|sub| facts.list(&machines_of(sub)).is_none()) {
+        return; // an inventory that did not come whole counts nothing
+    }
+    let matched = selected(s, facts, vault);
+    let mine = |id: &ResourceId| members.iter().find(|m| m.spec.policy_ref.name == s.meta.name && m.meta.name == member_name(id));
+    let mut excluded: Vec<ExcludedMachine> = Vec::new();
+    let (mut protected, mut failing, mut kept) = (0, 0, 0);
+    for machine in &matched {
+        let state = mine(&machine.id).and_then(|m| m.status.protection.clone());
+        let left_out = machine.excluded.map(|r| r.to_string()).or_else(|| mine(&machine.id).and_then(|m| left_out(m)));
+        if let Some(reason) = left_out {
+            excluded.push(ExcludedMachine { machine: machine.id.to_string(), reason });
+            continue;
+        }
+        kept += 1;
+        protected += i64::from(matches!(state, Some(Protection::Protected | Protection::InitialBackupPending)));
+        failing += i64::from(mine(&machine.id).is_some_and(|m| is_failing(m)));
+    }
+    let scope = candidates(s, facts);
+    let unmatched = scope.iter().filter(|c| !matched.iter().any(|m| m.id == c.id));
+    let in_scope = |c: &&Candidate| s.spec.machines.iter().filter_map(|e| e.selector.as_ref()).any(|sel| selection::in_scope(sel, c));
+    let admitted = |c: &&Candidate| s.access.as_ref().is_some_and(|a| a.admits("Read", &c.id));
+    let by_tags: Vec<&Candidate> = unmatched.filter(in_scope).filter(admitted).collect();
+    excluded.extend(by_tags.iter().map(|c| ExcludedMachine { machine: c.id.to_string(), reason: "TagsDoNotMatch".into() }));
+    let elsewhere =
+        excluded.iter().filter(|e| e.reason == Reason::ElsewhereProtected.as_str() || e.reason == Reason::ForeignPolicy.as_str()).count()
+            as i64;
+    let machines = matched.len() as i64 + by_tags.len() as i64;
+    status.coverage = Some(Coverage { machines, protected: protected + elsewhere });
+    (status.matched, status.protected, status.failing) = (Some(kept), Some(protected), Some(failing));
+    status.excluded_count = Some(excluded.len() as i64);
+    excluded.truncate(MAX_LISTED);
+    status.excluded = excluded;
+}
+
+/// Why a member that exists cannot be protected by us.
+pub(super) fn left_out(member: &Member) -> Option<String> {
+    match member.status.protection.as_ref()? {
+        Protection::ElsewhereProtected => Some(Reason::ElsewhereProtected.to_string()),
+        Protection::ForeignPolicy => Some(Reason::ForeignPolicy.to_string()),
+        _ => None,
+    }
+}
+
+pub(super) fn is_failing(member: &Member) -> bool {
+    member.shared.conditions.iter().any(|c| c.type_ == "Stalled" && c.status == "True")
+        || member.shared.conditions.iter().any(|c| c.type_ == "WithinRPO" && c.status == "False")
+        || member.status.last_backup.as_ref().is_some_and(|b| b.result.as_deref() == Some("Failed"))
+}
+
+pub(super) fn healthy(members: &[Arc<Member>], status: &BackupPolicyStatus) -> Said {
+    let _ = members;
+    let (matched, protected, failing) = (status.matched.unwrap_or(0), status.protected.unwrap_or(0), status.failing.unwrap_or(0));
+    let message = format!("{matched} machines matched, {protected} protected, {failing} failing");
+    match (status.matched, failing, protected == matched) {
+        (None, ..) => Said::new(ConditionType::MachinesHealthy, None, Reason::NotYetObserved, "the machines were not counted yet"),
+        (_, 0, true) => Said::new(ConditionType::MachinesHealthy, Some(true), Reason::AllHealthy, message),
+        _ => Said::new(ConditionType::MachinesHealthy, Some(false), Reason::SomeUnhealthy, message),
+    }
+}

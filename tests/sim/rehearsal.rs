@@ -77,6 +77,7 @@ fn each_part_happens_once_at_every_write_to_azure_that_is_lost_or_the_last() {
             sim.run_until(&what, HOUR * 8, |sim| is_over(sim, until));
             assert_eq!(sim.deaths() > 0, matches!(fault, ArmFault::DiesBefore | ArmFault::DiesAfter), "{what}: not played");
             backed_up_once(&sim, "web-1", &what);
+            assert!(sim.steps < 1000, "{what}: a storm of {} steps", sim.steps);
         }
     }
 }
@@ -177,8 +178,8 @@ fn a_deleted_object_stays_until_its_debt_is_paid() {
     sim.cluster.user().delete(&key()).expect("it is there");
     sim.run_for(SignedDuration::from_secs(2));
     assert!(!is_gone(&sim) && !is_closed(&sim), "{}", sim.tell());
-    sim.run_until("it is closed", until.duration_since(sim.now()) + HOUR, |sim| is_closed(sim));
-    sim.run_until("it is gone", SignedDuration::from_mins(1), |sim| is_gone(sim));
+    sim.run_until("it is gone", SignedDuration::from_mins(10), |sim| is_gone(sim));
+    assert!(is_closed(&sim) && sim.now() < until, "{}", sim.tell());
 }
 
 #[test]

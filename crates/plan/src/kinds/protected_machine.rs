@@ -87,7 +87,7 @@ impl Kind for ProtectedMachine {
         }
         let stands = standing(s, &p, facts);
         let hold = vault_is_ours(&p.vault, facts, &s.estate, &p.owner, &s.writer).or(stands.hold).or_else(|| machine_hold(s, &p, facts));
-        let hold = hold.or_else(|| expires(&p, s, facts));
+        let hold = hold.or_else(|| expires(&p, s, facts)).or_else(|| vault_full(&p, facts));
         let ours = protection::our_policies(&s.estate, &p.policy_view.spec.vault_ref.name, &s.meta.namespace, &p.vault, facts);
         let ownership = Ownership::Item { vault: p.vault.clone(), owner: p.owner.clone(), policies: ours };
         let lock = || [format!("machine:{}", p.machine.key())];
@@ -215,6 +215,17 @@ pub(super) fn standing(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) 
         working: s.operations.contains_key("protection"),
     };
     protection::standing(&question, facts)
+}
+
+/// Azure keeps so many machines in one vault (backup.md §4.4).
+const MOST_MACHINES: usize = 1000;
+
+/// A machine that is not in the vault yet has no place in a full one.
+fn vault_full(p: &Place, facts: &Facts) -> Option<Hold> {
+    let items = facts.list(&items_of(&p.vault))?;
+    let full = items.len() >= MOST_MACHINES && !items.contains_key(&p.item) && facts.read(&p.item).is_absent();
+    let message = || format!("{} holds {} machines, as many as Azure allows: use another vault for {}", p.vault, items.len(), p.machine);
+    full.then(|| Hold::stuck(Reason::VaultFull, message()))
 }
 
 /// What the machine itself forbids.

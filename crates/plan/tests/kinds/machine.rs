@@ -221,3 +221,13 @@ fn what_a_machine_stands_on_must_be_there_first() {
     facts.seen.remove(&daily());
     assert_eq!(held(&facts).reason, Reason::NotYetObserved);
 }
+
+#[test]
+fn a_full_vault_takes_no_more_machines_and_keeps_those_it_has() {
+    for (count, expected) in [(999, "PUT"), (1000, "stuck: VaultFull")] {
+        let mut facts = unprotected(json!({}));
+        let items: Vec<_> = (0..count).map(|n| (vault().child("backupProtectedItems", &format!("i{n}")).unwrap(), json!({}))).collect();
+        list(&mut facts, breakwater_plan::kinds::items_of(&vault()), &items);
+        assert_eq!(told(&planned(&declares(json!({}), json!({})), &facts), "protection"), expected, "{count} machines");
+    }
+}

@@ -84,7 +84,7 @@ pub struct OperationRecord {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), inner(length(max = 1400)))]
     pub locks: Vec<String>,
-    /// What must be closed again, and how.
+    /// What must be closed again, and how; absent again once it is closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub debt: Option<Debt>,
 }
@@ -177,4 +177,15 @@ pub struct Debt {
     /// The AzureAccess under which it was opened and will be closed.
     #[schemars(length(max = 253))]
     pub access: String,
+    /// How often closing it was tried and did not succeed.
+    #[serde(default, skip_serializing_if = "is_none_yet")]
+    #[schemars(range(min = 0))]
+    pub attempts: i32,
+    /// Where to ask how the closing goes, once Azure has taken it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closing: Option<Handle>,
+}
+
+fn is_none_yet(attempts: &i32) -> bool {
+    *attempts == 0
 }

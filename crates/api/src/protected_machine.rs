@@ -148,10 +148,6 @@ pub struct ObservedDisk {
     pub id: String,
     /// Where it is attached; -1 for the OS disk.
     pub lun: i32,
-    /// Azure's unique id of the disk, where it was read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
-    pub unique_id: Option<String>,
     /// Whether it is backed up.
     pub covered: bool,
 }

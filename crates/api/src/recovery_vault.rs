@@ -178,10 +178,6 @@ pub struct ObservedVault {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub redundancy: Option<String>,
-    /// Whether the redundancy can still be changed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
-    pub redundancy_state: Option<String>,
     /// Whether cross-region restore is on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cross_region_restore: Option<bool>,

@@ -71,6 +71,14 @@ pub struct Classified {
     pub action: Option<String>,
 }
 
+impl Classified {
+    /// Whether it cannot be taken back: failing over and what completes it, other disks under a machine, any removal.
+    /// Such a request is looked at once more just before it leaves (architecture.md, rule 6).
+    pub fn is_irreversible(&self) -> bool {
+        matches!(self.act, Act::Delete | Act::FailOver | Act::ReplaceDisks)
+    }
+}
+
 /// What the path of a row names.
 #[derive(Clone, Copy, PartialEq)]
 enum Form {

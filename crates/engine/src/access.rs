@@ -33,6 +33,13 @@ pub fn resolve(cluster: &dyn Cluster, namespace: &str, pinned: Option<&PinnedAcc
     let all: Vec<AzureAccess> = cluster.cached_all("AzureAccess", None).iter().filter_map(|o| parse(o)).collect();
     let admits = |a: &AzureAccess| a.spec.namespaces.admits(namespace, &labels);
     if let Some(pin) = pinned {
+        if let Some(other) = named.filter(|name| *name != pin.name) {
+            let message = format!(
+                "spec.accessRef names AzureAccess {other}, and this object works under {} since it was made (status.access): set it back; for another access make a new object",
+                pin.name
+            );
+            return Err(Hold::stuck(Reason::InvalidSpec, message));
+        }
         let found = all.iter().find(|a| a.metadata.name.as_deref() == Some(&pin.name));
         return match found {
             Some(access) if admits(access) => access_of(access),

@@ -2,7 +2,7 @@
 //! that is saved (architecture.md, rule 2).
 
 use breakwater_api::{
-    OperationRecord, Reason,
+    Mode, OperationRecord, Reason, SharedSpec,
     azure_access::Act as ApiAct,
     operations::{Debt, Handle as ApiHandle, MAX_OPERATIONS, Outcome, RecordedError},
 };
@@ -67,6 +67,11 @@ pub(crate) fn blank<K: Kind>(turn: &Turn<'_, K>, node: &str, request: &Request, 
     }
 }
 
+/// A handle as it is saved.
+pub(crate) fn handle_of(handle: &breakwater_arm::Handle) -> ApiHandle {
+    ApiHandle { family: format!("{:?}", handle.family()).into(), id: handle.id().to_owned() }
+}
+
 pub(crate) fn cut(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(300).collect()
 }
@@ -98,10 +103,13 @@ pub async fn act<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan
         turn.subject.operations = before;
         return release(turn, &orders);
     }
-    let gate = &turn.engine.gate;
+    let (engine, seen) = (turn.engine, &*turn);
     let sends = orders.iter().map(|(order, _)| {
         let order = Order { intent_wall, ..order.clone() };
-        async move { (order.holder.1.clone(), order.request.clone(), gate.send(&order).await) }
+        async move {
+            let order = last_look(seen, order).await;
+            (order.holder.1.clone(), order.request.clone(), engine.gate.send(&order).await)
+        }
     });
     let results = futures::future::join_all(sends).await;
     for (node, request, result) in results {
@@ -109,6 +117,30 @@ pub async fn act<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan
     }
     save_handles(turn).await;
     again
+}
+
+/// What cannot be taken back: the object and the vault's tags are read live once more, after the intent was saved. An
+/// object that moved, is paused or is on its way out leaves the order without the mark that the gate asks for.
+async fn last_look<K: Kind>(turn: &Turn<'_, K>, order: Order) -> Order {
+    let Ok(by) = turn.access.as_ref() else { return order };
+    if !turn.engine.gate.is_irreversible(&order) {
+        return order;
+    }
+    let Ok(Some(live)) = turn.engine.outside.cluster.get(&turn.key).await else { return order };
+    let shared: SharedSpec = live.data.get("spec").cloned().and_then(|s| serde_json::from_value(s).ok()).unwrap_or_default();
+    let same = live.metadata.uid.as_deref() == Some(turn.subject.meta.uid.as_str())
+        && live.metadata.generation == Some(turn.subject.meta.generation)
+        && live.metadata.deletion_timestamp.is_none();
+    if !same || shared.suspend || shared.mode != Mode::Manage {
+        return order;
+    }
+    let Some(vault) = vault_of(&order.request.path) else { return Order { looked_again: Some(turn.engine.outside.clock.wall()), ..order } };
+    turn.engine.reader.read(by, &vault, turn.engine.now(), "").await;
+    let seen = turn.engine.reader.memory.seen(&by.identity.access, &vault, turn.engine.now()).value;
+    match seen.read_since(turn.engine.now() - turn.engine.bounds.read_every) {
+        Some(vault) => Order { vault: Some(vault.clone()), looked_again: Some(turn.engine.outside.clock.wall()), ..order },
+        None => order,
+    }
 }
 
 fn release<K: Kind>(turn: &Turn<'_, K>, orders: &[(Order, Write)]) -> bool {
@@ -189,6 +221,7 @@ fn order<K: Kind>(turn: &Turn<'_, K>, key: &str, node: &Node, write: &Write, dig
         owned: turn.subject.owned.iter().map(|o| o.id.clone()).collect(),
         plan_digest: digest.to_owned(),
         priority: by.priority,
+        looked_again: None,
     })
 }
 
@@ -218,6 +251,8 @@ fn intent<K: Kind>(turn: &Turn<'_, K>, order: &Order, write: &Write, now: Timest
         body: close.body.as_ref().map(Value::to_string),
         until: *until,
         access: order.identity.access.clone(),
+        attempts: 0,
+        closing: None,
     });
     record
 }
@@ -290,7 +325,7 @@ fn accepted<K: Kind>(turn: &mut Turn<'_, K>, node: &str, answer: &Answer, now: T
             record.outcome = Some(Outcome::Succeeded);
         }
         Some(taken) => {
-            record.handle = taken.handle.map(|h| ApiHandle { family: format!("{:?}", h.family()).into(), id: h.id().to_owned() });
+            record.handle = taken.handle.as_ref().map(handle_of);
             record.next_poll = Some(now + wait);
             engine.reader.memory.advance(&record.client_request_id, |p| {
                 p.link = taken.poll;

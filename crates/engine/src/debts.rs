@@ -6,38 +6,62 @@ use breakwater_api::{
     OperationRecord, Reason,
     operations::{Debt, Outcome, RecordedError},
 };
-use breakwater_arm::wire::{Method, Request};
+use breakwater_arm::{
+    Accepted, ArmError, OperationState, OperationStatus, ResourceId,
+    wire::{Answer, Method, Request},
+};
 use breakwater_plan::{
     graph::{Hold, Ownership},
-    kind::Kind,
+    keys,
+    kind::{Allowed, Grant, Kind},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::{access, budget::Priority, engine::Next, gate::Order, publish::Pause, turn::Turn};
+use crate::{
+    access, act::handle_of, budget::Priority, engine::Next, gate::Order, look::poll_of, memory::Memory, publish::Pause, reader::Looker,
+    turn::Turn,
+};
 
 /// Holds an object until nothing of it is open.
 pub const FINALIZER: &str = "breakwater.io/open-operations";
 
 /// When the next debt is due; `early` closes what is open before its time.
-pub fn next_due(operations: &BTreeMap<String, OperationRecord>, early: bool) -> Option<Timestamp> {
+pub fn next_due(operations: &BTreeMap<String, OperationRecord>, memory: &Memory, early: bool) -> Option<Timestamp> {
     let due = |o: &OperationRecord| {
         let until = o.debt.as_ref()?.until;
-        Some(o.error.as_ref().and_then(|e| e.retry_at).map_or(until, |retry| if early { retry } else { retry.max(until) }))
+        Some(not_before(o, memory).map_or(until, |again| if is_early(o, early) { again } else { again.max(until) }))
     };
-    operations.values().filter(|o| o.debt.is_some()).filter_map(due).min()
+    operations.values().filter_map(due).min()
+}
+
+/// Before its time: by a pause, or because its opening failed half way.
+fn is_early(record: &OperationRecord, early: bool) -> bool {
+    early || matches!(record.outcome, Some(Outcome::Failed | Outcome::Cancelled))
+}
+
+/// When a closing that was tried may be tried, or asked about, again.
+fn not_before(record: &OperationRecord, memory: &Memory) -> Option<Timestamp> {
+    let asked = memory.progress(&closing_id(record)).next_poll.filter(|_| record.debt.as_ref().is_some_and(|d| d.closing.is_some()));
+    record.error.as_ref().and_then(|e| e.retry_at).max(asked)
+}
+
+/// The name under which this process remembers how a closing goes.
+fn closing_id(record: &OperationRecord) -> String {
+    format!("{} close", record.client_request_id)
 }
 
 /// Closes what is due: by time, by suspension, by deletion, by a grant that was withdrawn.
 pub async fn pay<K: Kind>(turn: &mut Turn<'_, K>) {
     let now = turn.engine.now();
     let early = turn.pause != Pause::None || turn.subject.meta.deleting || turn.access.is_err();
+    let memory = turn.engine.reader.memory.clone();
     let due: Vec<String> = turn
         .subject
         .operations
         .values()
-        .filter(|o| o.debt.as_ref().is_some_and(|d| early || d.until <= now))
-        .filter(|o| o.error.as_ref().and_then(|e| e.retry_at).is_none_or(|at| at <= now))
+        .filter(|o| o.debt.as_ref().is_some_and(|d| is_early(o, early) || d.until <= now))
+        .filter(|o| not_before(o, &memory).is_none_or(|at| at <= now))
         .map(|o| o.node.clone())
         .collect();
     if due.is_empty() {
@@ -55,30 +79,151 @@ pub async fn pay<K: Kind>(turn: &mut Turn<'_, K>) {
     }
 }
 
+/// One step of closing one debt: asks how a closing goes that Azure has taken, else sends it.
 async fn close<K: Kind>(turn: &mut Turn<'_, K>, node: &str) {
-    let now = turn.engine.now();
     let Some((record, debt)) = turn.subject.operations.get(node).and_then(|r| Some((r.clone(), r.debt.clone()?))) else { return };
-    let result = match order(turn, &record, &debt) {
-        Ok(order) => turn.engine.gate.send(&order).await.map_err(|r| (r.reason, r.message)),
-        Err(hold) => Err((hold.reason, hold.message)),
+    let step = match &debt.closing {
+        Some(_) => follow(turn, &record, &debt).await,
+        None => send(turn, &record, &debt).await,
     };
-    let error = match result {
-        Ok(Ok(answer)) if answer.is_success() || answer.status == 404 => {
-            turn.subject.operations.remove(node);
-            turn.engine.locks.release(&(turn.key.clone(), node.to_owned()));
-            turn.engine.reader.memory.drop_progress(&record.client_request_id);
-            return;
+    match step {
+        Closing::Over => paid(turn, node, &debt),
+        Closing::Runs(handle) => {
+            if let Some(debt) = turn.subject.operations.get_mut(node).and_then(|r| r.debt.as_mut()) {
+                debt.closing = Some(handle);
+            }
         }
-        Ok(Ok(answer)) => (Reason::DebtUnpayable, breakwater_arm::ArmError::from_answer(&answer).to_string()),
-        Ok(Err(e)) => (Reason::DebtOpen, e.to_string()),
-        Err(refused) => refused,
-    };
-    if let Some(record) = turn.subject.operations.get_mut(node) {
-        record.outcome = Some(Outcome::Unknown);
-        let (reason, message) = (error.0.to_string(), error.1.chars().take(300).collect());
-        let retry_at = Some(now + turn.engine.backoff(3));
-        record.error = Some(RecordedError { reason, code: String::new(), message, waits: true, retry_at });
+        Closing::Failed(reason, message) => failed(turn, node, reason, &message),
     }
+}
+
+/// What one step of closing came to.
+enum Closing {
+    /// It is closed.
+    Over,
+    /// Azure works on it.
+    Runs(breakwater_api::operations::Handle),
+    /// It is still open.
+    Failed(Reason, String),
+}
+
+async fn send<K: Kind>(turn: &Turn<'_, K>, record: &OperationRecord, debt: &Debt) -> Closing {
+    let order = match order(turn, record, debt) {
+        Ok(order) => order,
+        Err(hold) => return Closing::Failed(hold.reason, hold.message),
+    };
+    match turn.engine.gate.send(&order).await {
+        Err(refused) => Closing::Failed(refused.reason, refused.message),
+        Ok(Err(e)) => Closing::Failed(Reason::DebtOpen, e.to_string()),
+        Ok(Ok(answer)) if answer.status == 404 => Closing::Over,
+        Ok(Ok(answer)) if answer.is_success() => taken(turn, record, &answer),
+        Ok(Ok(answer)) => Closing::Failed(Reason::DebtUnpayable, ArmError::from_answer(&answer).to_string()),
+    }
+}
+
+/// A closing that Azure took: done with the answer, or to be followed. A bare 202 names nothing that could be followed.
+fn taken<K: Kind>(turn: &Turn<'_, K>, record: &OperationRecord, answer: &Answer) -> Closing {
+    let Some(taken) = Accepted::from_answer(answer) else { return Closing::Over };
+    let (Some(handle), wait) = (taken.handle.as_ref().map(handle_of), wait_of(turn, answer)) else { return Closing::Over };
+    turn.engine.reader.memory.advance(&closing_id(record), |p| {
+        p.link = taken.poll;
+        p.next_poll = Some(turn.engine.now() + wait);
+    });
+    Closing::Runs(handle)
+}
+
+fn wait_of<K: Kind>(turn: &Turn<'_, K>, answer: &Answer) -> SignedDuration {
+    turn.engine.reader.asked_to_wait(answer).unwrap_or(SignedDuration::from_secs(30)).max(turn.engine.bounds.read_every)
+}
+
+/// Asks how a closing goes. One that cannot be asked about any more is sent again: closing twice does no harm.
+async fn follow<K: Kind>(turn: &Turn<'_, K>, record: &OperationRecord, debt: &Debt) -> Closing {
+    let Some(handle) = debt.closing.clone() else { return Closing::Over };
+    let memory = &turn.engine.reader.memory;
+    let Some(request) = poll_of(&handle, &debt.path, memory.progress(&closing_id(record)).link) else {
+        return send(turn, record, debt).await;
+    };
+    let looker = match looker(turn, debt) {
+        Ok(looker) => looker,
+        Err(hold) => return Closing::Failed(hold.reason, hold.message),
+    };
+    let answer = match turn.engine.reader.poll(&looker, &request).await {
+        Ok(answer) => answer,
+        Err(trouble) => {
+            memory.advance(&closing_id(record), |p| p.next_poll = Some(trouble.until));
+            return Closing::Runs(handle);
+        }
+    };
+    let wait = wait_of(turn, &answer);
+    let status = OperationStatus::parse(&answer);
+    memory.advance(&closing_id(record), |p| {
+        p.next_poll = Some(turn.engine.now() + wait);
+        if let Some(link) = status.as_ref().ok().and_then(|s| s.next_poll.clone()) {
+            p.link = Some(link);
+        }
+    });
+    match status.map(|s| s.state) {
+        Err(_) | Ok(OperationState::InProgress) => Closing::Runs(handle),
+        Ok(OperationState::Succeeded) => Closing::Over,
+        Ok(OperationState::Gone) => send(turn, record, debt).await,
+        Ok(OperationState::Failed { code, message }) => Closing::Failed(Reason::DebtUnpayable, format!("{code} {message}")),
+        Ok(OperationState::Canceled) => Closing::Failed(Reason::DebtUnpayable, "closing it was cancelled in Azure".into()),
+    }
+}
+
+/// It is closed. Before its time (a pause) the record stays until then, so that it is not opened a second time.
+fn paid<K: Kind>(turn: &mut Turn<'_, K>, node: &str, debt: &Debt) {
+    let now = turn.engine.now();
+    turn.engine.locks.release(&(turn.key.clone(), node.to_owned()));
+    let Some(record) = turn.subject.operations.get_mut(node) else { return };
+    for id in [record.client_request_id.clone(), closing_id(record)] {
+        turn.engine.reader.memory.drop_progress(&id);
+    }
+    if debt.until <= now || turn.subject.meta.deleting {
+        turn.subject.operations.remove(node);
+        return;
+    }
+    record.verb = LENT.into();
+    (record.debt, record.handle, record.next_poll) = (None, None, None);
+    record.locks.clear();
+    record.ended_at = Some(now);
+    // An opening that failed half way is told until then; its error has no time to try again.
+    let opening = record.error.take().filter(|e| e.retry_at.is_none());
+    if matches!(record.outcome, Some(Outcome::Failed | Outcome::Cancelled)) {
+        let message = "opening it failed in Azure".to_owned();
+        let unknown =
+            || RecordedError { reason: Reason::RefusedByAzure.to_string(), code: String::new(), message, waits: false, retry_at: None };
+        record.error = Some(opening.unwrap_or_else(unknown));
+    } else {
+        record.outcome = Some(Outcome::Succeeded);
+    }
+}
+
+/// The verb of a record whose debt is paid.
+const LENT: &str = "lent";
+
+fn failed<K: Kind>(turn: &mut Turn<'_, K>, node: &str, reason: Reason, message: &str) {
+    let now = turn.engine.now();
+    let Some(record) = turn.subject.operations.get_mut(node) else { return };
+    let Some(debt) = record.debt.as_mut() else { return };
+    debt.attempts = debt.attempts.saturating_add(1);
+    debt.closing = None;
+    let retry_at = Some(now + turn.engine.backoff(debt.attempts.saturating_add(2)));
+    let message = message.chars().filter(|c| !c.is_control()).take(300).collect();
+    record.error = Some(RecordedError { reason: reason.to_string(), code: String::new(), message, waits: true, retry_at });
+}
+
+/// Who asks how a closing goes: the identity that opened it, for that resource, whatever the grant admits by now.
+fn looker<K: Kind>(turn: &Turn<'_, K>, debt: &Debt) -> Result<Looker, Hold> {
+    let access = access::for_debt(&*turn.engine.outside.cluster, &debt.access)?;
+    let target: Option<ResourceId> = debt.path.parse().ok().or_else(|| debt.path.rsplit_once('/')?.0.parse().ok());
+    let allow = target.map(|id| Allowed {
+        subscription_id: id.subscription_id().to_owned(),
+        resource_groups: id.resource_group().map(str::to_owned).into_iter().collect(),
+        acts: vec!["Read".into()],
+    });
+    let grant = Grant { name: access.grant.name.clone(), uid: access.grant.uid.clone(), allow: allow.into_iter().collect() };
+    Ok(Looker { identity: access.identity, grant: Arc::new(grant), priority: Priority::Debt })
 }
 
 /// The closing request, under the access that opened it, whatever it admits by now.
@@ -92,7 +237,7 @@ fn order<K: Kind>(turn: &Turn<'_, K>, record: &OperationRecord, debt: &Debt) -> 
     let mut request = Request::new(method, debt.path.clone(), &debt.api_version);
     request.body = debt.body.as_ref().and_then(|b| serde_json::from_str::<Value>(b).ok());
     request.client_request_id =
-        Some(breakwater_plan::keys::request_id(&turn.subject.estate, &format!("{} close", record.key), &record.node, record.attempt));
+        Some(keys::request_id(&turn.subject.estate, &format!("{} close", record.key), &record.node, record.attempt));
     let access = access::for_debt(&*turn.engine.outside.cluster, &debt.access)?;
     Ok(Order {
         holder: (turn.key.clone(), record.node.clone()),
@@ -111,6 +256,7 @@ fn order<K: Kind>(turn: &Turn<'_, K>, record: &OperationRecord, debt: &Debt) -> 
         owned: Vec::new(),
         plan_digest: String::new(),
         priority: Priority::Debt,
+        looked_again: None,
     })
 }
 
@@ -137,7 +283,7 @@ pub async fn last_turn<K: Kind>(mut turn: Turn<'_, K>) -> Next {
     if !finalizers.iter().any(|f| f == FINALIZER) {
         return Next::At(turn.engine.now() + SignedDuration::from_hours(1));
     }
-    if let Some(due) = next_due(&turn.subject.operations, true) {
+    if let Some(due) = next_due(&turn.subject.operations, &turn.engine.reader.memory, true) {
         return Next::At(due.max(turn.engine.now() + turn.engine.bounds.read_every));
     }
     // What happens once goes on in Azure and is found there by its key, as soon as Azure shows it: so long the record stays.

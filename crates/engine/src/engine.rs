@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use breakwater_api::SharedStatus;
+use breakwater_api::{SharedSpec, SharedStatus};
 use breakwater_arm::ResourceId;
 use breakwater_plan::{
     facts::{AnyObject, List},
@@ -51,6 +51,8 @@ pub struct Outside {
     pub estate: String,
     /// The kube-system namespace's uid.
     pub writer: String,
+    /// `--cluster-region`
+    pub region: Option<String>,
     /// How old shared listings may be, in world time.
     pub interval: SignedDuration,
 }
@@ -245,13 +247,19 @@ fn prime<K: Kind>(engine: &Engine, object: &DynamicObject) {
     let key = object::key(K::NAME, object);
     let shared = object::shared(object).unwrap_or_else(|_| SharedStatus::default());
     for record in &shared.operations {
-        if record.ended_at.is_none() || record.debt.is_some() {
-            let _ = engine.locks.take(&record.locks, &(key.clone(), record.node.clone()));
+        let taken = (record.ended_at.is_none() || record.debt.is_some())
+            .then(|| engine.locks.take(&record.locks, &(key.clone(), record.node.clone())));
+        if let Some(Err((lock, (by, _)))) = taken {
+            // Two open operations under one lock: each is followed, and neither is sent again without it.
+            tracing::error!(kind = K::NAME, namespace = key.namespace, name = key.name, lock, holder = by.name, "a lock is held twice");
         }
     }
     if let Ok(parsed) = object::Parsed::<K>::of(object) {
         let meta = object::meta(K::NAME, object, Some(&*engine.outside.clock));
-        let claims = K::claims(&meta, &parsed.spec, &shared.owned);
+        let spec: SharedSpec = object.data.get("spec").cloned().and_then(|s| serde_json::from_value(s).ok()).unwrap_or_default();
+        let named = spec.access_ref.as_ref().map(|r| r.name.as_str());
+        let access = access::resolve(&*engine.outside.cluster, &key.namespace, shared.access.as_ref(), named).ok();
+        let claims = turn::claims::<K>(&meta, &parsed.spec, &shared.owned, access.as_ref().map(|a| &*a.grant));
         engine.claims.state(&key, &meta.uid, meta.created, &claims);
     }
 }

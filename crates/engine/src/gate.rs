@@ -27,6 +27,9 @@ use crate::{
 /// Nothing leaves later than this after its intent, in wall time (architecture.md, rule 2).
 pub const SEND_WITHIN: Duration = Duration::from_secs(20);
 
+/// A last look is good for this long, in wall time.
+pub const LAST_LOOK: Duration = Duration::from_secs(5);
+
 /// Destructive calls at most, an hour and access.
 const BRAKE: usize = 20;
 
@@ -65,6 +68,9 @@ pub struct Order {
     pub plan_digest: String,
     /// Who may go first.
     pub priority: Priority,
+    /// When the object and the vault's tags were read live after the intent, on the wall clock: what cannot be taken back
+    /// needs it (architecture.md, rule 6).
+    pub looked_again: Option<Duration>,
 }
 
 /// Why an order did not pass.
@@ -190,6 +196,7 @@ impl Gate {
             return Ok(Err(e));
         }
         let act = self.check(order)?;
+        self.looked_again(order)?;
         if self.clock.wall().saturating_sub(order.intent_wall) > SEND_WITHIN {
             return Err(Refusal { reason: Reason::Retrying, message: "its intent is older than 20 s".into(), until: None });
         }
@@ -208,6 +215,26 @@ impl Gate {
             tracing::error!(reason = %refusal.reason, message = %refusal.message, "audit");
         }
         Ok(result)
+    }
+
+    /// Whether it cannot be taken back: by the one table, or because points would expire earlier. A debt is only closed.
+    pub fn is_irreversible(&self, order: &Order) -> bool {
+        let Request { method, path, body, .. } = &order.request;
+        let by_table = || classify(*method, path, body.as_ref()).is_some_and(|class| class.is_irreversible());
+        !order.debt && (by_table() || self.lets_points_expire(order))
+    }
+
+    /// What cannot be taken back leaves only right after a last live look at the object and at the vault's writer tag.
+    fn looked_again(&self, order: &Order) -> Result<(), Refusal> {
+        if !self.is_irreversible(order) {
+            return Ok(());
+        }
+        let now = self.clock.wall();
+        if order.looked_again.is_some_and(|at| now.saturating_sub(at) <= LAST_LOOK) {
+            return Ok(());
+        }
+        let message = format!("{} cannot be taken back, and nobody looked again just before", order.request.path);
+        Err(Refusal { reason: Reason::Retrying, message, until: None })
     }
 
     fn record(&self, order: &Order, act: Act, event: &str, answer: Option<Value>) -> Result<(), Refusal> {
@@ -312,7 +339,15 @@ impl Gate {
     fn defended(&self, order: &Order, act: Act) -> Result<(), Refusal> {
         let deny = |reason, message: String| Err(Refusal { reason, message, until: None });
         if act == Act::Delete {
-            return deny(Reason::WouldExpirePoints, format!("{} {} could cost recovery points", order.request.method, order.request.path));
+            let before = order.evidence.as_ref().and_then(|s| s.what.as_deref());
+            let id = order.request.path.parse::<ResourceId>().ok().filter(|_| order.request.method == Method::Delete);
+            return match id.map(|id| defence::may_be_removed(&id, before)) {
+                Some(Ok(())) => Ok(()),
+                Some(Err(why)) => deny(Reason::WouldExpirePoints, why),
+                None => {
+                    deny(Reason::WouldExpirePoints, format!("{} {} could cost recovery points", order.request.method, order.request.path))
+                }
+            };
         }
         if let (Some(before), Some(after)) = (order.evidence.as_ref().and_then(|s| s.what.as_ref()), &order.request.body)
             && let Some(weaker) = defence::weaker_defence(before, after)

@@ -130,7 +130,8 @@ mod tests {
     #[test]
     fn the_holder_keeps_a_claim_then_explicit_wins_then_the_older() {
         let claims = Claims::default();
-        let claim = |holds, explicit| vec![Claim { key: "m".into(), holds, explicit }];
+        let machine: breakwater_arm::ResourceId = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg".parse().unwrap();
+        let claim = |holds, explicit| vec![Claim { key: "m".into(), target: machine.clone(), holds, explicit }];
         let at = |s| Timestamp::from_second(s).unwrap();
         claims.state(&key("young"), "2", at(20), &claim(false, false));
         claims.state(&key("old"), "1", at(10), &claim(false, false));

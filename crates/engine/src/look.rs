@@ -1,8 +1,8 @@
 //! Looking: reads, job lists and polls that a plan asks for. Costs nothing but Azure's patience.
 
 use breakwater_api::{
-    OperationRecord, Reason,
-    operations::{Outcome, RecordedError},
+    Reason,
+    operations::{Handle as ApiHandle, HandleFamily, Outcome, RecordedError},
 };
 use breakwater_arm::{Family, Handle, OperationState, OperationStatus, ResourceId, operation::poll_request, wire::Request};
 use breakwater_plan::{
@@ -79,7 +79,8 @@ async fn poll<K: Kind>(turn: &mut Turn<'_, K>, node: &str, goal: Option<&Goal>) 
     let now = engine.now();
     let Some(record) = turn.subject.operations.get_mut(node) else { return false };
     let id = record.client_request_id.clone();
-    let request = poll_of(record, engine.reader.memory.progress(&id).link);
+    let link = engine.reader.memory.progress(&id).link;
+    let request = record.handle.as_ref().and_then(|handle| poll_of(handle, &record.target, link));
     let Some(request) = request else {
         // Only its link could be asked, and that died with an earlier process: the target itself is followed.
         engine.reader.memory.advance(&id, |p| p.lost = true);
@@ -111,17 +112,17 @@ async fn poll<K: Kind>(turn: &mut Turn<'_, K>, node: &str, goal: Option<&Goal>) 
     true
 }
 
-fn poll_of(record: &OperationRecord, link: Option<String>) -> Option<Request> {
-    let handle = record.handle.as_ref()?;
-    let family = match handle.family.as_str() {
-        "Backup" => Family::Backup,
-        "Vault" => Family::Vault,
-        "SiteRecovery" => Family::SiteRecovery,
-        _ => Family::Arm,
+/// The request that asks about an operation: by its handle where that is enough, else by its link. `path` is what was
+/// sent to.
+pub(crate) fn poll_of(handle: &ApiHandle, path: &str, link: Option<String>) -> Option<Request> {
+    let family = match handle.family {
+        HandleFamily::Backup => Family::Backup,
+        HandleFamily::Vault => Family::Vault,
+        HandleFamily::SiteRecovery => Family::SiteRecovery,
+        HandleFamily::Arm | HandleFamily::Other(_) => Family::Arm,
     };
     let by_handle = Handle::new(family, handle.id.clone()).ok();
-    let target: Option<ResourceId> =
-        record.target.parse().ok().or_else(|| record.target.rsplit_once('/').and_then(|(id, _)| id.parse().ok()));
+    let target: Option<ResourceId> = path.parse().ok().or_else(|| path.rsplit_once('/').and_then(|(id, _)| id.parse().ok()));
     by_handle.zip(target).and_then(|(h, t)| poll_request(&h, &t)).or_else(|| link.map(Request::follow))
 }
 
@@ -131,7 +132,8 @@ fn ended<K: Kind>(turn: &mut Turn<'_, K>, node: &str, status: OperationStatus, g
     let Some(record) = turn.subject.operations.get_mut(node) else { return };
     let by_job = matches!(goal, Some(Goal::Acted(Acted { proof: Proof::Job(_), .. })));
     // What happens once is never begun again by itself, however its operation ended; an unknown goal counts as once.
-    let once = !matches!(goal, Some(Goal::Exists { .. } | Goal::Gone { .. } | Goal::Acted(Acted { repeat: Repeat::Safe, .. })));
+    let once =
+        !matches!(goal, Some(Goal::Exists { .. } | Goal::Shared(_) | Goal::Gone { .. } | Goal::Acted(Acted { repeat: Repeat::Safe, .. })));
     match status.state {
         OperationState::InProgress => {}
         OperationState::Succeeded => {

@@ -26,7 +26,7 @@ impl<K: Kind> Parsed<K> {
     /// A sentence that names the field, when spec or the shared status cannot be read.
     pub fn of(object: &DynamicObject) -> Result<Self, String> {
         let spec = object.data.get("spec").cloned().unwrap_or_default();
-        let spec = serde_json::from_value(spec).map_err(|e| format!("spec cannot be read: {e}"))?;
+        let spec = serde_path_to_error::deserialize(spec).map_err(|e| format!("spec.{}: {}", e.path(), e.inner()))?;
         let shared = shared(object)?;
         // What was once seen must not be forgotten: a status that cannot be read stops the object.
         let status: K::Status = match object.data.get("status") {

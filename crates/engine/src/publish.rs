@@ -61,6 +61,17 @@ pub enum Pause {
     Observe,
 }
 
+impl Pause {
+    /// Why the world is told as it is, whatever is declared.
+    fn as_the_world_is(self) -> Option<&'static str> {
+        match self {
+            Pause::Suspended => Some("spec.suspend is true"),
+            Pause::Observe => Some("mode is Observe"),
+            Pause::None | Pause::Plan => None,
+        }
+    }
+}
+
 /// The whole status.
 pub fn compose(t: &Telling<'_>) -> Value {
     let mut status = t.old.as_object().cloned().unwrap_or_default();
@@ -148,8 +159,10 @@ fn debts(t: &Telling<'_>, all: &mut Vec<Condition>) {
 /// `Ready`, `Reconciling` and `Stalled` (api.md, "Status").
 fn standing(t: &Telling<'_>, old: &[Condition]) -> Standing {
     let promise = |reconciling| standing_of(&t.report.promise, reconciling);
-    if matches!(t.pause, Pause::Suspended | Pause::Observe) {
-        return promise(false);
+    if let Some(why) = t.pause.as_the_world_is() {
+        let told = promise(false);
+        let message = if told.ready == State::True { told.message } else { format!("{} ({why}: nothing is started)", told.message) };
+        return Standing { message, ..told };
     }
     if let Some((reason, message)) = &t.met {
         return trouble(t, old, *reason, message);
@@ -173,7 +186,9 @@ fn standing(t: &Telling<'_>, old: &[Condition]) -> Standing {
     if let Some(Verdict::Stuck { reason, message }) = open.iter().find(|v| matches!(v, Verdict::Stuck { .. })) {
         return stalled(*reason, message);
     }
-    match open.iter().find(|v| matches!(v, Verdict::Wait { .. })) {
+    // What only waits for another node says less than that node.
+    let says_most = |v: &&&Verdict| matches!(v, Verdict::Wait { reason, .. } if *reason != Reason::DependencyNotReady);
+    match open.iter().find(says_most).or_else(|| open.iter().find(|v| matches!(v, Verdict::Wait { .. }))) {
         Some(Verdict::Wait { reason, message, .. }) => trouble(t, old, *reason, message),
         _ => Standing { ready: State::False, reconciling: true, reason: Reason::Acting, message: "requests are being sent".into() },
     }

@@ -257,7 +257,9 @@ impl Reader {
             .ok_or_else(|| format!("{} {} is no read that the table knows", request.method, request.path))?;
         let ids = ids_in(&request.path, request.body.as_ref()).map_err(|e| e.to_string())?;
         let refused = ids.iter().chain([&class.target]).find(|id| !by.grant.admits("Read", id));
-        refused.map_or(Ok(()), |id| Err(format!("AzureAccess {} does not allow Read on {id}", by.grant.name)))
+        refused.map_or(Ok(()), |id| {
+            Err(format!("AzureAccess {} does not allow Read on {id}: add it to spec.allow, or leave it out", by.grant.name))
+        })
     }
 
     /// Five seconds of world time, or one of wall time where that is longer.

@@ -63,7 +63,7 @@ impl Resolver<'_> {
                 return resolved;
             }
             for need in new {
-                self.answer(&need, subject, &mut resolved).await;
+                self.answer(&need, &mut resolved).await;
                 asked.push(need);
             }
         }
@@ -71,7 +71,7 @@ impl Resolver<'_> {
         resolved
     }
 
-    async fn answer<K: Kind>(&self, need: &Need, subject: &Subject<K>, resolved: &mut Resolved) {
+    async fn answer(&self, need: &Need, resolved: &mut Resolved) {
         let facts = &mut resolved.facts;
         match need {
             Need::Object(at) => {
@@ -122,7 +122,6 @@ impl Resolver<'_> {
                 }
             }
         }
-        let _ = subject;
     }
 
     fn since<'f>(&self, fresh: &'f Fresh) -> (Timestamp, &'f str) {

@@ -2,10 +2,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use breakwater_api::{AzureAccess, Mode, OperationRecord, REQUESTED_AT, Reason, SharedSpec, conditions, status::PinnedAccess};
+use breakwater_api::{
+    AzureAccess, Mode, OperationRecord, REQUESTED_AT, Reason, SharedSpec, conditions,
+    status::{Owned, PinnedAccess},
+};
 use breakwater_plan::{
     graph::{Desired, Hold, HoldKind},
-    kind::{Kind, Report, Subject},
+    kind::{Claim, Grant, Kind, Meta, Report, Subject},
     planner::{self, Plan, Step, World},
     show,
 };
@@ -79,7 +82,11 @@ async fn unreadable(engine: &Engine, key: &ObjectKey, object: &DynamicObject, wh
     conditions::set_standing(&mut all, &standing, generation, engine.now());
     if let Some(patch) = merge_patch(&old, &with(&old, json!({ "conditions": all, "observedGeneration": generation }))) {
         let version = object.metadata.resource_version.clone().unwrap_or_default();
-        let _ = engine.outside.cluster.patch_status(key, &version, &patch).await;
+        engine.outside.telemetry.kube_write(&key.kind, "status");
+        if let Err(e) = engine.outside.cluster.patch_status(key, &version, &patch).await {
+            tracing::warn!(error = %e, why, "an object cannot be read, and its status was not written");
+            return Next::At(engine.now() + engine.backoff(3));
+        }
     }
     engine.outside.telemetry.turn(&key.kind, Reason::InvalidSpec.as_str());
     Next::At(engine.now() + AT_THE_LATEST)
@@ -148,6 +155,7 @@ impl<'e, K: Kind> Turn<'e, K> {
             now,
             estate: engine.outside.estate.as_str().into(),
             writer: engine.outside.writer.as_str().into(),
+            region: engine.outside.region.as_deref().map(Into::into),
             access: access.as_ref().ok().map(|a| a.grant.clone()),
         };
         let handled = parsed.shared.last_handled_request.clone();
@@ -216,7 +224,7 @@ impl<'e, K: Kind> Turn<'e, K> {
     /// Claims what the object claims; a claim that another one wins is a hold that says nothing of the other.
     fn claim(&mut self) -> Result<(), Hold> {
         let meta = &self.subject.meta;
-        let claims = K::claims(meta, &self.subject.spec, &self.subject.owned);
+        let claims = claims::<K>(meta, &self.subject.spec, &self.subject.owned, self.access.as_ref().ok().map(|by| &*by.grant));
         self.engine.claims.state(&self.key, &meta.uid, meta.created, &claims);
         match self.engine.claims.lost(&self.key, &claims) {
             None => Ok(()),
@@ -333,7 +341,7 @@ impl<'e, K: Kind> Turn<'e, K> {
             return Next::Now;
         }
         let met = self.met.as_ref().map(|m| m.2.unwrap_or(self.engine.now() + self.engine.backoff(4)));
-        let debts = debts::next_due(&self.subject.operations, self.pause != Pause::None);
+        let debts = debts::next_due(&self.subject.operations, &self.engine.reader.memory, self.pause != Pause::None);
         let soon = (!told).then(|| self.engine.now() + self.engine.backoff(1));
         let now = self.engine.now();
         let retry = self.subject.operations.values().filter_map(|o| o.error.as_ref()?.retry_at).filter(|at| *at > now).min();
@@ -452,6 +460,12 @@ impl<'e, K: Kind> Turn<'e, K> {
     pub fn paused(&self) -> bool {
         self.pause != Pause::None || self.shared_spec.suspend
     }
+}
+
+/// The claims that count: what is held, and what the access admits.
+pub fn claims<K: Kind>(meta: &Meta, spec: &K::Spec, owned: &[Owned], grant: Option<&Grant>) -> Vec<Claim> {
+    let counts = |claim: &Claim| claim.holds || grant.is_some_and(|g| g.admits("Protect", &claim.target));
+    K::claims(meta, spec, owned).into_iter().filter(counts).collect()
 }
 
 fn written_is_stalled(object: &DynamicObject) -> bool {

@@ -26,6 +26,11 @@ pub struct Args {
     #[arg(long, env = "BREAKWATER_WRITER", value_parser = not_empty)]
     pub writer: Option<String>,
 
+    /// The Azure region that this cluster runs in, as Azure spells it: "westeurope". A vault in the same region then says
+    /// ControlPlaneInSourceRegion: when that region is lost, what should restore from it is lost too.
+    #[arg(long, env = "BREAKWATER_CLUSTER_REGION", value_parser = not_empty)]
+    pub cluster_region: Option<String>,
+
     /// The operator's own namespace: its lease, the ServiceAccounts of workload identities and the Secrets of client
     /// secrets are there. By default $POD_NAMESPACE, else the namespace of the pod, else the one of the kubeconfig's context.
     #[arg(long, env = "BREAKWATER_NAMESPACE", value_parser = not_empty)]

@@ -39,6 +39,7 @@ pub fn work(base: &Base, waker: Waker) -> anyhow::Result<Work> {
         telemetry: Arc::new(base.metrics.clone()),
         estate: base.args.estate.clone(),
         writer: base.writer.clone(),
+        region: base.args.cluster_region.clone(),
         interval: SignedDuration::try_from(base.args.inventory_interval)?,
     });
     engine.register::<AzureAccess>();

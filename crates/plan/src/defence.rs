@@ -42,6 +42,32 @@ pub fn weaker_defence(before: &Value, after: &Value) -> Option<String> {
     strength::lowered(before, after).first().map(ToString::to_string)
 }
 
+/// Whether a DELETE may be sent at all, by what a direct read of a moment ago shows. What may hold recovery points is
+/// never deleted: a protected item, a point, a snapshot, a vault; a policy only while nothing is under it.
+///
+/// # Errors
+/// Why not, in words.
+pub fn may_be_removed(id: &ResourceId, before: Option<&Value>) -> Result<(), String> {
+    let kind = id.resource_type();
+    let Some(before) = before else { return Err(format!("{id} was not seen")) };
+    if kind == *names::BACKUP_POLICY {
+        return match before.pointer("/properties/protectedItemsCount").and_then(Value::as_i64) {
+            Some(0) => Ok(()),
+            Some(n) => Err(format!("{n} machines are under {id}")),
+            None => Err(format!("{id} does not say how many machines are under it")),
+        };
+    }
+    let shared = SHARED.iter().any(|s| kind == **s);
+    if shared { Ok(()) } else { Err(format!("{id} may hold recovery points, or other people's things: it is never deleted")) }
+}
+
+/// Types that hold no data of their own: Site Recovery's frames (site-recovery.md §2), removed when empty.
+const SHARED: [&str; 3] = [
+    "Microsoft.RecoveryServices/vaults/replicationFabrics",
+    "Microsoft.RecoveryServices/vaults/replicationFabrics/replicationProtectionContainers",
+    "Microsoft.RecoveryServices/vaults/replicationFabrics/replicationProtectionContainers/replicationProtectionContainerMappings",
+];
+
 /// Whether a write would let existing recovery points expire earlier: a shorter or thinner policy, a stop, fewer disks.
 pub fn lets_points_expire(path: &str, before: &Value, after: &Value) -> bool {
     let Ok(id) = path.parse::<ResourceId>() else { return false };

@@ -69,6 +69,9 @@ pub enum Goal {
     Acted(Acted),
     /// Open now, closed by then: a debt from the intent on.
     Lent(Lent),
+    /// There for all who need it, whoever made it: made where it is missing, never changed, removed only when it is ours
+    /// by name and nothing is in it (architecture.md, "The engine").
+    Shared(Shared),
     /// A direct read says 404, or DELETE said 204.
     Gone {
         /// The DELETE.
@@ -81,6 +84,17 @@ pub enum Goal {
         /// The whole object.
         object: Value,
     },
+}
+
+/// A resource that many objects stand on: a fabric, a container.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shared {
+    /// How to make it.
+    pub create: Request,
+    /// The DELETE, where the object needs it no more; `None` while it does.
+    pub remove: Option<Request>,
+    /// Whether nothing is in it, by a listing of this turn; `None` while that is not known.
+    pub is_empty: Option<bool>,
 }
 
 /// An action that happens.
@@ -327,6 +341,7 @@ impl Goal {
             Goal::Holds { .. } => "observe",
             Goal::Acted(_) => "act",
             Goal::Lent(_) => "lend",
+            Goal::Shared(_) => "share",
             Goal::Gone { .. } => "remove",
             Goal::Child { .. } => "create",
         }

@@ -36,6 +36,8 @@ pub struct Subject<K: Kind + ?Sized> {
     pub estate: Arc<str>,
     /// Which cluster writes: the uid of its kube-system namespace.
     pub writer: Arc<str>,
+    /// The region in which this cluster runs, where the operator was told.
+    pub region: Option<Arc<str>>,
     /// The access it uses; `None` for an `AzureAccess` itself.
     pub access: Option<Arc<Grant>>,
 }
@@ -147,8 +149,11 @@ pub trait Kind: Send + Sync + Sized + 'static {
 /// A thing that one object may claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// What: `vault:<id>`, `protection:<machine id>`, in lower case.
+    /// What: `vault <id>`, `protection of <machine id>`, in lower case.
     pub key: String,
+    /// The resource of Azure that it is about: only where the object's access admits `Protect` on it does a claim count,
+    /// so that nobody blocks what is not granted to him.
+    pub target: ResourceId,
     /// Whether the object already owns it in Azure.
     pub holds: bool,
     /// Whether it names it by id; a selector does not.

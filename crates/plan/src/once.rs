@@ -1,6 +1,6 @@
 //! Actions: deciding whether one happened, and sending it at most as often as it may be (architecture.md, rule 3).
 
-use breakwater_api::{OperationRecord, Reason};
+use breakwater_api::{OperationRecord, Reason, operations::Outcome};
 use breakwater_arm::{ResourceId, names};
 use jiff::{SignedDuration, Timestamp};
 
@@ -181,6 +181,11 @@ fn by_target(d: &Decision<'_>, acted: &Acted, record: &OperationRecord) -> Verdi
     }
 }
 
+/// Whether the record says that what is lent stands open: what comes after it may begin.
+pub(crate) fn is_open(record: &OperationRecord) -> bool {
+    record.debt.as_ref().is_some_and(|d| d.closing.is_none()) && record.outcome == Some(Outcome::Succeeded)
+}
+
 /// Something lent: opened once, closed by the engine from its record.
 pub(crate) fn lent(d: &Decision<'_>, lent: &Lent) -> Verdict {
     let target = d.node.id().expect("what is lent is Azure's");
@@ -215,6 +220,17 @@ pub(crate) fn lent(d: &Decision<'_>, lent: &Lent) -> Verdict {
             }
         };
     };
+    if record.debt.is_none() {
+        // Closed before its time: not opened a second time.
+        return match &record.error {
+            _ if d.world.now >= lent.until => Verdict::Do(Step::Forget),
+            Some(e) => {
+                let reason = Reason::from_word(&e.reason).unwrap_or(Reason::RefusedByAzure);
+                Verdict::Stuck { reason, message: format!("{target} was not opened: {}", e.message) }
+            }
+            None => Verdict::Done,
+        };
+    }
     if record.handle.is_some() && record.ended_at.is_none() {
         return d.poll(target);
     }

@@ -7,7 +7,7 @@ use breakwater_arm::{ResourceId, wire::Request};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    graph::{Desired, Difference, Goal, Hold, HoldKind, Node, NodeKey},
+    graph::{Desired, Difference, Goal, Hold, HoldKind, Node, NodeKey, Shared},
     once,
     sighting::{Listed, Seen, Sighting, in_flight},
 };
@@ -164,13 +164,21 @@ pub fn plan(desired: &Desired, world: &World<'_>, bounds: &Bounds) -> Plan {
 
 /// Whether a node is as wanted by what was last seen and nothing of it is open.
 fn is_met(key: &str, node: &Node, world: &World<'_>) -> bool {
+    if let Goal::Lent(lent) = &node.goal {
+        return world.now < lent.until && world.operations.get(key).is_some_and(once::is_open);
+    }
     !world.operations.contains_key(key) && node.hold.is_none() && goal_met(node, evidence(node, world))
 }
 
 /// The sighting that may say that a goal is met: listed or read for presence; read only for absence.
 fn evidence<'a>(node: &Node, world: &'a World<'_>) -> Option<&'a Sighting> {
     let seen = world.seen.get(node.id()?)?;
-    if matches!(node.goal, Goal::Gone { .. }) { seen.read.as_ref() } else { seen.latest() }
+    let by_reading = match &node.goal {
+        Goal::Gone { .. } => true,
+        Goal::Shared(shared) => shared.remove.is_some(),
+        _ => false,
+    };
+    if by_reading { seen.read.as_ref() } else { seen.latest() }
 }
 
 /// Whether the goal is met by this sighting, which is the one that the kind saw.
@@ -181,9 +189,16 @@ pub(crate) fn goal_met(node: &Node, sighting: Option<&Sighting>) -> bool {
         Goal::Holds { met } => *met,
         Goal::Acted(acted) => acted.done,
         Goal::Lent(_) => false,
-        Goal::Gone { .. } => sighting.is_some_and(|s| s.how == crate::sighting::How::Read && s.what.is_none()),
+        Goal::Gone { .. } => is_read_absent(sighting),
+        Goal::Shared(Shared { remove: None, .. }) => present.is_some_and(|body| !in_flight(body)),
+        // What somebody else still has something in stays.
+        Goal::Shared(shared) => is_read_absent(sighting) || (present.is_some() && shared.is_empty == Some(false)),
         Goal::Child { exists, .. } => *exists,
     }
+}
+
+fn is_read_absent(sighting: Option<&Sighting>) -> bool {
+    sighting.is_some_and(|s| s.how == crate::sighting::How::Read && s.what.is_none())
 }
 
 /// One node's decision: the pieces in the order in which they are asked.
@@ -202,7 +217,7 @@ impl Decision<'_> {
             Goal::Holds { .. } => self.holds(),
             Goal::Lent(lent) => once::lent(self, lent),
             Goal::Acted(acted) => once::acted(self, acted),
-            Goal::Exists { .. } | Goal::Gone { .. } => match self.world.operations.get(self.key) {
+            Goal::Exists { .. } | Goal::Shared(_) | Goal::Gone { .. } => match self.world.operations.get(self.key) {
                 Some(record) => self.recorded(record),
                 None => self.unrecorded(),
             },
@@ -268,7 +283,7 @@ impl Decision<'_> {
     }
 
     fn unrecorded(&self) -> Verdict {
-        let id = self.node.id().expect("Exists and Gone are Azure's");
+        let id = self.node.id().expect("only children are not Azure's");
         // What differs in nothing may still not be ours, or may be asked to become less: a person must hear of it.
         let stuck = self.node.hold.as_ref().filter(|h| h.kind == HoldKind::Stuck && matches!(self.node.goal, Goal::Exists { .. }));
         if stuck.is_none() && goal_met(self.node, evidence(self.node, self.world)) {
@@ -293,10 +308,15 @@ impl Decision<'_> {
 
     /// The request that would lead from this sighting to the goal.
     fn request(&self, sighting: &Sighting) -> Result<(Request, Vec<Difference>), Verdict> {
-        let id = self.node.id().expect("Exists and Gone are Azure's");
+        let id = self.node.id().expect("only children are not Azure's");
         match (&self.node.goal, &sighting.what) {
             (Goal::Gone { request }, Some(_)) => Ok((request.clone(), Vec::new())),
             (Goal::Exists { create: Some(request), .. }, None) => Ok((request.clone(), Vec::new())),
+            (Goal::Shared(Shared { create, remove: None, .. }), None) => Ok((create.clone(), Vec::new())),
+            (Goal::Shared(Shared { remove: Some(request), is_empty: Some(true), .. }), Some(_)) => Ok((request.clone(), Vec::new())),
+            (Goal::Shared(Shared { remove: Some(_), is_empty: None, .. }), Some(_)) => {
+                Err(self.again(id, sighting, Reason::NotYetObserved, format!("what is in {id} is not known yet")))
+            }
             (Goal::Exists { create: None, .. }, None) => Err(Verdict::Stuck {
                 reason: Reason::Missing,
                 message: format!("{id} does not exist, and it is not re-created empty: restore it, or make a new object for a new one"),
@@ -314,7 +334,7 @@ impl Decision<'_> {
 
     /// An operation of this node is on record.
     fn recorded(&self, record: &OperationRecord) -> Verdict {
-        let id = self.node.id().expect("Exists and Gone are Azure's");
+        let id = self.node.id().expect("only children are not Azure's");
         match (&record.ended_at, &record.handle) {
             (Some(ended), _) if record.error.is_some() => self.failed(record, *ended),
             (Some(ended), _) => match self.read_after(id, *ended) {
@@ -351,7 +371,7 @@ impl Decision<'_> {
 
     /// The operation was refused or failed: again later, or at once when what is wanted has changed since.
     fn failed(&self, record: &OperationRecord, ended: Timestamp) -> Verdict {
-        let id = self.node.id().expect("Exists and Gone are Azure's");
+        let id = self.node.id().expect("only children are not Azure's");
         let sighting = match self.read_after(id, ended) {
             Ok(sighting) => sighting,
             Err(verdict) => return verdict,
@@ -369,12 +389,12 @@ impl Decision<'_> {
         }
     }
 
-    /// Sends it again, on the same terms as the first time.
     /// Whether the request that would lead to the goal is another one than the recorded.
     fn wishes_otherwise(&self, record: &OperationRecord, sighting: &Sighting) -> bool {
         self.request(sighting).is_ok_and(|(request, _)| crate::keys::safe_key(&request) != record.key)
     }
 
+    /// Sends it again, on the same terms as the first time.
     fn repeat(&self, record: &OperationRecord, sighting: &Sighting) -> Verdict {
         if let Some(hold) = &self.node.hold {
             return self.held(hold);
@@ -383,7 +403,7 @@ impl Decision<'_> {
             return self.dependency();
         }
         if sighting.at < self.world.fresh_since {
-            return Verdict::Do(Step::Read { id: self.node.id().expect("Exists and Gone are Azure's").clone() });
+            return Verdict::Do(Step::Read { id: self.node.id().expect("only children are not Azure's").clone() });
         }
         let attempt = (record.attempt + 1).min(MOST_ATTEMPTS);
         self.request(sighting).map_or_else(|verdict| verdict, |(request, differences)| self.write(request, differences, attempt))

@@ -2,10 +2,34 @@
 
 use std::fmt::Write as _;
 
+use serde_json::Value;
+
 use crate::{
     graph::{Desired, Target},
     planner::{Plan, Step, Verdict},
 };
+
+/// Fields of one body that are shown at most.
+const MOST_FIELDS: usize = 60;
+
+/// The fields of a body by their path, where nothing was there to compare it with.
+fn leaves(body: &Value) -> impl Iterator<Item = (String, String)> {
+    fn walk(at: &str, value: &Value, all: &mut Vec<(String, String)>) {
+        let below = |name: &str| if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") };
+        match value {
+            Value::Object(fields) => fields.iter().for_each(|(name, v)| walk(&below(name), v, all)),
+            Value::Array(items) if items.iter().any(|v| v.is_object() || v.is_array()) => {
+                items.iter().enumerate().for_each(|(n, v)| walk(&format!("{at}[{n}]"), v, all));
+            }
+            Value::Null => {}
+            Value::String(text) => all.push((at.to_owned(), text.clone())),
+            other => all.push((at.to_owned(), other.to_string())),
+        }
+    }
+    let mut all = Vec::new();
+    walk("", body, &mut all);
+    all.into_iter().take(MOST_FIELDS)
+}
 
 /// One block a node that is not as wanted; empty when all are.
 pub fn show(desired: &Desired, plan: &Plan) -> String {
@@ -21,7 +45,9 @@ pub fn show(desired: &Desired, plan: &Plan) -> String {
             Verdict::Do(Step::Write(write)) => {
                 let again = if write.attempt > 1 { format!(" (attempt {})", write.attempt) } else { String::new() };
                 let _ = writeln!(text, "{key}: {} {}{again}", write.request.method, write.request.path);
-                write.differences.iter().try_for_each(|d| writeln!(text, "  {}: {} -> {}", d.field, d.have, d.want))
+                let _ = write.differences.iter().try_for_each(|d| writeln!(text, "  {}: {} -> {}", d.field, d.have, d.want));
+                let body = write.request.body.as_ref().filter(|_| write.differences.is_empty());
+                body.map_or(Ok(()), |body| leaves(body).try_for_each(|(field, value)| writeln!(text, "  {field}: {value}")))
             }
             Verdict::Do(Step::Create) => writeln!(text, "{key}: create {target}"),
             Verdict::Do(Step::Read { id }) => writeln!(text, "{key}: read {id}"),

@@ -365,6 +365,7 @@ fn engine(
         telemetry: Arc::new(Quiet),
         estate: "test-estate".into(),
         writer: options.writer.into(),
+        region: Some("westeurope".into()),
         interval: SignedDuration::from_mins(5),
     });
     (options.register)(&mut engine);

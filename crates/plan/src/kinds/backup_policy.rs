@@ -11,15 +11,16 @@ use breakwater_arm::{
     versions::RECOVERY_SERVICES,
     wire::{Method, Request},
 };
+use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::{
     DRIFT_WITHIN, VaultView, items_of, kept, machines_of, policy_id,
-    policy_members::{Member, count, healthy, member, member_name, members, selected, subscriptions},
+    policy_members::{Member, count, healthy, member, member_name, members, selected, subscriptions, unlisted},
     unreadable, vault_id, vault_is_ours,
 };
 use crate::{
-    facts::{Facts, Need, ObjectRef},
+    facts::{Facts, Fresh, Need, ObjectRef},
     graph::{Change, Desired, Difference, Goal, Hold, Node, Ownership},
     keys,
     kind::{Claim, Decided, Kind, Meta, Promise, Report, Said, Subject},
@@ -37,6 +38,8 @@ impl Kind for BackupPolicy {
         let mut needs =
             vec![Need::Object(vault_ref(s)), Need::Objects { kind: ProtectedMachine::NAME, namespace: s.meta.namespace.clone() }];
         needs.extend(subscriptions(&s.spec).iter().map(|sub| Need::Inventory { list: machines_of(sub), watch: None }));
+        let rarely = Fresh::Within(SignedDuration::from_hours(1));
+        needs.extend(unlisted(s, known).into_iter().map(|id| Need::Read { id, fresh: rarely.clone() }));
         if let Ok((vault, id)) = ids(s, known) {
             needs.extend([kept(&vault), kept(&id), Need::Inventory { list: items_of(&vault), watch: Some(vec![]) }]);
         }
@@ -56,9 +59,10 @@ impl Kind for BackupPolicy {
             return Err(Hold::wait(Reason::DependencyNotReady, format!("RecoveryVault {} is not in Azure yet", view.meta.name)));
         }
         let owner = keys::owner_hash(&s.estate, &view.meta.namespace, RecoveryVault::NAME, &view.meta.name);
-        let hold = vault_is_ours(&vault, facts, &s.estate, &owner, &s.writer)
-            .or_else(|| not_ours(s, &id, facts))
-            .or_else(|| expires(s, &id, facts));
+        let foreign = vault_is_ours(&vault, facts, &s.estate, &owner, &s.writer).or_else(|| not_ours(s, &id, facts));
+        // An edit that waits for a person holds up nobody: machines go on under the policy as it stands.
+        let after: &[&str] = if foreign.is_none() && facts.resource(&id).present().is_some() { &[] } else { &["policy"] };
+        let hold = foreign.or_else(|| expires(s, &id, facts));
         let ownership = Ownership::Named { vault: vault.clone(), owner, name: id.name().to_owned() };
         let create = s.status.policy_id.is_none().then(|| put(&id, policy::to_azure(&s.spec).unwrap_or_default()));
         let goal = Goal::Exists { create, change: change(s, &id, facts) };
@@ -69,7 +73,7 @@ impl Kind for BackupPolicy {
             let exists = facts.objects::<Member>(ProtectedMachine::NAME, &s.meta.namespace).iter().any(|m| m.meta.name == name);
             graph.node(
                 &format!("machine-{name}"),
-                Node::child(ProtectedMachine::NAME, &name, exists, member(s, &name, &machine.id)).after(&["policy"]),
+                Node::child(ProtectedMachine::NAME, &name, exists, member(s, &name, &machine.id)).after(after),
             );
         }
         Ok(graph)
@@ -80,7 +84,9 @@ impl Kind for BackupPolicy {
         let found = ids(s, facts);
         let present = found.as_ref().ok().and_then(|(_, id)| facts.resource(id).into_present().cloned());
         if let (Ok((_, id)), Some(body)) = (&found, &present) {
-            if s.status.policy_id.is_some() || s.operations.contains_key("policy") || s.owns(id) || made_now(s, id) {
+            // In a vault of ours, a name that derives from this object is its own.
+            let is_derived = s.spec.azure_name.is_none();
+            if s.status.policy_id.is_some() || s.operations.contains_key("policy") || s.owns(id) || is_derived {
                 status.policy_id = Some(id.to_string());
             }
             if policy::differences(&s.spec, body).is_ok_and(|d| d.is_empty()) {
@@ -101,12 +107,16 @@ impl Kind for BackupPolicy {
                 Promise::broken(Reason::NotYetObserved, "the policy is not in Azure as declared")
             }
             (Ok(_), Some(0)) if !s.spec.machines.is_empty() => {
-                Promise::kept(Reason::NoMachines, "the policy is in Azure; its entries match no machine")
+                let words = match status.excluded_count {
+                    None | Some(0) => "its entries match no machine".to_owned(),
+                    Some(n) => format!("its entries leave no machine to protect: {n} are left out, see status.excluded"),
+                };
+                Promise::kept(Reason::NoMachines, format!("the policy is in Azure; {words}"))
             }
             (Ok(_), _) => Promise::kept(Reason::AsDeclared, "the policy is in Azure as declared"),
             (Err(hold), _) => Promise::broken(hold.reason, hold.message.clone()),
         };
-        let conditions = vec![healthy(&members, &status), drifted(s, present.as_deref())];
+        let conditions = vec![healthy(&status), drifted(s, present.as_deref())];
         let status = serde_json::to_value(&status).ok().and_then(|v| v.as_object().cloned()).unwrap_or_default();
         Report { status, promise, conditions, owned, next: Some(s.now + DRIFT_WITHIN) }
     }
@@ -143,11 +153,6 @@ fn not_ours(s: &Subject<BackupPolicy>, id: &ResourceId, facts: &Facts) -> Option
     (foreign && matches!(facts.read(id), Known::Present(..))).then(|| {
         Hold::stuck(Reason::NotOurs, format!("{id} exists and was not made by this object: leave azureName out, or choose another"))
     })
-}
-
-/// A policy that we made a moment ago: ours by its derived name.
-fn made_now(s: &Subject<BackupPolicy>, id: &ResourceId) -> bool {
-    s.spec.azure_name.is_none() && !id.name().is_empty()
 }
 
 fn put(id: &ResourceId, body: Value) -> Request {

@@ -29,7 +29,7 @@ pub(super) fn report(s: &Subject<ProtectedMachine>, facts: &Facts, decided: Deci
     let Ok(p) = place(s, facts) else {
         let promise =
             decided.err().map_or_else(|| Promise::broken(Reason::NotYetObserved, ""), |h| Promise::broken(h.reason, h.message.clone()));
-        return told(s, &status, promise, Vec::new(), s.owned.clone(), None);
+        return told(&status, promise, Vec::new(), s.owned.clone(), None);
     };
     let body = facts.resource(&p.item).present().cloned();
     let item = body.as_ref().and_then(|b| Item::read(b));
@@ -86,13 +86,12 @@ pub(super) fn report(s: &Subject<ProtectedMachine>, facts: &Facts, decided: Deci
         (Some(hold), _) => (Promise::broken(hold.reason, hold.message.clone()), None),
         (None, false) => (Promise::broken(Reason::NotProtected, format!("{} is not protected as declared yet", p.machine)), None),
     };
-    let conditions = conditions(s, &p, &status, settled, &promise);
+    let conditions = conditions(&p, &status, settled, &promise);
     let hourly = matches!(stands.protection, Protection::ElsewhereProtected).then(|| s.now + SignedDuration::from_hours(1));
-    told(s, &status, promise, conditions, owned, [due, hourly].into_iter().flatten().min())
+    told(&status, promise, conditions, owned, [due, hourly].into_iter().flatten().min())
 }
 
 fn told(
-    _: &Subject<ProtectedMachine>,
     status: &breakwater_api::ProtectedMachineStatus,
     promise: Promise,
     conditions: Vec<Said>,
@@ -132,15 +131,10 @@ fn power_state(p: &Place, facts: &Facts) -> Option<String> {
 fn disks(vm: &VirtualMachine, covered: &Coverage) -> Vec<ObservedDisk> {
     let Some(storage) = &vm.properties.storage_profile else { return Vec::new() };
     let id = |d: Option<&breakwater_arm::bodies::ManagedDisk>| d.and_then(|m| m.id.as_ref()).map(|i| i.0.clone()).unwrap_or_default();
-    let os = storage.os_disk.iter().map(|d| ObservedDisk { id: id(d.managed_disk.as_ref()), lun: -1, unique_id: None, covered: true });
+    let os = storage.os_disk.iter().map(|d| ObservedDisk { id: id(d.managed_disk.as_ref()), lun: -1, covered: true });
     let data = storage.data_disks.iter().flatten().map(|d| {
         let lun = d.lun.unwrap_or_default();
-        ObservedDisk {
-            id: id(d.managed_disk.as_ref()),
-            lun: i32::try_from(lun).unwrap_or(0),
-            unique_id: None,
-            covered: covered.covers(lun),
-        }
+        ObservedDisk { id: id(d.managed_disk.as_ref()), lun: i32::try_from(lun).unwrap_or(0), covered: covered.covers(lun) }
     });
     os.chain(data).take(65).collect()
 }
@@ -186,13 +180,7 @@ fn last_backup(
     })
 }
 
-fn conditions(
-    s: &Subject<ProtectedMachine>,
-    p: &Place,
-    status: &breakwater_api::ProtectedMachineStatus,
-    settled: bool,
-    promise: &Promise,
-) -> Vec<Said> {
+fn conditions(p: &Place, status: &breakwater_api::ProtectedMachineStatus, settled: bool, promise: &Promise) -> Vec<Said> {
     let points = status.recovery_points.as_ref();
     let latest = points.and_then(|r| r.latest.as_ref());
     let protected = if settled {
@@ -233,7 +221,6 @@ fn conditions(
         };
         all.push(Said::new(ConditionType::DiskNotCovered, Some(!left.is_empty()), reason, message));
     }
-    let _ = s;
     all
 }
 

@@ -11,6 +11,7 @@ mod protection;
 mod recovery_points;
 mod recovery_vault;
 mod vault_defences;
+mod vault_writes;
 
 use breakwater_api::{BackupPolicy, BackupPolicySpec, Reason, RecoveryVault, RecoveryVaultSpec};
 use breakwater_arm::{ResourceId, names, versions};

@@ -40,7 +40,7 @@ pub(super) fn selected(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultVi
     let others: BTreeMap<&str, &Arc<Member>> =
         members.iter().filter(|m| m.spec.policy_ref.name != s.meta.name).map(|m| (m.meta.name.as_str(), m)).collect();
     for machine in &mut matched {
-        if machine.excluded.is_none() && !s.access.as_ref().is_some_and(|a| a.admits("Read", &machine.id)) {
+        if !is_admitted(s, &machine.id) {
             machine.excluded = Some(Reason::OutsideGrant);
         }
         if machine.excluded.is_none() && others.contains_key(member_name(&machine.id).as_str()) {
@@ -52,15 +52,42 @@ pub(super) fn selected(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultVi
     matched
 }
 
+fn is_admitted(s: &Subject<BackupPolicy>, machine: &ResourceId) -> bool {
+    s.access.as_ref().is_some_and(|a| a.admits("Read", machine))
+}
+
+/// The machines of the listings, and those that an entry names and a direct read shows though no listing does.
 pub(super) fn candidates(s: &Subject<BackupPolicy>, facts: &Facts) -> Vec<Candidate> {
     let lists = subscriptions(&s.spec);
     let items = lists.iter().filter_map(|sub| facts.list(&machines_of(sub))).flatten();
+    let unlisted = unlisted(s, facts);
+    let read = unlisted.iter().filter_map(|id| Some((id, facts.read(id).into_present()?)));
     items
+        .chain(read)
         .filter_map(|(id, body)| {
             let item: ResourceListItem = serde_json::from_value((**body).clone()).ok()?;
             Some(Candidate { id: id.clone(), location: item.location.unwrap_or_default(), tags: item.tags.unwrap_or_default() })
         })
         .collect()
+}
+
+/// Machines that an entry names by id and that the whole listing of their subscription does not hold: only a direct read
+/// says whether they exist.
+pub(super) fn unlisted(s: &Subject<BackupPolicy>, facts: &Facts) -> Vec<ResourceId> {
+    let named = s.spec.machines.iter().filter_map(|entry| entry.id.as_ref()?.parse::<ResourceId>().ok());
+    let listed = |id: &ResourceId| facts.list(&machines_of(id.subscription_id().to_ascii_lowercase().as_str())).map(|l| l.contains_key(id));
+    let mut all: Vec<ResourceId> = named.filter(|id| is_admitted(s, id) && listed(id) == Some(false)).collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// Machines that an entry names, with the reason why there is nothing to protect.
+fn named_in_vain(s: &Subject<BackupPolicy>, facts: &Facts) -> Vec<(ResourceId, Reason)> {
+    let named = s.spec.machines.iter().filter_map(|entry| entry.id.as_ref()?.parse::<ResourceId>().ok());
+    let outside = named.filter(|id| !is_admitted(s, id)).map(|id| (id, Reason::OutsideGrant));
+    let gone = unlisted(s, facts).into_iter().filter(|id| facts.read(id).is_absent()).map(|id| (id, Reason::MachineNotFound));
+    outside.chain(gone).collect()
 }
 
 pub(super) fn members(s: &Subject<BackupPolicy>, facts: &Facts) -> Vec<Arc<Member>> {
@@ -78,7 +105,6 @@ pub(super) fn member(s: &Subject<BackupPolicy>, name: &str, machine: &ResourceId
     if let Some(access) = &s.spec.shared.access_ref {
         spec["accessRef"] = json!({ "name": access.name });
     }
-
     json!({
         "apiVersion": "breakwater.io/v1alpha1",
         "kind": ProtectedMachine::NAME,
@@ -98,9 +124,17 @@ pub(super) fn count(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView,
         return; // an inventory that did not come whole counts nothing
     }
     let matched = selected(s, facts, vault);
+    let in_vain: Vec<(ResourceId, Reason)> =
+        named_in_vain(s, facts).into_iter().filter(|(id, _)| !matched.iter().any(|m| m.id == *id)).collect();
     let mine = |id: &ResourceId| members.iter().find(|m| m.spec.policy_ref.name == s.meta.name && m.meta.name == member_name(id));
     let mut excluded: Vec<ExcludedMachine> = Vec::new();
-    let (mut protected, mut failing, mut kept) = (0, 0, 0);
+    excluded.extend(in_vain.iter().map(|(id, reason)| ExcludedMachine { machine: id.to_string(), reason: reason.to_string() }));
+    // A name that means nothing is a machine that somebody believes protected.
+    let (mut protected, mut failing, mut kept) = (0, in_vain.len() as i64, 0);
+    // Members that no entry means any more are still protected, and may still fail.
+    let left =
+        members.iter().filter(|m| m.spec.policy_ref.name == s.meta.name && !matched.iter().any(|o| member_name(&o.id) == m.meta.name));
+    failing += left.filter(|m| is_failing(m)).count() as i64;
     for machine in &matched {
         let state = mine(&machine.id).and_then(|m| m.status.protection.clone());
         let left_out = machine.excluded.map(|r| r.to_string()).or_else(|| mine(&machine.id).and_then(|m| left_out(m)));
@@ -115,13 +149,12 @@ pub(super) fn count(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView,
     let scope = candidates(s, facts);
     let unmatched = scope.iter().filter(|c| !matched.iter().any(|m| m.id == c.id));
     let in_scope = |c: &&Candidate| s.spec.machines.iter().filter_map(|e| e.selector.as_ref()).any(|sel| selection::in_scope(sel, c));
-    let admitted = |c: &&Candidate| s.access.as_ref().is_some_and(|a| a.admits("Read", &c.id));
-    let by_tags: Vec<&Candidate> = unmatched.filter(in_scope).filter(admitted).collect();
+    let by_tags: Vec<&Candidate> = unmatched.filter(in_scope).filter(|c| is_admitted(s, &c.id)).collect();
     excluded.extend(by_tags.iter().map(|c| ExcludedMachine { machine: c.id.to_string(), reason: "TagsDoNotMatch".into() }));
     let elsewhere =
         excluded.iter().filter(|e| e.reason == Reason::ElsewhereProtected.as_str() || e.reason == Reason::ForeignPolicy.as_str()).count()
             as i64;
-    let machines = matched.len() as i64 + by_tags.len() as i64;
+    let machines = (matched.len() + in_vain.len() + by_tags.len()) as i64;
     status.coverage = Some(Coverage { machines, protected: protected + elsewhere });
     (status.matched, status.protected, status.failing) = (Some(kept), Some(protected), Some(failing));
     status.excluded_count = Some(excluded.len() as i64);
@@ -144,8 +177,7 @@ pub(super) fn is_failing(member: &Member) -> bool {
         || member.status.last_backup.as_ref().is_some_and(|b| b.result.as_deref() == Some("Failed"))
 }
 
-pub(super) fn healthy(members: &[Arc<Member>], status: &BackupPolicyStatus) -> Said {
-    let _ = members;
+pub(super) fn healthy(status: &BackupPolicyStatus) -> Said {
     let (matched, protected, failing) = (status.matched.unwrap_or(0), status.protected.unwrap_or(0), status.failing.unwrap_or(0));
     let message = format!("{matched} machines matched, {protected} protected, {failing} failing");
     match (status.matched, failing, protected == matched) {

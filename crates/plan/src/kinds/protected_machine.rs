@@ -111,7 +111,8 @@ impl Kind for ProtectedMachine {
     }
 
     fn claims(_: &Meta, spec: &ProtectedMachineSpec, owned: &[Owned]) -> Vec<Claim> {
-        let claim = |id: ResourceId| Claim { key: format!("protection of {}", id.key()), holds: !owned.is_empty(), explicit: false };
+        let key = |id: &ResourceId| format!("protection of {}", id.key());
+        let claim = |id: ResourceId| Claim { key: key(&id), target: id, holds: !owned.is_empty(), explicit: false };
         spec.machine_id.parse().map(claim).into_iter().collect()
     }
 }

@@ -1,30 +1,25 @@
 //! `RecoveryVault`: one Recovery Services vault with its defences. Raises them as declared, never lowers one, never
 //! makes a vault anew that was there before.
 
-use std::collections::BTreeMap;
-
 use breakwater_api::{
-    Reason, RecoveryVault, RecoveryVaultSpec, RecoveryVaultStatus,
+    ConditionType, Reason, RecoveryVault, RecoveryVaultSpec, RecoveryVaultStatus,
     recovery_vault::{ObservedSoftDelete, ObservedVault},
     status::Owned,
 };
-use breakwater_arm::{
-    ResourceId,
-    versions::{RECOVERY_SERVICES, RESOURCES},
-    wire::{Method, Request},
-};
-use serde_json::{Map, Value, json};
+use breakwater_arm::ResourceId;
+use serde_json::{Map, Value};
 
 use super::{
-    DRIFT_WITHIN, items_of, kept, owner_tags, text,
-    vault_defences::{asks_for_less, declared, drifted, ever_protected, remember_declared, seen, too_late},
+    DRIFT_WITHIN, items_of, kept, text,
+    vault_defences::{asks_for_less, drifted, ever_protected, remember_declared, too_late},
     vault_id, vault_is_ours,
+    vault_writes::{put, raise, retag, soften_never, wrong_tags},
 };
 use crate::{
     facts::{Facts, Need},
-    graph::{Change, Desired, Difference, Goal, Hold, Node, Ownership},
-    kind::{Claim, Decided, Kind, Meta, Promise, Report, Subject},
-    strength::{self, Defence},
+    graph::{Desired, Goal, Hold, Node, Ownership},
+    kind::{Claim, Decided, Kind, Meta, Promise, Report, Said, Subject},
+    selection::same_location,
 };
 
 impl Kind for RecoveryVault {
@@ -44,6 +39,9 @@ impl Kind for RecoveryVault {
 
     fn desire(s: &Subject<Self>, facts: &Facts) -> Result<Desired, Hold> {
         let id = vault_id(&s.meta, &s.spec)?;
+        if let Some(wrong) = wrong_tags(&s.spec) {
+            return Err(wrong);
+        }
         let owner = s.owner();
         let not_ours = vault_is_ours(&id, facts, &s.estate, &owner, &s.writer);
         let hold = not_ours.or_else(|| moved(s, &id, facts)).or_else(|| asks_for_less(s, facts)).or_else(|| too_late(s, facts));
@@ -78,6 +76,7 @@ impl Kind for RecoveryVault {
         let ours = decided.is_ok_and(|plan| plan.converged());
         let promise = match (&id, ours) {
             (Some(id), true) => Promise::kept(Reason::AsDeclared, format!("{id} is as declared")),
+            (Some(id), false) if facts.read(id).is_absent() => Promise::broken(Reason::Missing, format!("{id} does not exist")),
             (Some(id), false) => Promise::broken(Reason::NotYetObserved, format!("{id} is not as declared")),
             (None, _) => Promise::broken(Reason::InvalidSpec, "the spec makes no vault id"),
         };
@@ -85,7 +84,7 @@ impl Kind for RecoveryVault {
         Report {
             status: as_map(&status),
             promise,
-            conditions: vec![drifted(s, facts)],
+            conditions: [drifted(s, facts)].into_iter().chain(in_source_region(s)).collect(),
             owned: if made { owned(s, id.as_ref()) } else { s.owned.clone() },
             next: Some(s.now + DRIFT_WITHIN),
         }
@@ -94,7 +93,7 @@ impl Kind for RecoveryVault {
     fn claims(meta: &Meta, spec: &RecoveryVaultSpec, owned: &[Owned]) -> Vec<Claim> {
         let claim = |id: ResourceId| {
             let holds = owned.iter().any(|o| o.id.eq_ignore_ascii_case(id.as_str()));
-            Claim { key: format!("vault {}", id.key()), holds, explicit: true }
+            Claim { key: format!("vault {}", id.key()), target: id, holds, explicit: true }
         };
         vault_id(meta, spec).map(claim).into_iter().collect()
     }
@@ -120,96 +119,26 @@ fn owned(s: &Subject<RecoveryVault>, id: Option<&ResourceId>) -> Vec<Owned> {
 fn moved(s: &Subject<RecoveryVault>, id: &ResourceId, facts: &Facts) -> Option<Hold> {
     let body = facts.resource(id).into_present()?;
     let there = text(body, "/location").unwrap_or_default();
-    (!crate::selection::same_location(there, &s.spec.location)).then(|| {
+    (!same_location(there, &s.spec.location)).then(|| {
         let message =
             format!("{id} is in {there}, and spec.location says {}: location is immutable, make a new RecoveryVault", s.spec.location);
         Hold::stuck(Reason::LocationMismatch, message)
     })
 }
 
-/// The vault as it is made (backup.md §5.1): what is declared, and strong where nothing is.
-fn put(s: &Subject<RecoveryVault>, id: &ResourceId) -> Request {
-    let spec = &s.spec;
-    let mut tags = json!(spec.tags);
-    let marks = owner_tags(&s.estate, &s.owner(), &s.writer);
-    tags.as_object_mut().expect("a map").extend(marks.as_object().cloned().unwrap_or_default());
-    let body = json!({
-        "location": spec.location,
-        "tags": tags,
-        "sku": { "name": "RS0", "tier": "Standard" },
-        "properties": {
-            "publicNetworkAccess": spec.public_network_access.map_or(json!("Enabled"), |p| json!(p)),
-            "redundancySettings": {
-                "standardTierStorageRedundancy": spec.redundancy.map_or(json!("GeoRedundant"), |r| json!(r)),
-                "crossRegionRestore": if spec.cross_region_restore == Some(true) { "Enabled" } else { "Disabled" },
-            },
-            "securitySettings": { "immutabilitySettings": { "state": spec.immutability.map_or(json!("Unlocked"), |i| json!(i)) } },
-        },
-    });
-    Request::new(Method::Put, id.as_str(), RECOVERY_SERVICES).with_body(body)
-}
-
-/// The PATCH that raises what is weaker than declared.
-fn raise(s: &Subject<RecoveryVault>, id: &ResourceId, facts: &Facts) -> Option<Change> {
-    let mut differences = Vec::new();
-    let mut properties = Map::new();
-    for (defence, want) in declared(&s.spec) {
-        let Some(have) = seen(defence, id, facts) else { continue };
-        if strength::at_least(defence, &have, &want) {
-            continue;
-        }
-        let (name, value) = match defence {
-            Defence::SoftDelete | Defence::SoftDeleteDays => continue,
-            Defence::Immutability => ("securitySettings", json!({ "immutabilitySettings": { "state": want } })),
-            Defence::CrossRegionRestore => ("redundancySettings", json!({ "crossRegionRestore": want })),
-            Defence::Redundancy => ("redundancySettings", json!({ "standardTierStorageRedundancy": want })),
-            Defence::PublicNetworkAccess => ("publicNetworkAccess", json!(want)),
-        };
-        match (properties.get_mut(name).and_then(Value::as_object_mut), &value) {
-            (Some(there), Value::Object(more)) => there.extend(more.clone()),
-            _ => drop(properties.insert(name.to_owned(), value)),
-        }
-        differences.push(Difference { field: defence.field().into(), have, want });
-    }
-    let request = Request::new(Method::Patch, id.as_str(), RECOVERY_SERVICES).with_body(json!({ "properties": properties }));
-    (!differences.is_empty()).then_some(Change { differences, request })
-}
-
-/// The PATCH of soft delete; all three fields, as clients send them (backup.md §6.2).
-fn soften_never(s: &Subject<RecoveryVault>, config: &ResourceId, facts: &Facts) -> Option<Change> {
-    let soft = s.spec.soft_delete.as_ref()?;
-    let body = facts.resource(config).present().cloned()?;
-    let have_state = text(&body, "/properties/softDeleteFeatureState").unwrap_or("Disabled").to_owned();
-    let have_days = body.pointer("/properties/softDeleteRetentionPeriodInDays").and_then(Value::as_i64);
-    let want_state = json!(soft.state).as_str().unwrap_or("Enabled").to_owned();
-    let state = if strength::at_least(Defence::SoftDelete, &have_state, &want_state) { have_state.clone() } else { want_state };
-    let days = soft.retention_days.map(i64::from).max(have_days).unwrap_or(14);
-    let mut differences = Vec::new();
-    if state != have_state {
-        differences.push(Difference { field: Defence::SoftDelete.field().into(), have: have_state, want: state.clone() });
-    }
-    if Some(days) != have_days {
-        let have = have_days.map_or("nothing".to_owned(), |d| d.to_string());
-        differences.push(Difference { field: Defence::SoftDeleteDays.field().into(), have, want: days.to_string() });
-    }
-    let enhanced = text(&body, "/properties/enhancedSecurityState").unwrap_or("Enabled");
-    let properties = json!({ "enhancedSecurityState": enhanced, "softDeleteFeatureState": state, "softDeleteRetentionPeriodInDays": days });
-    let request = Request::new(Method::Patch, config.as_str(), RECOVERY_SERVICES).with_body(json!({ "properties": properties }));
-    (!differences.is_empty()).then_some(Change { differences, request })
-}
-
-/// The merge of tags that are declared or ours and differ; never a replacement of the set.
-fn retag(s: &Subject<RecoveryVault>, id: &ResourceId, facts: &Facts) -> Option<Change> {
-    let body = facts.resource(id).into_present()?;
-    let have = body.get("tags").and_then(Value::as_object).cloned().unwrap_or_default();
-    let same = |key: &str, value: &str| have.iter().any(|(k, v)| k.eq_ignore_ascii_case(key) && v.as_str() == Some(value));
-    let missing: BTreeMap<&String, &String> = s.spec.tags.iter().filter(|(k, v)| !same(k, v)).collect();
-    let differences =
-        missing.iter().map(|(k, v)| Difference { field: format!("tags.{k}"), have: "otherwise".into(), want: (*v).clone() }).collect();
-    let path = format!("{id}/providers/Microsoft.Resources/tags/default");
-    let body = json!({ "operation": "Merge", "properties": { "tags": missing } });
-    let request = Request::new(Method::Patch, path, RESOURCES).with_body(body);
-    (!missing.is_empty()).then_some(Change { differences, request })
+/// Whether the cluster would be lost together with what it protects; nothing is said where the operator was not told.
+fn in_source_region(s: &Subject<RecoveryVault>) -> Option<Said> {
+    let (region, there) = (s.region.as_deref()?, &s.spec.location);
+    let same = same_location(region, there);
+    let (reason, message) = if same {
+        let message = format!(
+            "this cluster runs in {region}, where the vault is: to restore when the region is lost, keep the manifests and a cluster elsewhere"
+        );
+        (Reason::SameRegion, message)
+    } else {
+        (Reason::OtherRegion, format!("this cluster runs in {region}, the vault is in {there}"))
+    };
+    Some(Said::new(ConditionType::ControlPlaneInSourceRegion, Some(same), reason, message))
 }
 
 fn observed(s: &Subject<RecoveryVault>, id: &ResourceId, body: &Value, config: Option<&Value>) -> ObservedVault {
@@ -224,7 +153,6 @@ fn observed(s: &Subject<RecoveryVault>, id: &ResourceId, body: &Value, config: O
         id: id.to_string(),
         location: own("/location"),
         redundancy: own("/properties/redundancySettings/standardTierStorageRedundancy"),
-        redundancy_state: before.redundancy_state,
         cross_region_restore: own("/properties/redundancySettings/crossRegionRestore").map(|w| w.eq_ignore_ascii_case("Enabled")),
         soft_delete: soft.or(before.soft_delete),
         immutability: own("/properties/securitySettings/immutabilitySettings/state").or(Some("Disabled".into())),

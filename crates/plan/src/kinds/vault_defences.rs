@@ -66,7 +66,8 @@ pub(super) fn asks_for_less(s: &Subject<RecoveryVault>, facts: &Facts) -> Option
     let id = vault_id(&s.meta, &s.spec).ok()?;
     declared(&s.spec).into_iter().find_map(|(defence, want)| {
         let have = seen(defence, &id, facts)?;
-        let before = s.status.declared.get(defence.field())?;
+        let made = s.status.vault.is_some().then(|| made_with(defence));
+        let before = s.status.declared.get(defence.field()).map(String::as_str).or(made)?;
         (strength::weaker(defence, before, &want) && strength::weaker(defence, &have, &want)).then(|| {
             let message = format!(
                 "spec.{} asks for {want}, and {id} has {have}: a defence is never lowered; set it back to {before} or stronger",
@@ -75,6 +76,17 @@ pub(super) fn asks_for_less(s: &Subject<RecoveryVault>, facts: &Facts) -> Option
             Hold::stuck(Reason::WouldWeaken, message)
         })
     })
+}
+
+/// What a vault is made with where nothing is declared (api.md, "Literals").
+fn made_with(defence: Defence) -> &'static str {
+    match defence {
+        Defence::Redundancy => "GeoRedundant",
+        Defence::CrossRegionRestore => "Disabled",
+        Defence::SoftDelete | Defence::PublicNetworkAccess => "Enabled",
+        Defence::SoftDeleteDays => "14",
+        Defence::Immutability => "Unlocked",
+    }
 }
 
 /// One-way settings once the vault has held an item, and what Azure then no longer changes.

@@ -1,6 +1,9 @@
 //! What is lent: opened once, a debt from the intent on.
 
-use breakwater_api::Reason;
+use breakwater_api::{
+    OperationRecord, Reason,
+    operations::{Debt, Outcome},
+};
 use breakwater_arm::wire::{Method, Request};
 use breakwater_plan::{
     graph::{Goal, Hold, Lent, Node},
@@ -18,6 +21,31 @@ fn lent(is_open: bool) -> Node {
     Node::arm(id("a"), Goal::Lent(lent), tagged())
 }
 
+/// A record of the opening, with its debt.
+fn lending(seconds: i64) -> OperationRecord {
+    let debt = Debt {
+        method: "POST".into(),
+        path: request("close").path,
+        api_version: "2026-01-01".into(),
+        body: None,
+        until: at(500),
+        access: "shop".into(),
+        attempts: 0,
+        closing: None,
+    };
+    OperationRecord { debt: Some(debt), ..acting("a", seconds) }
+}
+
+/// Azure said that it stands open.
+fn opened() -> OperationRecord {
+    OperationRecord { outcome: Some(Outcome::Succeeded), ..ended(lending(90), 95) }
+}
+
+/// The same, closed before its time.
+fn closed() -> OperationRecord {
+    OperationRecord { debt: None, ..ended(lending(90), 95) }
+}
+
 #[test]
 fn what_is_lent_is_opened_once_and_open_until_its_time() {
     let now = |now| Scene::new(now, now).read("a", now, Some(equal()));
@@ -31,15 +59,31 @@ fn what_is_lent_is_opened_once_and_open_until_its_time() {
         ("its dependency is not met",    now(100),                                                      lent(false).after(&["b"]),   "wait until 105: DependencyNotReady"),
         ("already open by another",      now(100),                                                      lent(true),                  "stuck: NotOurs"),
         ("its time is over",             now(500),                                                      lent(false),                 "done"),
-        ("being opened",                 now(100).record(running(acting("a", 90))).poll_at("a", 110),   lent(false),                 "wait until 110: OperationRunning"),
-        ("being opened, due",            now(100).record(running(acting("a", 90))),                     lent(false),                 "poll"),
-        ("intended, answer lost",        now(100).record(acting("a", 90)),                              lent(false),                 "wait until 500: DebtOpen"),
-        ("open",                         now(100).record(ended(acting("a", 90), 95)),                   lent(true),                  "wait until 500: DebtOpen"),
-        ("open beyond its time",         now(600).record(ended(acting("a", 90), 95)),                   lent(true),                  "wait until 500: DebtOpen"),
+        ("being opened",                 now(100).record(running(lending(90))).poll_at("a", 110),   lent(false),                 "wait until 110: OperationRunning"),
+        ("being opened, due",            now(100).record(running(lending(90))),                     lent(false),                 "poll"),
+        ("intended, answer lost",        now(100).record(lending(90)),                              lent(false),                 "wait until 500: DebtOpen"),
+        ("open",                         now(100).record(ended(lending(90), 95)),                   lent(true),                  "wait until 500: DebtOpen"),
+        ("open beyond its time",         now(600).record(ended(lending(90), 95)),                   lent(true),                  "wait until 500: DebtOpen"),
+        ("closed before its time",       now(100).record(closed()),                                     lent(false),                 "done"),
+        ("closed, and its time is over", now(500).record(closed()),                                     lent(false),                 "forget"),
     ];
     for (situation, scene, node, expected) in cases {
         assert_eq!(scene.answer(&one("a", node), "a"), expected, "{situation}");
     }
+}
+
+#[test]
+fn what_comes_after_something_lent_waits_until_it_stands_open() {
+    let second = |scene: &Scene| {
+        let mut graph = one("a", lent(true));
+        graph.node("b", scene.ensure("b").after(&["a"]));
+        scene.answer(&graph, "b")
+    };
+    let now = |now| Scene::new(now, now).read("a", now, Some(equal())).read("b", now, None);
+    assert_eq!(second(&now(100).record(running(lending(90)))), "wait until 105: DependencyNotReady");
+    assert_eq!(second(&now(100).record(opened())), "PUT attempt 1");
+    assert_eq!(second(&now(500).record(opened())), "wait until 505: DependencyNotReady");
+    assert_eq!(second(&now(100).record(closed())), "wait until 105: DependencyNotReady");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! `Exists`, `Gone`, `Holds` and children: the table of situations.
 
 use breakwater_api::Reason;
+use breakwater_arm::wire::{Method, Request};
 use breakwater_plan::{
-    graph::{Desired, Goal, Hold, Node},
+    graph::{Desired, Goal, Hold, Node, Shared},
     planner::{Step, Verdict},
     sighting::How::{Listed, Read},
 };
@@ -181,6 +182,39 @@ fn teardown_goes_on_when_a_listing_after_the_read_says_the_same() {
     desired.node("b", gone("b").after(&["a"]));
     assert_eq!(scene.answer(&desired, "a"), "done");
     assert_eq!(scene.answer(&desired, "b"), "DELETE attempt 1");
+}
+
+/// A frame that many stand on; how it is made is as in `ensure`.
+fn shared(wanted: bool, is_empty: Option<bool>) -> Desired {
+    let remove = Request::new(Method::Delete, id("a").as_str(), "2026-01-01");
+    let shared = Shared { create: put(&id("a")), remove: (!wanted).then_some(remove), is_empty };
+    one("a", Node::arm(id("a"), Goal::Shared(shared), tagged()))
+}
+
+#[test]
+fn what_is_shared_is_made_once_never_changed_and_removed_only_when_empty() {
+    let read = |what| Scene::new(102, 100).read("a", 100, what);
+    let other = || Some(thing("Succeeded", "9"));
+    #[rustfmt::skip]
+    let cases = [
+        // situation                              world                                                  desired                     answer
+        ("wanted, not seen",                      Scene::new(100, 100),                                  shared(true, None),         "read a"),
+        ("wanted, listed as absent",              Scene::new(100, 100).look("a", 100, Listed, None),     shared(true, None),         "read a"),
+        ("wanted, absent",                        read(None),                                            shared(true, None),         "PUT attempt 1"),
+        ("wanted, there as somebody made it",     read(other()),                                         shared(true, None),         "done"),
+        ("wanted, being made by somebody",        read(Some(thing("Creating", "4"))),                    shared(true, None),         "wait until 105: OperationRunning"),
+        ("not wanted, absent",                    read(None),                                            shared(false, Some(true)),  "done"),
+        ("not wanted, only listed as absent",     Scene::new(102, 100).look("a", 100, Listed, None),     shared(false, Some(true)),  "read a"),
+        ("not wanted, others are in it",          read(other()),                                         shared(false, Some(false)), "done"),
+        ("not wanted, not known what is in it",   read(other()),                                         shared(false, None),        "wait until 105: NotYetObserved"),
+        ("not wanted, empty",                     read(other()),                                         shared(false, Some(true)),  "DELETE attempt 1"),
+        ("not wanted, empty by an old read",      Scene::new(102, 101).read("a", 100, other()),          shared(false, Some(true)),  "read a"),
+        ("removal taken, gone",                   Scene::new(300, 300).record(ended(intent("a", 0), 290)).read("a", 298, None), shared(false, Some(true)), "forget"),
+        ("made by us, answer lost, there",        Scene::new(50, 50).record(intent("a", 0)).read("a", 40, other()), shared(true, None), "forget"),
+    ];
+    for (situation, scene, desired, expected) in cases {
+        assert_eq!(scene.answer(&desired, "a"), expected, "{situation}");
+    }
 }
 
 #[test]

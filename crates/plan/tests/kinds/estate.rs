@@ -55,6 +55,7 @@ pub fn subject<K: Kind>(name: &str, spec: Value, status: Value) -> Subject<K> {
         }],
     };
     Subject {
+        region: None,
         meta: meta(name),
         spec: serde_json::from_value(spec).unwrap(),
         status: serde_json::from_value(status).unwrap(),

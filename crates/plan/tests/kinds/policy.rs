@@ -3,7 +3,7 @@
 use breakwater_api::{BackupPolicy, ConditionType, Reason};
 use breakwater_arm::ResourceId;
 use breakwater_plan::{
-    facts::Facts,
+    facts::{Facts, Need},
     graph::{Goal, HoldKind},
     keys,
     kind::{Kind as _, Subject},
@@ -122,6 +122,63 @@ fn each_machine_that_is_meant_gets_one_member_under_a_derived_name() {
         .collect();
     assert_eq!(excluded, [(far.0.to_string(), "LocationMismatch".to_owned()), (other.0.to_string(), "TagsDoNotMatch".to_owned())]);
     assert!(!Value::Object(report.status).to_string().contains("secret"), "a machine outside the grant is never named");
+}
+
+/// Who is left out and why, in the order of status.
+fn left_out(report: &breakwater_plan::kind::Report) -> Vec<(String, String)> {
+    let all = report.status.get("excluded").and_then(Value::as_array).cloned().unwrap_or_default();
+    let text = |e: &Value, field: &str| e[field].as_str().unwrap().to_owned();
+    all.iter().map(|e| (text(e, "machine"), text(e, "reason"))).collect()
+}
+
+#[test]
+fn a_machine_that_is_named_and_does_not_exist_is_left_out_and_counts_as_failing() {
+    let db = vm("rg-shop", "db1", "westeurope", "shop").0;
+    let mut facts = in_azure(30, 0);
+    let s = declares(with(keep(30), json!({ "machines": [{ "id": db }] })), json!({ "policyId": daily() }));
+    let asked = |facts: &Facts| BackupPolicy::needs(&s, facts).iter().any(|n| matches!(n, Need::Read { id, .. } if *id == db));
+    assert!(asked(&facts), "no listing says that it is not there");
+    assert_eq!(left_out(&reported(&s, &facts)), [], "not read yet: not known");
+    see(&mut facts, &db, None);
+    let report = reported(&s, &facts);
+    assert_eq!(left_out(&report), [(db.to_string(), "MachineNotFound".to_owned())]);
+    assert_eq!((report.status["failing"].clone(), said(&report, ConditionType::MachinesHealthy).holds), (json!(1), Some(false)));
+    // The listing lags behind: it is there after all.
+    see(&mut facts, &db, Some(json!({ "id": db, "location": "westeurope", "tags": { "app": "shop" } })));
+    assert!(planned(&s, &facts).verdicts.contains_key(&format!("machine-{}", member_name(&db))));
+    list(&mut facts, machines_of(SUB), &[vm("rg-shop", "db1", "westeurope", "shop")]);
+    assert!(!asked(&facts), "listed: no read of its own");
+}
+
+#[test]
+fn what_is_outside_the_grant_is_named_only_where_the_spec_names_it() {
+    let mut facts = in_azure(30, 0);
+    let machines = [
+        vm("rg-tenant", "far", "northeurope", "shop"),
+        vm("AzureBackupRG_westeurope_1", "strange", "westeurope", "shop"),
+        vm("rg-tenant", "db9", "westeurope", "shop"),
+    ];
+    list(&mut facts, machines_of(SUB), &machines);
+    add_member(&mut facts, &member_name(&machines[2].0), "hourly", json!({}));
+    let by_selector = reported(&declares(keep(30), applied(keep(30))), &facts);
+    assert_eq!(left_out(&by_selector), []);
+    assert_eq!(by_selector.status["coverage"]["machines"], 0);
+    let named = with(keep(30), json!({ "machines": [{ "id": machines[2].0 }] }));
+    let by_id = reported(&declares(named, json!({ "policyId": daily() })), &facts);
+    assert_eq!(left_out(&by_id), [(machines[2].0.to_string(), "OutsideGrant".to_owned())], "not that somebody has it");
+}
+
+#[test]
+fn machines_go_on_under_a_policy_whose_edit_waits_for_a_person() {
+    let mut facts = in_azure(40, 9);
+    list(&mut facts, machines_of(SUB), &[vm("rg-shop", "db1", "westeurope", "shop")]);
+    // A rebuilt cluster, whose manifests ask for less than Azure keeps.
+    let plan = planned(&declares(keep(30), json!({})), &facts);
+    assert_eq!(told(&plan, "policy"), "stuck: WouldExpirePoints");
+    let name = member_name(&vm("rg-shop", "db1", "westeurope", "shop").0);
+    assert_eq!(told(&plan, &format!("machine-{name}")), "create");
+    see(&mut facts, &daily(), None);
+    assert_eq!(told(&planned(&declares(keep(30), json!({})), &facts), &format!("machine-{name}")), "wait: DependencyNotReady");
 }
 
 #[test]

@@ -1,7 +1,13 @@
 //! `RecoveryVault`: made with all its settings, raised, never lowered, never taken over, never made anew.
 
 use breakwater_api::{ConditionType, Reason, RecoveryVault};
-use breakwater_plan::{defence::TAG_WRITER, facts::Facts, kind::Subject, kinds::items_of};
+use breakwater_plan::{
+    defence::TAG_WRITER,
+    facts::Facts,
+    graph::HoldKind,
+    kind::{Kind as _, Subject},
+    kinds::items_of,
+};
 use serde_json::{Value, json};
 
 use crate::estate::*;
@@ -75,9 +81,47 @@ fn an_edit_that_asks_for_less_stops_and_names_the_field() {
 }
 
 #[test]
+fn a_field_that_is_declared_late_asks_for_less_than_the_vault_was_made_with() {
+    let made = json!({ "vault": { "id": vault() } });
+    for (spec, field) in [(json!({ "immutability": "Disabled" }), "immutability"), (json!({ "redundancy": "ZoneRedundant" }), "redundancy")]
+    {
+        let plan = planned(&declares(spec.clone(), made.clone()), &shown(json!({}), ("Enabled", 14)));
+        assert_eq!(plan.stuck().map(|s| s.0), Some(Reason::WouldWeaken), "{spec}: {plan:?}");
+        assert!(message(&plan).contains(&format!("spec.{field}")), "{}", message(&plan));
+    }
+    // Declared before there was a vault, and made so.
+    let weak = json!({ "securitySettings": { "immutabilitySettings": { "state": "Disabled" } } });
+    assert!(planned(&declares(json!({ "immutability": "Disabled" }), made), &shown(weak, ("Enabled", 14))).converged());
+}
+
+#[test]
+fn tags_that_azure_would_take_for_one_or_for_ours_are_refused_by_name() {
+    let cases = [
+        (json!({ "a": "1", "A": "2" }), "spec.tags: A and a are one key"),
+        (json!({ "Breakwater-Owner": "me" }), "spec.tags.Breakwater-Owner"),
+    ];
+    for (tags, words) in cases {
+        let hold = RecoveryVault::desire(&declares(json!({ "tags": tags }), json!({})), &shown(json!({}), ("Enabled", 14))).unwrap_err();
+        assert_eq!((hold.reason, hold.kind), (Reason::InvalidSpec, HoldKind::Stuck));
+        assert!(hold.message.contains(words), "{}", hold.message);
+    }
+}
+
+#[test]
+fn a_cluster_in_the_region_that_it_protects_is_told_so_where_the_operator_knows() {
+    let facts = shown(json!({}), ("Enabled", 14));
+    let told = |region: Option<&str>| {
+        let s = Subject { region: region.map(Into::into), ..declares(json!({}), json!({})) };
+        reported(&s, &facts).conditions.into_iter().find(|c| c.about == ConditionType::ControlPlaneInSourceRegion).and_then(|c| c.holds)
+    };
+    assert_eq!((told(None), told(Some("West Europe")), told(Some("northeurope"))), (None, Some(true), Some(false)));
+}
+
+#[test]
 fn what_somebody_made_stronger_is_left_and_told() {
     let spec = json!({ "softDelete": { "state": "Enabled", "retentionDays": 14 }, "immutability": "Disabled" });
-    let s = declares(spec, json!({ "vault": { "id": vault() }, "declared": { "softDelete.state": "Enabled" } }));
+    let s =
+        declares(spec, json!({ "vault": { "id": vault() }, "declared": { "softDelete.state": "Enabled", "immutability": "Disabled" } }));
     let facts = shown(json!({}), ("AlwaysON", 30));
     assert!(planned(&s, &facts).converged(), "{:?}", planned(&s, &facts));
     let report = reported(&s, &facts);

@@ -1,0 +1,123 @@
+//! The requests that make a vault and raise what is weaker than declared: none of them lowers anything.
+
+use std::collections::BTreeMap;
+
+use breakwater_api::{Reason, RecoveryVault, RecoveryVaultSpec};
+use breakwater_arm::{
+    ResourceId,
+    versions::{RECOVERY_SERVICES, RESOURCES},
+    wire::{Method, Request},
+};
+use serde_json::{Map, Value, json};
+
+use super::{
+    owner_tags, text,
+    vault_defences::{declared, seen},
+};
+use crate::{
+    facts::Facts,
+    graph::{Change, Difference, Hold},
+    kind::Subject,
+    strength::{self, Defence},
+};
+
+/// Azure's tag keys know no case (compute-and-arm.md E.8): two that differ in it only would be written over each other
+/// for ever, and ours under another spelling would be ours.
+pub(super) fn wrong_tags(spec: &RecoveryVaultSpec) -> Option<Hold> {
+    let mut kept: BTreeMap<String, &String> = BTreeMap::new();
+    spec.tags.keys().find_map(|key| {
+        let lower = key.to_lowercase();
+        let message = if lower.starts_with("breakwater-") {
+            format!("spec.tags.{key}: tags that begin with breakwater- are kept by Breakwater, in any case: leave it out")
+        } else {
+            let twin = kept.insert(lower, key)?;
+            format!("spec.tags: {twin} and {key} are one key to Azure, which knows no case there: keep one of them")
+        };
+        Some(Hold::stuck(Reason::InvalidSpec, message))
+    })
+}
+
+/// The vault as it is made (backup.md §5.1): what is declared, and strong where nothing is.
+pub(super) fn put(s: &Subject<RecoveryVault>, id: &ResourceId) -> Request {
+    let spec = &s.spec;
+    let mut tags = json!(spec.tags);
+    let marks = owner_tags(&s.estate, &s.owner(), &s.writer);
+    tags.as_object_mut().expect("a map").extend(marks.as_object().cloned().unwrap_or_default());
+    let body = json!({
+        "location": spec.location,
+        "tags": tags,
+        "sku": { "name": "RS0", "tier": "Standard" },
+        "properties": {
+            "publicNetworkAccess": spec.public_network_access.map_or(json!("Enabled"), |p| json!(p)),
+            "redundancySettings": {
+                "standardTierStorageRedundancy": spec.redundancy.map_or(json!("GeoRedundant"), |r| json!(r)),
+                "crossRegionRestore": if spec.cross_region_restore == Some(true) { "Enabled" } else { "Disabled" },
+            },
+            "securitySettings": { "immutabilitySettings": { "state": spec.immutability.map_or(json!("Unlocked"), |i| json!(i)) } },
+        },
+    });
+    Request::new(Method::Put, id.as_str(), RECOVERY_SERVICES).with_body(body)
+}
+
+/// The PATCH that raises what is weaker than declared.
+pub(super) fn raise(s: &Subject<RecoveryVault>, id: &ResourceId, facts: &Facts) -> Option<Change> {
+    let mut differences = Vec::new();
+    let mut properties = Map::new();
+    for (defence, want) in declared(&s.spec) {
+        let Some(have) = seen(defence, id, facts) else { continue };
+        if strength::at_least(defence, &have, &want) {
+            continue;
+        }
+        let (name, value) = match defence {
+            Defence::SoftDelete | Defence::SoftDeleteDays => continue,
+            Defence::Immutability => ("securitySettings", json!({ "immutabilitySettings": { "state": want } })),
+            Defence::CrossRegionRestore => ("redundancySettings", json!({ "crossRegionRestore": want })),
+            Defence::Redundancy => ("redundancySettings", json!({ "standardTierStorageRedundancy": want })),
+            Defence::PublicNetworkAccess => ("publicNetworkAccess", json!(want)),
+        };
+        match (properties.get_mut(name).and_then(Value::as_object_mut), &value) {
+            (Some(there), Value::Object(more)) => there.extend(more.clone()),
+            _ => drop(properties.insert(name.to_owned(), value)),
+        }
+        differences.push(Difference { field: defence.field().into(), have, want });
+    }
+    let request = Request::new(Method::Patch, id.as_str(), RECOVERY_SERVICES).with_body(json!({ "properties": properties }));
+    (!differences.is_empty()).then_some(Change { differences, request })
+}
+
+/// The PATCH of soft delete; all three fields, as clients send them (backup.md §6.2).
+pub(super) fn soften_never(s: &Subject<RecoveryVault>, config: &ResourceId, facts: &Facts) -> Option<Change> {
+    let soft = s.spec.soft_delete.as_ref()?;
+    let body = facts.resource(config).present().cloned()?;
+    let have_state = text(&body, "/properties/softDeleteFeatureState").unwrap_or("Disabled").to_owned();
+    let have_days = body.pointer("/properties/softDeleteRetentionPeriodInDays").and_then(Value::as_i64);
+    let want_state = json!(soft.state).as_str().unwrap_or("Enabled").to_owned();
+    let state = if strength::at_least(Defence::SoftDelete, &have_state, &want_state) { have_state.clone() } else { want_state };
+    let days = soft.retention_days.map(i64::from).max(have_days).unwrap_or(14);
+    let mut differences = Vec::new();
+    if state != have_state {
+        differences.push(Difference { field: Defence::SoftDelete.field().into(), have: have_state, want: state.clone() });
+    }
+    if Some(days) != have_days {
+        let have = have_days.map_or("nothing".to_owned(), |d| d.to_string());
+        differences.push(Difference { field: Defence::SoftDeleteDays.field().into(), have, want: days.to_string() });
+    }
+    let enhanced = text(&body, "/properties/enhancedSecurityState").unwrap_or("Enabled");
+    let properties = json!({ "enhancedSecurityState": enhanced, "softDeleteFeatureState": state, "softDeleteRetentionPeriodInDays": days });
+    let request = Request::new(Method::Patch, config.as_str(), RECOVERY_SERVICES).with_body(json!({ "properties": properties }));
+    (!differences.is_empty()).then_some(Change { differences, request })
+}
+
+/// The merge of tags that are declared or ours and differ; never a replacement of the set.
+pub(super) fn retag(s: &Subject<RecoveryVault>, id: &ResourceId, facts: &Facts) -> Option<Change> {
+    let body = facts.resource(id).into_present()?;
+    let have = body.get("tags").and_then(Value::as_object).cloned().unwrap_or_default();
+    let same = |key: &str, value: &str| have.iter().any(|(k, v)| k.eq_ignore_ascii_case(key) && v.as_str() == Some(value));
+    let missing: BTreeMap<&String, &String> = s.spec.tags.iter().filter(|(k, v)| !same(k, v)).collect();
+    let differences =
+        missing.iter().map(|(k, v)| Difference { field: format!("tags.{k}"), have: "otherwise".into(), want: (*v).clone() }).collect();
+    let path = format!("{id}/providers/Microsoft.Resources/tags/default");
+    let body = json!({ "operation": "Merge", "properties": { "tags": missing } });
+    let request = Request::new(Method::Patch, path, RESOURCES).with_body(body);
+    (!missing.is_empty()).then_some(Change { differences, request })
+}

@@ -115,7 +115,7 @@ pub async fn act<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan
     for (node, request, result) in results {
         again |= settle(turn, &node, &request, result);
     }
-    save_handles(turn).await;
+    save_handles(turn, desired, resolved).await;
     again
 }
 
@@ -295,6 +295,7 @@ pub fn settle<K: Kind>(turn: &mut Turn<'_, K>, node: &str, request: &Request, re
                 engine.reader.learn(&by, request, &answer);
             }
             if answer.is_success() {
+                tracing::info!(node, method = %request.method, id = %request.path, status = answer.status, "accepted");
                 accepted(turn, node, &answer, now);
                 return true;
             }
@@ -303,16 +304,22 @@ pub fn settle<K: Kind>(turn: &mut Turn<'_, K>, node: &str, request: &Request, re
                 return true;
             }
             let error = ArmError::from_answer(&answer);
+            tracing::warn!(node, id = %request.path, status = error.status, code = %error.code, "refused");
             let service = vault_of(&request.path).map_or(Service::Other, |_| Service::RecoveryServices);
             let (waits, after) = match remedy(service, request.method, &error) {
                 Remedy::Retry { .. } => (true, engine.reader.asked_to_wait(&answer)),
                 Remedy::RetrySlowly => (true, Some(SignedDuration::from_mins(5))),
-                Remedy::AwaitHuman => (false, Some(SignedDuration::from_mins(10))),
+                Remedy::AwaitHuman => (false, Some(slowly(turn.subject.operations.get(node).map_or(1, |r| r.attempt)))),
                 Remedy::AwaitEdit => (false, Some(SignedDuration::from_hours(1))),
             };
             refused(turn, node, reason_of(&error), error.code.clone(), &error.to_string(), waits, after)
         }
     }
+}
+
+/// What a person must mend is tried again after ten minutes, then ever more slowly, hourly at last.
+fn slowly(attempt: i32) -> SignedDuration {
+    SignedDuration::from_mins((10 << (attempt.clamp(1, 4) - 1)).min(60))
 }
 
 fn accepted<K: Kind>(turn: &mut Turn<'_, K>, node: &str, answer: &Answer, now: Timestamp) {
@@ -380,11 +387,14 @@ fn reason_of(error: &ArmError) -> Reason {
 
 /// Saves what the answers said. The object may have moved since the intent (an edit): the records go onto it as it
 /// stands, for nobody else writes them.
-async fn save_handles<K: Kind>(turn: &mut Turn<'_, K>) {
+async fn save_handles<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, resolved: &Resolved) {
     let sent: Vec<String> = turn.subject.operations.values().map(|o| o.client_request_id.clone()).collect();
-    for _ in 0..3 {
+    // What is told of the operation goes with its handle: one write instead of two.
+    let plan = turn.plan(desired, resolved);
+    let report = K::report(&turn.subject, &resolved.facts, Ok(&plan));
+    for attempt in 0..3 {
         let old = turn.object.data.get("status").cloned().unwrap_or_else(|| json!({}));
-        let mut new = old.clone();
+        let mut new = if attempt == 0 { turn.compose(&old, &report, Some(desired), Ok(&plan)) } else { old.clone() };
         let operations: Vec<&OperationRecord> = turn.subject.operations.values().collect();
         new["operations"] = json!(operations);
         match turn.save(&old, &new).await {

@@ -7,7 +7,7 @@ use breakwater_api::{
 use breakwater_plan::{
     graph::{Desired, Hold, HoldKind},
     kind::{Promise, Report},
-    planner::{Plan, Verdict},
+    planner::{Plan, Step, Verdict},
 };
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -190,8 +190,23 @@ fn standing(t: &Telling<'_>, old: &[Condition]) -> Standing {
     let says_most = |v: &&&Verdict| matches!(v, Verdict::Wait { reason, .. } if *reason != Reason::DependencyNotReady);
     match open.iter().find(says_most).or_else(|| open.iter().find(|v| matches!(v, Verdict::Wait { .. }))) {
         Some(Verdict::Wait { reason, message, .. }) => trouble(t, old, *reason, message),
-        _ => Standing { ready: State::False, reconciling: true, reason: Reason::Acting, message: "requests are being sent".into() },
+        _ => still_stalled(t, old, &open).unwrap_or_else(|| Standing {
+            ready: State::False,
+            reconciling: true,
+            reason: Reason::Acting,
+            message: "requests are being sent".into(),
+        }),
     }
+}
+
+/// What a person must mend is tried again now and then. Until Azure answers otherwise it is as it was: a condition that
+/// comes and goes wakes people for nothing.
+fn still_stalled(t: &Telling<'_>, old: &[Condition], open: &[&Verdict]) -> Option<Standing> {
+    let of_this = |about| conditions::find(old, about).filter(|c| c.status == "True" && c.observed_generation == Some(t.generation));
+    let again = |v: &&Verdict| matches!(v, Verdict::Do(Step::Write(write)) if write.attempt > 1);
+    let ready =
+        conditions::find(old, ConditionType::Ready).filter(|_| open.iter().any(again) && of_this(ConditionType::Stalled).is_some())?;
+    Some(stalled(Reason::from_word(&ready.reason)?, &ready.message))
 }
 
 fn standing_of(promise: &Promise, reconciling: bool) -> Standing {

@@ -293,7 +293,7 @@ impl<'e, K: Kind> Turn<'e, K> {
         }
     }
 
-    fn plan(&self, desired: &Desired, resolved: &Resolved) -> Plan {
+    pub(crate) fn plan(&self, desired: &Desired, resolved: &Resolved) -> Plan {
         let mut facts = resolved.facts.clone();
         if let Ok(by) = &self.access {
             // What the planner reads directly is in memory; the facts hold only what the kind asked for.
@@ -327,11 +327,13 @@ impl<'e, K: Kind> Turn<'e, K> {
     }
 
     /// Acts on a plan that needs no more looking, and tells.
-    async fn finish(&mut self, desired: &Desired, plan: Plan, resolved: &Resolved) -> Next {
+    async fn finish(&mut self, desired: &Desired, mut plan: Plan, resolved: &Resolved) -> Next {
         let due = plan.steps().any(|(_, step)| matches!(step, Step::Write(_) | Step::Create));
         let mut again = false;
         if due && self.pause == Pause::None {
             again = act::act(self, desired, &plan, resolved).await;
+            // What is told is how it stands by now, with the operations that were begun.
+            plan = self.plan(desired, resolved);
         }
         let report = K::report(&self.subject, &resolved.facts, Ok(&plan));
         let told = self.publish(&report, Some(desired), Ok(&plan)).await && debts::let_go(self).await;
@@ -451,6 +453,10 @@ impl<'e, K: Kind> Turn<'e, K> {
         let news = status == "True" || written_is_stalled(written);
         if news && before.as_ref().map(|b| (&b.0, &b.1)) != Some((&status, &reason)) {
             let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+            match status.as_str() {
+                Some("True") => tracing::info!(reason = text(&reason), message = text(&message), "ready"),
+                _ => tracing::warn!(reason = text(&reason), message = text(&message), "stalled"),
+            }
             let event = Event { warning: status == "False", reason: text(&reason), action: "Reconcile".into(), note: text(&message) };
             self.engine.outside.cluster.event(written, &event).await;
         }

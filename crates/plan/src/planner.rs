@@ -28,6 +28,9 @@ pub struct Bounds {
 /// Attempts of one intent (architecture.md, rule 2).
 pub const MOST_ATTEMPTS: i32 = 8;
 
+/// Between two looks at what another node of the same object decides.
+const RARELY: SignedDuration = SignedDuration::from_mins(10);
+
 impl Bounds {
     /// Bounds for a world that runs `factor` times faster than the wall.
     pub fn for_factor(factor: f64) -> Self {
@@ -248,11 +251,8 @@ impl Decision<'_> {
 
     pub(crate) fn dependency(&self) -> Verdict {
         let missing = self.node.after.iter().find(|key| !self.desired.nodes.get(*key).is_some_and(|n| is_met(key, n, self.world)));
-        wait(
-            self.world.now + self.bounds.read_every,
-            Reason::DependencyNotReady,
-            format!("waits for {}", missing.map_or("", String::as_str)),
-        )
+        // The other node's own time comes first: to look for this one's sake would be to look for nothing.
+        wait(self.world.now + RARELY, Reason::DependencyNotReady, format!("waits for {}", missing.map_or("", String::as_str)))
     }
 
     pub(crate) fn held(&self, hold: &Hold) -> Verdict {

@@ -41,7 +41,10 @@ impl Kind for BackupPolicy {
         let rarely = Fresh::Within(SignedDuration::from_hours(1));
         needs.extend(unlisted(s, known).into_iter().map(|id| Need::Read { id, fresh: rarely.clone() }));
         if let Ok((vault, id)) = ids(s, known) {
-            needs.extend([kept(&vault), kept(&id), Need::Inventory { list: items_of(&vault), watch: Some(vec![]) }]);
+            needs.push(kept(&vault));
+            if known.resource(&vault).present().is_some() {
+                needs.extend([kept(&id), Need::Inventory { list: items_of(&vault), watch: Some(vec![]) }]);
+            }
         }
         needs
     }

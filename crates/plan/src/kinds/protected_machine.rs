@@ -61,6 +61,10 @@ impl Kind for ProtectedMachine {
         needs.extend(machine_need(s, &p, known));
         let fresh = Fresh::Within(SignedDuration::from_mins(15));
         needs.push(Need::ListUnder { list: power_states_of(p.machine.subscription_id()), fresh });
+        // Before the listing is there, nothing is known of the item: it would be read, and Azure asked, for every machine.
+        if !known.lists.contains_key(&items_of(&p.vault)) {
+            return needs;
+        }
         match known.resource(&p.item) {
             Known::Present(_, body) => {
                 needs.extend(points_need(s, &p, known));

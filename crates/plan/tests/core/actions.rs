@@ -49,7 +49,7 @@ fn an_action_that_happened_is_done_whatever_holds_it() {
     assert_eq!(scene.answer(&one("a", act("a", done()).held(hold.clone())), "a"), "done");
     assert_eq!(scene.answer(&one("a", act("a", backup("a", Counts::Ours)).held(hold)), "a"), "stuck: NotOurs");
     let after = one("a", act("a", backup("a", Counts::Ours)).after(&["nobody"]));
-    assert_eq!(scene.answer(&after, "a"), "wait until 105: DependencyNotReady");
+    assert_eq!(scene.answer(&after, "a"), "wait until 700: DependencyNotReady");
 }
 
 #[test]

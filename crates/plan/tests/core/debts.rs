@@ -56,7 +56,7 @@ fn what_is_lent_is_opened_once_and_open_until_its_time() {
         ("not open",                     now(100),                                                      lent(false),                 "POST attempt 1"),
         ("not open, not read",           Scene::new(100, 100),                                          lent(false),                 "read a"),
         ("held",                         now(100),                                                      lent(false).held(hold),      "stuck: NotOurs"),
-        ("its dependency is not met",    now(100),                                                      lent(false).after(&["b"]),   "wait until 105: DependencyNotReady"),
+        ("its dependency is not met",    now(100),                                                      lent(false).after(&["b"]),   "wait until 700: DependencyNotReady"),
         ("already open by another",      now(100),                                                      lent(true),                  "stuck: NotOurs"),
         ("its time is over",             now(500),                                                      lent(false),                 "done"),
         ("being opened",                 now(100).record(running(lending(90))).poll_at("a", 110),   lent(false),                 "wait until 110: OperationRunning"),
@@ -80,10 +80,10 @@ fn what_comes_after_something_lent_waits_until_it_stands_open() {
         scene.answer(&graph, "b")
     };
     let now = |now| Scene::new(now, now).read("a", now, Some(equal())).read("b", now, None);
-    assert_eq!(second(&now(100).record(running(lending(90)))), "wait until 105: DependencyNotReady");
+    assert_eq!(second(&now(100).record(running(lending(90)))), "wait until 700: DependencyNotReady");
     assert_eq!(second(&now(100).record(opened())), "PUT attempt 1");
-    assert_eq!(second(&now(500).record(opened())), "wait until 505: DependencyNotReady");
-    assert_eq!(second(&now(100).record(closed())), "wait until 105: DependencyNotReady");
+    assert_eq!(second(&now(500).record(opened())), "wait until 1100: DependencyNotReady");
+    assert_eq!(second(&now(100).record(closed())), "wait until 700: DependencyNotReady");
 }
 
 #[test]

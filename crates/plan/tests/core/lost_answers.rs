@@ -75,7 +75,7 @@ fn nothing_is_sent_again_without_a_look_in_this_turn() {
     let held = act("a", backup("a", Counts::Ours)).held(Some(Hold::stuck(Reason::NotOurs, "hands off")));
     assert_eq!(resend.answer(&one("a", held), "a"), "stuck: NotOurs");
     let after = act("a", backup("a", Counts::Ours)).after(&["nobody"]);
-    assert_eq!(resend.answer(&one("a", after), "a"), "wait until 1405: DependencyNotReady");
+    assert_eq!(resend.answer(&one("a", after), "a"), "wait until 2000: DependencyNotReady");
 }
 
 #[test]

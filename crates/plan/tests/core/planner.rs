@@ -116,23 +116,23 @@ fn a_node_waits_for_what_it_comes_after() {
     let met = || scene.clone().read("a", 90, Some(equal()));
     #[rustfmt::skip]
     let cases = [
-        ("never seen",              scene.clone(),                                             "wait until 105: DependencyNotReady"),
-        ("absent",                  scene.clone().read("a", 100, None),                        "wait until 105: DependencyNotReady"),
-        ("drifted",                 scene.clone().read("a", 100, Some(thing("Succeeded", "9"))), "wait until 105: DependencyNotReady"),
-        ("in flight",               scene.clone().read("a", 100, Some(thing("Creating", "4"))), "wait until 105: DependencyNotReady"),
+        ("never seen",              scene.clone(),                                             "wait until 700: DependencyNotReady"),
+        ("absent",                  scene.clone().read("a", 100, None),                        "wait until 700: DependencyNotReady"),
+        ("drifted",                 scene.clone().read("a", 100, Some(thing("Succeeded", "9"))), "wait until 700: DependencyNotReady"),
+        ("in flight",               scene.clone().read("a", 100, Some(thing("Creating", "4"))), "wait until 700: DependencyNotReady"),
         ("met",                     met(),                                                     "PUT attempt 1"),
-        ("met, its record open",    met().record(ended(intent("a", 0), 80)),                   "wait until 105: DependencyNotReady"),
+        ("met, its record open",    met().record(ended(intent("a", 0), 80)),                   "wait until 700: DependencyNotReady"),
         ("met, refused itself",     met().record(refused(intent("b", 0), 10, true, Some(50))), "PUT attempt 2"),
-        ("drifted, refused itself", scene.clone().record(refused(intent("b", 0), 10, true, Some(50))), "wait until 105: DependencyNotReady"),
-        ("drifted, lost itself",    scene.clone().record(intent("b", 0)),                      "wait until 105: DependencyNotReady"),
+        ("drifted, refused itself", scene.clone().record(refused(intent("b", 0), 10, true, Some(50))), "wait until 700: DependencyNotReady"),
+        ("drifted, lost itself",    scene.clone().record(intent("b", 0)),                      "wait until 700: DependencyNotReady"),
     ];
     for (situation, scene, expected) in cases {
         assert_eq!(scene.answer(&graph(&scene), "b"), expected, "{situation}");
     }
     let mut lost = one("b", met().ensure("b").after(&["nobody"]));
-    assert_eq!(met().answer(&lost, "b"), "wait until 105: DependencyNotReady", "a node that nobody declared is never ready");
+    assert_eq!(met().answer(&lost, "b"), "wait until 700: DependencyNotReady", "a node that nobody declared is never ready");
     lost.node("nobody", scene.ensure("a").held(Some(Hold::wait(Reason::Busy, "held"))));
-    assert_eq!(met().answer(&lost, "b"), "wait until 105: DependencyNotReady", "a held node is not met");
+    assert_eq!(met().answer(&lost, "b"), "wait until 700: DependencyNotReady", "a held node is not met");
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn children_are_created_once_and_after_what_they_need() {
     assert_eq!(scene.answer(&one("c", child(false).held(Some(Hold::stuck(Reason::Conflict, "")))), "c"), "stuck: Conflict");
     let mut desired = one("a", scene.ensure("a"));
     desired.node("c", child(false).after(&["a"]));
-    assert_eq!(scene.answer(&desired, "c"), "wait until 105: DependencyNotReady");
+    assert_eq!(scene.answer(&desired, "c"), "wait until 700: DependencyNotReady");
 }
 
 #[test]

@@ -220,8 +220,9 @@ fn stalled(reason: Reason, message: &str) -> Standing {
 /// Something that passes. While the world cannot be read, the last word on this generation stands.
 fn trouble(t: &Telling<'_>, old: &[Condition], reason: Reason, message: &str) -> Standing {
     let before = conditions::find(old, ConditionType::Ready).filter(|c| c.observed_generation == Some(t.generation));
+    let fell_due = matches!(t.report.promise.reason, Reason::NoRecoveryPoint | Reason::RecoveryPointTooOld);
     if matches!(reason, Reason::Throttled | Reason::Unreadable)
-        && t.report.promise.kept
+        && (t.report.promise.kept || !fell_due)
         && let Some(c) = before.filter(|c| c.status == "True")
     {
         let reason = Reason::from_word(&c.reason).unwrap_or(Reason::Unreadable);

@@ -15,7 +15,7 @@ use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::{
-    DRIFT_WITHIN, VaultView, items_of, kept, machines_of, policy_id,
+    DRIFT_WITHIN, VaultView, gone, items_of, kept, machines_of, policy_id,
     policy_members::{Member, count, healthy, member, member_name, members, selected, subscriptions, unlisted},
     unreadable, vault_id, vault_is_ours,
 };
@@ -57,6 +57,9 @@ impl Kind for BackupPolicy {
         let (vault, id) = ids(s, facts)?;
         if facts.resource(&vault).is_unknown() {
             return Err(unreadable(&vault, facts));
+        }
+        if view.status.vault.is_some() && facts.read(&vault).is_absent() {
+            return Err(gone(&vault, &format!("RecoveryVault {}", view.meta.name)));
         }
         if view.status.vault.is_none() || facts.resource(&vault).is_absent() {
             return Err(Hold::wait(Reason::DependencyNotReady, format!("RecoveryVault {} is not in Azure yet", view.meta.name)));

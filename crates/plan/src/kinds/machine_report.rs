@@ -194,12 +194,22 @@ fn conditions(p: &Place, status: &breakwater_api::ProtectedMachineStatus, settle
         Said::new(ConditionType::Protected, Some(false), promise.reason, promise.message.clone())
     };
     let recoverable = match latest {
+        _ if status.protection == Some(Protection::Missing) => {
+            Said::new(ConditionType::Recoverable, Some(false), Reason::Missing, "the backups were there and are gone from Azure")
+        }
+        Some(_) if status.protection == Some(Protection::SoftDeleted) => {
+            let message = "the backups are soft-deleted: undelete them in Azure before they are purged";
+            Said::new(ConditionType::Recoverable, Some(false), Reason::SoftDeleted, message)
+        }
         Some(point) => {
             Said::new(ConditionType::Recoverable, Some(true), Reason::Succeeded, format!("the youngest recovery point is of {}", point.at))
         }
         None => Said::new(ConditionType::Recoverable, Some(false), Reason::NoRecoveryPoint, no_point(status)),
     };
     let mut all = vec![protected, recoverable];
+    if status.protection == Some(Protection::Missing) {
+        all.push(Said::new(ConditionType::WithinRpo, Some(false), promise.reason, promise.message.clone()));
+    }
     if settled {
         let only_snapshot = latest.is_some() && points.is_some_and(|r| r.latest_in_vault.is_none());
         let reason = if only_snapshot { Reason::SnapshotOnly } else { promise.reason };

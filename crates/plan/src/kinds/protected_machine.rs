@@ -20,7 +20,7 @@ use serde_json::json;
 use super::{
     PolicyView, VaultView,
     first_backup::{first_backup, first_backup_known, jobs_since, wants_first_backup},
-    items_of, kept,
+    gone, items_of, kept,
     machine_item::{change, coverage, expires, put},
     machine_report, machines_of, policy_id, power_states_of, protection, unreadable, vault_id, vault_is_ours,
 };
@@ -85,7 +85,7 @@ impl Kind for ProtectedMachine {
         for id in [&p.vault, &p.policy] {
             match facts.resource(id) {
                 Known::Unknown => return Err(unreadable(id, facts)),
-                Known::Absent(_) => return Err(Hold::wait(Reason::DependencyNotReady, format!("{id} is not in Azure yet"))),
+                Known::Absent(_) => return Err(vanished(&p, facts).unwrap_or_else(|| not_yet(id))),
                 Known::Present(..) => {}
             }
         }
@@ -209,7 +209,22 @@ pub(super) fn vm(p: &Place, facts: &Facts) -> Option<VirtualMachine> {
     facts.read(&p.machine).present().and_then(|b| VirtualMachine::parse(b).ok())
 }
 
+fn not_yet(id: &ResourceId) -> Hold {
+    Hold::wait(Reason::DependencyNotReady, format!("{id} is not in Azure yet"))
+}
+
+/// The vault or the policy that this machine stood on is gone, by a direct read.
+fn vanished(p: &Place, facts: &Facts) -> Option<Hold> {
+    if p.vault_view.status.vault.is_some() && facts.read(&p.vault).is_absent() {
+        return Some(gone(&p.vault, &format!("RecoveryVault {}", p.vault_view.meta.name)));
+    }
+    facts.read(&p.policy).is_absent().then(|| gone(&p.policy, &format!("BackupPolicy {}", p.policy_view.meta.name)))
+}
+
 pub(super) fn standing(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> protection::Standing {
+    if let Some(hold) = vanished(p, facts).filter(|_| facts.read(&p.vault).is_absent()) {
+        return protection::Standing { protection: Protection::Missing, hold: Some(hold), elsewhere: None };
+    }
     let ours = protection::our_policies(&s.estate, &p.policy_view.spec.vault_ref.name, &s.meta.namespace, &p.vault, facts);
     let question = protection::Question {
         item: &p.item,

@@ -217,7 +217,7 @@ fn what_a_machine_stands_on_must_be_there_first() {
     assert_eq!(held(&Facts::default()).reason, Reason::ReferenceNotFound);
     let mut facts = unprotected(json!({}));
     see(&mut facts, &daily(), None);
-    assert_eq!((held(&facts).reason, held(&facts).kind), (Reason::DependencyNotReady, HoldKind::Wait));
+    assert_eq!((held(&facts).reason, held(&facts).kind), (Reason::Missing, HoldKind::Stuck), "its object knows its id: it was there");
     facts.seen.remove(&daily());
     assert_eq!(held(&facts).reason, Reason::NotYetObserved);
 }

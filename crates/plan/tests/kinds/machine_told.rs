@@ -53,6 +53,22 @@ fn the_promise_counts_from_protection_and_then_from_the_youngest_point_in_the_va
 }
 
 #[test]
+fn when_the_vault_is_gone_nothing_is_called_protected_or_recoverable() {
+    let points = json!({ "count": 1, "latest": { "name": "p1", "at": "2026-03-01T02:00:00Z", "consistency": "ApplicationConsistent", "tiers": ["Vault"] } });
+    let status = json!({ "protection": "Protected", "protectedSince": "2026-02-20T10:00:00Z", "recoveryPoints": points });
+    let mut facts = protected(json!({}), json!({ "protectionState": "Protected" }));
+    for id in [vault(), item(), daily()] {
+        see(&mut facts, &id, None);
+    }
+    let report = reported(&owner(status), &facts);
+    assert_eq!((report.promise.kept, report.promise.reason), (false, Reason::Missing));
+    assert_eq!(report.status["protection"], "Missing");
+    for about in [ConditionType::Protected, ConditionType::Recoverable, ConditionType::WithinRpo] {
+        assert_eq!(said(&report, about).holds, Some(false), "{about:?}");
+    }
+}
+
+#[test]
 fn a_point_in_a_snapshot_only_is_recoverable_and_no_promise_kept() {
     let report = told_with("2026-02-20T10:00:00Z", &[point("p1", "2026-03-01T02:00:00Z", "AppConsistent", &["InstantRP"])]);
     assert_eq!(said(&report, ConditionType::Recoverable).holds, Some(true));

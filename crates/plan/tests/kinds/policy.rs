@@ -49,7 +49,7 @@ fn a_policy_is_made_in_a_vault_that_stands() {
     assert_eq!(daily().name(), format!("bw-{}-daily", keys::hash8(&["acme", "shop", "BackupPolicy", "daily"])));
     see(&mut facts, &vault(), None);
     let hold = BackupPolicy::desire(&s, &facts).unwrap_err();
-    assert_eq!((hold.reason, hold.kind), (Reason::DependencyNotReady, HoldKind::Wait));
+    assert_eq!((hold.reason, hold.kind), (Reason::Missing, HoldKind::Stuck), "its object has seen it: it was there");
     assert_eq!(BackupPolicy::desire(&s, &Facts::default()).unwrap_err().reason, Reason::ReferenceNotFound);
 }
 

@@ -9,6 +9,7 @@ mod deletion;
 mod dev_commands;
 mod drift;
 mod explain;
+mod identities;
 mod identity;
 mod install;
 mod leadership;

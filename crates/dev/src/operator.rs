@@ -34,6 +34,8 @@ pub struct Settings {
     pub log_filter: String,
     /// Flags beside these.
     pub more: Vec<String>,
+    /// Environment variables, as a pod's platform sets them.
+    pub env: Vec<(String, String)>,
 }
 
 /// A simulated Azure.
@@ -74,7 +76,7 @@ impl Operator {
             name: "operator".into(),
             path: binary.into(),
             args: args(settings, &audit),
-            env: Vec::new(),
+            env: settings.env.clone(),
             logs: settings.dir.join("logs"),
         };
         // What an earlier run printed is not what this one prints.

@@ -124,8 +124,18 @@ impl Stack {
     /// # Errors
     /// It ends at once; with the tail of its log.
     pub fn start_operator(&mut self, more: &[&str]) -> Result<()> {
+        self.start_operator_in(&[], more)
+    }
+
+    /// As [`Stack::start_operator`], in an environment as a pod's platform makes it.
+    ///
+    /// # Errors
+    /// As [`Stack::start_operator`].
+    pub fn start_operator_in(&mut self, env: &[(&str, &str)], more: &[&str]) -> Result<()> {
         self.operator = None;
-        self.operator = Some(self.another_operator("operator", more)?);
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let settings = operator::Settings { env, ..self.operator_settings("operator", more)? };
+        self.operator = Some(Operator::start(&self.tools.own.operator, &self.tools.own.dev, &settings)?);
         Ok(())
     }
 
@@ -134,7 +144,11 @@ impl Stack {
     /// # Errors
     /// As [`Stack::start_operator`].
     pub fn another_operator(&self, name: &str, more: &[&str]) -> Result<Operator> {
-        let settings = operator::Settings {
+        Operator::start(&self.tools.own.operator, &self.tools.own.dev, &self.operator_settings(name, more)?)
+    }
+
+    fn operator_settings(&self, name: &str, more: &[&str]) -> Result<operator::Settings> {
+        Ok(operator::Settings {
             dir: self.settings.dir.join(name),
             estate: self.settings.estate.clone(),
             kubeconfig: self.operator_kubeconfig.clone(),
@@ -146,8 +160,8 @@ impl Stack {
             },
             log_filter: self.settings.log_filter.clone(),
             more: more.iter().map(|flag| (*flag).to_owned()).collect(),
-        };
-        Operator::start(&self.tools.own.operator, &self.tools.own.dev, &settings)
+            env: Vec::new(),
+        })
     }
 
     /// Takes the operator out of the stack, to stop, kill or freeze it.

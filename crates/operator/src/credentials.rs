@@ -145,6 +145,11 @@ impl CredentialSource for KubeCredentials {
 /// An error's words. An answer that could not be read is not quoted: it may hold what was asked for.
 fn words(error: &kube::Error) -> String {
     match error {
+        // What is granted by name (deploy/kustomize/access/role.yaml) says which list to add it to.
+        kube::Error::Api(status) if status.code == 403 => {
+            "the operator may not use it: add its name to the resourceNames of the Role breakwater-operator in the operator's namespace"
+                .to_owned()
+        }
         kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
         kube::Error::SerdeError(_) | kube::Error::FromUtf8(_) => "the answer could not be read".to_owned(),
         other => other.to_string(),

@@ -230,10 +230,12 @@ fn prove(desk: &Desk<'_>, who: &Principal, secret: Option<&str>, assertion: Opti
     }
 }
 
-/// The machine's own metadata service: `Metadata: true` is required, numbers are strings.
+/// The machine's own metadata service: `Metadata: true` is required, numbers are strings. An application host's, found by
+/// `IDENTITY_ENDPOINT`, answers the same to the header `X-IDENTITY-HEADER` instead (App Service, api-version 2019-08-01).
 fn imds(desk: &mut Desk<'_>, req: &Inbound) -> Reply {
     let bad = |error: &str, description: &str| Reply::json(400, json!({"error": error, "error_description": description}));
-    if !req.headers.get("metadata").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+    let of_machine = req.headers.get("metadata").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    if !of_machine && !req.headers.get("x-identity-header").is_some_and(|value| !value.is_empty()) {
         return bad("bad_request_102", "Required metadata header not specified");
     }
     let query = |name: &str| req.query.get(name).map(String::as_str);

@@ -37,6 +37,7 @@ impl Kind for BackupPolicy {
     fn needs(s: &Subject<Self>, known: &Facts) -> Vec<Need> {
         let mut needs =
             vec![Need::Object(vault_ref(s)), Need::Objects { kind: ProtectedMachine::NAME, namespace: s.meta.namespace.clone() }];
+        needs.push(Need::Objects { kind: BackupPolicy::NAME, namespace: s.meta.namespace.clone() });
         needs.extend(subscriptions(&s.spec).iter().map(|sub| Need::Inventory { list: machines_of(sub), watch: None }));
         let rarely = Fresh::Within(SignedDuration::from_hours(1));
         needs.extend(unlisted(s, known).into_iter().map(|id| Need::Read { id, fresh: rarely.clone() }));

@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 
 use super::{
-    protected_machine::{Place, vm},
+    machine_place::{Place, vm},
     protection,
 };
 use crate::{

@@ -8,7 +8,7 @@ use breakwater_arm::{
 };
 use serde_json::json;
 
-use super::{machines_of, protected_machine::Place, protection};
+use super::{machine_place::Place, machines_of, protection};
 use crate::{
     disks::Coverage,
     facts::Facts,

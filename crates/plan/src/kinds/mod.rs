@@ -3,7 +3,9 @@
 mod azure_access;
 mod backup_policy;
 mod first_backup;
+mod machine_conditions;
 mod machine_item;
+mod machine_place;
 mod machine_report;
 mod policy_members;
 mod protected_machine;

@@ -1,6 +1,9 @@
 //! The machines of a policy: which ones its entries mean, their objects, and how they do.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use breakwater_api::{
     BackupPolicy, BackupPolicySpec, BackupPolicyStatus, ConditionType, ProtectedMachine, Protection, Reason,
@@ -10,7 +13,7 @@ use breakwater_api::{
 use breakwater_arm::{ResourceId, bodies::ResourceListItem};
 use serde_json::{Value, json};
 
-use super::{VaultView, machines_of};
+use super::{PolicyView, VaultView, machines_of};
 use crate::{
     facts::Facts,
     keys,
@@ -39,17 +42,29 @@ pub(super) fn selected(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultVi
     let members = members(s, facts);
     let others: BTreeMap<&str, &Arc<Member>> =
         members.iter().filter(|m| m.spec.policy_ref.name != s.meta.name).map(|m| (m.meta.name.as_str(), m)).collect();
+    let mine: BTreeSet<&str> = members.iter().filter(|m| m.spec.policy_ref.name == s.meta.name).map(|m| m.meta.name.as_str()).collect();
     for machine in &mut matched {
         if !is_admitted(s, &machine.id) {
             machine.excluded = Some(Reason::OutsideGrant);
         }
-        if machine.excluded.is_none() && others.contains_key(member_name(&machine.id).as_str()) {
+        // The holder keeps it; where nobody holds it yet, an explicit id comes before a selector (api.md).
+        let name = member_name(&machine.id);
+        let held = mine.contains(name.as_str());
+        let named = machine.chosen == selection::Chosen::BySelector && named_elsewhere(s, facts, &machine.id);
+        if machine.excluded.is_none() && (others.contains_key(name.as_str()) || (named && !held)) {
             machine.excluded = Some(Reason::Conflict);
         }
     }
     // Machines outside the grant are not even counted by name: another tenant's stay unseen.
     matched.retain(|m| m.excluded != Some(Reason::OutsideGrant) || m.chosen == selection::Chosen::ById);
     matched
+}
+
+/// Whether another policy of the namespace names the machine by its id.
+fn named_elsewhere(s: &Subject<BackupPolicy>, facts: &Facts, machine: &ResourceId) -> bool {
+    let policies = facts.objects::<PolicyView>(BackupPolicy::NAME, &s.meta.namespace);
+    let names = |p: &PolicyView| p.spec.machines.iter().any(|e| e.id.as_ref().and_then(|id| id.parse().ok()).as_ref() == Some(machine));
+    policies.iter().any(|p| p.meta.name != s.meta.name && !p.meta.deleting && names(p))
 }
 
 fn is_admitted(s: &Subject<BackupPolicy>, machine: &ResourceId) -> bool {
@@ -164,6 +179,10 @@ pub(super) fn count(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView,
 
 /// Why a member that exists cannot be protected by us.
 pub(super) fn left_out(member: &Member) -> Option<String> {
+    let conflict = Reason::Conflict.as_str();
+    if member.shared.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "False" && c.reason == conflict) {
+        return Some(conflict.to_owned());
+    }
     match member.status.protection.as_ref()? {
         Protection::ElsewhereProtected => Some(Reason::ElsewhereProtected.to_string()),
         Protection::ForeignPolicy => Some(Reason::ForeignPolicy.to_string()),

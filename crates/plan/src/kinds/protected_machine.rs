@@ -1,16 +1,9 @@
 //! `ProtectedMachine`: one machine under one policy. Protects it, takes a first backup exactly once where that is
 //! declared, and tells whether the promise holds. Touches nothing that is not ours.
 
-use std::sync::Arc;
-
-use breakwater_api::{
-    BackupPolicy, ProtectedMachine, ProtectedMachineSpec, ProtectedMachineStatus, Protection, Reason, RecoveryVault,
-    protected_machine::ObservedMachine, status::Owned,
-};
+use breakwater_api::{BackupPolicy, ProtectedMachine, ProtectedMachineSpec, ProtectedMachineStatus, Protection, Reason, status::Owned};
 use breakwater_arm::{
     ResourceId,
-    bodies::VirtualMachine,
-    names,
     versions::RECOVERY_SERVICES,
     wire::{Method, Request},
 };
@@ -18,31 +11,19 @@ use jiff::SignedDuration;
 use serde_json::json;
 
 use super::{
-    PolicyView, VaultView,
+    PolicyView,
     first_backup::{first_backup, first_backup_known, jobs_since, wants_first_backup},
-    gone, items_of, kept,
+    items_of, kept,
     machine_item::{change, coverage, expires, put},
-    machine_report, machines_of, policy_id, power_states_of, protection, unreadable, vault_id, vault_is_ours,
+    machine_place::{Place, machine_hold, not_yet, place, policy_ref, standing, vanished, vault_full, vault_ref, vm},
+    machine_report, machines_of, power_states_of, protection, unreadable, vault_is_ours,
 };
 use crate::{
-    facts::{Facts, Fresh, List, Need, ObjectRef},
+    facts::{Facts, Fresh, List, Need},
     graph::{Desired, Goal, Hold, Node, Ownership},
-    keys,
     kind::{Claim, Decided, Kind, Meta, Report, Subject},
-    selection,
     sighting::Known,
 };
-
-/// Everything that this machine's decisions stand on: resolved references and derived ids.
-pub(super) struct Place {
-    pub vault_view: Arc<VaultView>,
-    pub policy_view: Arc<PolicyView>,
-    pub vault: ResourceId,
-    pub policy: ResourceId,
-    pub machine: ResourceId,
-    pub item: ResourceId,
-    pub owner: String,
-}
 
 impl Kind for ProtectedMachine {
     const NAME: &'static str = "ProtectedMachine";
@@ -92,7 +73,7 @@ impl Kind for ProtectedMachine {
         let stands = standing(s, &p, facts);
         let hold = vault_is_ours(&p.vault, facts, &s.estate, &p.owner, &s.writer).or(stands.hold).or_else(|| machine_hold(s, &p, facts));
         let hold = hold.or_else(|| expires(&p, s, facts)).or_else(|| vault_full(&p, facts));
-        let ours = protection::our_policies(&s.estate, &p.policy_view.spec.vault_ref.name, &s.meta.namespace, &p.vault, facts);
+        let ours = protection::our_policies(s, &p, facts);
         let ownership = Ownership::Item { vault: p.vault.clone(), owner: p.owner.clone(), policies: ours };
         let lock = || [format!("machine:{}", p.machine.key())];
         let wanted = coverage(s, &p, facts);
@@ -119,41 +100,6 @@ impl Kind for ProtectedMachine {
         let claim = |id: ResourceId| Claim { key: key(&id), target: id, holds: !owned.is_empty(), explicit: false };
         spec.machine_id.parse().map(claim).into_iter().collect()
     }
-}
-
-pub(super) fn policy_ref(s: &Subject<ProtectedMachine>) -> ObjectRef {
-    ObjectRef { kind: BackupPolicy::NAME, namespace: s.meta.namespace.clone(), name: s.spec.policy_ref.name.clone() }
-}
-
-fn vault_ref(policy: &PolicyView) -> ObjectRef {
-    ObjectRef { kind: RecoveryVault::NAME, namespace: policy.meta.namespace.clone(), name: policy.spec.vault_ref.name.clone() }
-}
-
-/// Resolves references and derives ids.
-pub(super) fn place(s: &Subject<ProtectedMachine>, facts: &Facts) -> Result<Place, Hold> {
-    let missing = |field: &str, kind: &str, name: &str| {
-        Hold::wait(
-            Reason::ReferenceNotFound,
-            format!("{field} names {kind} {name}, which does not exist in namespace {}: create it", s.meta.namespace),
-        )
-    };
-    let policy_view =
-        facts.object::<PolicyView>(&policy_ref(s)).ok_or_else(|| missing("spec.policyRef", "BackupPolicy", &s.spec.policy_ref.name))?;
-    let vault_view = facts
-        .object::<VaultView>(&vault_ref(&policy_view))
-        .ok_or_else(|| missing("the policy's spec.vaultRef", "RecoveryVault", &policy_view.spec.vault_ref.name))?;
-    if policy_view.status.policy_id.is_none() {
-        return Err(Hold::wait(Reason::DependencyNotReady, format!("BackupPolicy {} is not in Azure yet", policy_view.meta.name)));
-    }
-    let vault = vault_id(&vault_view.meta, &vault_view.spec)?;
-    let policy = policy_id(&s.estate, &policy_view.meta, &policy_view.spec, &vault)?;
-    let machine: ResourceId = s.spec.machine_id.parse().map_err(|e| Hold::stuck(Reason::InvalidSpec, format!("spec.machineId: {e}")))?;
-    if machine.resource_type() != *names::VIRTUAL_MACHINE {
-        return Err(Hold::stuck(Reason::InvalidSpec, format!("spec.machineId: {machine} is no virtual machine")));
-    }
-    let item = names::item_id(&vault, &machine).map_err(|e| Hold::stuck(Reason::InvalidSpec, format!("spec.machineId: {e}")))?;
-    let owner = keys::owner_hash(&s.estate, &vault_view.meta.namespace, RecoveryVault::NAME, &vault_view.meta.name);
-    Ok(Place { vault_view, policy_view, vault, policy, machine, item, owner })
 }
 
 /// The machine is read when its listing shows another change time than the one it was read under.
@@ -202,82 +148,4 @@ fn whereabouts(s: &Subject<ProtectedMachine>, p: &Place, known: &Facts) -> Vec<N
     let fresh = Fresh::Within(if elsewhere { SignedDuration::from_hours(1) } else { SignedDuration::from_mins(5) });
     let request = Request::new(Method::Post, path, RECOVERY_SERVICES).with_body(body);
     vec![Need::Ask { name: protection::BACKUP_STATUS.into(), request, fresh }]
-}
-
-/// The machine's body, when it was read in this process.
-pub(super) fn vm(p: &Place, facts: &Facts) -> Option<VirtualMachine> {
-    facts.read(&p.machine).present().and_then(|b| VirtualMachine::parse(b).ok())
-}
-
-fn not_yet(id: &ResourceId) -> Hold {
-    Hold::wait(Reason::DependencyNotReady, format!("{id} is not in Azure yet"))
-}
-
-/// The vault or the policy that this machine stood on is gone, by a direct read.
-fn vanished(p: &Place, facts: &Facts) -> Option<Hold> {
-    if p.vault_view.status.vault.is_some() && facts.read(&p.vault).is_absent() {
-        return Some(gone(&p.vault, &format!("RecoveryVault {}", p.vault_view.meta.name)));
-    }
-    facts.read(&p.policy).is_absent().then(|| gone(&p.policy, &format!("BackupPolicy {}", p.policy_view.meta.name)))
-}
-
-pub(super) fn standing(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> protection::Standing {
-    if let Some(hold) = vanished(p, facts).filter(|_| facts.read(&p.vault).is_absent()) {
-        return protection::Standing { protection: Protection::Missing, hold: Some(hold), elsewhere: None };
-    }
-    let ours = protection::our_policies(&s.estate, &p.policy_view.spec.vault_ref.name, &s.meta.namespace, &p.vault, facts);
-    let question = protection::Question {
-        item: &p.item,
-        vault: &p.vault,
-        machine: &p.machine,
-        ours: &ours,
-        owned: s.owns(&p.item),
-        working: s.operations.contains_key("protection"),
-    };
-    protection::standing(&question, facts)
-}
-
-/// Azure keeps so many machines in one vault (backup.md §4.4).
-const MOST_MACHINES: usize = 1000;
-
-/// A machine that is not in the vault yet has no place in a full one.
-fn vault_full(p: &Place, facts: &Facts) -> Option<Hold> {
-    let items = facts.list(&items_of(&p.vault))?;
-    let full = items.len() >= MOST_MACHINES && !items.contains_key(&p.item) && facts.read(&p.item).is_absent();
-    let message = || format!("{} holds {} machines, as many as Azure allows: use another vault for {}", p.vault, items.len(), p.machine);
-    full.then(|| Hold::stuck(Reason::VaultFull, message()))
-}
-
-/// What the machine itself forbids.
-fn machine_hold(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> Option<Hold> {
-    if facts.read(&p.machine).is_absent() {
-        return Some(Hold::stuck(
-            Reason::MachineNotFound,
-            format!("{} does not exist: its recovery points, if any, stay restorable", p.machine),
-        ));
-    }
-    let seen = match (vm(p, facts), &s.status.machine) {
-        (Some(vm), before) => machine_report::observed(&vm, before.as_ref()),
-        (None, Some(before)) => before.clone(),
-        (None, None) => return Some(unreadable(&p.machine, facts)),
-    };
-    let before: Option<&ObservedMachine> = s.status.machine.as_ref();
-    if let (Some(was), Some(is)) = (before.and_then(|b| b.vm_id.as_ref()), seen.vm_id.as_ref())
-        && !was.eq_ignore_ascii_case(is)
-    {
-        let message = format!(
-            "{} is another machine now (vmId {is}, was {was}): the old one's points stay restorable; delete this object and make a new one",
-            p.machine
-        );
-        return Some(Hold::stuck(Reason::IdentityChanged, message));
-    }
-    let (here, there) = (seen.location.unwrap_or_default(), &p.vault_view.spec.location);
-    if !selection::same_location(&here, there) {
-        return Some(Hold::stuck(
-            Reason::LocationMismatch,
-            format!("{} is in {here} and the vault in {there}: use a vault in the machine's region", p.machine),
-        ));
-    }
-    let unmanaged = vm(p, facts).is_some_and(|vm| vm.properties.has_unmanaged_disks());
-    unmanaged.then(|| Hold::stuck(Reason::Unsupported, format!("{} has unmanaged disks: convert them to managed disks", p.machine)))
 }

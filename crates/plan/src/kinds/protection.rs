@@ -2,15 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use breakwater_api::{BackupPolicy, Protection, Reason};
+use breakwater_api::{BackupPolicy, ProtectedMachine, Protection, Reason};
 use breakwater_arm::{
     ArmTime, ResourceId,
     bodies::{BackupStatus, ProtectedItem},
 };
 use serde_json::Value;
 
-use super::{PolicyView, policy_id, unreadable};
-use crate::{facts::Facts, graph::Hold, kind::Kind as _, sighting::Known};
+use super::{PolicyView, machine_place::Place, policy_id, unreadable};
+use crate::{
+    facts::Facts,
+    graph::Hold,
+    keys,
+    kind::{Kind as _, Subject},
+    sighting::Known,
+};
 
 /// The name of the ask that tells whether and where a machine is protected (backup.md §8.1).
 pub const BACKUP_STATUS: &str = "backupStatus";
@@ -91,11 +97,22 @@ pub struct Question<'a> {
     pub working: bool,
 }
 
-/// Policies in a vault that are ours: those that the policies of this cluster derive.
-pub fn our_policies(estate: &str, vault_name: &str, namespace: &str, vault: &ResourceId, facts: &Facts) -> BTreeSet<ResourceId> {
+/// Policies in a vault that are ours: those that the policies of this cluster derive, and the one that the item is under,
+/// where its name derives from a policy of this namespace that is no more (it was renamed).
+pub fn our_policies(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> BTreeSet<ResourceId> {
+    let namespace = s.meta.namespace.as_str();
     let views = facts.objects::<PolicyView>(BackupPolicy::NAME, namespace);
-    let here = views.iter().filter(|p| p.spec.vault_ref.name == vault_name);
-    here.filter_map(|p| policy_id(estate, &p.meta, &p.spec, vault).ok()).collect()
+    let here = views.iter().filter(|v| v.spec.vault_ref.name == p.policy_view.spec.vault_ref.name);
+    let declared = here.filter_map(|v| policy_id(&s.estate, &v.meta, &v.spec, &p.vault).ok());
+    let of_item = facts.resource(&p.item).into_present().and_then(|body| Item::read(body)?.policy);
+    let renamed = of_item.filter(|id| id.within(&p.vault) && is_derived(&s.estate, namespace, id.name()));
+    declared.chain(renamed).collect()
+}
+
+/// Whether an Azure policy's name is the one that a BackupPolicy of this namespace would give it.
+fn is_derived(estate: &str, namespace: &str, azure_name: &str) -> bool {
+    let Some((hash, name)) = azure_name.strip_prefix("bw-").and_then(|rest| rest.split_once('-')) else { return false };
+    hash.eq_ignore_ascii_case(&keys::hash8(&[estate, namespace, BackupPolicy::NAME, name]))
 }
 
 /// The one place where the states of backup.md §9 are told apart.
@@ -115,9 +132,12 @@ pub fn standing(q: &Question<'_>, facts: &Facts) -> Standing {
     }
     let ours = item.policy.as_ref().is_some_and(|p| q.ours.contains(p));
     match (item.state.to_ascii_lowercase().as_str(), &item.policy) {
-        ("protectionstopped" | "protectionpaused", _) if q.owned => plain(Protection::Stopped),
+        // Not resumed by itself: what was kept for good would fall under the policy again, and older points would expire.
         ("protectionstopped" | "protectionpaused", _) => {
-            let message = format!("protection of {} was stopped in {} by somebody else: resume it in Azure", q.machine, q.vault);
+            let message = format!(
+                "protection of {} was stopped in {} and its points are kept: resume it in Azure; points older than the policy keeps then expire",
+                q.machine, q.vault
+            );
             stuck(Protection::Stopped, Reason::ProtectionStopped, message)
         }
         ("backupssuspended", _) => {

@@ -166,6 +166,10 @@ pub fn standing_policy(more: Value) -> Facts {
     facts
 }
 
+pub fn add_policy(facts: &mut Facts, name: &str, more: Value) {
+    put_object(facts, view::<BackupPolicy>(name, policy_spec(more), json!({})));
+}
+
 pub fn add_member(facts: &mut Facts, name: &str, policy: &str, status: Value) {
     put_object(facts, view::<ProtectedMachine>(name, machine_spec(json!({ "policyRef": { "name": policy } })), status));
 }

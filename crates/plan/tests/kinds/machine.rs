@@ -98,6 +98,8 @@ fn before_the_first_protection_another_vault_is_asked_about() {
 #[test]
 fn each_state_of_the_item_has_one_answer() {
     let foreign = vault().child("backupPolicies", "byhand").unwrap();
+    let hash = breakwater_plan::keys::hash8(&["acme", "shop", "BackupPolicy", "nightly"]);
+    let renamed = vault().child("backupPolicies", &format!("bw-{hash}-nightly")).unwrap();
     let (mine, new) = (|| owner(json!({})), || declares(json!({}), json!({})));
     #[rustfmt::skip]
     let cases = [
@@ -106,8 +108,9 @@ fn each_state_of_the_item_has_one_answer() {
         ("protected",                mine(), json!({ "protectionState": "Protected" }),                                  "Protected",             "done"),
         ("under a foreign policy",   new(),  json!({ "protectionState": "Protected", "policyId": foreign }),             "ForeignPolicy",         "stuck: ForeignPolicy"),
         ("soft-deleted",             mine(), json!({ "protectionState": "ProtectionStopped", "isScheduledForDeferredDelete": true }), "SoftDeleted", "stuck: SoftDeleted"),
-        ("stopped, ours",            mine(), json!({ "protectionState": "ProtectionStopped", "policyId": "" }),          "Stopped",               "PUT"),
+        ("stopped, ours",            mine(), json!({ "protectionState": "ProtectionStopped", "policyId": "" }),          "Stopped",               "stuck: ProtectionStopped"),
         ("stopped, somebody's",      new(),  json!({ "protectionState": "ProtectionStopped", "policyId": "" }),          "Stopped",               "stuck: ProtectionStopped"),
+        ("under a renamed policy",   new(),  json!({ "protectionState": "Protected", "policyId": renamed }),             "Protected",             "wait: NotYetObserved"),
         ("suspended",                mine(), json!({ "protectionState": "BackupsSuspended" }),                           "Suspended",             "stuck: BackupsSuspended"),
     ];
     for (situation, s, item, protection, expected) in cases {

@@ -199,3 +199,15 @@ fn a_machine_under_another_policy_is_left_to_it() {
     assert_eq!((&report.status["matched"], &report.status["protected"], &report.status["failing"]), (&json!(1), &json!(1), &json!(0)));
     assert_eq!(said(&report, ConditionType::MachinesHealthy).holds, Some(true));
 }
+
+#[test]
+fn a_machine_that_another_policy_names_is_left_to_it_until_somebody_holds_it() {
+    let mut facts = in_azure(30, 0);
+    let db = vm("rg-shop", "db1", "westeurope", "shop");
+    list(&mut facts, machines_of(SUB), std::slice::from_ref(&db));
+    add_policy(&mut facts, "hourly", json!({ "machines": [{ "id": db.0 }] }));
+    let s = declares(keep(30), applied(keep(30)));
+    assert_eq!(left_out(&reported(&s, &facts)), [(db.0.to_string(), "Conflict".to_owned())], "explicit id before selector");
+    add_member(&mut facts, &member_name(&db.0), "daily", json!({ "protection": "Protected" }));
+    assert_eq!(left_out(&reported(&s, &facts)), [], "the holder keeps it");
+}

@@ -1,0 +1,67 @@
+//! The questions that a `ProtectedMachine` answers beside `Ready`.
+
+use breakwater_api::{ConditionType, Protection, Reason};
+
+use super::{machine_place::Place, recovery_points};
+use crate::kind::{Promise, Said};
+
+pub(super) fn conditions(p: &Place, status: &breakwater_api::ProtectedMachineStatus, settled: bool, promise: &Promise) -> Vec<Said> {
+    let points = status.recovery_points.as_ref();
+    let latest = points.and_then(|r| r.latest.as_ref());
+    let protected = if settled {
+        Said::new(
+            ConditionType::Protected,
+            Some(true),
+            Reason::AsDeclared,
+            format!("{} is protected under policy {}", p.machine, p.policy.name()),
+        )
+    } else {
+        Said::new(ConditionType::Protected, Some(false), promise.reason, promise.message.clone())
+    };
+    let recoverable = match latest {
+        _ if status.protection == Some(Protection::Missing) => {
+            Said::new(ConditionType::Recoverable, Some(false), Reason::Missing, "the backups were there and are gone from Azure")
+        }
+        Some(_) if status.protection == Some(Protection::SoftDeleted) => {
+            let message = "the backups are soft-deleted: undelete them in Azure before they are purged";
+            Said::new(ConditionType::Recoverable, Some(false), Reason::SoftDeleted, message)
+        }
+        Some(point) => {
+            Said::new(ConditionType::Recoverable, Some(true), Reason::Succeeded, format!("the youngest recovery point is of {}", point.at))
+        }
+        None => Said::new(ConditionType::Recoverable, Some(false), Reason::NoRecoveryPoint, no_point(status)),
+    };
+    let mut all = vec![protected, recoverable];
+    if status.protection == Some(Protection::Missing) {
+        all.push(Said::new(ConditionType::WithinRpo, Some(false), promise.reason, promise.message.clone()));
+    }
+    if settled {
+        let only_snapshot = latest.is_some() && points.is_some_and(|r| r.latest_in_vault.is_none());
+        let reason = if only_snapshot { Reason::SnapshotOnly } else { promise.reason };
+        all.push(Said::new(ConditionType::WithinRpo, Some(promise.kept), reason, promise.message.clone()));
+    }
+    if let Some(point) = latest {
+        let os = status.machine.as_ref().and_then(|m| m.os.as_deref());
+        let holds = recovery_points::as_declared(point, p.policy_view.spec.consistency, os);
+        let reason = if holds == Some(false) { Reason::LessConsistent } else { Reason::ConsistentAsDeclared };
+        let message = format!("the youngest recovery point ({}) is {}", point.at, point.consistency);
+        all.push(Said::new(ConditionType::ConsistentAsDeclared, holds, reason, message));
+    }
+    if !status.disks.is_empty() {
+        let left: Vec<String> = status.disks.iter().filter(|d| !d.covered).map(|d| d.lun.to_string()).collect();
+        let (reason, message) = if left.is_empty() {
+            (Reason::AllDisksCovered, String::new())
+        } else {
+            (Reason::DiskExcluded, format!("LUNs {} are not backed up", left.join(", ")))
+        };
+        all.push(Said::new(ConditionType::DiskNotCovered, Some(!left.is_empty()), reason, message));
+    }
+    all
+}
+
+fn no_point(status: &breakwater_api::ProtectedMachineStatus) -> String {
+    match status.first_backup.as_ref().and_then(|f| f.result.as_deref()) {
+        Some("Failed") => "the first backup failed and is not repeated; the schedule is next".into(),
+        _ => "there is no recovery point yet".into(),
+    }
+}

@@ -1,0 +1,139 @@
+//! What a machine's protection stands on: its references resolved, its ids, and what forbids to protect it.
+
+use std::sync::Arc;
+
+use breakwater_api::{BackupPolicy, ProtectedMachine, Protection, Reason, RecoveryVault, protected_machine::ObservedMachine};
+use breakwater_arm::{ResourceId, bodies::VirtualMachine, names};
+
+use super::{PolicyView, VaultView, gone, items_of, machine_report, policy_id, protection, unreadable, vault_id};
+use crate::{
+    facts::{Facts, ObjectRef},
+    graph::Hold,
+    keys,
+    kind::{Kind, Subject},
+    selection,
+};
+
+/// Everything that this machine's decisions stand on: resolved references and derived ids.
+pub(super) struct Place {
+    pub vault_view: Arc<VaultView>,
+    pub policy_view: Arc<PolicyView>,
+    pub vault: ResourceId,
+    pub policy: ResourceId,
+    pub machine: ResourceId,
+    pub item: ResourceId,
+    pub owner: String,
+}
+
+pub(super) fn policy_ref(s: &Subject<ProtectedMachine>) -> ObjectRef {
+    ObjectRef { kind: BackupPolicy::NAME, namespace: s.meta.namespace.clone(), name: s.spec.policy_ref.name.clone() }
+}
+
+pub(super) fn vault_ref(policy: &PolicyView) -> ObjectRef {
+    ObjectRef { kind: RecoveryVault::NAME, namespace: policy.meta.namespace.clone(), name: policy.spec.vault_ref.name.clone() }
+}
+
+/// Resolves references and derives ids.
+pub(super) fn place(s: &Subject<ProtectedMachine>, facts: &Facts) -> Result<Place, Hold> {
+    let missing = |field: &str, kind: &str, name: &str| {
+        Hold::wait(
+            Reason::ReferenceNotFound,
+            format!("{field} names {kind} {name}, which does not exist in namespace {}: create it", s.meta.namespace),
+        )
+    };
+    let policy_view =
+        facts.object::<PolicyView>(&policy_ref(s)).ok_or_else(|| missing("spec.policyRef", "BackupPolicy", &s.spec.policy_ref.name))?;
+    let vault_view = facts
+        .object::<VaultView>(&vault_ref(&policy_view))
+        .ok_or_else(|| missing("the policy's spec.vaultRef", "RecoveryVault", &policy_view.spec.vault_ref.name))?;
+    if policy_view.status.policy_id.is_none() {
+        return Err(Hold::wait(Reason::DependencyNotReady, format!("BackupPolicy {} is not in Azure yet", policy_view.meta.name)));
+    }
+    let vault = vault_id(&vault_view.meta, &vault_view.spec)?;
+    let policy = policy_id(&s.estate, &policy_view.meta, &policy_view.spec, &vault)?;
+    let machine: ResourceId = s.spec.machine_id.parse().map_err(|e| Hold::stuck(Reason::InvalidSpec, format!("spec.machineId: {e}")))?;
+    if machine.resource_type() != *names::VIRTUAL_MACHINE {
+        return Err(Hold::stuck(Reason::InvalidSpec, format!("spec.machineId: {machine} is no virtual machine")));
+    }
+    let item = names::item_id(&vault, &machine).map_err(|e| Hold::stuck(Reason::InvalidSpec, format!("spec.machineId: {e}")))?;
+    let owner = keys::owner_hash(&s.estate, &vault_view.meta.namespace, RecoveryVault::NAME, &vault_view.meta.name);
+    Ok(Place { vault_view, policy_view, vault, policy, machine, item, owner })
+}
+
+/// The machine's body, when it was read in this process.
+pub(super) fn vm(p: &Place, facts: &Facts) -> Option<VirtualMachine> {
+    facts.read(&p.machine).present().and_then(|b| VirtualMachine::parse(b).ok())
+}
+
+pub(super) fn not_yet(id: &ResourceId) -> Hold {
+    Hold::wait(Reason::DependencyNotReady, format!("{id} is not in Azure yet"))
+}
+
+/// The vault or the policy that this machine stood on is gone, by a direct read.
+pub(super) fn vanished(p: &Place, facts: &Facts) -> Option<Hold> {
+    if p.vault_view.status.vault.is_some() && facts.read(&p.vault).is_absent() {
+        return Some(gone(&p.vault, &format!("RecoveryVault {}", p.vault_view.meta.name)));
+    }
+    facts.read(&p.policy).is_absent().then(|| gone(&p.policy, &format!("BackupPolicy {}", p.policy_view.meta.name)))
+}
+
+pub(super) fn standing(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> protection::Standing {
+    if let Some(hold) = vanished(p, facts).filter(|_| facts.read(&p.vault).is_absent()) {
+        return protection::Standing { protection: Protection::Missing, hold: Some(hold), elsewhere: None };
+    }
+    let ours = protection::our_policies(s, p, facts);
+    let question = protection::Question {
+        item: &p.item,
+        vault: &p.vault,
+        machine: &p.machine,
+        ours: &ours,
+        owned: s.owns(&p.item),
+        working: s.operations.contains_key("protection"),
+    };
+    protection::standing(&question, facts)
+}
+
+/// Azure keeps so many machines in one vault (backup.md §4.4).
+const MOST_MACHINES: usize = 1000;
+
+/// A machine that is not in the vault yet has no place in a full one.
+pub(super) fn vault_full(p: &Place, facts: &Facts) -> Option<Hold> {
+    let items = facts.list(&items_of(&p.vault))?;
+    let full = items.len() >= MOST_MACHINES && !items.contains_key(&p.item) && facts.read(&p.item).is_absent();
+    let message = || format!("{} holds {} machines, as many as Azure allows: use another vault for {}", p.vault, items.len(), p.machine);
+    full.then(|| Hold::stuck(Reason::VaultFull, message()))
+}
+
+/// What the machine itself forbids.
+pub(super) fn machine_hold(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> Option<Hold> {
+    if facts.read(&p.machine).is_absent() {
+        return Some(Hold::stuck(
+            Reason::MachineNotFound,
+            format!("{} does not exist: its recovery points, if any, stay restorable", p.machine),
+        ));
+    }
+    let seen = match (vm(p, facts), &s.status.machine) {
+        (Some(vm), before) => machine_report::observed(&vm, before.as_ref()),
+        (None, Some(before)) => before.clone(),
+        (None, None) => return Some(unreadable(&p.machine, facts)),
+    };
+    let before: Option<&ObservedMachine> = s.status.machine.as_ref();
+    if let (Some(was), Some(is)) = (before.and_then(|b| b.vm_id.as_ref()), seen.vm_id.as_ref())
+        && !was.eq_ignore_ascii_case(is)
+    {
+        let message = format!(
+            "{} is another machine now (vmId {is}, was {was}): the old one's points stay restorable; delete this object and make a new one",
+            p.machine
+        );
+        return Some(Hold::stuck(Reason::IdentityChanged, message));
+    }
+    let (here, there) = (seen.location.unwrap_or_default(), &p.vault_view.spec.location);
+    if !selection::same_location(&here, there) {
+        return Some(Hold::stuck(
+            Reason::LocationMismatch,
+            format!("{} is in {here} and the vault in {there}: use a vault in the machine's region", p.machine),
+        ));
+    }
+    let unmanaged = vm(p, facts).is_some_and(|vm| vm.properties.has_unmanaged_disks());
+    unmanaged.then(|| Hold::stuck(Reason::Unsupported, format!("{} has unmanaged disks: convert them to managed disks", p.machine)))
+}

@@ -214,5 +214,5 @@ fn the_report_has_a_line_a_file_and_a_total() {
     assert!(lines[1].starts_with("b.json: FAILED: no JSON"), "{text}");
     assert!(lines[2].starts_with("below/it/d.JSON: ok"), "{text}");
     assert!(lines[3].starts_with("c.json: not ours: GET Microsoft.Compute/disks; azure-sim: ok"), "{text}");
-    assert!(lines[4].starts_with("4 files: 2 ok, 1 not ours, 1 failed; 2 exchanges of ours"), "{text}");
+    assert!(lines[4].starts_with("4 files: 2 ok, 1 not ours, 1 failed; exchanges: 2 ours"), "{text}");
 }

@@ -131,8 +131,8 @@ impl fmt::Display for Report {
         let (all, passed, not_ours, failed) = (self.files.len(), self.passed(), self.not_ours(), self.failed().len());
         write!(
             f,
-            "{all} files: {passed} ok, {not_ours} not ours, {failed} failed; {ours} exchanges of ours with {values} values read, \
-             {others} exchanges not ours; {same} answers of azure-sim shaped as recorded, {foreign} files not modelled by it"
+            "{all} files: {passed} ok, {not_ours} not ours, {failed} failed; exchanges: {ours} ours with {values} values read, \
+             {others} not ours; {same} answers of azure-sim shaped as recorded, {foreign} files not modelled by it"
         )
     }
 }

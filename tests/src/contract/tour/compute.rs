@@ -51,7 +51,7 @@ fn groups(tour: &mut Traveller) {
     // a group with a vault in it stays
     let full = format!("{SUB}/resourceGroups/full");
     tour.put(&full, json!({"location": "westeurope"}));
-    let vault = format!("{full}/providers/Microsoft.RecoveryServices/vaults/v");
+    let vault = format!("{full}/providers/Microsoft.RecoveryServices/vaults/v?api-version=2024-04-01");
     tour.change(Method::Put, &vault, json!({"location": "westeurope", "sku": {"name": "Standard"}, "properties": {}}), 120);
     remove(tour, &full);
     let tags = format!("{GROUP}/providers/Microsoft.Compute/virtualMachines/win/providers/Microsoft.Resources/tags/default");
@@ -130,8 +130,12 @@ fn networks(tour: &mut Traveller) {
     let of = |kind: &str, name: &str| format!("{GROUP}/providers/Microsoft.Network/{kind}/{name}");
     let network = of("virtualNetworks", "v");
     let body = json!({"location": "westeurope", "properties": {"addressSpace": {"addressPrefixes": ["10.0.0.0/8"]}}});
-    tour.change(Method::Put, &network, body, 10);
+    tour.change(Method::Put, &network, body.clone(), 10);
     let subnet = format!("{network}/subnets/s");
+    // a subnet while its network is being changed
+    let changing = tour.put(&network, body);
+    tour.put(&subnet, json!({"properties": {"addressPrefix": "10.0.0.0/24"}}));
+    tour.follow(&changing, 60);
     for name in ["s", "s", "t"] {
         tour.put(&format!("{network}/subnets/{name}"), json!({"properties": {"addressPrefix": "10.0.0.0/24"}}));
     }

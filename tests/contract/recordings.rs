@@ -82,6 +82,56 @@ fn every_value_that_was_read_is_missed_when_it_is_damaged() {
     assert!(tried > 1000, "only {tried} values were damaged");
 }
 
+/// Names that are people's or the service's own, and no fields.
+const FREE: [&str; 6] = ["tags", "propertyBag", "internalPropertyBag", "kpisHealths", "tieringPolicy", "recoveryPointMoveReadinessInfo"];
+
+/// The recording with the last name of a pointer in another case; nothing where that is no field of a body.
+fn respelt(recording: &Value, pointer: &str) -> Option<Value> {
+    let (holder, name) = pointer.rsplit_once('/').filter(|(holder, _)| holder.contains("/body"))?;
+    let (first, rest) = (name.chars().next().filter(char::is_ascii_lowercase)?, &name[1..]);
+    if FREE.contains(&holder.rsplit('/').next()?) {
+        return None;
+    }
+    let mut copy = recording.clone();
+    let fields = copy.pointer_mut(holder)?.as_object_mut()?;
+    let value = fields.remove(name)?;
+    fields.insert(format!("{}{rest}", first.to_ascii_uppercase()), value);
+    Some(copy)
+}
+
+/// Writes one field after another in another case, of every file: whatever the checker says it read, it must miss.
+#[test]
+fn every_field_that_was_read_is_missed_when_its_name_is_written_otherwise() {
+    let (mut tried, mut overlooked) = (0, Vec::new());
+    for folder in ["backup", "compute"] {
+        for file in report(folder).files.iter().filter(|f| f.outcome == Outcome::Passed) {
+            let whole = recording(&format!("{folder}/{}", file.file));
+            let step = file.checked.len().div_ceil(30).max(1);
+            for pointer in file.checked.iter().step_by(step) {
+                let Some(changed) = respelt(&whole, pointer) else { continue };
+                if !matches!(check_recording(&file.file, &changed).outcome, Outcome::Failed(_)) {
+                    overlooked.push(format!("{folder}/{} {pointer}", file.file));
+                }
+                tried += 1;
+            }
+        }
+    }
+    assert!(overlooked.is_empty(), "{overlooked:#?}");
+    assert!(tried > 800, "only {tried} names were changed");
+}
+
+#[test]
+fn what_site_recovery_said_is_told_apart_and_counted_nowhere() {
+    let report = report("site-recovery");
+    assert_none_failed(&report);
+    let ours: Vec<&str> = report.files.iter().filter(|f| f.outcome == Outcome::Passed).map(|f| f.file.as_str()).collect();
+    assert!(ours.iter().all(|file| file.starts_with("vault-")) && ours.len() < 5, "{ours:?}");
+    assert!(report.not_ours() > 100, "{report}");
+    for file in report.files.iter().filter(|f| matches!(f.outcome, Outcome::NotOurs(_))) {
+        assert!(file.checked.is_empty() && file.exchanges.ours == 0 && file.compared.is_none(), "{file:?}");
+    }
+}
+
 #[test]
 fn what_a_damaged_recording_lacks_is_named() {
     let get = "backup/protecteditem_get__200.json";
@@ -94,6 +144,9 @@ fn what_a_damaged_recording_lacks_is_named() {
         (get, format!("{body}/properties/sourceResourceId"), json!("/subscriptions/x"), "is no Id"),
         (get, format!("{body}/properties/lastBackupTime"), json!("yesterday"), "is no Time"),
         (get, body.to_owned(), json!("{\"id\": \"/subsc"), "says it is JSON and is none"),
+        (get, format!("{body}/properties/lastBackupStatus"), json!([1]), "is no Item"),
+        (get, format!("{body}/properties/vaultId"), json!("https://elsewhere"), "is no Id"),
+        (get, format!("{body}/properties"), json!({"Protectionstate": "Protected"}), "our field is \"protectionState\""),
         (get, "/request/url".to_owned(), json!("management.azure.com"), "is no URL"),
         (get, "/response/status".to_owned(), json!(0), "is no HTTP status"),
         (items, format!("{body}/value"), Value::Null, "no `value` list"),
@@ -144,11 +197,22 @@ fn the_report_has_a_line_a_file_and_a_total() {
     std::fs::write(folder.join("a.json"), good.to_string()).unwrap();
     std::fs::write(folder.join("b.json"), "{").unwrap();
     std::fs::write(folder.join("c.json"), recording("compute/disk_get_attached__200.json").to_string()).unwrap();
+    std::fs::create_dir_all(folder.join("below/it")).unwrap();
+    std::fs::write(folder.join("below/it/d.JSON"), format!("\u{feff}{good}")).unwrap();
+    std::fs::write(folder.join("notes.txt"), "no recording").unwrap();
+    // a file that cannot be read fails alone
     let text = check_folder(&folder).unwrap().to_string();
+    let alone = check_folder(&folder.join("a.json")).unwrap();
+    let empty = folder.join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let nothing = check_folder(&empty).unwrap();
+    let missing = check_folder(&folder.join("missing"));
     std::fs::remove_dir_all(&folder).unwrap();
+    assert!(alone.passed() == 1 && nothing.files.is_empty() && missing.is_err(), "{alone}");
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[0].starts_with("a.json: ok"), "{text}");
     assert!(lines[1].starts_with("b.json: FAILED: no JSON"), "{text}");
-    assert!(lines[2].starts_with("c.json: not ours: GET Microsoft.Compute/disks; azure-sim: ok"), "{text}");
-    assert!(lines[3].starts_with("3 files: 1 ok, 1 not ours, 1 failed"), "{text}");
+    assert!(lines[2].starts_with("below/it/d.JSON: ok"), "{text}");
+    assert!(lines[3].starts_with("c.json: not ours: GET Microsoft.Compute/disks; azure-sim: ok"), "{text}");
+    assert!(lines[4].starts_with("4 files: 2 ok, 1 not ours, 1 failed; exchanges: 2 ours"), "{text}");
 }

@@ -51,11 +51,10 @@ const MAX_DETAILS: usize = 16;
 impl ArmError {
     /// Reads the error of an answer. Always succeeds: with nothing readable, code and message are empty.
     pub fn from_answer(answer: &Answer) -> ArmError {
-        let envelope = field(&answer.body, "error").filter(|e| e.is_object()).unwrap_or(&answer.body);
-        let message = match text(envelope, "message") {
-            message if message.is_empty() => text(envelope, "error"), // `{"error": "in words"}`
-            message => message,
-        };
+        let envelope = envelope(&answer.body);
+        // `{"error": "in words"}`; RFC 9457's problem details say it under other names
+        let names = ["message", "error", "detail", "title"];
+        let message = names.iter().map(|name| text(envelope, name)).find(|message| !message.is_empty()).unwrap_or_default();
         let mut details = Vec::new();
         collect_details(envelope, &mut details, 0);
         ArmError {
@@ -113,6 +112,13 @@ impl fmt::Display for ArmError {
         }
         f.write_str(&redacted(&sentence, MAX_SENTENCE))
     }
+}
+
+/// Where code and message are: below `error`, below OData's name for it, in the first of a list, or at the top.
+fn envelope(body: &Value) -> &Value {
+    let body = body.as_array().and_then(|all| all.first()).unwrap_or(body);
+    let inside = ["error", "odata.error"].iter().find_map(|name| field(body, name).filter(|e| e.is_object()));
+    inside.unwrap_or(body)
 }
 
 /// A field in either of the spellings seen: `code`, `Code`.

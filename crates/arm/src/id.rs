@@ -233,8 +233,9 @@ impl<'de> Deserialize<'de> for ResourceId {
 
 /// An id as an answer spells it: perhaps empty (`policyId: ""` means none), perhaps a full URL (`vaultId`,
 /// backup.md §8.4). Kept as received; [`IdText::id`] says what it means.
+///
+/// In JSON a bare text. Not `transparent`: the contract checks know ids by the name that serde is told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
 pub struct IdText(pub String);
 
 impl IdText {

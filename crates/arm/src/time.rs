@@ -4,8 +4,9 @@ use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
 /// A time as received. [`ArmTime::instant`] says what it means.
+///
+/// In JSON a bare text. Not `transparent`: the contract checks know times by the name that serde is told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
 pub struct ArmTime(pub String);
 
 impl ArmTime {
@@ -22,8 +23,9 @@ impl ArmTime {
 }
 
 /// A duration as received. [`ArmDuration::duration`] says how long it is.
+///
+/// In JSON a bare text, and not `transparent`, as [`ArmTime`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
 pub struct ArmDuration(pub String);
 
 impl ArmDuration {

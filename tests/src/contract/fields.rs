@@ -1,11 +1,16 @@
-//! The fields that we use, by kind of body. A pattern is a JSON pointer in which `*` stands for every member.
+//! The bodies that we read, what they must hold, and what our types make of them. Which fields there are is told by the
+//! types themselves ([`super::known`]); here is only what must not be missing or empty.
+
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use breakwater_arm::bodies;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
+use super::known::{Known, known};
+
 /// What a body is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// A vault.
     Vault,
@@ -27,6 +32,8 @@ pub enum Kind {
     BackupStatus,
     /// A virtual machine.
     Machine,
+    /// How a machine runs, read by itself.
+    InstanceView,
     /// A line of the resource list.
     Listed,
     /// A resource group.
@@ -39,23 +46,6 @@ pub enum Kind {
     Tags,
 }
 
-/// What a value must be, besides kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// Anything.
-    Any,
-    /// An id, a URL of one, or empty.
-    Id,
-    /// A time, or a way to say "never".
-    Time,
-    /// A duration.
-    Span,
-    /// A guid.
-    Guid,
-    /// A text that is not empty.
-    Word,
-}
-
 /// Whether it may be missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
@@ -63,262 +53,110 @@ pub enum Need {
     Must,
     /// It may be missing in a list only.
     Alone,
-    /// It may be.
-    May,
+    /// It may be, but it is not empty.
+    NotEmpty,
+    /// It is needed, and is a guid.
+    Guid,
 }
 
-/// One field in use.
-pub type Field = (&'static str, Form, Need);
+use Need::{Alone, Guid, Must, NotEmpty};
 
-use Form::{Any, Guid, Id, Span, Time, Word};
-use Need::{Alone, May, Must};
+/// One demand: a JSON pointer in which `*` stands for every member.
+pub type Demand = (&'static str, Need);
 
-const VAULT: &[Field] = &[
-    ("/id", Id, Must),
-    ("/name", Word, Must),
-    ("/type", Word, Must),
-    ("/location", Word, Must),
-    ("/tags/*", Any, May),
-    ("/etag", Any, May),
-    ("/sku/name", Any, May),
-    ("/sku/tier", Any, May),
-    ("/identity/type", Word, May),
-    ("/identity/principalId", Any, May),
-    ("/properties/provisioningState", Word, Must),
-    ("/properties/redundancySettings/standardTierStorageRedundancy", Word, May),
-    ("/properties/redundancySettings/crossRegionRestore", Word, May),
-    ("/properties/securitySettings/softDeleteSettings/softDeleteState", Word, May),
-    ("/properties/securitySettings/softDeleteSettings/softDeleteRetentionPeriodInDays", Any, May),
-    ("/properties/securitySettings/softDeleteSettings/enhancedSecurityState", Word, May),
-    ("/properties/securitySettings/immutabilitySettings/state", Word, May),
-    ("/properties/securitySettings/multiUserAuthorization", Word, May),
-    ("/properties/restoreSettings/crossSubscriptionRestoreSettings/crossSubscriptionRestoreState", Word, May),
-    ("/properties/publicNetworkAccess", Word, May),
-    ("/properties/backupStorageVersion", Word, May),
-    ("/properties/encryption/keyVaultProperties/keyUri", Any, May),
-    ("/properties/encryption/kekIdentity/useSystemAssignedIdentity", Any, May),
-    ("/properties/encryption/kekIdentity/userAssignedIdentity", Id, May),
-    ("/properties/encryption/infrastructureEncryption", Word, May),
-    ("/properties/moveState", Word, May),
+const VAULT: &[Demand] = &[
+    ("/id", Must),
+    ("/name", Must),
+    ("/type", Must),
+    ("/location", Must),
+    ("/properties/provisioningState", Must),
+    ("/identity/type", NotEmpty),
+    ("/properties/redundancySettings/standardTierStorageRedundancy", NotEmpty),
+    ("/properties/securitySettings/softDeleteSettings/softDeleteState", NotEmpty),
+    ("/properties/securitySettings/immutabilitySettings/state", NotEmpty),
 ];
 
-const VAULT_CONFIG: &[Field] = &[
-    ("/id", Id, Must),
-    ("/properties/enhancedSecurityState", Word, Must),
-    ("/properties/softDeleteFeatureState", Word, May),
-    ("/properties/softDeleteRetentionPeriodInDays", Any, May),
-    ("/properties/isSoftDeleteFeatureStateEditable", Any, May),
+const VAULT_CONFIG: &[Demand] = &[("/id", Must), ("/properties/enhancedSecurityState", Must)];
+
+const STORAGE_CONFIG: &[Demand] = &[("/id", Must), ("/properties/storageType", Must), ("/properties/storageTypeState", Must)];
+
+const ENCRYPTION_CONFIG: &[Demand] = &[("/id", Must), ("/properties/encryptionAtRestType", Must)];
+
+const POLICY: &[Demand] = &[
+    ("/id", Must),
+    ("/name", Must),
+    ("/properties/backupManagementType", Must),
+    ("/properties/schedulePolicy/schedulePolicyType", Must),
+    ("/properties/schedulePolicy/scheduleRunFrequency", Must),
+    ("/properties/retentionPolicy/retentionPolicyType", Must),
+    ("/properties/retentionPolicy/*/retentionDuration/durationType", NotEmpty),
 ];
 
-const STORAGE_CONFIG: &[Field] = &[
-    ("/id", Id, Must),
-    ("/properties/storageModelType", Word, May),
-    ("/properties/storageType", Word, Must),
-    ("/properties/storageTypeState", Word, Must),
-    ("/properties/crossRegionRestoreFlag", Any, May),
+const ITEM: &[Demand] = &[
+    ("/id", Must),
+    ("/name", Must),
+    ("/properties/protectionState", Must),
+    ("/properties/sourceResourceId", Must),
+    ("/properties/backupManagementType", Must),
+    ("/properties/protectedItemType", Must),
 ];
 
-const ENCRYPTION_CONFIG: &[Field] = &[
-    ("/id", Id, Must),
-    ("/properties/encryptionAtRestType", Word, Must),
-    ("/properties/keyUri", Any, May),
-    ("/properties/lastUpdateStatus", Word, May),
-    ("/properties/infrastructureEncryptionState", Word, May),
-    ("/properties/useSystemAssignedIdentity", Any, May),
-    ("/properties/userAssignedIdentity", Id, May),
+const JOB: &[Demand] = &[
+    ("/id", Must),
+    ("/name", Must),
+    ("/properties/operation", Must),
+    ("/properties/status", Must),
+    ("/properties/startTime", Must),
+    ("/properties/extendedInfo/tasksList/*/status", NotEmpty),
 ];
 
-const POLICY: &[Field] = &[
-    ("/id", Id, Must),
-    ("/name", Word, Must),
-    ("/properties/backupManagementType", Word, Must),
-    ("/properties/policyType", Word, May),
-    ("/properties/schedulePolicy/schedulePolicyType", Word, Must),
-    ("/properties/schedulePolicy/scheduleRunFrequency", Word, Must),
-    ("/properties/schedulePolicy/scheduleRunDays/*", Word, May),
-    ("/properties/schedulePolicy/scheduleRunTimes/*", Time, May),
-    ("/properties/schedulePolicy/hourlySchedule/interval", Any, May),
-    ("/properties/schedulePolicy/hourlySchedule/scheduleWindowStartTime", Time, May),
-    ("/properties/schedulePolicy/hourlySchedule/scheduleWindowDuration", Any, May),
-    ("/properties/schedulePolicy/dailySchedule/scheduleRunTimes/*", Time, May),
-    ("/properties/schedulePolicy/weeklySchedule/scheduleRunDays/*", Word, May),
-    ("/properties/schedulePolicy/weeklySchedule/scheduleRunTimes/*", Time, May),
-    ("/properties/retentionPolicy/retentionPolicyType", Word, Must),
-    ("/properties/retentionPolicy/*/retentionTimes/*", Time, May),
-    ("/properties/retentionPolicy/*/retentionDuration/count", Any, May),
-    ("/properties/retentionPolicy/*/retentionDuration/durationType", Word, May),
-    ("/properties/retentionPolicy/*/daysOfTheWeek/*", Word, May),
-    ("/properties/retentionPolicy/*/monthsOfYear/*", Word, May),
-    ("/properties/retentionPolicy/*/retentionScheduleFormatType", Word, May),
-    ("/properties/retentionPolicy/*/retentionScheduleDaily/daysOfTheMonth/*/date", Any, May),
-    ("/properties/retentionPolicy/*/retentionScheduleDaily/daysOfTheMonth/*/isLast", Any, May),
-    ("/properties/retentionPolicy/*/retentionScheduleWeekly/daysOfTheWeek/*", Word, May),
-    ("/properties/retentionPolicy/*/retentionScheduleWeekly/weeksOfTheMonth/*", Word, May),
-    ("/properties/tieringPolicy/*/tieringMode", Word, May),
-    ("/properties/tieringPolicy/*/duration", Any, May),
-    ("/properties/tieringPolicy/*/durationType", Word, May),
-    ("/properties/instantRpRetentionRangeInDays", Any, May),
-    ("/properties/instantRPDetails/azureBackupRGNamePrefix", Any, May),
-    ("/properties/instantRPDetails/azureBackupRGNameSuffix", Any, May),
-    ("/properties/timeZone", Any, May),
-    ("/properties/protectedItemsCount", Any, May),
-    ("/properties/snapshotConsistencyType", Any, May),
+const POINT: &[Demand] =
+    &[("/id", Must), ("/name", Must), ("/properties/recoveryPointType", Must), ("/properties/recoveryPointTime", Must)];
+
+const BACKUP_STATUS: &[Demand] = &[("/protectionStatus", Must)];
+
+const MACHINE: &[Demand] = &[
+    ("/id", Must),
+    ("/name", Must),
+    ("/type", Must),
+    ("/location", Must),
+    ("/properties/vmId", Alone),
+    ("/properties/provisioningState", Alone),
+    ("/properties/storageProfile/osDisk/osType", NotEmpty),
+    ("/properties/instanceView/statuses/*/code", NotEmpty),
 ];
 
-const ITEM: &[Field] = &[
-    ("/id", Id, Must),
-    ("/name", Word, Must),
-    ("/properties/protectionState", Word, Must),
-    ("/properties/sourceResourceId", Id, Must),
-    ("/properties/virtualMachineId", Id, May),
-    ("/properties/backupManagementType", Word, Must),
-    ("/properties/protectedItemType", Word, Must),
-    ("/properties/friendlyName", Any, May),
-    ("/properties/protectionStatus", Any, May),
-    ("/properties/healthStatus", Any, May),
-    ("/properties/healthDetails/*/code", Any, May),
-    ("/properties/healthDetails/*/title", Any, May),
-    ("/properties/healthDetails/*/message", Any, May),
-    ("/properties/healthDetails/*/recommendations/*", Any, May),
-    ("/properties/lastBackupStatus", Any, May),
-    ("/properties/lastBackupTime", Time, May),
-    ("/properties/lastRecoveryPoint", Time, May),
-    ("/properties/protectedItemDataId", Any, May),
-    ("/properties/extendedProperties/diskExclusionProperties/diskLunList/*", Any, May),
-    ("/properties/extendedProperties/diskExclusionProperties/isInclusionList", Any, May),
-    ("/properties/containerName", Any, May),
-    ("/properties/policyId", Id, May),
-    ("/properties/policyName", Any, May),
-    ("/properties/policyType", Any, May),
-    ("/properties/vaultId", Id, May),
-    ("/properties/isArchiveEnabled", Any, May),
-    ("/properties/softDeleteRetentionPeriod", Any, May),
-    ("/properties/isScheduledForDeferredDelete", Any, May),
-    ("/properties/deferredDeleteTimeInUTC", Time, May),
-    ("/properties/deferredDeleteTimeRemaining", Span, May),
-    ("/properties/extendedInfo/oldestRecoveryPoint", Time, May),
-    ("/properties/extendedInfo/recoveryPointCount", Any, May),
-    ("/properties/extendedInfo/policyInconsistent", Any, May),
+const INSTANCE_VIEW: &[Demand] = &[("/statuses/*/code", Must)];
+
+const LISTED: &[Demand] = &[("/id", Must), ("/name", Must), ("/type", Must)];
+
+const GROUP: &[Demand] = &[("/id", Must), ("/name", Must), ("/location", Must), ("/properties/provisioningState", NotEmpty)];
+
+const SUBSCRIPTION: &[Demand] = &[("/id", Must), ("/subscriptionId", Guid), ("/state", Must)];
+
+const LOCK: &[Demand] = &[("/id", Must), ("/name", Must), ("/properties/level", Must)];
+
+const TAGS: &[Demand] = &[("/id", Must)];
+
+/// All there are.
+pub const ALL_KINDS: [Kind; 16] = [
+    Kind::Vault,
+    Kind::VaultConfig,
+    Kind::StorageConfig,
+    Kind::EncryptionConfig,
+    Kind::Policy,
+    Kind::Item,
+    Kind::Job,
+    Kind::Point,
+    Kind::BackupStatus,
+    Kind::Machine,
+    Kind::InstanceView,
+    Kind::Listed,
+    Kind::Group,
+    Kind::Subscription,
+    Kind::Lock,
+    Kind::Tags,
 ];
-
-const JOB: &[Field] = &[
-    ("/id", Id, Must),
-    ("/name", Word, Must),
-    ("/properties/operation", Word, Must),
-    ("/properties/status", Word, Must),
-    ("/properties/startTime", Time, Must),
-    ("/properties/endTime", Time, May),
-    ("/properties/duration", Span, May),
-    ("/properties/activityId", Any, May),
-    ("/properties/containerName", Any, May),
-    ("/properties/entityFriendlyName", Any, May),
-    ("/properties/backupManagementType", Word, May),
-    ("/properties/jobType", Word, May),
-    ("/properties/errorDetails/*/errorCode", Any, May),
-    ("/properties/errorDetails/*/errorTitle", Any, May),
-    ("/properties/errorDetails/*/errorString", Any, May),
-    ("/properties/errorDetails/*/recommendations/*", Any, May),
-    ("/properties/extendedInfo/tasksList/*/taskId", Any, May),
-    ("/properties/extendedInfo/tasksList/*/status", Word, May),
-    ("/properties/extendedInfo/tasksList/*/startTime", Time, May),
-    ("/properties/extendedInfo/tasksList/*/endTime", Time, May),
-    ("/properties/extendedInfo/tasksList/*/progressPercentage", Any, May),
-    ("/properties/extendedInfo/propertyBag/*", Any, May),
-    ("/properties/extendedInfo/internalPropertyBag/*", Any, May),
-    ("/properties/extendedInfo/progressPercentage", Any, May),
-    ("/properties/extendedInfo/dynamicErrorMessage", Any, May),
-];
-
-const POINT: &[Field] = &[
-    ("/id", Id, Must),
-    ("/name", Word, Must),
-    ("/properties/recoveryPointType", Word, Must),
-    ("/properties/recoveryPointTime", Time, Must),
-    ("/properties/recoveryPointTierDetails/*/type", Any, May),
-    ("/properties/recoveryPointTierDetails/*/status", Any, May),
-    ("/properties/recoveryPointProperties/expiryTime", Time, May),
-    ("/properties/recoveryPointProperties/ruleName", Any, May),
-    ("/properties/recoveryPointProperties/isSoftDeleted", Any, May),
-    ("/properties/recoveryPointDiskConfiguration/numberOfDisksIncludedInBackup", Any, May),
-    ("/properties/recoveryPointDiskConfiguration/numberOfDisksAttachedToVm", Any, May),
-    ("/properties/recoveryPointDiskConfiguration/includedDiskList/*/lun", Any, May),
-    ("/properties/recoveryPointDiskConfiguration/includedDiskList/*/name", Any, May),
-    ("/properties/recoveryPointDiskConfiguration/excludedDiskList/*/lun", Any, May),
-    ("/properties/recoveryPointDiskConfiguration/excludedDiskList/*/name", Any, May),
-    ("/properties/recoveryPointMoveReadinessInfo/*/isReadyForMove", Any, May),
-    ("/properties/isManagedVirtualMachine", Any, May),
-    ("/properties/isSourceVMEncrypted", Any, May),
-    ("/properties/isInstantIlrSessionActive", Any, May),
-    ("/properties/virtualMachineSize", Any, May),
-    ("/properties/osType", Any, May),
-    ("/properties/zones/*", Any, May),
-    ("/properties/securityType", Any, May),
-    ("/properties/isPrivateAccessEnabledOnAnyDisk", Any, May),
-];
-
-const BACKUP_STATUS: &[Field] = &[
-    ("/protectionStatus", Word, Must),
-    ("/vaultId", Id, May),
-    ("/fabricName", Any, May),
-    ("/containerName", Any, May),
-    ("/protectedItemName", Any, May),
-    ("/policyName", Any, May),
-    ("/errorCode", Any, May),
-    ("/errorMessage", Any, May),
-];
-
-const MACHINE: &[Field] = &[
-    ("/id", Id, Must),
-    ("/name", Word, Must),
-    ("/type", Word, Must),
-    ("/location", Word, Must),
-    ("/tags/*", Any, May),
-    ("/zones/*", Any, May),
-    ("/properties/vmId", Word, Alone),
-    ("/properties/provisioningState", Word, Alone),
-    ("/properties/timeCreated", Time, May),
-    ("/properties/hardwareProfile/vmSize", Any, May),
-    ("/properties/storageProfile/osDisk/osType", Word, May),
-    ("/properties/storageProfile/osDisk/name", Any, May),
-    ("/properties/storageProfile/osDisk/managedDisk/id", Id, May),
-    ("/properties/storageProfile/osDisk/vhd/uri", Any, May),
-    ("/properties/storageProfile/osDisk/diffDiskSettings/option", Any, May),
-    ("/properties/storageProfile/dataDisks/*/lun", Any, May),
-    ("/properties/storageProfile/dataDisks/*/name", Any, May),
-    ("/properties/storageProfile/dataDisks/*/managedDisk/id", Id, May),
-    ("/properties/storageProfile/dataDisks/*/vhd/uri", Any, May),
-    ("/properties/storageProfile/dataDisks/*/toBeDetached", Any, May),
-    ("/properties/securityProfile/securityType", Any, May),
-    ("/properties/instanceView/statuses/*/code", Word, May),
-    ("/properties/instanceView/vmAgent/vmAgentVersion", Any, May),
-];
-
-const LISTED: &[Field] = &[
-    ("/id", Id, Must),
-    ("/name", Any, Must),
-    ("/type", Word, Must),
-    ("/location", Any, May),
-    ("/tags/*", Any, May),
-    ("/zones/*", Any, May),
-    ("/createdTime", Time, May),
-    ("/changedTime", Time, May),
-    ("/provisioningState", Any, May),
-];
-
-const GROUP: &[Field] = &[
-    ("/id", Id, Must),
-    ("/name", Word, Must),
-    ("/location", Word, Must),
-    ("/tags/*", Any, May),
-    ("/properties/provisioningState", Word, May),
-];
-
-const SUBSCRIPTION: &[Field] =
-    &[("/id", Id, Must), ("/subscriptionId", Guid, Must), ("/displayName", Any, May), ("/state", Word, Must), ("/tenantId", Any, May)];
-
-const LOCK: &[Field] = &[("/id", Id, Must), ("/name", Word, Must), ("/properties/level", Word, Must), ("/properties/notes", Any, May)];
-
-const TAGS: &[Field] = &[("/id", Id, Must), ("/properties/tags/*", Any, May)];
 
 impl Kind {
     /// The kind of a resource type, as of one resource or of the members of a list.
@@ -335,6 +173,7 @@ impl Kind {
             "microsoft.recoveryservices/vaults/backupjobs" => Kind::Job,
             _ if lower.strip_prefix(ITEMS) == Some("/recoverypoints") => Kind::Point,
             "microsoft.compute/virtualmachines" => Kind::Machine,
+            "microsoft.compute/virtualmachines/instanceview" => Kind::InstanceView,
             "microsoft.resources/resources" => Kind::Listed,
             "microsoft.resources/resourcegroups" => Kind::Group,
             "microsoft.resources/subscriptions" => Kind::Subscription,
@@ -344,8 +183,36 @@ impl Kind {
         })
     }
 
-    /// The fields in use.
-    pub fn fields(self) -> &'static [Field] {
+    /// Every field that our types know of it.
+    pub fn known(self) -> &'static [Known] {
+        static ALL: LazyLock<BTreeMap<Kind, Vec<Known>>> = LazyLock::new(|| ALL_KINDS.into_iter().map(|kind| (kind, kind.ask())).collect());
+        ALL.get(&self).map_or(&[], Vec::as_slice)
+    }
+
+    fn ask(self) -> Vec<Known> {
+        match self {
+            Kind::Vault => known::<bodies::Vault>(),
+            Kind::VaultConfig => known::<bodies::VaultConfig>(),
+            Kind::StorageConfig => known::<bodies::StorageConfig>(),
+            Kind::EncryptionConfig => known::<bodies::EncryptionConfig>(),
+            // a policy keeps its raw body beside these
+            Kind::Policy => known::<bodies::Resource<bodies::PolicyProperties>>(),
+            Kind::Item => known::<bodies::ProtectedItem>(),
+            Kind::Job => known::<bodies::Job>(),
+            Kind::Point => known::<bodies::RecoveryPoint>(),
+            Kind::BackupStatus => known::<bodies::BackupStatus>(),
+            Kind::Machine => known::<bodies::VirtualMachine>(),
+            Kind::InstanceView => known::<bodies::InstanceView>(),
+            Kind::Listed => known::<bodies::ResourceListItem>(),
+            Kind::Group => known::<bodies::ResourceGroup>(),
+            Kind::Subscription => known::<bodies::Subscription>(),
+            Kind::Lock => known::<bodies::Lock>(),
+            Kind::Tags => known::<bodies::Tags>(),
+        }
+    }
+
+    /// What must not be missing or empty.
+    pub fn demands(self) -> &'static [Demand] {
         match self {
             Kind::Vault => VAULT,
             Kind::VaultConfig => VAULT_CONFIG,
@@ -357,6 +224,7 @@ impl Kind {
             Kind::Point => POINT,
             Kind::BackupStatus => BACKUP_STATUS,
             Kind::Machine => MACHINE,
+            Kind::InstanceView => INSTANCE_VIEW,
             Kind::Listed => LISTED,
             Kind::Group => GROUP,
             Kind::Subscription => SUBSCRIPTION,
@@ -378,6 +246,7 @@ impl Kind {
             Kind::Point => through::<bodies::RecoveryPoint>(body),
             Kind::BackupStatus => through::<bodies::BackupStatus>(body),
             Kind::Machine => through::<bodies::VirtualMachine>(body),
+            Kind::InstanceView => through::<bodies::InstanceView>(body),
             Kind::Listed => through::<bodies::ResourceListItem>(body),
             Kind::Group => through::<bodies::ResourceGroup>(body),
             Kind::Subscription => through::<bodies::Subscription>(body),
@@ -411,4 +280,85 @@ pub fn places<'a>(body: &'a Value, pattern: &str) -> Vec<(String, &'a Value)> {
 
 fn escaped(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
+}
+
+/// Fields that a body has under a name that ours has in another case, as (place, our name): our types pass them over.
+/// Where the right name is there too, nothing is lost.
+pub fn misspelt(body: &Value, known: &[&str]) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    compare_names(body, String::new(), known, &mut found);
+    found
+}
+
+/// `below` are the patterns that begin where the value is.
+fn compare_names(value: &Value, at: String, below: &[&str], found: &mut Vec<(String, String)>) {
+    let of = |name: &str| -> Vec<&str> {
+        let rest = below.iter().filter_map(|pattern| pattern.strip_prefix('/')?.strip_prefix(name));
+        rest.filter(|rest| rest.is_empty() || rest.starts_with('/')).collect()
+    };
+    match value {
+        Value::Array(members) => {
+            let inner = of("*");
+            members.iter().enumerate().for_each(|(i, member)| compare_names(member, format!("{at}/{i}"), &inner, found));
+        }
+        Value::Object(members) => {
+            let names: Vec<&str> = below.iter().filter_map(|pattern| pattern.split('/').nth(1)).collect();
+            for (key, member) in members {
+                let place = format!("{at}/{}", escaped(key));
+                if names.contains(&key.as_str()) {
+                    compare_names(member, place, &of(key), found);
+                } else if names.contains(&"*") {
+                    compare_names(member, place, &of("*"), found);
+                } else if let Some(ours) = names.iter().find(|name| name.eq_ignore_ascii_case(key))
+                    && !members.contains_key(*ours)
+                    && !member.is_null()
+                {
+                    found.push((place, (*ours).to_owned()));
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_demand_is_about_a_field_that_the_types_know() {
+        for kind in ALL_KINDS {
+            let known: Vec<&str> = kind.known().iter().map(|k| k.pattern.as_str()).collect();
+            for (pattern, _) in kind.demands() {
+                // the rules of a policy stand under four names
+                let is_known = known.contains(pattern) || pattern.contains("/retentionPolicy/*/");
+                assert!(is_known, "{pattern} of {kind:?} is in no type");
+            }
+            assert!(known.len() > 1, "{kind:?} knows {known:?}");
+        }
+    }
+
+    #[test]
+    fn the_fields_of_a_type_are_found_to_the_bottom() {
+        let item: Vec<&str> = Kind::Item.known().iter().map(|k| k.pattern.as_str()).collect();
+        for wanted in [
+            "/properties/deferredDeleteTimeInUTC",
+            "/properties/extendedProperties/diskExclusionProperties/diskLunList/*",
+            "/properties/kpisHealths/*/resourceHealthDetails/*/recommendations/*",
+        ] {
+            assert!(item.contains(&wanted), "{item:#?}");
+        }
+    }
+
+    #[test]
+    fn a_name_in_another_case_is_found_wherever_it_is() {
+        let body = json!({"Tags": {"a": "b"}, "properties": {"VmId": "x", "vmid": null, "storageProfile": {"dataDisks": [{"LUN": 0, "lun": 1}, {"Lun": 2}]}}});
+        let known: Vec<&str> = Kind::Machine.known().iter().map(|k| k.pattern.as_str()).collect();
+        let found = misspelt(&body, &known);
+        let places: Vec<&str> = found.iter().map(|(at, _)| at.as_str()).collect();
+        assert_eq!(places, ["/Tags", "/properties/VmId", "/properties/storageProfile/dataDisks/1/Lun"]);
+        assert!(misspelt(&json!({"tags": {"Id": "x", "ID": "y"}}), &known).is_empty());
+    }
 }

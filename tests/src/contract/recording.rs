@@ -1,5 +1,7 @@
 //! From a file's JSON to exchanges.
 
+use std::collections::BTreeMap;
+
 use breakwater_arm::wire::{Answer, Method};
 use serde_json::{Value, json};
 
@@ -20,6 +22,8 @@ pub struct Exchange {
     pub answer: Answer,
     /// Where the exchange is in its file: a JSON pointer.
     pub pointer: String,
+    /// The answer's header names as the file spells them, by their lower-case names.
+    pub spelt: BTreeMap<String, String>,
 }
 
 impl Exchange {
@@ -65,11 +69,12 @@ fn exchange(value: &Value, pointer: String) -> Result<Option<Exchange>, String> 
         Some(text) => Ok((name.to_ascii_lowercase(), text)),
         None => Err(format!("{pointer}/response/headers/{name} is no header")),
     };
+    let spelt = headers.keys().map(|name| (name.to_ascii_lowercase(), name.clone())).collect();
     let headers = headers.iter().map(header).collect::<Result<_, _>>()?;
     let body_of_answer = value.pointer("/response/body").map_or(Value::Null, answered);
     let status = u16::try_from(status).map_err(|_| "status".to_owned())?;
     let answer = Answer { status, headers, body: body_of_answer };
-    Ok(Some(Exchange { method, origin, path, query, body, answer, pointer }))
+    Ok(Some(Exchange { method, origin, path, query, body, answer, pointer, spelt }))
 }
 
 /// Of a repeated header the last value, as [`Answer`] has it.
@@ -116,10 +121,10 @@ fn decoded(path: &str) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| format!("{path:?} is not UTF-8"))
 }
 
-/// A body that a recorder kept as text is read as JSON where it is JSON.
+/// A body that a recorder kept as text is read as JSON where it is JSON; a byte order mark is no part of it.
 fn parsed(body: &Value) -> Value {
     match body {
-        Value::String(text) => serde_json::from_str(text).unwrap_or_else(|_| body.clone()),
+        Value::String(text) => serde_json::from_str(text.trim_start_matches('\u{feff}')).unwrap_or_else(|_| body.clone()),
         other => other.clone(),
     }
 }

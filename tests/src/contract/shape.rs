@@ -70,6 +70,11 @@ impl Shape {
         }
     }
 
+    /// Whether nothing but `null` stands there.
+    pub fn is_null(&self, path: &str) -> bool {
+        self.0.get(path).is_some_and(|types| types.iter().all(|kind| *kind == JsonType::Null))
+    }
+
     /// All key paths.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)

@@ -81,6 +81,10 @@ pub fn walk() -> Vec<Exchange> {
     vaults::walk(&mut two_tasks);
     protection::walk(&mut two_tasks);
     seen.append(&mut two_tasks.seen);
+    let mut failing = Traveller::new("2024-04-01", &unlimited(json!({"errorStateAfter": 1})));
+    vaults::walk(&mut failing);
+    protection::fail(&mut failing);
+    seen.append(&mut failing.seen);
     let mut traveller = Traveller::new("2024-07-01", &unlimited(json!({})));
     compute::walk(&mut traveller);
     refusals::walk(&mut traveller);
@@ -147,7 +151,7 @@ impl Traveller {
         let whole = if url.starts_with('/') { format!("{ORIGIN}{url}") } else { url.to_owned() };
         let (origin, path, query) = split_url(&whole).expect("the tour sends URLs");
         let body = Some(body).filter(|body| !body.is_null());
-        self.seen.push(Exchange { method, origin, path, query, body, answer, pointer: String::new() });
+        self.seen.push(Exchange { method, origin, path, query, body, answer, pointer: String::new(), spelt: BTreeMap::new() });
     }
 
     fn get(&mut self, url: &str) -> Answer {

@@ -46,19 +46,30 @@ fn groups(tour: &mut Traveller) {
     tour.get(&format!("{group}/providers/Microsoft.Authorization/locks"));
     tour.send(Method::Delete, &group, Value::Null);
     tour.send(Method::Delete, &lock, Value::Null);
-    let mut link = tour.send(Method::Delete, &group, Value::Null).header("location").map(str::to_owned);
-    for _ in 0..12 {
-        let Some(url) = link.take() else { break };
-        link = tour.get(&url).header("location").map(str::to_owned);
-        tour.wait(20);
-    }
+    remove(tour, &group);
     tour.get(&group);
+    // a group with a vault in it stays
+    let full = format!("{SUB}/resourceGroups/full");
+    tour.put(&full, json!({"location": "westeurope"}));
+    let vault = format!("{full}/providers/Microsoft.RecoveryServices/vaults/v?api-version=2024-04-01");
+    tour.change(Method::Put, &vault, json!({"location": "westeurope", "sku": {"name": "Standard"}, "properties": {}}), 120);
+    remove(tour, &full);
     let tags = format!("{GROUP}/providers/Microsoft.Compute/virtualMachines/win/providers/Microsoft.Resources/tags/default");
     tour.get(&tags);
     for operation in ["Merge", "Replace", "Delete"] {
         tour.send(Method::Patch, &tags, json!({"operation": operation, "properties": {"tags": {"a": "b"}}}));
     }
     tour.put(&tags, json!({"properties": {"tags": {"app": "x"}}}));
+}
+
+/// Deletes a group and follows the places that it is told.
+fn remove(tour: &mut Traveller, group: &str) {
+    let mut link = tour.send(Method::Delete, group, Value::Null).header("location").map(str::to_owned);
+    for _ in 0..60 {
+        let Some(url) = link.take() else { break };
+        link = tour.get(&url).header("location").map(str::to_owned);
+        tour.wait(20);
+    }
 }
 
 fn access(tour: &mut Traveller) {
@@ -92,7 +103,9 @@ fn disks(tour: &mut Traveller) {
         "osType": "Windows", "hyperVGeneration": "V2", "creationData": {"createOption": "Copy", "sourceResourceId": os}}});
     tour.change(Method::Put, &disk("copy"), copy, 10);
     tour.get(&disk("copy"));
-    tour.change(Method::Patch, &disk("d"), json!({"properties": {"diskSizeGB": 256}}), 10);
+    for size in [256, 64] {
+        tour.change(Method::Patch, &disk("d"), json!({"properties": {"diskSizeGB": size}}), 10);
+    }
     let machines = tour.get(&format!("{GROUP}/providers/Microsoft.Compute/virtualMachines"));
     for machine in machines.body["value"].as_array().cloned().unwrap_or_default() {
         if let Some(os) = machine["properties"]["storageProfile"]["osDisk"]["managedDisk"]["id"].as_str() {
@@ -117,10 +130,15 @@ fn networks(tour: &mut Traveller) {
     let of = |kind: &str, name: &str| format!("{GROUP}/providers/Microsoft.Network/{kind}/{name}");
     let network = of("virtualNetworks", "v");
     let body = json!({"location": "westeurope", "properties": {"addressSpace": {"addressPrefixes": ["10.0.0.0/8"]}}});
-    tour.change(Method::Put, &network, body, 10);
+    tour.change(Method::Put, &network, body.clone(), 10);
     let subnet = format!("{network}/subnets/s");
+    // a subnet while its network is being changed
+    let changing = tour.put(&network, body);
     tour.put(&subnet, json!({"properties": {"addressPrefix": "10.0.0.0/24"}}));
-    tour.put(&subnet, json!({"properties": {"addressPrefix": "10.0.0.0/24"}}));
+    tour.follow(&changing, 60);
+    for name in ["s", "s", "t"] {
+        tour.put(&format!("{network}/subnets/{name}"), json!({"properties": {"addressPrefix": "10.0.0.0/24"}}));
+    }
     tour.wait(10);
     for url in
         [network.clone(), subnet.clone(), format!("{network}/subnets"), format!("{GROUP}/providers/Microsoft.Network/virtualNetworks")]
@@ -193,6 +211,17 @@ fn machines(tour: &mut Traveller) {
     tour.wait(60);
     tour.get(&vm);
     tour.send(Method::Delete, &vm, Value::Null);
+    leftovers(tour);
+}
+
+/// The disks that a machine leaves behind, plain and tagged.
+fn leftovers(tour: &mut Traveller) {
+    let lists = [GROUP, SUB].map(|scope| format!("{scope}/providers/Microsoft.Compute/disks"));
+    let all = tour.get(&lists[0]);
+    for disk in all.body["value"].as_array().into_iter().flatten().filter(|disk| disk["properties"]["diskState"] == "Unattached") {
+        tour.change(Method::Patch, disk["id"].as_str().unwrap_or_default(), json!({"tags": {"a": "b"}}), 10);
+    }
+    lists.iter().for_each(|list| drop(tour.get(list)));
 }
 
 /// Machines as lists show them, and their disks, of which one is reserved by a machine that is off.

@@ -46,6 +46,7 @@ fn look(tour: &mut Traveller) {
     }
     for name in ["win", "lin"] {
         tour.get(&item(name));
+        tour.get(&format!("{}?$filter=expand eq 'extendedinfo'", item(name)));
         let status = format!("{SUB}/providers/Microsoft.RecoveryServices/locations/westeurope/backupStatus");
         tour.send(Method::Post, &status, json!({"resourceType": "VM", "resourceId": machine(name)}));
     }
@@ -164,6 +165,33 @@ fn backups(tour: &mut Traveller) {
     for name in ["win", "lin", "mute", "off"] {
         points(tour, name);
     }
+}
+
+/// Backups that fail, and one that is cancelled when its snapshot is there already.
+pub fn fail(tour: &mut Traveller) {
+    let vault = main_vault();
+    let request = json!({"properties": {"objectType": "IaasVMBackupRequest"}});
+    for name in ["win", "lin"] {
+        configure(tour, Method::Put, &item(name), asked(name, &json!({"policyId": policy("DefaultPolicy")})));
+    }
+    tour.azure.faults_mut().add(Rule::once("job", "POST", "*/backup", Fault::JobFailed { code: "UserErrorVmNotFoundV2".into() }));
+    configure(tour, Method::Post, &format!("{}/backup", item("lin")), request.clone());
+    tour.wait(4 * 3_600);
+    look(tour);
+    tour.send(Method::Post, &format!("{}/backup", item("win")), request);
+    for _ in 0..60 {
+        tour.wait(120);
+        let list = tour.get(&format!("{vault}/backupJobs"));
+        let running = list.body["value"].as_array().into_iter().flatten().find(|job| job["properties"]["status"] == "InProgress");
+        let Some(name) = running.and_then(|job| job["name"].as_str()).map(str::to_owned) else { continue };
+        let job = tour.get(&format!("{vault}/backupJobs/{name}"));
+        if job.body["properties"]["extendedInfo"]["tasksList"][0]["status"] == "Completed" {
+            tour.send(Method::Post, &format!("{vault}/backupJobs/{name}/cancel"), Value::Null);
+            break;
+        }
+    }
+    tour.wait(4 * 3_600);
+    look(tour);
 }
 
 fn changes(tour: &mut Traveller) {

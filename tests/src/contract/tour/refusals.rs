@@ -39,7 +39,20 @@ fn earned(tour: &mut Traveller) {
     tour.send(Method::Post, &format!("{}/powerOff", vm("off")), Value::Null);
 }
 
+/// May make machines, and may not join networks.
+fn mechanic(tour: &mut Traveller) {
+    let (role, assignment) = ("22222222-2222-4333-8444-555555555555", "33333333-2222-4333-8444-555555555555");
+    let definition = format!("{SUB}/providers/Microsoft.Authorization/roleDefinitions/{role}");
+    let properties = json!({"roleName": "Mechanic", "type": "CustomRole", "assignableScopes": [SUB],
+        "permissions": [{"actions": ["Microsoft.Compute/*"], "notActions": [], "dataActions": [], "notDataActions": []}]});
+    tour.put(&definition, json!({"properties": properties}));
+    let url = format!("{GROUP}/providers/Microsoft.Authorization/roleAssignments/{assignment}");
+    let principal = "bbbbbbbb-0000-4000-8000-000000000002";
+    tour.put(&url, json!({"properties": {"roleDefinitionId": definition, "principalId": principal, "principalType": "ServicePrincipal"}}));
+}
+
 fn stranger(tour: &mut Traveller) {
+    mechanic(tour);
     let owner = std::mem::replace(&mut tour.caller, caller("bbbbbbbb"));
     tour.get(&format!("{SUB}/resourceGroups/rg-two/providers/Microsoft.Compute/virtualMachines/x"));
     tour.send(Method::Delete, &vm("win"), Value::Null);

@@ -150,6 +150,14 @@ fn policies(tour: &mut Traveller, vault: &str) {
     let v2_weekly = json!({"schedulePolicyType": "SimpleSchedulePolicyV2", "scheduleRunFrequency": "Weekly",
         "weeklySchedule": {"scheduleRunDays": ["Sunday"], "scheduleRunTimes": times}});
     let all = long(json!({"dailySchedule": daily, "weeklySchedule": weekly, "monthlySchedule": monthly, "yearlySchedule": yearly}));
+    let mut yearly_by_day = monthly.clone();
+    yearly_by_day["monthsOfYear"] = json!(["January"]);
+    yearly_by_day["retentionDuration"] = json!({"count": 10, "durationType": "Years"});
+    let mut monthly_by_week = yearly.clone();
+    monthly_by_week["monthsOfYear"] = Value::Null;
+    monthly_by_week["retentionDuration"] = json!({"count": 60, "durationType": "Months"});
+    let rare = long(json!({"weeklySchedule": weekly, "monthlySchedule": monthly_by_week, "yearlySchedule": yearly_by_day}));
+    let after = json!({"ArchivedRP": {"tieringMode": "TierAfter", "duration": 3, "durationType": "Months"}});
     let tiering = json!({"ArchivedRP": {"tieringMode": "TierRecommended", "duration": 0, "durationType": "Invalid"}});
     let groups = json!({"azureBackupRGNamePrefix": "RG_prefix", "azureBackupRGNameSuffix": "RG_suffix"});
     let cases = [
@@ -177,6 +185,15 @@ fn policies(tour: &mut Traveller, vault: &str) {
         (
             "v2weekly",
             json!({"schedulePolicy": v2_weekly, "retentionPolicy": long(json!({"weeklySchedule": weekly})), "policyType": "V2", "instantRpRetentionRangeInDays": 5}),
+        ),
+        (
+            "weekly-all",
+            json!({"schedulePolicy": of_week, "policyType": "V1", "retentionPolicy": rare, "tieringPolicy": after, "instantRpRetentionRangeInDays": 5}),
+        ),
+        (
+            "crash",
+            json!({"schedulePolicy": hourly, "retentionPolicy": long(json!({"dailySchedule": daily})), "policyType": "V2",
+                "snapshotConsistencyType": "OnlyCrashConsistent", "instantRpRetentionRangeInDays": 2}),
         ),
         ("wrong", json!({"schedulePolicy": v1})),
     ];

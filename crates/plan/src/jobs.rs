@@ -1,6 +1,6 @@
 //! Jobs of a vault, as far as they prove that something happened.
 
-use breakwater_arm::bodies::Job;
+use breakwater_arm::{ArmTime, Word, bodies::job_is_over};
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -30,30 +30,54 @@ pub struct SeenJob {
 }
 
 impl SeenJob {
-    /// Reads a job of a list; `None` for what is no job.
-    pub fn read(body: &Value) -> Option<SeenJob> {
-        let job = Job::parse(body).ok()?;
-        let p = &job.properties;
-        let word = |w: &Option<breakwater_arm::Word>| w.as_ref().map(ToString::to_string).unwrap_or_default();
-        let error = p.error_details.iter().flatten().next().map(|e| {
-            let code = e.error_code.map(|c| c.to_string()).unwrap_or_default();
-            format!("{code} {}", e.error_string.as_deref().or(e.error_title.as_deref()).unwrap_or_default()).trim().to_owned()
+    /// Reads a job of a list, field by field: a job with a field of another type than we know is still a job, and one that
+    /// were passed over would look as if nothing had happened.
+    pub fn read(name: &str, body: &Value) -> SeenJob {
+        let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let time = |pointer: &str| serde_json::from_value::<ArmTime>(body.pointer(pointer)?.clone()).ok()?.instant();
+        let error = body.pointer("/properties/errorDetails/0").map(|e| {
+            let word = |field: &str| match e.get(field) {
+                Some(Value::String(text)) => text.clone(),
+                Some(Value::Number(n)) => n.to_string(),
+                _ => String::new(),
+            };
+            let sentence = Some(word("errorString")).filter(|s| !s.is_empty()).unwrap_or_else(|| word("errorTitle"));
+            format!("{} {sentence}", word("errorCode")).trim().to_owned()
         });
-        Some(SeenJob {
-            name: job.name.clone()?,
-            operation: word(&p.operation),
-            container: p.container_name.clone().unwrap_or_default(),
-            activity: p.activity_id.clone().unwrap_or_default(),
-            start: p.start_time.as_ref().and_then(breakwater_arm::ArmTime::instant),
-            end: p.end_time.as_ref().and_then(breakwater_arm::ArmTime::instant),
-            status: word(&p.status),
-            over: p.is_over(),
+        let status = text("/properties/status");
+        SeenJob {
+            name: Some(text("/name")).filter(|n| !n.is_empty()).unwrap_or_else(|| name.to_owned()),
+            operation: text("/properties/operation"),
+            container: text("/properties/containerName"),
+            activity: text("/properties/activityId"),
+            start: time("/properties/startTime"),
+            end: time("/properties/endTime"),
+            over: job_is_over(&Word::from(status.as_str())),
+            status,
             error,
-        })
+        }
     }
 
     /// All jobs of a list.
     pub fn all(listing: &Listing) -> Vec<SeenJob> {
-        listing.items.values().filter_map(|body| SeenJob::read(body)).collect()
+        listing.items.iter().map(|(id, body)| SeenJob::read(id.name(), body)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_job_with_a_field_of_another_type_is_still_a_job() {
+        let body = json!({ "name": "j", "properties": { "operation": "Backup", "status": "InProgress", "containerName": "c;a", "activityId": "x",
+            "startTime": "2026-11-24T08:00:00.1234567Z", "duration": 7, "errorDetails": [{ "errorCode": "320001", "errorTitle": "late" }],
+            "extendedInfo": "none", "actionsInfo": { "a": 1 } } });
+        let job = SeenJob::read("other", &body);
+        assert_eq!((job.name.as_str(), job.operation.as_str(), job.container.as_str(), job.activity.as_str()), ("j", "Backup", "c;a", "x"));
+        assert_eq!((job.over, job.start.is_some(), job.error.as_deref()), (false, true, Some("320001 late")));
+        assert_eq!(SeenJob::read("named-by-id", &json!({})).name, "named-by-id");
     }
 }

@@ -89,6 +89,11 @@ body! {
 impl JobProperties {
     /// True when it ended, well or not. A word nobody knows is no end.
     pub fn is_over(&self) -> bool {
-        self.status.as_ref().is_some_and(|s| s.is_any(&["Completed", "CompletedWithWarnings", "Failed", "Cancelled"]))
+        self.status.as_ref().is_some_and(job_is_over)
     }
+}
+
+/// True when a job's `status` says that it ended, well or not. A word nobody knows is no end.
+pub fn job_is_over(status: &Word) -> bool {
+    status.is_any(&["Completed", "CompletedWithWarnings", "Failed", "Cancelled"])
 }

@@ -38,7 +38,7 @@ pub use item::{
     DiskExclusion, HealthDetail, ItemExtendedInfo, ItemExtendedProperties, KpiHealth, ProtectedItem, ProtectedItemProperties,
     ResourceHealthDetail,
 };
-pub use job::{Job, JobError, JobExtendedInfo, JobProperties, JobTask};
+pub use job::{Job, JobError, JobExtendedInfo, JobProperties, JobTask, job_is_over};
 pub use lock::{Lock, LockProperties};
 pub use page::Page;
 pub use point::{MoveReadiness, PointDisk, PointDisks, PointExpiry, PointTier, RecoveryPoint, RecoveryPointProperties};

@@ -78,6 +78,38 @@ fn operations_stick_expire_and_fail_on_request() {
 }
 
 #[test]
+fn faults_of_operations_never_strike_a_resource() {
+    for fault in [Fault::OperationExpired, Fault::OperationStuck, Fault::OperationFailed { code: "Broken".into(), message: "no".into() }] {
+        let mut client = small();
+        client.send("PUT", &disk(), body());
+        client.wait(3_600);
+        let whole = client.read(&disk());
+        client.azure.faults_mut().add(Rule { id: "op".into(), matches: Match::default(), fault: fault.clone() });
+        for url in [disk(), RG.to_owned(), SUB.to_owned(), format!("{RG}/providers/Microsoft.Compute/disks")] {
+            assert_eq!(client.get(&url).status, 200, "{fault:?} {url}");
+        }
+        client.azure.faults_mut().clear();
+        assert_eq!(client.read(&disk()), whole, "{fault:?}");
+    }
+}
+
+#[test]
+fn an_operation_expires_at_the_poll_that_a_rule_strikes() {
+    for url in [disk(), RG.replace("rg-one", "rg-two")] {
+        let mut client = small();
+        let reply = if url == disk() { client.send("PUT", &url, body()) } else { client.send("DELETE", &url, Value::Null) };
+        let poll = header(&reply, "location");
+        assert_eq!(client.get(&poll).status, 202);
+        client.azure.faults_mut().add(Rule::once("op", "GET", "*perationresults/*", Fault::OperationExpired));
+        client.azure.faults_mut().add(Rule::once("op2", "GET", "*/DiskOperations/*", Fault::OperationExpired));
+        assert_eq!((client.get(&poll).status, client.get(&poll).status), (404, 404), "{url}");
+        client.wait(3_600);
+        let there = if url == disk() { 200 } else { 404 };
+        assert_eq!(client.get(&url).status, there, "what it does happens all the same");
+    }
+}
+
+#[test]
 fn lists_lag_behind_gets() {
     let mut client = small();
     let rule = Rule { id: "lag".into(), matches: Match::default(), fault: Fault::ListLag { seconds: 60.0 } };

@@ -151,6 +151,8 @@ fn i04_lists_of_a_subscription_upper_case_the_group() {
     assert!(disks["value"][0]["managedBy"].as_str().unwrap().contains("/rg-one/"));
     let other = format!("{SUB}/resourcegroups/RG-One/providers/microsoft.compute/VirtualMachines/VM-A");
     assert_eq!(client.read(&other)["id"], vm("vm-a"), "ids are compared without case and keep their spelling");
+    let placed = client.read(&format!("{SUB}/providers/Microsoft.Compute/locations/WestEurope/virtualMachines"));
+    assert_eq!(placed["value"].as_array().unwrap().len(), 2, "regions too");
 }
 
 #[test]

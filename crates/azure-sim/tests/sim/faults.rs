@@ -42,6 +42,27 @@ fn i08_a_gateway_timeout_may_hide_an_accepted_put() {
 }
 
 #[test]
+fn i08_a_503_with_an_empty_body_strikes_a_post_a_poll_and_a_get() {
+    let mut client = small();
+    let vm = format!("{RG}/providers/Microsoft.Compute/virtualMachines/vm-a");
+    let deallocate = format!("{vm}/deallocate");
+    let strike = |client: &mut crate::wire::Client, method: &str, url: &str| {
+        let fault =
+            Fault::Status { status: 503, retry_after: None, body: Shape::Empty, code: None, message: None, when: When::BeforeApply };
+        client.azure.faults_mut().add(Rule::once("busy", method, "*", fault));
+        let reply = client.send(method, url, Value::Null);
+        assert_eq!((reply.status, reply.body.len()), (503, 0), "{method} {url}");
+        client.send(method, url, Value::Null)
+    };
+    let accepted = strike(&mut client, "POST", &deallocate);
+    assert_eq!(accepted.status, 202, "the next one is accepted");
+    client.wait(120);
+    let poll = strike(&mut client, "GET", &header(&accepted, "azure-asyncoperation"));
+    assert_eq!(poll.json()["status"], "Succeeded");
+    assert_eq!(strike(&mut client, "GET", &vm).status, 200);
+}
+
+#[test]
 fn i15_error_bodies_come_in_every_shape() {
     let mut client = small();
     for (shape, word) in [(Shape::Standard, "\"error\""), (Shape::Empty, ""), (Shape::Html, "<html>"), (Shape::NonArm, "\"ErrorCode\"")] {

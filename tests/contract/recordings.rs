@@ -1,5 +1,6 @@
 //! Every recorded answer of the real service that touches our types is read without loss; a damaged one is noticed.
 
+mod clients;
 mod shapes;
 
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{
     arm::operations::Rig,
@@ -86,29 +86,6 @@ pub(crate) fn error_code(reply: &Reply) -> Option<String> {
     found.map(str::to_owned)
 }
 
-/// The poll of a Recovery Services operation that a fault rule holds; those of Compute carry their rig themselves.
-pub(crate) fn rigged_poll(rig: &Rig, req: &Inbound) -> Option<Reply> {
-    let id = req.path.last().cloned().unwrap_or_default();
-    let results = req.path.iter().rev().nth(1).is_some_and(|word| word.to_ascii_lowercase().ends_with("operationresults"));
-    let start = req.now.strftime("%Y-%m-%dT%H:%M:%S%.fZ").to_string();
-    match rig {
-        Rig::Expired => {
-            let message = format!("The operation '{id}' was not found.");
-            Some(Reply::error(404, "OperationNotFound", message))
-        }
-        Rig::Stuck if results => Some(Reply::empty(202).with_header("retry-after", "60")),
-        Rig::Stuck => Some(Reply::json(
-            200,
-            json!({"id": id, "name": id, "status": "InProgress", "startTime": start, "endTime": "0001-01-01T00:00:00"}),
-        )),
-        Rig::Failed { code, message } if results => Some(Reply::error(400, code, message)),
-        Rig::Failed { code, message } => Some(Reply::json(
-            200,
-            json!({"id": id, "name": id, "status": "Failed", "startTime": start, "endTime": start, "error": {"code": code, "message": message}}),
-        )),
-    }
-}
-
 /// Lets the job fail that an accepted request started: a backup's own job, or the operation of a configuration.
 pub(crate) fn fail_job(recovery: &mut State, reply: &Reply, code: &str) {
     let Some(operation) = operation_id(reply).filter(|_| reply.status == 202) else { return };
@@ -122,14 +99,14 @@ pub(crate) fn fail_job(recovery: &mut State, reply: &Reply, code: &str) {
     }
 }
 
-/// Plays a fault on an operation of Recovery Services; false when it has none of that id.
-pub(crate) fn rig_recovery(recovery: &mut State, id: &str, rig: &Rig) -> bool {
-    let done = match rig {
+/// Plays a fault on an operation of Recovery Services. There may be none of that id, or one that has ended: then nothing
+/// is left to play on.
+pub(crate) fn rig_recovery(recovery: &mut State, id: &str, rig: &Rig) {
+    let _ = match rig {
         Rig::Stuck => recovery.stick_operation(id),
         Rig::Expired => recovery.expire_operation(id),
         Rig::Failed { code, message } => recovery.fail_operation(id, code, message),
     };
-    done.is_ok()
 }
 
 /// Bytes and the headers that every answer carries (compute-and-arm.md E.5).

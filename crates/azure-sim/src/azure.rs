@@ -1,14 +1,17 @@
 //! The simulated Azure behind one synchronous entry: a request and a time go in, an answer comes out. No wall clock, no
 //! randomness but the seed's: the same estate, seed and requests give the same bytes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::{
     answers::{self, Played},
-    arm::{self, Owner, errors, locks, operations::Rig},
+    arm::{
+        self, Owner, errors, gate,
+        operations::{Rig, operation_asked},
+    },
     estate::{Estate, EstateError},
     faults::{Fault, Faults},
     identity::{
@@ -51,7 +54,6 @@ pub struct Azure {
     pub(crate) throttle: Throttle,
     pub(crate) faults: Faults,
     pub(crate) journal: Journal,
-    pub(crate) rigged: BTreeMap<String, Rig>,
     signer: Signer,
     keys: KeyCache,
     past: VecDeque<(Timestamp, Model)>,
@@ -95,7 +97,6 @@ impl Azure {
             throttle: Throttle::default(),
             faults: Faults::default(),
             journal: Journal::default(),
-            rigged: BTreeMap::new(),
             signer: Signer::default(),
             keys: KeyCache::default(),
             past: VecDeque::new(),
@@ -232,7 +233,7 @@ impl Azure {
             Ok(headers) => headers,
             Err(reply) => return Outcome { reply, caller, throttled: true, reached: false },
         };
-        let refusal = gate(&self.model.world, req, target, owner, readable);
+        let refusal = gate::refusal(&self.model.world, req, target, owner, readable);
         let reached = refusal.is_none();
         let mut reply = refusal.unwrap_or_else(|| self.dispatch(req, target, owner, played));
         reply.headers.extend(headers);
@@ -240,11 +241,11 @@ impl Azure {
     }
 
     fn dispatch(&mut self, req: &Inbound, target: &Target, owner: Owner, played: &Played) -> Reply {
-        if req.method == "GET"
-            && let Some(rig) = req.path.last().and_then(|id| self.rigged.get(id))
-            && let Some(reply) = answers::rigged_poll(rig, req)
+        // A poll that a rule strikes already shows it.
+        if let Some(rig) = played.rig().filter(|_| req.method == "GET")
+            && let Some(id) = operation_asked(&req.path)
         {
-            return reply;
+            self.rig_operation(rig, &id);
         }
         let standing = self.model.world.settings.list_lag_seconds as f64;
         let listing = req.method == "GET" && target.form() == Form::Collection;
@@ -319,22 +320,27 @@ impl Azure {
         model
     }
 
-    /// Marks the operation that a request started, or asks for, as a fault rule says.
+    /// Marks the operation, or the job, that a request started as a fault rule says. A resource is never marked: only
+    /// what has URLs to poll can be stuck, expired or failed.
     fn rig(&mut self, played: &Played, req: &Inbound, reply: &Reply) {
         if let Some(code) = played.failing_job() {
             answers::fail_job(&mut self.model.recovery, reply, code);
         }
-        let Some(rig) = played.rig() else { return };
+        let Some(rig) = played.rig().filter(|_| req.method != "GET") else { return };
         let header = |name: &str| reply.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
         let url = header("azure-asyncoperation").or_else(|| header("location"));
-        let from_url = url.map(|url| split_url(&url).0).and_then(|path| path.last().cloned());
-        let asked = (req.method == "GET").then(|| req.path.last().cloned()).flatten();
+        let from_url = url.and_then(|url| operation_asked(&split_url(&url).0));
         let named = header("x-ms-request-id").filter(|id| self.model.world.operations.contains_key(id));
-        let Some(id) = named.or(from_url).or(asked) else { return };
+        if let Some(id) = named.or(from_url) {
+            self.rig_operation(rig, &id);
+        }
+    }
+
+    /// Marks an operation; one that has ended, and an id that belongs to none, stay as they are.
+    fn rig_operation(&mut self, rig: Rig, id: &str) {
         match self.model.world.operations.get_mut(&id.to_ascii_lowercase()) {
             Some(operation) => operation.rig = Some(rig),
-            None if answers::rig_recovery(&mut self.model.recovery, &id, &rig) => {}
-            None => drop(self.rigged.insert(id, rig)),
+            None => answers::rig_recovery(&mut self.model.recovery, id, &rig),
         }
     }
 
@@ -389,45 +395,4 @@ fn read(request: &WireRequest, now: Timestamp) -> (Inbound, bool) {
         origin: request.origin.clone(),
     };
     (inbound, readable)
-}
-
-/// What ARM's front end refuses before a provider is asked.
-fn gate(world: &World, req: &Inbound, target: &Target, owner: Owner, readable: bool) -> Option<Reply> {
-    if let Some(refusal) = bad_version(req) {
-        return Some(refusal);
-    }
-    if !readable || (matches!(req.method.as_str(), "PUT" | "PATCH") && !req.body.is_object()) {
-        return Some(errors::invalid_content("The request content was invalid and could not be deserialized."));
-    }
-    if let Some(id) = &target.subscription {
-        let Some(subscription) = world.subscription(id) else { return Some(errors::subscription_not_found(id)) };
-        if let Some(refusal) = actions::refusal(world, req, target, owner) {
-            return Some(refusal);
-        }
-        let writes = !matches!(req.method.as_str(), "GET" | "HEAD");
-        if let Some(namespace) =
-            target.namespace.as_ref().filter(|_| writes && matches!(owner, Owner::Compute | Owner::Network | Owner::Recovery))
-            && !subscription.registered.contains(&namespace.to_ascii_lowercase())
-        {
-            return Some(errors::missing_registration(namespace));
-        }
-        if let Some(group) = target.group.as_ref().filter(|_| owner != Owner::Groups)
-            && world.group(id, group).is_none()
-        {
-            return Some(errors::group_not_found(group));
-        }
-    }
-    locks::refusal(world, req, target)
-}
-
-/// Any well-formed version is accepted, with the words that ARM uses for the rest.
-fn bad_version(req: &Inbound) -> Option<Reply> {
-    let version = req.api_version();
-    if version.is_empty() {
-        let message = "The api-version query parameter (?api-version=) is required for all requests.";
-        return Some(errors::gateway(400, "MissingApiVersionParameter", message));
-    }
-    let (date, suffix) = version.split_at_checked(10).unwrap_or((version, ""));
-    let well_formed = date.parse::<jiff::civil::Date>().is_ok() && (suffix.is_empty() || suffix.starts_with('-') && suffix.len() > 1);
-    (!well_formed).then(|| errors::gateway(400, "InvalidApiVersionParameter", format!("The api-version '{version}' is invalid.")))
 }

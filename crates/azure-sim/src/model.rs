@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use crate::{
     arm::{
-        errors,
+        deployments, errors,
         locks::covers,
         operations::{Effect, Rig, long_time},
         tags,
     },
-    path::Target,
+    path::{Target, split_url},
     recovery,
     wire::{Inbound, Reply},
     world::World,
@@ -45,8 +45,13 @@ impl Model {
 
     fn reach(&mut self, now: Timestamp) {
         self.world.now = now;
+        let groups = self.world.groups.len();
         self.world.settle_operations();
+        if self.world.groups.len() < groups {
+            self.drop_stranded_vaults();
+        }
         self.recovery.advance(&self.world, now);
+        deployments::advance(self);
     }
 
     /// Hands a request to Recovery Services. Tags of vaults are Resource Manager's: they are stored first, so that the
@@ -116,10 +121,23 @@ impl Model {
         if found { Ok(()) } else { Err(errors::resource_not_found(&type_name, &target.names.join("/"), &group)) }
     }
 
-    /// A group with vaults cannot be deleted: its operation ends blocked. Simplified: Azure would first try to delete
-    /// each vault and succeed where one is empty.
+    /// A group takes its vaults along.
+    fn drop_stranded_vaults(&mut self) {
+        for vault in self.recovery.resources(&self.world) {
+            let target = Target::read("GET", &split_url(&vault.id).0);
+            let (subscription, group) = (target.subscription.unwrap_or_default(), target.group.unwrap_or_default());
+            if self.world.group(&subscription, &group).is_none() {
+                // It may be gone already where lists lag.
+                let _ = self.recovery.remove(&vault.id);
+            }
+        }
+    }
+
+    /// A group with vaults that cannot be deleted cannot be deleted: its operation ends blocked. Simplified: Azure would
+    /// delete whatever else it can first, and what a vault takes up after the request was accepted is not looked at.
     pub fn block_group_deletion(&mut self, target: &Target) {
-        let vaults = self.vaults(target, "");
+        let mut vaults = self.vaults(target, "");
+        vaults.retain(|vault| vault["id"].as_str().is_some_and(|id| !self.recovery.is_deletable(id)));
         if vaults.is_empty() {
             return;
         }

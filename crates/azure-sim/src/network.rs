@@ -1,6 +1,8 @@
 //! Microsoft.Network as far as machines need it (compute-and-arm.md C.5): virtual networks, subnets, interfaces,
 //! security groups, public addresses.
 
+use std::{collections::BTreeSet, net::Ipv4Addr};
+
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -185,7 +187,7 @@ fn model(world: &World, req: &Inbound, id: &str, kind: Kind, before: Option<Reso
                 .entry("dnsSettings")
                 .or_insert_with(|| json!({"dnsServers": [], "appliedDnsServers": [], "internalDomainNameSuffix": suffix}));
             properties.entry("nicType").or_insert(json!("Standard"));
-            let address = address.unwrap_or_else(|| json!(next_address(world)));
+            let address = address.unwrap_or_else(|| json!(next_address(world, properties)));
             number_configurations(properties, id, &etag, &address);
         }
         _ => {
@@ -220,10 +222,31 @@ fn mac_address(world: &World) -> String {
     format!("60-45-BD-{:02X}-{:02X}-{:02X}", bits & 255, (bits >> 8) & 255, (bits >> 16) & 255)
 }
 
-/// Addresses count up over all interfaces: unique, and enough for what reads them.
-fn next_address(world: &World) -> String {
-    let count = world.resources.values().filter(|found| found.kind == Kind::Interface).count() + 4;
-    format!("10.0.{}.{}", count / 250, count % 250)
+/// The first address of the interface's subnet that no interface has; Azure keeps the first four for itself. A subnet
+/// without a readable IPv4 prefix has addresses of the usual private network.
+fn next_address(world: &World, properties: &Map<String, Value>) -> String {
+    let subnet_of = |configs: Option<&Value>| {
+        configs.and_then(|found| found.pointer("/0/properties/subnet/id")).and_then(Value::as_str).map(str::to_owned)
+    };
+    let subnet = subnet_of(properties.get("ipConfigurations")).unwrap_or_default();
+    let known = world.resource(&subnet);
+    let prefix =
+        known.and_then(|found| found.at("/properties/addressPrefix").or(found.at("/properties/addressPrefixes/0"))).and_then(Value::as_str);
+    let base: Ipv4Addr = prefix.and_then(|prefix| prefix.split('/').next()?.parse().ok()).unwrap_or(Ipv4Addr::new(10, 0, 0, 0));
+    let taken: BTreeSet<&str> = world
+        .resources
+        .values()
+        .filter(|found| {
+            found.kind == Kind::Interface
+                && subnet_of(found.at("/properties/ipConfigurations")).is_some_and(|id| id.eq_ignore_ascii_case(&subnet))
+        })
+        .map(|found| found.text("/properties/ipConfigurations/0/properties/privateIPAddress"))
+        .collect();
+    let mut address = u32::from(base).saturating_add(4);
+    while taken.contains(Ipv4Addr::from(address).to_string().as_str()) {
+        address = address.saturating_add(1);
+    }
+    Ipv4Addr::from(address).to_string()
 }
 
 fn delete(world: &mut World, req: &Inbound, target: &Target, kind: Kind) -> Reply {

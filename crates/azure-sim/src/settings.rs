@@ -14,6 +14,8 @@ pub struct Settings {
     pub throttling: Throttling,
     /// How long operations take.
     pub durations: Durations,
+    /// How many items a page of a list holds.
+    pub pages: Pages,
     /// Handed as it stands to the Recovery Services model.
     pub recovery: Value,
     /// Lists answer as of this long ago (seconds of world time), as a standing fault.
@@ -83,6 +85,22 @@ impl Default for Throttling {
             vault_writes_per_hour: 299,
             vault_deletes_per_hour: 49,
         }
+    }
+}
+
+/// How many items a page of a list holds.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Pages {
+    /// Machines and disks: 50 is the one size ever recorded, in 2015 (compute-and-arm.md C.6); today's is not known.
+    pub compute: usize,
+    /// `…/resources`: recorded (resources_list__200_page_of_1000_nextlink).
+    pub resources: usize,
+}
+
+impl Default for Pages {
+    fn default() -> Self {
+        Pages { compute: 50, resources: 1_000 }
     }
 }
 

@@ -162,10 +162,14 @@ pub struct World {
     pub resources: BTreeMap<String, Resource>,
     /// Tags of resources and groups, by lower-case id.
     pub tags: BTreeMap<String, BTreeMap<String, String>>,
+    /// Tag names put there ahead of use.
+    pub tag_names: crate::arm::tag_names::Predefined,
     /// By lower-case id.
     pub locks: BTreeMap<String, crate::arm::locks::Lock>,
     /// Role definitions and assignments.
     pub access: Access,
+    /// Template deployments, by lower-case id.
+    pub deployments: BTreeMap<String, crate::arm::deployments::Deployment>,
     /// Running and ended operations, by id.
     pub operations: BTreeMap<String, Operation>,
     /// Deleted resources whose provider still answers `NotFound`, with the end of that time, by lower-case id.
@@ -187,8 +191,10 @@ impl World {
             groups: BTreeMap::new(),
             resources: BTreeMap::new(),
             tags: BTreeMap::new(),
+            tag_names: BTreeMap::new(),
             locks: BTreeMap::new(),
             access: Access::default(),
+            deployments: BTreeMap::new(),
             operations: BTreeMap::new(),
             retired: BTreeMap::new(),
             certificate,

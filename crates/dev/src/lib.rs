@@ -7,6 +7,7 @@ pub mod binaries;
 pub mod child;
 pub mod crds;
 pub mod demo;
+pub mod go_client;
 pub mod http;
 pub mod journal;
 pub mod kubectl;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use crate::binaries::Binaries;
+use crate::go_client;
 use crate::progress::Progress;
 use crate::workspace::{self, BIN_DIR};
 
@@ -17,6 +18,7 @@ pub fn run(filter: Option<&str>) -> Result<()> {
     let progress = Progress::start();
     progress.step("control plane: looking for etcd, kube-apiserver, kube-controller-manager and kubectl");
     Binaries::find_or_build(&progress)?;
+    go_client::build(&progress)?;
     progress.step("cargo: building the operator, azure-sim and dev");
     // The whole workspace, as below: the same features, so nothing is built twice.
     cargo(&["build", "--workspace", "--bins"])?;

@@ -103,9 +103,7 @@ fn plan(sim: &mut Simulation, chance: &SeededEntropy, seed: u64) {
     let mut azure = sim.azure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     for _ in 0..chance.below(6) {
         let fault = azure_fault(chance);
-        // An operation's record can only be gone where a request starts one.
-        let method = matches!(fault, Fault::OperationExpired).then(|| "PUT".to_owned());
-        let matches = Match { method, nth: Some(1 + chance.below(40) as u32), count: Some(1 + chance.below(3) as u32), ..Match::default() };
+        let matches = Match { nth: Some(1 + chance.below(40) as u32), count: Some(1 + chance.below(3) as u32), ..Match::default() };
         azure.faults_mut().add(Rule { id: String::new(), matches, fault });
     }
 }

@@ -145,6 +145,7 @@ impl World {
         }
         self.tags.retain(|key, _| *key != id.to_ascii_lowercase() && !key.starts_with(&prefix));
         self.locks.retain(|key, _| !key.starts_with(&prefix));
+        self.deployments.retain(|key, _| !key.starts_with(&prefix));
         self.groups.retain(|_, group| !group.id.eq_ignore_ascii_case(id));
     }
 }

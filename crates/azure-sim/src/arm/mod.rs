@@ -1,13 +1,18 @@
 //! The front end of Resource Manager: what every request meets, and the types it keeps itself.
 
 pub mod access;
+pub mod deployments;
 pub mod errors;
+pub mod gate;
 pub mod groups;
 pub mod locks;
 pub mod operations;
+pub mod paging;
 pub mod resources;
 pub mod subscriptions;
+pub mod tag_names;
 pub mod tags;
+pub mod template;
 
 use crate::{
     model::Model,
@@ -26,6 +31,10 @@ pub enum Owner {
     Resources,
     /// `/subscriptions/{s}/operationresults/{id}`
     GroupOperations,
+    /// `…/providers/Microsoft.Resources/deployments` of a group
+    Deployments,
+    /// `/subscriptions/{s}/tagNames…`
+    TagNames,
     /// `…/providers/Microsoft.Resources/tags/default`
     Tags,
     /// `…/providers/Microsoft.Authorization/locks`
@@ -51,6 +60,8 @@ pub fn owner(target: &Target, path: &[String]) -> Option<Owner> {
             ("subscriptions", 3, "resources") => Some(Owner::Resources),
             ("subscriptions", 5, "resourcegroups") if words[4] == "resources" => Some(Owner::Resources),
             ("subscriptions", 4, "operationresults") => Some(Owner::GroupOperations),
+            ("subscriptions", 3 | 4, "tagnames") => Some(Owner::TagNames),
+            ("subscriptions", 6, "tagnames") if words[4] == "tagvalues" => Some(Owner::TagNames),
             _ => None,
         };
     };
@@ -58,6 +69,7 @@ pub fn owner(target: &Target, path: &[String]) -> Option<Owner> {
     match namespace.to_ascii_lowercase().as_str() {
         _ if target.types.is_empty() && target.scope.len() == 2 => Some(Owner::Subscriptions),
         "microsoft.resources" if kind == "tags" => Some(Owner::Tags),
+        "microsoft.resources" if deployments::knows(&kind) && target.scope.len() == 4 => Some(Owner::Deployments),
         "microsoft.authorization" if kind == "locks" => Some(Owner::Locks),
         "microsoft.authorization" if matches!(kind.as_str(), "roleassignments" | "roledefinitions") => Some(Owner::Access),
         "microsoft.compute" if crate::compute::knows(&kind) => Some(Owner::Compute),
@@ -74,6 +86,8 @@ pub fn dispatch(model: &mut Model, req: &Inbound, target: &Target, owner: Owner)
         Owner::Groups => groups::handle(&mut model.world, req, target),
         Owner::Resources => resources::list(model, req, target),
         Owner::GroupOperations => model.world.poll_group(req),
+        Owner::Deployments => deployments::handle(model, req, target),
+        Owner::TagNames => tag_names::handle(&mut model.world, req),
         Owner::Tags => tags::handle(model, req, target),
         Owner::Locks => locks::handle(model, req, target),
         Owner::Access => access::handle(&mut model.world, req, target),

@@ -197,7 +197,7 @@ impl World {
     }
 
     /// `t`, `c`, `s` and `h`: ticks, a certificate, a signature and a hash, in the recorded lengths; none is checked.
-    fn signature(&self) -> String {
+    pub fn signature(&self) -> String {
         let ticks = self.now.as_nanosecond() / 100 + 621_355_968_000_000_000;
         format!("t={ticks}&c={}&s={}&h={}", self.certificate, self.entropy.text(342), self.entropy.text(43))
     }
@@ -245,10 +245,7 @@ impl World {
 
     /// Answers a poll of a group's deletion.
     pub fn poll_group(&mut self, req: &Inbound) -> Reply {
-        let encoded = req.path.get(3).map_or("", String::as_str);
-        let padded = format!("{encoded}{}", "=".repeat((4 - encoded.len() % 4) % 4));
-        let job: Value = STANDARD.decode(padded).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-        let id = job["jobId"].as_str().unwrap_or_default().trim_start_matches("RESOURCEGROUPDELETIONJOB-").to_ascii_lowercase();
+        let id = req.path.get(3).and_then(|encoded| group_job(encoded)).unwrap_or_default();
         let Some(operation) = self.operations.get_mut(&id).filter(|op| op.family == Family::Group && op.rig != Some(Rig::Expired)) else {
             return errors::gateway(404, "NotFound", "The operation result was not found.");
         };
@@ -317,6 +314,29 @@ impl World {
     }
 }
 
+/// The id of a group's deletion from its poll URL, which holds it in a base64 object.
+fn group_job(encoded: &str) -> Option<String> {
+    let padded = format!("{encoded}{}", "=".repeat((4 - encoded.len() % 4) % 4));
+    let job: Value = serde_json::from_slice(&STANDARD.decode(padded).ok()?).ok()?;
+    Some(job["jobId"].as_str()?.trim_start_matches("RESOURCEGROUPDELETIONJOB-").to_ascii_lowercase())
+}
+
+/// The operation that a URL asks about, whoever keeps it: polls and results of every family end in the operation's id
+/// (compute-and-arm.md E.3, backup.md §3). Anything else is a resource, a list or an action.
+pub fn operation_asked(path: &[String]) -> Option<String> {
+    const WORDS: [&str; 7] = [
+        "operations",
+        "diskoperations",
+        "operationresults",
+        "operationstatus",
+        "operationsstatus",
+        "backupoperations",
+        "backupoperationresults",
+    ];
+    let [.., word, id] = path else { return None };
+    WORDS.contains(&word.to_ascii_lowercase().as_str()).then(|| group_job(id).unwrap_or_else(|| id.clone()))
+}
+
 /// The body of an `Azure-AsyncOperation` URL: always 200 (compute-and-arm.md E.3).
 fn status_answer(operation: &Operation) -> Reply {
     let word = match (&operation.ended, &operation.error) {
@@ -339,6 +359,11 @@ fn status_answer(operation: &Operation) -> Reply {
         body["error"] = json!({"code": code, "message": message});
     }
     let reply = Reply::json(200, body);
-    let early = operation.ended.is_none() && operation.polls <= 2;
-    if early && operation.family == Family::Compute { reply.with_header("retry-after", "35") } else { reply }
+    match operation.family {
+        _ if operation.ended.is_some() => reply,
+        Family::Compute if operation.polls <= 2 => reply.with_header("retry-after", "35"),
+        // A guess: no running poll of Network is recorded. Without it an SDK waits half a minute of the wall.
+        Family::Network => reply.with_header("retry-after", "10"),
+        _ => reply,
+    }
 }

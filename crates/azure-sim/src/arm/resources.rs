@@ -1,13 +1,12 @@
-//! `/subscriptions/{s}/resources` and `{rg}/resources`: ARM's own list of everything, 1,000 a page (compute-and-arm.md F.4).
+//! `/subscriptions/{s}/resources` and `{rg}/resources`: ARM's own list of everything, in pages (compute-and-arm.md F.4).
 
-use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use crate::{
     arm::{
         errors,
         operations::long_time,
+        paging,
         tags::{filter_admits, filter_value},
     },
     model::Model,
@@ -15,9 +14,6 @@ use crate::{
     wire::{Inbound, Reply},
     world::{Kind, Resource, World},
 };
-
-/// Items a page (recorded: resources_list__200_page_of_1000_nextlink).
-pub const PAGE: usize = 1_000;
 
 /// Lists what a subscription or a group holds and the caller may read.
 pub fn list(model: &Model, req: &Inbound, target: &Target) -> Reply {
@@ -48,29 +44,7 @@ pub fn list(model: &Model, req: &Inbound, target: &Target) -> Reply {
     items.retain(|item| filter_admits(world, &text(item, "id"), req));
     items.retain(|item| world.access.may(&req.caller.object_id, &format!("{}/read", text(item, "type")), &text(item, "id")));
     items.sort_by_key(|item| text(item, "id").to_ascii_lowercase());
-    page(items, req)
-}
-
-fn page(items: Vec<Value>, req: &Inbound) -> Reply {
-    let from =
-        req.query.get("$skiptoken").and_then(|token| STANDARD_NO_PAD.decode(token).ok()).and_then(|bytes| String::from_utf8(bytes).ok());
-    let top = req.query.get("$top").and_then(|top| top.parse().ok()).unwrap_or(PAGE).clamp(1, PAGE);
-    let start = from.map_or(0, |last| items.partition_point(|item| item["id"].as_str().unwrap_or_default().to_ascii_lowercase() <= last));
-    let value: Vec<Value> = items.iter().skip(start).take(top).cloned().collect();
-    let mut body = json!({"value": value});
-    if start + value.len() < items.len()
-        && let Some(last) = value.last()
-    {
-        let token = STANDARD_NO_PAD.encode(last["id"].as_str().unwrap_or_default().to_ascii_lowercase());
-        let kept = req.query.iter().filter(|(name, _)| *name != "$skiptoken");
-        let pairs: String = kept.map(|(name, value)| format!("{}={}&", encoded(name), encoded(value))).collect();
-        body["nextLink"] = json!(format!("{}{}?{pairs}%24skiptoken={}", req.origin, req.raw_path(), encoded(&token)));
-    }
-    Reply::json(200, body)
-}
-
-fn encoded(text: &str) -> String {
-    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string().replace("%2D", "-")
+    paging::page(items, req, world.settings.pages.resources)
 }
 
 fn summary(world: &World, resource: &Resource, expand: &str) -> Value {

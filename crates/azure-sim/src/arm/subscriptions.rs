@@ -25,13 +25,38 @@ pub const REGIONS: [(&str, &str); 12] = [
     ("switzerlandnorth", "Switzerland North"),
 ];
 
+/// A resource type and api-versions of it, newest first.
+type Type = (&'static str, &'static [&'static str]);
+
+// Versions that SDKs of 2026 send and that were recorded (compute-and-arm.md §0, backup.md §1.1). Any well-formed one is
+// accepted; clients that know no version of their own (`az resource`) take theirs from here.
+const MACHINES: &[&str] = &["2026-04-01", "2025-04-01", "2024-11-01", "2024-07-01", "2024-03-01", "2022-11-01", "2022-03-01"];
+const DISKS: &[&str] = &["2026-03-02", "2025-01-02", "2024-03-02", "2023-10-02", "2023-04-02", "2022-03-02"];
+const NETWORKS: &[&str] = &["2026-03-01", "2025-03-01", "2024-01-01", "2022-01-01", "2020-11-01"];
+const VAULTS: &[&str] = &["2026-11-01", "2026-05-01", "2025-08-01", "2025-02-01", "2024-04-01", "2023-04-01"];
+const RESOURCES: &[&str] = &["2025-04-01", "2024-11-01", "2022-12-01", "2022-09-01", "2021-04-01"];
+const LOCKS: &[&str] = &["2020-05-01", "2016-09-01"];
+const ROLES: &[&str] = &["2022-04-01"];
+
 /// Namespaces with their types, as far as modelled.
-const PROVIDERS: [(&str, &[&str]); 5] = [
-    ("Microsoft.Compute", &["virtualMachines", "disks", "locations/operations"]),
-    ("Microsoft.Network", &["virtualNetworks", "networkInterfaces", "networkSecurityGroups", "publicIPAddresses"]),
-    ("Microsoft.RecoveryServices", &["vaults"]),
-    ("Microsoft.Resources", &["subscriptions", "resourceGroups", "tags"]),
-    ("Microsoft.Authorization", &["locks", "roleAssignments", "roleDefinitions"]),
+const PROVIDERS: [(&str, &[Type]); 5] = [
+    ("Microsoft.Compute", &[("virtualMachines", MACHINES), ("disks", DISKS), ("locations/operations", MACHINES)]),
+    (
+        "Microsoft.Network",
+        &[
+            ("virtualNetworks", NETWORKS),
+            ("virtualNetworks/subnets", NETWORKS),
+            ("networkInterfaces", NETWORKS),
+            ("networkSecurityGroups", NETWORKS),
+            ("publicIPAddresses", NETWORKS),
+        ],
+    ),
+    ("Microsoft.RecoveryServices", &[("vaults", VAULTS)]),
+    (
+        "Microsoft.Resources",
+        &[("subscriptions", RESOURCES), ("resourceGroups", RESOURCES), ("deployments", RESOURCES), ("tags", RESOURCES)],
+    ),
+    ("Microsoft.Authorization", &[("locks", LOCKS), ("roleAssignments", ROLES), ("roleDefinitions", ROLES)]),
 ];
 
 /// All modelled namespaces.
@@ -90,11 +115,11 @@ fn region(subscription: &Subscription, name: &str, display: &str) -> Value {
     })
 }
 
-fn show_provider(subscription: &Subscription, namespace: &str, types: &[&str]) -> Value {
+fn show_provider(subscription: &Subscription, namespace: &str, types: &[Type]) -> Value {
     let registered = subscription.registered.contains(&namespace.to_ascii_lowercase());
     let types: Vec<Value> = types
         .iter()
-        .map(|kind| json!({"resourceType": kind, "locations": REGIONS.map(|(_, display)| display), "apiVersions": []}))
+        .map(|(kind, versions)| json!({"resourceType": kind, "locations": REGIONS.map(|(_, display)| display), "apiVersions": versions}))
         .collect();
     json!({
         "id": format!("/subscriptions/{}/providers/{namespace}", subscription.id),

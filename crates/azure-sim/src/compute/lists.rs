@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    arm::errors,
+    arm::{errors, paging},
     compute::{disks, power},
     path::{Target, canonical_location},
     wire::{Inbound, Reply},
@@ -16,14 +16,14 @@ pub fn list(world: &World, req: &Inbound, target: &Target, kind: Kind) -> Reply 
         return errors::not_implemented("GET", &format!("{} with $filter", req.raw_path()));
     }
     let found = world.below(&target.scope_id(), kind);
-    Reply::json(200, json!({"value": items(world, req, found, target.group.is_none())}))
+    paging::page(items(world, req, found, target.group.is_none()), req, world.settings.pages.compute)
 }
 
 /// `{S}/providers/Microsoft.Compute/locations/{l}/virtualMachines`
 pub fn machines_of_location(world: &World, req: &Inbound, target: &Target) -> Reply {
     let location = canonical_location(target.names.first().map_or("", String::as_str));
     let found = world.below(&target.scope_id(), Kind::Machine).into_iter().filter(|vm| vm.location() == location).collect();
-    Reply::json(200, json!({"value": items(world, req, found, true)}))
+    paging::page(items(world, req, found, true), req, world.settings.pages.compute)
 }
 
 fn items(world: &World, req: &Inbound, found: Vec<&Resource>, upper: bool) -> Vec<Value> {

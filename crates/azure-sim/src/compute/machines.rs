@@ -175,7 +175,8 @@ fn unchanged(vm: &Resource, body: &Value) -> Result<(), Reply> {
     if deleting { Err(Reply::error(409, "OperationNotAllowed", "The VM is being deleted.")) } else { Ok(()) }
 }
 
-fn write(
+/// Stores a machine as it shall be, with its disks and interfaces, and starts the operation.
+pub(super) fn write(
     world: &mut World,
     req: &Inbound,
     target: &Target,

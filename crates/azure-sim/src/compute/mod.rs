@@ -1,10 +1,14 @@
 //! Microsoft.Compute: virtual machines and managed disks, with their operations as recorded (compute-and-arm.md B, C, I).
 
+pub mod attach;
 pub mod disks;
+pub mod images;
 pub mod lists;
 pub mod machines;
 pub mod power;
 pub mod storage;
+
+use serde_json::json;
 
 use crate::{
     arm::{
@@ -21,6 +25,12 @@ pub fn handle(world: &mut World, req: &Inbound, target: &Target) -> Reply {
     match (target.type_path().as_str(), target.form(), req.method.as_str()) {
         ("locations/operations" | "locations/diskoperations", Form::Element, "GET") => world.poll(req, target),
         ("locations/virtualmachines", Form::Collection, "GET") => lists::machines_of_location(world, req, target),
+        (kind, _, "GET") if images::knows(kind) => images::get(req, target),
+        // Extensions are not modelled, so no machine has any.
+        ("virtualmachines/extensions", Form::Collection, "GET") => match world.resource(&target.resource_id()) {
+            Some(_) => Reply::json(200, json!({"value": []})),
+            None => missing(world, target, "VM"),
+        },
         ("virtualmachines/instanceview", Form::Collection, "GET") => power::instance_view(world, target),
         ("virtualmachines", Form::Collection, "GET") => lists::list(world, req, target, Kind::Machine),
         ("disks", Form::Collection, "GET") => lists::list(world, req, target, Kind::Disk),
@@ -29,6 +39,7 @@ pub fn handle(world: &mut World, req: &Inbound, target: &Target) -> Reply {
             ("PUT", _) => machines::put(world, req, target),
             ("PATCH", _) => machines::patch(world, req, target),
             ("DELETE", _) => machines::delete(world, req, target),
+            ("POST", Some(verb)) if verb.eq_ignore_ascii_case("attachDetachDataDisks") => attach::act(world, req, target),
             ("POST", Some(verb)) => power::act(world, req, target, verb),
             _ => errors::method_not_allowed(method),
         },
@@ -45,15 +56,16 @@ pub fn handle(world: &mut World, req: &Inbound, target: &Target) -> Reply {
 
 /// Whether this part models the type, so that an unknown one is refused before anything else is looked at.
 pub fn knows(type_path: &str) -> bool {
-    const TYPES: [&str; 6] = [
+    const TYPES: [&str; 7] = [
         "locations/operations",
         "locations/diskoperations",
         "locations/virtualmachines",
         "virtualmachines/instanceview",
+        "virtualmachines/extensions",
         "virtualmachines",
         "disks",
     ];
-    TYPES.contains(&type_path)
+    TYPES.contains(&type_path) || images::knows(type_path)
 }
 
 fn get_disk(world: &World, target: &Target) -> Reply {

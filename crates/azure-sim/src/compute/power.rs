@@ -91,6 +91,8 @@ pub fn act(world: &mut World, req: &Inbound, target: &Target, verb: &str) -> Rep
         "deallocate" => (Power::Deallocating, Power::Deallocated, true),
         "poweroff" => (Power::Stopping, Power::Stopped, false),
         "restart" => (Power::Running, Power::Running, false),
+        // What they do happens below the model: only the operation shows. Their codes are the SDK's (compute-and-arm.md §0).
+        "redeploy" | "reapply" => (power, power, false),
         _ => return errors::not_implemented("POST", &req.raw_path()),
     };
     if deleting {

@@ -53,19 +53,19 @@ impl Subject<'_> {
 pub fn plan(world: &World, subject: &Subject<'_>, asked: &Value) -> Result<StoragePlan, Reply> {
     let mut plan = StoragePlan { profile: asked.clone(), ..StoragePlan::default() };
     if let Some(image) = plan.profile.get_mut("imageReference").filter(|image| image["version"] == "latest") {
-        image["exactVersion"] = json!("1.0.20260101");
+        image["exactVersion"] = json!(super::images::VERSION);
     }
     plan.profile["osDisk"] = os_disk(world, subject, asked, &mut plan)?;
     let before = subject.profile().and_then(|profile| profile["dataDisks"].as_array()).cloned().unwrap_or_default();
     // A null list leaves the disks alone; an empty one detaches them all.
     let wanted = asked.get("dataDisks").and_then(Value::as_array).cloned().unwrap_or_else(|| before.clone());
     let mut kept = Vec::new();
-    for disk in &wanted {
+    for disk in wanted.iter().map(canonical) {
         if disk["toBeDetached"] == true {
             continue;
         }
         let same_lun = before.iter().find(|old| old["lun"] == disk["lun"]);
-        kept.push(data_disk(world, subject, disk, same_lun, &mut plan)?);
+        kept.push(data_disk(world, subject, &disk, same_lun, &mut plan)?);
     }
     let stays = |id: &str| kept.iter().any(|disk: &Value| same_id(&disk["managedDisk"]["id"], id));
     let gone = before.iter().filter_map(|disk| disk["managedDisk"]["id"].as_str()).filter(|id| !stays(id));
@@ -79,7 +79,7 @@ fn same_id(value: &Value, id: &str) -> bool {
 }
 
 fn os_disk(world: &World, subject: &Subject<'_>, asked: &Value, plan: &mut StoragePlan) -> Result<Value, Reply> {
-    let mut disk = asked.get("osDisk").filter(|disk| disk.is_object()).cloned().unwrap_or_else(|| json!({"createOption": "FromImage"}));
+    let mut disk = asked.get("osDisk").filter(|disk| disk.is_object()).map_or_else(|| json!({"createOption": "FromImage"}), canonical);
     let before = subject.profile().map(|profile| &profile["osDisk"]);
     let named = disk["managedDisk"]["id"].as_str().map(str::to_owned);
     let old_id = before.and_then(|old| old["managedDisk"]["id"].as_str());
@@ -160,6 +160,29 @@ fn default_field(disk: &mut Value, name: &str, value: &str) {
     if disk.get(name).is_none_or(Value::is_null) {
         disk[name] = json!(value);
     }
+}
+
+/// A disk as asked for, with the words as Azure spells them: az sends `fromImage`, `attach` and `diskSizeGb`, and ARM
+/// looks at neither the case of a field's name nor that of an enum.
+fn canonical(disk: &Value) -> Value {
+    let mut disk = disk.clone();
+    if let Some(size) = disk.as_object_mut().and_then(|fields| fields.remove("diskSizeGb")) {
+        disk["diskSizeGB"] = size;
+    }
+    for (field, words) in [
+        ("createOption", &["FromImage", "Attach", "Empty", "Copy", "Restore"][..]),
+        ("deleteOption", &["Delete", "Detach"]),
+        ("caching", &["None", "ReadOnly", "ReadWrite"]),
+        ("osType", &["Linux", "Windows"]),
+    ] {
+        let sent = disk[field].as_str();
+        if let Some(word) = words.iter().find(|word| sent.is_some_and(|sent| sent.eq_ignore_ascii_case(word))) {
+            disk[field] = json!(word);
+        } else if disk[field].is_null() {
+            disk.as_object_mut().map(|fields| fields.remove(field));
+        }
+    }
+    disk
 }
 
 fn describe(disk: &mut Value, made: &Resource) {

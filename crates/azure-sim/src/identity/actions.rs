@@ -52,6 +52,11 @@ pub fn check(req: &Inbound, target: &Target, owner: Owner) -> Check {
         }
         Owner::Resources => reaches("Microsoft.Resources/subscriptions/resources/read", joined(&req.path[..req.path.len() - 1])),
         Owner::GroupOperations => reaches("Microsoft.Resources/subscriptions/operationresults/read", subscription),
+        Owner::TagNames if req.method == "GET" => reaches("Microsoft.Resources/subscriptions/tagNames/read", subscription),
+        Owner::TagNames => {
+            let below = if req.path.len() > 4 { "/tagValues" } else { "" };
+            may(&format!("Microsoft.Resources/subscriptions/tagNames{below}/{}", verb(&req.method)), subscription)
+        }
         Owner::Tags => may(&format!("Microsoft.Resources/tags/{}", verb(&req.method)), target.scope_id()),
         _ => {
             let action = generic(req, target);

@@ -304,6 +304,11 @@ impl State {
         self.accepted(req, &format!("{}/operationStatus", path.raw), &format!("{}/operationResults", path.raw), &id)
     }
 
+    /// Whether nothing in the vault of that id keeps it from being deleted.
+    pub fn is_deletable(&self, id: &str) -> bool {
+        self.vault(&id.to_lowercase()).is_none_or(|vault| self.blockers(vault).is_none())
+    }
+
     fn blockers(&self, vault: &Vault) -> Option<Reply> {
         const REST: &str = "Please ensure all containers have been unregistered from the vault and all private endpoints associated with the vault have been deleted, and retry operation. For more details, see https://aka.ms/AB-AA4ecq5";
         let (soft, live): (Vec<&Item>, Vec<&Item>) = vault.items.values().partition(|item| item.soft_deleted.is_some());

@@ -81,8 +81,19 @@ fn locks_and_rights_hold_below_a_vault() {
 }
 
 #[test]
-fn a_group_with_a_vault_is_not_deleted() {
+fn a_group_takes_a_vault_without_items_along() {
     let mut client = with_vault();
+    let reply = client.send("DELETE", RG, Value::Null);
+    client.wait(300);
+    assert_eq!(client.get(&header(&reply, "location")).status, 200);
+    assert_eq!((code(&client.get(RG)).as_str(), client.get(&vault()).status), ("ResourceGroupNotFound", 404));
+    client.send("PUT", RG, json!({"location": "westeurope"}));
+    assert_eq!(client.get(&vault()).status, 404, "a group of the same name is another");
+}
+
+#[test]
+fn a_group_with_a_vault_in_use_is_not_deleted() {
+    let mut client = protected();
     let reply = client.send("DELETE", RG, Value::Null);
     assert_eq!(reply.status, 202);
     client.wait(300);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::wire::{RG, SUB, code, header, small};
+use crate::wire::{Client, RG, SUB, code, header, small, with_settings};
 
 fn disk(name: &str) -> String {
     format!("{RG}/providers/Microsoft.Compute/disks/{name}")
@@ -151,6 +151,8 @@ fn i04_lists_of_a_subscription_upper_case_the_group() {
     assert!(disks["value"][0]["managedBy"].as_str().unwrap().contains("/rg-one/"));
     let other = format!("{SUB}/resourcegroups/RG-One/providers/microsoft.compute/VirtualMachines/VM-A");
     assert_eq!(client.read(&other)["id"], vm("vm-a"), "ids are compared without case and keep their spelling");
+    let placed = client.read(&format!("{SUB}/providers/Microsoft.Compute/locations/WestEurope/virtualMachines"));
+    assert_eq!(placed["value"].as_array().unwrap().len(), 2, "regions too");
 }
 
 #[test]
@@ -289,4 +291,78 @@ fn instance_views_and_status_only_lists_show_the_power_state() {
     assert_eq!(codes, ["PowerState/running", "PowerState/deallocated"]);
     let refused = client.send("POST", &format!("{}/restart", vm("vm-b")), Value::Null);
     assert_eq!((refused.status, code(&refused).as_str()), (409, "OperationNotAllowed"));
+}
+
+#[test]
+fn lists_of_machines_and_disks_come_in_pages_that_are_followed_to_the_end() {
+    let mut client = with_settings("{ pages: { compute: 1 } }");
+    for scope in [SUB, RG] {
+        for kind in ["virtualMachines", "disks"] {
+            let mut seen: Vec<String> = Vec::new();
+            let mut next = Some(format!("{scope}/providers/Microsoft.Compute/{kind}?api-version=2024-07-01&$expand=instanceView"));
+            while let Some(url) = next {
+                let page = client.read(&url);
+                let ids = page["value"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned());
+                seen.extend(ids);
+                next = page["nextLink"].as_str().map(str::to_owned);
+                assert!(next.as_ref().is_none_or(|link| link.contains("api-version=2024-07-01") && link.contains("%24expand")), "{next:?}");
+            }
+            let expected = if kind == "disks" { 3 } else { 2 };
+            assert_eq!(seen.len(), expected, "{scope} {seen:?}");
+            seen.dedup();
+            assert_eq!(seen.len(), expected, "no item twice");
+        }
+    }
+}
+
+#[test]
+fn data_disks_are_attached_and_detached_by_an_action() {
+    let mut client = small();
+    let disk = format!("{RG}/providers/Microsoft.Compute/disks/extra");
+    client.send(
+        "PUT",
+        &disk,
+        json!({"location": "westeurope", "properties": {"creationData": {"createOption": "Empty"}, "diskSizeGB": 8}}),
+    );
+    client.wait(60);
+    let act = format!("{RG}/providers/Microsoft.Compute/virtualMachines/vm-a/attachDetachDataDisks");
+    let attached = client.send("POST", &act, json!({"dataDisksToAttach": [{"diskId": disk, "caching": "ReadOnly"}]}));
+    assert_eq!((attached.status, attached.json()["dataDisks"][1]["lun"].clone()), (200, json!(1)));
+    assert!(header(&attached, "azure-asyncoperation").contains("/operations/"));
+    client.wait(60);
+    assert_eq!(client.read(&disk)["properties"]["diskState"], "Attached");
+    let twice = client.send("POST", &act, json!({"dataDisksToAttach": [{"diskId": disk, "lun": 0}]}));
+    assert_eq!(twice.status, 400, "the LUN is taken");
+    let detached = client.send("POST", &act, json!({"dataDisksToDetach": [{"diskId": disk.to_uppercase()}]}));
+    assert_eq!((detached.status, detached.json()["dataDisks"].as_array().unwrap().len()), (200, 1));
+    client.wait(60);
+    assert_eq!(client.read(&disk)["properties"]["diskState"], "Unattached");
+    let none = client.send("POST", &act, json!({"dataDisksToDetach": [{"diskId": disk}]}));
+    assert_eq!(none.status, 400);
+}
+
+#[test]
+fn images_are_found_in_the_marketplace_and_others_are_not() {
+    let mut client = small();
+    let at = format!("{SUB}/providers/Microsoft.Compute/locations/westeurope/publishers");
+    assert!(client.read(&at).as_array().unwrap().iter().any(|publisher| publisher["name"] == "Canonical"));
+    let versions = format!("{at}/canonical/artifacttypes/vmimage/offers/ubuntu-24_04-lts/skus/server/versions");
+    let listed = client.read(&format!("{versions}?$top=1&$orderby=name%20desc&api-version=2024-07-01"));
+    let image = client.read(listed[0]["id"].as_str().unwrap());
+    assert_eq!(image["properties"]["osDiskImage"]["operatingSystem"], "Linux");
+    assert_eq!(image["id"], listed[0]["id"]);
+    let absent = client.get(&versions.replace("server", "desktop"));
+    assert_eq!((absent.status, code(&absent).as_str()), (404, "NotFound"));
+}
+
+#[test]
+fn a_machine_without_extensions_lists_none_and_takes_a_reapply() {
+    let mut client = small();
+    assert_eq!(client.read(&format!("{}/extensions", vm("vm-a"))), json!({"value": []}));
+    assert_eq!(client.get(&format!("{}/extensions", vm("none"))).status, 404);
+    let power = |client: &mut Client| client.read(&format!("{}/instanceView", vm("vm-b")))["statuses"][1]["code"].clone();
+    let before = power(&mut client);
+    assert_eq!(client.send("POST", &format!("{}/reapply", vm("vm-b")), Value::Null).status, 202);
+    client.wait(120);
+    assert_eq!(power(&mut client), before);
 }

@@ -42,6 +42,27 @@ fn i08_a_gateway_timeout_may_hide_an_accepted_put() {
 }
 
 #[test]
+fn i08_a_503_with_an_empty_body_strikes_a_post_a_poll_and_a_get() {
+    let mut client = small();
+    let vm = format!("{RG}/providers/Microsoft.Compute/virtualMachines/vm-a");
+    let deallocate = format!("{vm}/deallocate");
+    let strike = |client: &mut crate::wire::Client, method: &str, url: &str| {
+        let fault =
+            Fault::Status { status: 503, retry_after: None, body: Shape::Empty, code: None, message: None, when: When::BeforeApply };
+        client.azure.faults_mut().add(Rule::once("busy", method, "*", fault));
+        let reply = client.send(method, url, Value::Null);
+        assert_eq!((reply.status, reply.body.len()), (503, 0), "{method} {url}");
+        client.send(method, url, Value::Null)
+    };
+    let accepted = strike(&mut client, "POST", &deallocate);
+    assert_eq!(accepted.status, 202, "the next one is accepted");
+    client.wait(120);
+    let poll = strike(&mut client, "GET", &header(&accepted, "azure-asyncoperation"));
+    assert_eq!(poll.json()["status"], "Succeeded");
+    assert_eq!(strike(&mut client, "GET", &vm).status, 200);
+}
+
+#[test]
 fn i15_error_bodies_come_in_every_shape() {
     let mut client = small();
     for (shape, word) in [(Shape::Standard, "\"error\""), (Shape::Empty, ""), (Shape::Html, "<html>"), (Shape::NonArm, "\"ErrorCode\"")] {
@@ -74,6 +95,38 @@ fn operations_stick_expire_and_fail_on_request() {
         let poll = client.get(&header(&reply, "azure-asyncoperation"));
         assert_eq!((poll.status, poll.json()["status"].as_str().unwrap_or("")), (status, word));
         assert_eq!(client.read(&disk())["properties"]["provisioningState"], after);
+    }
+}
+
+#[test]
+fn faults_of_operations_never_strike_a_resource() {
+    for fault in [Fault::OperationExpired, Fault::OperationStuck, Fault::OperationFailed { code: "Broken".into(), message: "no".into() }] {
+        let mut client = small();
+        client.send("PUT", &disk(), body());
+        client.wait(3_600);
+        let whole = client.read(&disk());
+        client.azure.faults_mut().add(Rule { id: "op".into(), matches: Match::default(), fault: fault.clone() });
+        for url in [disk(), RG.to_owned(), SUB.to_owned(), format!("{RG}/providers/Microsoft.Compute/disks")] {
+            assert_eq!(client.get(&url).status, 200, "{fault:?} {url}");
+        }
+        client.azure.faults_mut().clear();
+        assert_eq!(client.read(&disk()), whole, "{fault:?}");
+    }
+}
+
+#[test]
+fn an_operation_expires_at_the_poll_that_a_rule_strikes() {
+    for url in [disk(), RG.replace("rg-one", "rg-two")] {
+        let mut client = small();
+        let reply = if url == disk() { client.send("PUT", &url, body()) } else { client.send("DELETE", &url, Value::Null) };
+        let poll = header(&reply, "location");
+        assert_eq!(client.get(&poll).status, 202);
+        client.azure.faults_mut().add(Rule::once("op", "GET", "*perationresults/*", Fault::OperationExpired));
+        client.azure.faults_mut().add(Rule::once("op2", "GET", "*/DiskOperations/*", Fault::OperationExpired));
+        assert_eq!((client.get(&poll).status, client.get(&poll).status), (404, 404), "{url}");
+        client.wait(3_600);
+        let there = if url == disk() { 200 } else { 404 };
+        assert_eq!(client.get(&url).status, there, "what it does happens all the same");
     }
 }
 

@@ -5,6 +5,7 @@
 mod arm;
 mod backup;
 mod compute;
+mod deployments;
 mod doors;
 mod faults;
 mod identity;

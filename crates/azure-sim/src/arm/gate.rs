@@ -1,0 +1,52 @@
+//! What ARM's front end checks before a provider is asked: version, body, subscription, rights, registration, group, locks.
+
+use crate::{
+    arm::{Owner, errors, locks},
+    identity::actions,
+    path::Target,
+    wire::{Inbound, Reply},
+    world::World,
+};
+
+/// What ARM's front end refuses before a provider is asked.
+pub fn refusal(world: &World, req: &Inbound, target: &Target, owner: Owner, readable: bool) -> Option<Reply> {
+    if let Some(refusal) = bad_version(req) {
+        return Some(refusal);
+    }
+    // A tag name is all in its path.
+    let has_body = matches!(req.method.as_str(), "PUT" | "PATCH") && owner != Owner::TagNames;
+    if !readable || (has_body && !req.body.is_object()) {
+        return Some(errors::invalid_content("The request content was invalid and could not be deserialized."));
+    }
+    if let Some(id) = &target.subscription {
+        let Some(subscription) = world.subscription(id) else { return Some(errors::subscription_not_found(id)) };
+        if let Some(refusal) = actions::refusal(world, req, target, owner) {
+            return Some(refusal);
+        }
+        let writes = !matches!(req.method.as_str(), "GET" | "HEAD");
+        if let Some(namespace) =
+            target.namespace.as_ref().filter(|_| writes && matches!(owner, Owner::Compute | Owner::Network | Owner::Recovery))
+            && !subscription.registered.contains(&namespace.to_ascii_lowercase())
+        {
+            return Some(errors::missing_registration(namespace));
+        }
+        if let Some(group) = target.group.as_ref().filter(|_| owner != Owner::Groups)
+            && world.group(id, group).is_none()
+        {
+            return Some(errors::group_not_found(group));
+        }
+    }
+    locks::refusal(world, req, target)
+}
+
+/// Any well-formed version is accepted, with the words that ARM uses for the rest.
+fn bad_version(req: &Inbound) -> Option<Reply> {
+    let version = req.api_version();
+    if version.is_empty() {
+        let message = "The api-version query parameter (?api-version=) is required for all requests.";
+        return Some(errors::gateway(400, "MissingApiVersionParameter", message));
+    }
+    let (date, suffix) = version.split_at_checked(10).unwrap_or((version, ""));
+    let well_formed = date.parse::<jiff::civil::Date>().is_ok() && (suffix.is_empty() || suffix.starts_with('-') && suffix.len() > 1);
+    (!well_formed).then(|| errors::gateway(400, "InvalidApiVersionParameter", format!("The api-version '{version}' is invalid.")))
+}

@@ -1,12 +1,29 @@
-//! Every write of vault, policy, protection and first backup x {never sent, applied and answer lost, applied} x crash.
+//! Every write of vault, policy, protection and first backup x {never sent, applied and answer lost, applied} x crash, in a
+//! world that is up to date and in worlds that lag.
 
 use breakwater_tests::{
-    cluster::fault::{FaultPlan, Strike, WriteFault},
+    cluster::{
+        fault::{FaultPlan, Strike, WriteFault},
+        view::Lag,
+    },
     sim::{ArmFault, Options, Simulation},
 };
 use jiff::SignedDuration;
 
 use crate::manifests::SMALL;
+
+/// How late the operator learns what is.
+#[derive(Clone, Copy, Debug)]
+enum Weather {
+    /// At once.
+    Clear,
+    /// Every list of Azure is behind what a read shows: vaults, policies, items, jobs.
+    ListsLag,
+    /// The watches of every process stall.
+    WatchesStall,
+}
+
+const WEATHERS: [Weather; 3] = [Weather::Clear, Weather::ListsLag, Weather::WatchesStall];
 
 /// Protected, with a point of each machine's first backup.
 fn done(sim: &Simulation) -> bool {
@@ -16,43 +33,62 @@ fn done(sim: &Simulation) -> bool {
     points == 2 && open == 0 && sim.is_ready("RecoveryVault", "main") && sim.is_ready("BackupPolicy", "daily")
 }
 
-fn world() -> Simulation {
+fn world(weather: Weather) -> Simulation {
     let mut sim = Simulation::new(Options::default());
+    match weather {
+        Weather::Clear => {}
+        Weather::ListsLag => sim.set_list_lag(90.0),
+        Weather::WatchesStall => sim.set_watch_lag(Lag::Random { stall: 0.5 }),
+    }
     sim.apply(SMALL);
     sim
 }
 
 /// How many writes a run without faults makes: (to Azure, to Kubernetes).
-fn writes() -> (u64, u64) {
-    let mut sim = world();
+fn writes(weather: Weather) -> (u64, u64) {
+    let mut sim = world(weather);
     let before = sim.cluster.writes();
-    sim.run_until("the fault-free run", SignedDuration::from_hours(4), |sim| done(sim));
+    sim.run_until(&format!("the fault-free run, {weather:?}"), SignedDuration::from_hours(4), |sim| done(sim));
     (sim.arm.writes(), sim.cluster.writes() - before)
 }
 
 #[test]
 fn every_write_to_azure_may_be_lost_or_be_the_last() {
-    let (arm, _) = writes();
-    assert!((7..=12).contains(&arm), "{arm} writes to Azure");
-    for nth in 1..=arm {
-        for fault in [ArmFault::NeverSent, ArmFault::AnswerLost, ArmFault::DiesBefore, ArmFault::DiesAfter] {
-            let mut sim = world();
-            sim.arm_fault(nth, fault);
-            sim.run_until(&format!("write {nth} to Azure, {fault:?}"), SignedDuration::from_hours(8), |sim| done(sim));
-            let dies = matches!(fault, ArmFault::DiesBefore | ArmFault::DiesAfter);
-            assert_eq!(sim.deaths() > 0, dies, "write {nth}, {fault:?}: the fault was not played");
+    for weather in WEATHERS {
+        let (arm, _) = writes(weather);
+        assert!((7..=12).contains(&arm), "{arm} writes to Azure, {weather:?}");
+        for nth in 1..=arm {
+            for fault in [ArmFault::NeverSent, ArmFault::AnswerLost, ArmFault::DiesBefore, ArmFault::DiesAfter] {
+                let (what, mut sim) = (format!("write {nth} to Azure, {fault:?}, {weather:?}"), world(weather));
+                sim.arm_fault(nth, fault);
+                sim.run_until(&what, SignedDuration::from_hours(8), |sim| done(sim));
+                let dies = matches!(fault, ArmFault::DiesBefore | ArmFault::DiesAfter);
+                assert_eq!(sim.deaths() > 0, dies, "{what}: the fault was not played");
+            }
+        }
+    }
+}
+
+/// Half of the writes, so that two threads share them.
+fn kubernetes(part: u64) {
+    for weather in WEATHERS {
+        let (_, kube) = writes(weather);
+        for nth in (1..=kube).filter(|nth| nth % 2 == part) {
+            for fault in [WriteFault::NeverSent, WriteFault::AppliedAnswerLost, WriteFault::DiesBefore, WriteFault::DiesAfter] {
+                let (what, mut sim) = (format!("write {nth} to Kubernetes, {fault:?}, {weather:?}"), world(weather));
+                sim.cluster_faults(FaultPlan::seeded(1).with(Strike::Nth(nth), fault.clone()));
+                sim.run_until(&what, SignedDuration::from_hours(8), |sim| done(sim));
+            }
         }
     }
 }
 
 #[test]
-fn every_write_to_kubernetes_may_be_lost_or_be_the_last() {
-    let (_, kube) = writes();
-    for nth in 1..=kube {
-        for fault in [WriteFault::NeverSent, WriteFault::AppliedAnswerLost, WriteFault::DiesBefore, WriteFault::DiesAfter] {
-            let mut sim = world();
-            sim.cluster_faults(FaultPlan::seeded(1).with(Strike::Nth(nth), fault.clone()));
-            sim.run_until(&format!("write {nth} to Kubernetes, {fault:?}"), SignedDuration::from_hours(8), |sim| done(sim));
-        }
-    }
+fn every_even_write_to_kubernetes_may_be_lost_or_be_the_last() {
+    kubernetes(0);
+}
+
+#[test]
+fn every_odd_write_to_kubernetes_may_be_lost_or_be_the_last() {
+    kubernetes(1);
 }

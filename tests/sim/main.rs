@@ -4,5 +4,7 @@ use breakwater_tests::sim::manifests;
 
 mod crashes;
 mod main_job;
+mod oracle;
 mod rehearsal;
+mod requested;
 mod seeds;

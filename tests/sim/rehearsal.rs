@@ -1,7 +1,9 @@
 //! What no shipped kind uses yet, and later ones are made of: an ask whose answer fills a request, a debt that is paid
 //! whatever happens, and an action that counts only when it is ours.
 
+mod further;
 mod kind;
+mod parts;
 mod stage;
 
 use breakwater_tests::{

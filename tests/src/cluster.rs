@@ -46,6 +46,10 @@ use crate::clock::VirtualClock;
 pub struct MemoryCluster {
     server: Arc<Server>,
     view: Mutex<View>,
+    /// The version of each object that this process's watch gave out last.
+    handed: Mutex<BTreeMap<ObjectKey, String>>,
+    /// Versions that live reads have answered with.
+    got: Mutex<Vec<(ObjectKey, String)>>,
 }
 
 #[derive(Debug)]
@@ -84,6 +88,15 @@ pub enum GarbageCollection {
     OnDemand,
 }
 
+/// What somebody is about to write.
+struct Attempt<'a> {
+    writer: Writer,
+    verb: Verb,
+    key: &'a ObjectKey,
+    body: &'a Value,
+    condition: Option<&'a str>,
+}
+
 /// What a call of the operator comes to.
 enum Reply {
     Answer(Result<Written, ClusterError>),
@@ -115,14 +128,14 @@ impl MemoryCluster {
             events: Vec::new(),
             deaths: 0,
         };
-        Self { server: Arc::new(Server { clock, state: Mutex::new(state) }), view }
+        Self { server: Arc::new(Server { clock, state: Mutex::new(state) }), view, handed: Mutex::default(), got: Mutex::default() }
     }
 
     /// A new process on the same cluster: its watches begin with a fresh list. The seed decides the chances of their lag.
     #[must_use]
     pub fn another_process(&self, seed: u64) -> Self {
         let view = Mutex::new(View::new(&self.state().store, seed));
-        Self { server: self.server.clone(), view }
+        Self { server: self.server.clone(), view, handed: Mutex::default(), got: Mutex::default() }
     }
 
     /// A person with kubectl, or Git.
@@ -197,6 +210,35 @@ impl MemoryCluster {
         self.view().behind(&self.state().store)
     }
 
+    /// An object as this process's watch last showed it; asking brings no news.
+    #[must_use]
+    pub fn shown(&self, key: &ObjectKey) -> Option<Arc<DynamicObject>> {
+        self.view().shown(key).cloned()
+    }
+
+    /// The version of an object that the watch gave out when this process last asked for it.
+    #[must_use]
+    pub fn handed(&self, key: &ObjectKey) -> Option<String> {
+        self.handed.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// The versions that this process's live reads have answered with since the last time this was asked.
+    pub fn take_got(&self) -> Vec<(ObjectKey, String)> {
+        std::mem::take(&mut self.got.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether a change of an object is still to come for somebody who has read so far.
+    #[must_use]
+    pub fn is_pending(&self, key: &ObjectKey, cursor: &Cursor) -> bool {
+        self.view().is_pending(&self.state().store, key, *cursor)
+    }
+
+    /// Whether any watch of this process is set to be late.
+    #[must_use]
+    pub fn is_lagging(&self) -> bool {
+        self.view().is_lagging()
+    }
+
     // What is and what was
 
     /// An object as it is, whatever the watches say.
@@ -233,6 +275,12 @@ impl MemoryCluster {
     #[must_use]
     pub fn writes_of(&self, verb: Verb, kind: &str) -> u64 {
         self.state().counts.get(&(verb, kind.to_owned())).copied().unwrap_or(0)
+    }
+
+    /// How many writes anybody has tried so far.
+    #[must_use]
+    pub fn written(&self) -> usize {
+        self.state().writes.len()
     }
 
     /// Every write of anybody, from the given number (0 is the first) on.
@@ -277,7 +325,7 @@ impl MemoryCluster {
     ) -> Result<Written, ClusterError> {
         let mut state = self.state();
         let result = write(&mut state.store);
-        self.server.record(&mut state, writer, verb, key, body, &result, None);
+        self.server.record(&mut state, &Attempt { writer, verb, key, body, condition: None }, &result, None);
         if state.garbage == GarbageCollection::AtOnce {
             self.server.collect_garbage(&mut state);
         }
@@ -290,21 +338,17 @@ impl MemoryCluster {
         verb: Verb,
         key: &ObjectKey,
         body: &Value,
+        condition: Option<&str>,
         write: impl FnOnce(&mut Store) -> Result<Written, ClusterError> + Send,
     ) -> Result<DynamicObject, ClusterError> {
-        match self.try_write(verb, key, body, write) {
+        match self.try_write(&Attempt { writer: Writer::Operator, verb, key, body, condition }, write) {
             Reply::Answer(result) => result.map(|written| written.answer.object.as_ref().clone()),
             Reply::Death => std::future::pending().await,
         }
     }
 
-    fn try_write(
-        &self,
-        verb: Verb,
-        key: &ObjectKey,
-        body: &Value,
-        write: impl FnOnce(&mut Store) -> Result<Written, ClusterError>,
-    ) -> Reply {
+    fn try_write(&self, attempt: &Attempt<'_>, write: impl FnOnce(&mut Store) -> Result<Written, ClusterError>) -> Reply {
+        let (verb, key) = (attempt.verb, attempt.key);
         let mut state = self.state();
         *state.counts.entry((verb, key.kind.clone())).or_default() += 1;
         let unknown = |what: &str| Err(ClusterError::Unknown(what.to_owned()));
@@ -319,7 +363,7 @@ impl MemoryCluster {
             Some(WriteFault::AppliedAnswerLost | WriteFault::DiesAfter) | None => None,
         };
         let result = unsent.unwrap_or_else(|| write(&mut state.store));
-        self.server.record(&mut state, Writer::Operator, verb, key, body, &result, fault.clone());
+        self.server.record(&mut state, attempt, &result, fault.clone());
         if state.garbage == GarbageCollection::AtOnce {
             self.server.collect_garbage(&mut state);
         }
@@ -335,17 +379,8 @@ impl MemoryCluster {
 }
 
 impl Server {
-    #[allow(clippy::too_many_arguments)] // a record is wide
-    fn record(
-        &self,
-        state: &mut State,
-        writer: Writer,
-        verb: Verb,
-        key: &ObjectKey,
-        body: &Value,
-        result: &Result<Written, ClusterError>,
-        fault: Option<WriteFault>,
-    ) {
+    fn record(&self, state: &mut State, attempt: &Attempt<'_>, result: &Result<Written, ClusterError>, fault: Option<WriteFault>) {
+        let Attempt { writer, verb, key, body, condition } = *attempt;
         let (outcome, written) = match result {
             Ok(written) if written.before == written.after => (Outcome::NoChange, Some(written)),
             Ok(written) => (Outcome::Applied, Some(written)),
@@ -357,6 +392,7 @@ impl Server {
             verb,
             key: key.clone(),
             body: body.clone(),
+            condition: condition.map(str::to_owned),
             before: written.and_then(|written| written.before.clone()),
             after: written.and_then(|written| written.after.clone()),
             at: self.clock.now(),
@@ -376,7 +412,7 @@ impl Server {
                 let result = state.store.update(&key, None, Part::Object, UnknownFields::Dropped, patch);
                 (Verb::PatchMetadata, body, result)
             };
-            self.record(state, Writer::Garbage, verb, &key, &body, &result, None);
+            self.record(state, &Attempt { writer: Writer::Garbage, verb, key: &key, body: &body, condition: None }, &result, None);
             if result.is_err() {
                 break; // an object that is invalid as it stands: the real collector tries again for ever
             }
@@ -393,7 +429,11 @@ fn condition(resource_version: &str) -> Option<&str> {
 impl Cluster for MemoryCluster {
     fn cached(&self, key: &ObjectKey) -> Option<Arc<DynamicObject>> {
         let mut view = self.view();
-        view.objects(&self.state().store, &key.kind).get(key).cloned()
+        let object = view.objects(&self.state().store, &key.kind).get(key).cloned();
+        if let Some(version) = object.as_ref().and_then(|object| object.metadata.resource_version.clone()) {
+            self.handed.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), version);
+        }
+        object
     }
 
     fn cached_all(&self, kind: &str, namespace: Option<&str>) -> Vec<Arc<DynamicObject>> {
@@ -405,14 +445,19 @@ impl Cluster for MemoryCluster {
     async fn get(&self, key: &ObjectKey) -> Result<Option<DynamicObject>, ClusterError> {
         let state = self.state();
         match state.reach {
-            Reach::Up => Ok(state.store.get(key).map(|stored| stored.object.as_ref().clone())),
+            Reach::Up => {
+                let object = state.store.get(key).map(|stored| stored.object.as_ref().clone());
+                let version = object.as_ref().and_then(|object| object.metadata.resource_version.clone());
+                self.got.lock().unwrap_or_else(PoisonError::into_inner).extend(version.map(|version| (key.clone(), version)));
+                Ok(object)
+            }
             Reach::Down => Err(ClusterError::Unknown("connection refused".to_owned())),
         }
     }
 
     async fn patch_status(&self, key: &ObjectKey, resource_version: &str, status: &Value) -> Result<DynamicObject, ClusterError> {
         let body = json!({"status": status});
-        self.write(Verb::PatchStatus, key, status, |store| {
+        self.write(Verb::PatchStatus, key, status, condition(resource_version), |store| {
             let patch = |object: &mut Value| merge::merge(object, &body);
             store.update(key, condition(resource_version), Part::Status, UnknownFields::Dropped, patch)
         })
@@ -421,7 +466,7 @@ impl Cluster for MemoryCluster {
 
     async fn patch_metadata(&self, key: &ObjectKey, resource_version: &str, metadata: &Value) -> Result<DynamicObject, ClusterError> {
         let body = json!({"metadata": metadata});
-        self.write(Verb::PatchMetadata, key, metadata, |store| {
+        self.write(Verb::PatchMetadata, key, metadata, condition(resource_version), |store| {
             let patch = |object: &mut Value| merge::merge(object, &body);
             store.update(key, condition(resource_version), Part::Object, UnknownFields::Dropped, patch)
         })
@@ -430,12 +475,12 @@ impl Cluster for MemoryCluster {
 
     async fn create(&self, key: &ObjectKey, object: &Value) -> Result<DynamicObject, ClusterError> {
         let now = self.server.clock.wall_timestamp();
-        self.write(Verb::Create, key, object, |store| store.create(key, object, UnknownFields::Dropped, now)).await
+        self.write(Verb::Create, key, object, None, |store| store.create(key, object, UnknownFields::Dropped, now)).await
     }
 
     async fn delete(&self, key: &ObjectKey, uid: &str) -> Result<(), ClusterError> {
         let now = self.server.clock.wall_timestamp();
-        self.write(Verb::Delete, key, &Value::Null, |store| store.delete(key, Some(uid), now)).await.map(drop)
+        self.write(Verb::Delete, key, &Value::Null, None, |store| store.delete(key, Some(uid), now)).await.map(drop)
     }
 
     async fn event(&self, about: &DynamicObject, event: &Event) {

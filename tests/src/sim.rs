@@ -7,5 +7,5 @@ mod run;
 pub mod seeds;
 
 pub use arm::{ArmFault, SimArm};
-pub use invariants::Invariants;
+pub use invariants::{Invariants, Truth, Vault};
 pub use run::{Options, Simulation, shipped};

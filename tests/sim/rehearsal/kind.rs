@@ -1,5 +1,7 @@
 //! A kind that only tests know. It needs what no shipped kind needs yet: an ask whose answer is filled into a request, a
-//! tag that is lent, and a backup that happens once and counts only when it is ours.
+//! tag that is lent, and a backup that happens once and counts only when it is ours. Further parts: `parts.rs`.
+
+use std::collections::BTreeMap;
 
 use breakwater_api::{BackupPolicy, Reason, RecoveryVault};
 use breakwater_arm::{
@@ -21,6 +23,8 @@ use breakwater_plan::{
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+
+use super::parts;
 
 /// The name of the ask.
 const ASK: &str = "whereabouts";
@@ -44,6 +48,20 @@ pub struct RehearsalSpec {
     pub lent_until: Option<Timestamp>,
     /// The machine that is backed up once.
     pub back_up: Option<ResourceId>,
+    /// Backs up every machine that the vault is seen to hold, each once.
+    #[serde(default)]
+    pub back_up_all: bool,
+    /// Makes a choice, which becomes the vault's tag `chosen`.
+    #[serde(default)]
+    pub choose: bool,
+    /// Sets the vault's tag `marked`, never twice; the tag itself proves it.
+    #[serde(default)]
+    pub mark: bool,
+    /// Lets the vault look for machines; the operation's end proves it.
+    #[serde(default)]
+    pub refresh: bool,
+    /// What is to be gone.
+    pub remove: Option<ResourceId>,
 }
 
 /// What it was seen to have done.
@@ -52,13 +70,22 @@ pub struct RehearsalStatus {
     /// The job of the backup, once it is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,
+    /// The jobs of `backUpAll`, by machine, once they are over.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub jobs: BTreeMap<String, String>,
+    /// When the vault was seen to have looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refreshed: Option<Timestamp>,
+    /// What was seen to be gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<ResourceId>,
 }
 
 /// References resolved.
-struct Place {
-    vault: ResourceId,
-    policy: ResourceId,
-    owner: String,
+pub struct Place {
+    pub vault: ResourceId,
+    pub policy: ResourceId,
+    pub owner: String,
 }
 
 impl Kind for Rehearsal {
@@ -76,9 +103,14 @@ impl Kind for Rehearsal {
         needs.extend(s.spec.answer_of.as_ref().map(ask));
         if s.spec.back_up.is_some() && s.status.job.is_none() {
             let since = s.meta.created - SignedDuration::from_hours(24);
-            needs.push(Need::Jobs { vault: p.vault, since, fresh: Fresh::Within(SignedDuration::from_hours(1)) });
+            needs.push(Need::Jobs { vault: p.vault.clone(), since, fresh: Fresh::Within(SignedDuration::from_hours(1)) });
         }
+        needs.extend(parts::needs(s, &p));
         needs
+    }
+
+    fn choose(s: &Subject<Self>, facts: &Facts) -> BTreeMap<String, String> {
+        place(s, facts).map(|p| parts::choose(s, &p, facts)).unwrap_or_default()
     }
 
     fn desire(s: &Subject<Self>, facts: &Facts) -> Result<Desired, Hold> {
@@ -101,14 +133,18 @@ impl Kind for Rehearsal {
             let item = item(&p, machine)?;
             let ownership = Ownership::Item { vault: p.vault.clone(), owner: p.owner.clone(), policies: [p.policy.clone()].into() };
             let node = Node::arm(item.clone(), Goal::Acted(back_up(s, &p, machine, &item, facts)), ownership);
-            graph.node(BACKUP, node.locking([format!("machine:{}", machine.key())]).held(hold));
+            graph.node(BACKUP, node.locking([format!("machine:{}", machine.key())]).held(hold.clone()));
         }
+        parts::desire(s, &p, facts, hold.as_ref(), &mut graph)?;
         Ok(graph)
     }
 
     fn report(s: &Subject<Self>, facts: &Facts, _: Decided<'_>) -> Report {
         let job = s.status.job.clone().or_else(|| own_job_over(s, facts));
-        let status = job.map(|job| ("job".to_owned(), json!(job))).into_iter().collect::<Map<String, Value>>();
+        let mut status = job.map(|job| ("job".to_owned(), json!(job))).into_iter().collect::<Map<String, Value>>();
+        if let Some(p) = place(s, facts) {
+            status.extend(parts::report(s, &p, facts));
+        }
         let promise = Promise::kept(Reason::AsDeclared, "rehearsed");
         Report { status, promise, conditions: Vec::new(), owned: s.owned.clone(), next: None }
     }
@@ -122,7 +158,7 @@ fn vault_ref(policy: &PolicyView) -> ObjectRef {
     ObjectRef { kind: RecoveryVault::NAME, namespace: policy.meta.namespace.clone(), name: policy.spec.vault_ref.name.clone() }
 }
 
-fn place(s: &Subject<Rehearsal>, facts: &Facts) -> Option<Place> {
+pub fn place(s: &Subject<Rehearsal>, facts: &Facts) -> Option<Place> {
     let policy = facts.object::<PolicyView>(&policy_ref(s))?;
     let vault = facts.object::<VaultView>(&vault_ref(&policy))?;
     let id = vault_id(&vault.meta, &vault.spec).ok()?;
@@ -130,7 +166,7 @@ fn place(s: &Subject<Rehearsal>, facts: &Facts) -> Option<Place> {
     Some(Place { policy: policy_id(&s.estate, &policy.meta, &policy.spec, &id).ok()?, vault: id, owner })
 }
 
-fn item(p: &Place, machine: &ResourceId) -> Result<ResourceId, Hold> {
+pub fn item(p: &Place, machine: &ResourceId) -> Result<ResourceId, Hold> {
     names::item_id(&p.vault, machine).map_err(|e| Hold::stuck(Reason::InvalidSpec, e.to_string()))
 }
 
@@ -149,7 +185,7 @@ fn answer(facts: &Facts) -> Option<String> {
 }
 
 /// A merge of tags: others stay (compute-and-arm.md E.8).
-fn retag(p: &Place, name: &str, value: &str) -> Request {
+pub fn retag(p: &Place, name: &str, value: &str) -> Request {
     let body = json!({ "operation": "Merge", "properties": { "tags": { name: value } } });
     Request::new(Method::Patch, format!("{}/providers/Microsoft.Resources/tags/default", p.vault), RESOURCES).with_body(body)
 }
@@ -182,7 +218,8 @@ pub fn once_key(namespace: &str, name: &str, vault: &ResourceId, machine: &Resou
     keys::hash(&["backup", namespace, name, &vault.key(), &machine.key()])[..32].to_owned()
 }
 
-fn back_up(s: &Subject<Rehearsal>, p: &Place, machine: &ResourceId, item: &ResourceId, facts: &Facts) -> Acted {
+/// A backup of a machine that counts only when it is ours.
+pub fn once(s: &Subject<Rehearsal>, p: &Place, machine: &ResourceId, item: &ResourceId, done: bool) -> Acted {
     let body = json!({ "properties": { "objectType": "IaasVMBackupRequest" } });
     Acted {
         request: Request::new(Method::Post, format!("{item}/backup"), RECOVERY_SERVICES).with_body(body),
@@ -194,16 +231,24 @@ fn back_up(s: &Subject<Rehearsal>, p: &Place, machine: &ResourceId, item: &Resou
         }),
         repeat: Repeat::Once,
         key: once_key(&s.meta.namespace, &s.meta.name, &p.vault, machine),
-        done: s.status.job.is_some() || own_job_over(s, facts).is_some(),
+        done,
         from: Vec::new(),
     }
 }
 
-/// The job that carries one of our request ids, when it is over.
+fn back_up(s: &Subject<Rehearsal>, p: &Place, machine: &ResourceId, item: &ResourceId, facts: &Facts) -> Acted {
+    once(s, p, machine, item, s.status.job.is_some() || own_job_over(s, facts).is_some())
+}
+
 fn own_job_over(s: &Subject<Rehearsal>, facts: &Facts) -> Option<String> {
     let (p, machine) = (place(s, facts)?, s.spec.back_up.as_ref()?);
+    job_over(s, &p, machine, BACKUP, facts)
+}
+
+/// The job that carries one of a node's request ids, when it is over.
+pub fn job_over(s: &Subject<Rehearsal>, p: &Place, machine: &ResourceId, node: &str, facts: &Facts) -> Option<String> {
     let key = once_key(&s.meta.namespace, &s.meta.name, &p.vault, machine);
-    let ids: Vec<String> = (1..=MOST_ATTEMPTS).map(|n| keys::request_id(&s.estate, &key, BACKUP, n).to_string()).collect();
+    let ids: Vec<String> = (1..=MOST_ATTEMPTS).map(|n| keys::request_id(&s.estate, &key, node, n).to_string()).collect();
     let jobs = SeenJob::all(facts.jobs.get(&p.vault)?.last.as_ref()?);
     jobs.into_iter().find(|j| j.over && ids.iter().any(|id| j.activity.eq_ignore_ascii_case(id))).map(|j| j.name)
 }

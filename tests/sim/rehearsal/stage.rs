@@ -139,6 +139,28 @@ pub fn job(sim: &Simulation) -> Option<String> {
     sim.status("Rehearsal", "one")["job"].as_str().map(str::to_owned)
 }
 
+/// Somebody makes a policy like another one in the vault.
+pub fn person_makes_policy(sim: &Simulation, name: &str) -> ResourceId {
+    let (status, policies) = call(sim, OPERATOR, "GET", &format!("{VAULT}/backupPolicies"), "2024-04-01", Value::Null);
+    assert_eq!(status, 200, "{policies:#}");
+    let mut properties = policies["value"][0]["properties"].clone();
+    properties.as_object_mut().expect("an object").remove("protectedItemsCount");
+    let path = format!("{VAULT}/backupPolicies/{name}");
+    let (status, body) = call(sim, PERSON, "PUT", &path, "2024-04-01", json!({ "properties": properties }));
+    assert!(status < 300, "{status} {body:#}");
+    path.parse().expect("an id")
+}
+
+/// Each machine of the vault was backed up once, by a job of ours that status names.
+pub fn all_backed_up_once(sim: &Simulation, what: &str) {
+    let sent = sent(sim, "POST", "/backup");
+    let paths: std::collections::BTreeSet<&str> = sent.iter().map(|e| e.path.as_str()).collect();
+    assert_eq!((sent.len(), paths.len()), (2, 2), "{what}: {sent:#?}\n{}", sim.tell());
+    let jobs = sim.status("Rehearsal", "one")["jobs"].as_object().cloned().unwrap_or_default();
+    assert_eq!(jobs.len(), 2, "{what}: {jobs:?}");
+    assert_ne!(jobs["web-1"], jobs["win-1"], "{what}");
+}
+
 /// It was carried out once, and the job that status names is the one that we started.
 pub fn backed_up_once(sim: &Simulation, name: &str, what: &str) {
     let sent = sent(sim, "POST", "/backup");

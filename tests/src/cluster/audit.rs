@@ -34,6 +34,12 @@ impl MemoryAudit {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).lines.clone()
     }
 
+    /// The lines after so many.
+    #[must_use]
+    pub fn since(&self, lines: usize) -> Vec<Value> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).lines.get(lines..).unwrap_or_default().to_vec()
+    }
+
     /// From now on every line is refused.
     pub fn break_disk(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).health = Health::Broken;
@@ -80,5 +86,7 @@ mod tests {
         audit.break_disk();
         audit.write(&json!({"n": 4})).expect_err("broken");
         assert_eq!(audit.lines(), [json!({"n": 1}), json!({"n": 3})]);
+        assert_eq!(audit.since(1), [json!({"n": 3})]);
+        assert!(audit.since(9).is_empty());
     }
 }

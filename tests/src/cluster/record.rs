@@ -58,6 +58,8 @@ pub struct WriteRecord {
     pub key: ObjectKey,
     /// What was sent: the object, the patch; null for a delete.
     pub body: Value,
+    /// The version that the write carried as its condition.
+    pub condition: Option<String>,
     /// The object before, if it was applied.
     pub before: Option<Arc<Stored>>,
     /// The object after, if it was applied and left one.
@@ -70,6 +72,27 @@ pub struct WriteRecord {
     pub fault: Option<WriteFault>,
     /// Fields that were dropped because the schema does not know them: in a write of the operator, a bug.
     pub pruned: Vec<String>,
+}
+
+#[cfg(test)]
+impl WriteRecord {
+    /// A write that was applied, for tests of those who read records.
+    pub fn planted(writer: Writer, verb: Verb, key: ObjectKey, body: Value) -> Self {
+        let at = "2026-11-24T08:00:00Z".parse().expect("a time");
+        Self {
+            writer,
+            verb,
+            key,
+            body,
+            condition: None,
+            before: None,
+            after: None,
+            at,
+            outcome: Outcome::Applied,
+            fault: None,
+            pruned: Vec::new(),
+        }
+    }
 }
 
 /// One line of a story: when, who, what, to which object, what came of it.

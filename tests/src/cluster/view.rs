@@ -134,6 +134,25 @@ impl View {
         store.log().iter().enumerate().skip(first).filter(|(index, change)| *index >= next(&change.key.kind)).count()
     }
 
+    /// An object as it was last seen. No look: nothing new comes in.
+    #[must_use]
+    pub fn shown(&self, key: &ObjectKey) -> Option<&Arc<DynamicObject>> {
+        self.streams.get(&key.kind)?.objects.get(key)
+    }
+
+    /// Whether a change of that object is still to come: not seen yet, or seen and not read by that cursor.
+    #[must_use]
+    pub fn is_pending(&self, store: &Store, key: &ObjectKey, cursor: Cursor) -> bool {
+        let next = self.streams.get(&key.kind).map_or(self.listed, |stream| stream.next);
+        self.seen.iter().skip(cursor.0).any(|change| change.key == *key) || store.log().iter().skip(next).any(|change| change.key == *key)
+    }
+
+    /// Whether any watch is late.
+    #[must_use]
+    pub fn is_lagging(&self) -> bool {
+        std::iter::once(&self.lag).chain(self.lags.values()).any(|lag| *lag != Lag::None)
+    }
+
     fn look(&mut self, store: &Store, kinds: &BTreeSet<String>) {
         let mut limits = BTreeMap::new();
         for kind in kinds {

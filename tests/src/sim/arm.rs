@@ -10,13 +10,11 @@ use azure_sim::{
     Azure,
     wire::{Caller, Disposition, WireReply, WireRequest},
 };
-use breakwater_arm::{
-    Effect, classify,
-    wire::{Answer, Request},
-};
+use breakwater_arm::wire::{Answer, Request};
 use breakwater_engine::ports::{Arm, Clock, Identity, SendError};
 use serde_json::{Value, json};
 
+use super::invariants::is_write;
 use crate::clock::VirtualClock;
 
 /// What happens at one write to Azure.
@@ -32,8 +30,13 @@ pub enum ArmFault {
     AnswerLost,
 }
 
-/// What an observer learns of one write before it is applied.
-pub type Watcher = Box<dyn Fn(&Request) + Send + Sync>;
+/// Hears every request, reads as well.
+pub trait Ear: Send + Sync {
+    /// It is about to leave.
+    fn leaves(&self, identity: &Identity, request: &Request);
+    /// What came of the one that left last; never said when the process died.
+    fn answered(&self, result: &Result<Answer, SendError>);
+}
 
 /// Azure in process.
 pub struct SimArm {
@@ -44,7 +47,7 @@ pub struct SimArm {
     writes: AtomicU64,
     deaths: AtomicU64,
     faults: Mutex<Vec<(u64, ArmFault)>>,
-    watcher: Mutex<Option<Watcher>>,
+    ear: Mutex<Option<Box<dyn Ear>>>,
 }
 
 fn open<T>(part: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -55,7 +58,7 @@ impl SimArm {
     /// Azure as that caller sees it.
     pub fn new(azure: Arc<Mutex<Azure>>, clock: Arc<VirtualClock>, caller: Caller) -> Self {
         let (writes, deaths) = (AtomicU64::new(0), AtomicU64::new(0));
-        SimArm { azure, clock, caller, writes, deaths, faults: Mutex::default(), watcher: Mutex::default() }
+        SimArm { azure, clock, caller, writes, deaths, faults: Mutex::default(), ear: Mutex::default() }
     }
 
     /// Plays a fault at the n-th write from now on, counting from 1.
@@ -73,13 +76,9 @@ impl SimArm {
         self.deaths.load(Ordering::SeqCst)
     }
 
-    /// Who looks at every write before it is applied.
-    pub fn watch(&self, watcher: Watcher) {
-        *open(&self.watcher) = Some(watcher);
-    }
-
-    fn is_write(request: &Request) -> bool {
-        request.link.is_none() && classify(request.method, &request.path, request.body.as_ref()).is_none_or(|c| c.effect == Effect::Write)
+    /// Who hears of every request from now on.
+    pub fn listen(&self, ear: Box<dyn Ear>) {
+        *open(&self.ear) = Some(ear);
     }
 
     fn apply(&self, request: &Request) -> Result<Answer, SendError> {
@@ -92,14 +91,24 @@ impl SimArm {
 
 #[async_trait]
 impl Arm for SimArm {
-    async fn call(&self, _: &Identity, request: &Request) -> Result<Answer, SendError> {
-        if !Self::is_write(request) {
+    async fn call(&self, identity: &Identity, request: &Request) -> Result<Answer, SendError> {
+        if let Some(ear) = &*open(&self.ear) {
+            ear.leaves(identity, request);
+        }
+        let result = self.send(request).await;
+        if let Some(ear) = &*open(&self.ear) {
+            ear.answered(&result);
+        }
+        result
+    }
+}
+
+impl SimArm {
+    async fn send(&self, request: &Request) -> Result<Answer, SendError> {
+        if !is_write(request) {
             return self.apply(request);
         }
         let nth = self.writes.fetch_add(1, Ordering::SeqCst) + 1;
-        if let Some(watcher) = &*open(&self.watcher) {
-            watcher(request);
-        }
         let fault = open(&self.faults).iter().find(|(at, _)| *at == nth).map(|(_, fault)| *fault);
         if matches!(fault, Some(ArmFault::DiesAfter | ArmFault::AnswerLost)) {
             let _ = self.apply(request);

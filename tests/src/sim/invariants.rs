@@ -1,162 +1,270 @@
-//! What must hold after every step, whatever was injected.
+//! What must hold after every step, whatever was injected. The oracle looks at what Azure and Kubernetes hold and at what
+//! crossed the ports, never at what the engine thinks; and only at what changed since it last looked.
+
+mod actions;
+mod call;
+mod grant;
+mod intents;
+mod pauses;
+mod points;
+mod rest;
+mod truth;
+mod turns;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
 };
 
-use azure_sim::Azure;
-use breakwater_arm::wire::Request;
+use azure_sim::{Azure, journal::Entry};
+use breakwater_engine::ports::ObjectKey;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use self::{
+    actions::Actions,
+    call::{Call, Listener, key_of},
+    intents::Intents,
+    points::Points,
+    rest::Rest,
+};
+pub use self::{
+    call::is_write,
+    truth::{Truth, Vault},
+};
 use super::SimArm;
-use crate::cluster::MemoryCluster;
+use crate::{
+    clock::VirtualClock,
+    cluster::{
+        MemoryCluster,
+        audit::MemoryAudit,
+        leadership::SwitchableLeadership,
+        record::{Outcome, WriteRecord, Writer},
+        view::Cursor,
+    },
+};
 
-/// The oracle of a run: it looks at what Azure and Kubernetes hold, never at what the engine thinks.
+/// Fine, or the rule that is broken, in words.
+pub type Verdict = Result<(), String>;
+
+/// The oracle of a run.
 pub struct Invariants {
-    unsaved: Arc<Mutex<Vec<String>>>,
-    seen: u64,
-    backups: BTreeMap<String, u64>,
-    defences: BTreeMap<String, BTreeMap<&'static str, i64>>,
-    ids: BTreeSet<String>,
+    heard: Arc<Mutex<Vec<Call>>>,
+    kinds: Vec<String>,
+    truth: Truth,
+    next_event: Option<Timestamp>,
+    journal: u64,
+    writes: usize,
+    audited: usize,
+    version: u64,
+    points: Points,
+    actions: Actions,
+    intents: Intents,
+    rest: Rest,
 }
 
-/// Group names that the grant of the tests admits.
-const GRANTED: [&str; 2] = ["rg-shop", "rg-backup"];
+/// How things stand after a step.
+pub struct Scene<'a> {
+    /// Whether the process lives on: if not, it could not finish what it was at.
+    pub lives: bool,
+    /// World time.
+    pub now: Timestamp,
+    /// World seconds in one of the wall's.
+    pub factor: f64,
+    /// Azure.
+    pub azure: &'a Mutex<Azure>,
+    /// Kubernetes, as the operator's process sees it.
+    pub cluster: &'a MemoryCluster,
+    /// How far the driver has read the watch.
+    pub cursor: &'a Cursor,
+    /// The audit record.
+    pub audit: &'a MemoryAudit,
+    /// When objects take their next turns.
+    pub due: &'a BTreeMap<ObjectKey, Timestamp>,
+    /// Whether the operator leads.
+    pub leads: bool,
+}
 
 impl Invariants {
-    /// Watches every write: its intent must be saved before it leaves.
-    pub fn new(arm: &Arc<SimArm>, cluster: &Arc<MemoryCluster>) -> Self {
-        let unsaved = Arc::new(Mutex::new(Vec::new()));
-        let (into, cluster) = (unsaved.clone(), cluster.clone());
-        arm.watch(Box::new(move |request| {
-            if !has_intent(&cluster, request) {
-                let line = format!("{} {} left without a saved intent", request.method, request.path);
-                into.lock().unwrap_or_else(PoisonError::into_inner).push(line);
-            }
+    /// Listens at the port from now on. `kinds` are those that the engine keeps.
+    pub fn new(
+        now: Timestamp,
+        kinds: &[&str],
+        arm: &SimArm,
+        cluster: &Arc<MemoryCluster>,
+        clock: &Arc<VirtualClock>,
+        leadership: &Arc<SwitchableLeadership>,
+    ) -> Self {
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let kinds: Vec<String> = kinds.iter().map(|kind| (*kind).to_owned()).collect();
+        arm.listen(Box::new(Listener {
+            heard: heard.clone(),
+            cluster: cluster.clone(),
+            clock: clock.clone(),
+            leadership: leadership.clone(),
+            kinds: kinds.clone(),
         }));
-        Invariants { unsaved, seen: 0, backups: BTreeMap::new(), defences: BTreeMap::new(), ids: BTreeSet::new() }
+        Invariants {
+            heard,
+            kinds,
+            truth: Truth::default(),
+            next_event: None,
+            journal: 0,
+            writes: 0,
+            audited: 0,
+            version: 0,
+            points: Points::default(),
+            actions: Actions::default(),
+            intents: Intents::default(),
+            rest: Rest::new(now),
+        }
+    }
+
+    /// The process is gone: what only it knew is gone with it.
+    pub fn forget_process(&mut self, now: Timestamp) {
+        self.intents.forget_process();
+        self.rest.disturb(now);
+    }
+
+    /// Somebody who is not the operator changed Azure past its doors: that is how it is from now on.
+    pub fn accept(&mut self, azure: &mut Azure) {
+        self.truth = Truth::read(azure);
+        self.points.accept(azure.now(), &self.truth);
+        self.rest.disturb(azure.now());
+    }
+
+    /// In how many steps all was at rest, so that a write would have been told.
+    pub fn rested(&self) -> u64 {
+        self.rest.looked
     }
 
     /// Checks everything since the last step.
     ///
     /// # Panics
     /// With the rule that was broken.
-    pub fn check(&mut self, now: Timestamp, azure: &Arc<Mutex<Azure>>, _: &Arc<MemoryCluster>) {
-        let unsaved = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        assert!(unsaved.is_empty(), "{now}: {unsaved:?}");
-        let azure = azure.lock().unwrap_or_else(PoisonError::into_inner);
-        let new: Vec<azure_sim::journal::Entry> = azure.journal().since(self.seen).to_vec();
-        for entry in &new {
-            self.seen = entry.seq;
-            assert_ne!(entry.status, 501, "{now}: azure-sim does not know {} {}", entry.method, entry.path);
-            assert!(
-                entry.status != 403 || entry.fault.is_some(),
-                "{now}: a right is missing for {} {}: {:?}",
-                entry.method,
-                entry.path,
-                entry.code
-            );
-            assert_ne!(entry.method, "DELETE", "{now}: nothing is ever deleted: {}", entry.path);
-            self.action(now, entry);
-            self.grant(now, entry);
-        }
-        // Summing up the whole state is dear: only a write can have changed a defence.
-        if new.iter().any(|e| e.method != "GET" && e.path.to_ascii_lowercase().contains("/vaults/")) {
-            self.defended(now, &azure);
+    pub fn check(&mut self, scene: &Scene<'_>) {
+        if let Err(why) = self.verdict(scene) {
+            panic!("{}: {why}", scene.now);
         }
     }
 
-    /// No second action: one backup a machine that we start, whatever others do.
-    fn action(&mut self, now: Timestamp, entry: &azure_sim::journal::Entry) {
-        let lower = entry.path.to_ascii_lowercase();
-        if entry.method == "POST" && lower.ends_with("/backup") && entry.applied {
-            let count = self.backups.entry(format!("{} {lower}", entry.client)).or_default();
-            *count += 1;
-            assert_eq!(*count, 1, "{now}: a second first backup of {lower} by {}", entry.client);
+    /// The same, in words.
+    ///
+    /// # Errors
+    /// The rule that was broken.
+    pub fn verdict(&mut self, scene: &Scene<'_>) -> Verdict {
+        let calls = std::mem::take(&mut *self.heard.lock().unwrap_or_else(PoisonError::into_inner));
+        let writes = scene.cluster.write_log(self.writes);
+        let entries = self.look_at_azure(scene)?;
+        entries.iter().try_for_each(|entry| self.actions.look(entry))?;
+        entries.iter().for_each(|entry| self.intents.journalled(entry));
+        self.look_at_requests(scene, &calls, &writes)?;
+        self.intents.learn(scene.cluster.take_got());
+        self.look_at_rest(scene, &calls, &writes, &entries)?;
+        self.writes += writes.len();
+        if self.version != scene.cluster.version() {
+            self.version = scene.cluster.version();
+            let objects: Vec<_> = self.kinds.iter().flat_map(|kind| scene.cluster.live_all(kind)).collect();
+            let records = objects.iter().flat_map(|object| {
+                let all = object.data.pointer("/status/operations").and_then(Value::as_array);
+                all.into_iter().flatten().map(|record| (key_of(object), record))
+            });
+            actions::one_at_a_time(records)?;
         }
-        if entry.method == "PUT" && lower.contains("/protecteditems/") {
-            let state = entry.body.pointer("/properties/protectionState").and_then(Value::as_str);
-            assert!(state.is_none(), "{now}: protection of {lower} was stopped");
+        if !scene.lives {
+            return Ok(());
         }
+        let objects = self.kinds.iter().flat_map(|kind| scene.cluster.live_all(kind)).map(|object| key_of(&object));
+        turns::check(scene.now, objects, scene.due, |key| scene.cluster.is_pending(key, scene.cursor))
     }
 
-    /// No act outside the grant.
-    fn grant(&mut self, now: Timestamp, entry: &azure_sim::journal::Entry) {
-        let is_write = !matches!(entry.method.as_str(), "GET" | "HEAD") && !entry.path.to_ascii_lowercase().ends_with("/backupstatus");
-        let group = entry.path.split('/').nth(4).unwrap_or_default().to_ascii_lowercase();
-        let in_group = entry.path.split('/').nth(3).is_some_and(|s| s.eq_ignore_ascii_case("resourceGroups"));
-        assert!(!in_group || GRANTED.contains(&group.as_str()), "{now}: {} {} is outside the grant", entry.method, entry.path);
-        assert!(!is_write || in_group, "{now}: {} {} is outside every group", entry.method, entry.path);
-        if let Some(id) = entry.client_request_id.as_ref().filter(|_| is_write) {
-            self.ids.insert(id.clone());
+    /// What came to pass in Azure; its state is read anew only when something can have changed it.
+    fn look_at_azure(&mut self, scene: &Scene<'_>) -> Result<Vec<Entry>, String> {
+        let mut azure = scene.azure.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = azure.journal().since(self.journal).to_vec();
+        self.journal = entries.last().map_or(self.journal, |entry| entry.seq);
+        let passed = self.next_event.is_some_and(|at| at <= azure.now());
+        if passed {
+            self.rest.disturb(scene.now);
         }
+        if passed || entries.iter().any(changes) {
+            self.truth = Truth::read(&mut azure);
+            self.points.look(scene.now, &self.truth)?;
+        }
+        self.next_event = azure.next_event();
+        Ok(entries)
     }
 
-    /// No defence lowered, no retention shortened.
-    fn defended(&mut self, now: Timestamp, azure: &Azure) {
-        let state = azure_sim::edit::summary(azure);
-        for (id, body) in vaults(&state) {
-            let kept = self.defences.entry(id.clone()).or_default();
-            for (name, value) in strengths(&body) {
-                let before = kept.get(name).copied().unwrap_or(i64::MIN);
-                assert!(value >= before, "{now}: {name} of {id} went from {before} to {value}");
-                kept.insert(name, value);
-            }
+    /// Requests and writes in the order in which they were made.
+    fn look_at_requests(&mut self, scene: &Scene<'_>, calls: &[Call], writes: &[WriteRecord]) -> Verdict {
+        let audit = scene.audit.since(self.audited);
+        self.audited += audit.len();
+        let mut next = 0;
+        for call in calls {
+            let until = call.writes_before.saturating_sub(self.writes).min(writes.len());
+            writes[next..until.max(next)].iter().try_for_each(|write| self.look_at_write(scene, write))?;
+            next = next.max(until);
+            pauses::sends(call)?;
+            self.granted(scene, call)?;
+            let id = call.id();
+            let line = audit.iter().find(|line| line["event"] == "sending" && line["clientRequestId"] == id.as_str());
+            self.intents.sent(call, scene.factor, line)?;
         }
+        writes[next..].iter().try_for_each(|write| self.look_at_write(scene, write))?;
+        for call in calls.iter().filter(|call| scene.lives && call.accepted()) {
+            let Some(holder) = &call.holder else { continue };
+            let after = writes.iter().skip(call.writes_before.saturating_sub(self.writes)).filter(|write| write.key == holder.key);
+            let saved = after.into_iter().all(|write| write.fault.is_none() && !matches!(write.outcome, Outcome::Failed(_)));
+            let live = scene.cluster.live(&holder.key);
+            let records = live.as_ref().and_then(|object| object.data.pointer("/status/operations")).and_then(Value::as_array);
+            let record = records.into_iter().flatten().find(|record| record["clientRequestId"] == call.id().as_str());
+            Intents::handled(call, record, saved)?;
+        }
+        Ok(())
+    }
+
+    fn look_at_write(&mut self, scene: &Scene<'_>, write: &WriteRecord) -> Verdict {
+        let owner = |reference: &Value| {
+            let text = |field: &str| reference[field].as_str().unwrap_or_default().to_owned();
+            let key = ObjectKey { kind: text("kind"), namespace: write.key.namespace.clone(), name: text("name") };
+            scene.cluster.shown(&key).map(|object| object.data["spec"].clone())
+        };
+        pauses::writes(write, scene.leads, owner)?;
+        let handed = scene.cluster.handed(&write.key);
+        self.intents.wrote(write, handed.as_deref(), |id| self.truth.runs(id))
+    }
+
+    fn granted(&self, scene: &Scene<'_>, call: &Call) -> Verdict {
+        let key = ObjectKey { kind: "AzureAccess".into(), namespace: String::new(), name: call.access.clone() };
+        let (live, shown) = (scene.cluster.live(&key), scene.cluster.shown(&key));
+        let stale =
+            shown.filter(|shown| live.as_ref().is_none_or(|live| live.metadata.resource_version != shown.metadata.resource_version));
+        let versions: Vec<_> = live.into_iter().chain(stale).filter_map(|object| grant::parse(&object)).collect();
+        let namespace = call.holder.as_ref().map(|holder| holder.key.namespace.clone()).unwrap_or_default();
+        let namespace = ObjectKey { kind: "Namespace".into(), namespace: String::new(), name: namespace };
+        let labels = scene.cluster.live(&namespace).and_then(|object| object.metadata.labels.clone()).unwrap_or_default();
+        grant::check(call, &versions, &labels)
+    }
+
+    fn look_at_rest(&mut self, scene: &Scene<'_>, calls: &[Call], writes: &[WriteRecord], entries: &[Entry]) -> Verdict {
+        let ours: BTreeSet<String> = calls.iter().map(Call::id).filter(|id| !id.is_empty()).collect();
+        let is_ours = |entry: &Entry| entry.client_request_id.as_ref().is_some_and(|id| ours.contains(id));
+        let went_wrong = |entry: &Entry| entry.fault.is_some() || entry.throttled || (entry.status >= 400 && entry.status != 404);
+        let disturbed = !scene.leads
+            || scene.cluster.is_lagging()
+            || writes.iter().any(|write| write.writer != Writer::Operator || write.fault.is_some())
+            || entries.iter().any(|entry| went_wrong(entry) || (changes(entry) && !is_ours(entry)))
+            || calls.iter().any(|call| call.is_write && !call.accepted());
+        if disturbed {
+            self.rest.disturb(scene.now);
+        }
+        let written = writes.iter().filter(|write| write.writer == Writer::Operator).map(ToString::to_string);
+        let sent = calls.iter().filter(|call| call.is_write).map(Call::line);
+        self.rest.check(scene.now, &written.chain(sent).collect::<Vec<_>>())
     }
 }
 
-/// The saved objects hold a record with the request's id, or a debt whose closing request this is.
-fn has_intent(cluster: &MemoryCluster, request: &Request) -> bool {
-    let id = request.client_request_id.map(|id| id.to_string()).unwrap_or_default();
-    let kinds = ["RecoveryVault", "BackupPolicy", "ProtectedMachine", "Rehearsal"];
-    kinds.iter().flat_map(|kind| cluster.live_all(kind)).any(|object| {
-        let operations = object.data.pointer("/status/operations").and_then(Value::as_array).cloned().unwrap_or_default();
-        operations
-            .iter()
-            .any(|o| o["clientRequestId"] == id.as_str() || o.pointer("/debt/path").and_then(Value::as_str) == Some(&request.path))
-    })
-}
-
-fn vaults(state: &Value) -> Vec<(String, Value)> {
-    let mut found = Vec::new();
-    walk(state, &mut found);
-    found
-}
-
-fn walk(value: &Value, found: &mut Vec<(String, Value)>) {
-    match value {
-        Value::Object(map) => {
-            let is_vault =
-                map.get("type").and_then(Value::as_str).is_some_and(|t| t.eq_ignore_ascii_case("Microsoft.RecoveryServices/vaults"));
-            if let (true, Some(id)) = (is_vault, map.get("id").and_then(Value::as_str)) {
-                found.push((id.to_ascii_lowercase(), value.clone()));
-            }
-            map.values().for_each(|v| walk(v, found));
-        }
-        Value::Array(list) => list.iter().for_each(|v| walk(v, found)),
-        _ => {}
-    }
-}
-
-fn strengths(vault: &Value) -> Vec<(&'static str, i64)> {
-    let word = |pointer: &str| vault.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
-    let rank = |text: &str, order: &[&str]| order.iter().position(|w| *w == text).map_or(0, |at| at as i64);
-    vec![
-        ("immutability", rank(&word("/properties/securitySettings/immutabilitySettings/state"), &["disabled", "unlocked", "locked"])),
-        ("cross-region restore", rank(&word("/properties/redundancySettings/crossRegionRestore"), &["disabled", "enabled"])),
-        (
-            "soft delete",
-            rank(&word("/properties/securitySettings/softDeleteSettings/softDeleteState"), &["disabled", "enabled", "alwayson"]),
-        ),
-        (
-            "soft delete days",
-            vault
-                .pointer("/properties/securitySettings/softDeleteSettings/softDeleteRetentionPeriodInDays")
-                .and_then(Value::as_i64)
-                .unwrap_or(0),
-        ),
-    ]
+/// Whether a request can have changed Azure.
+fn changes(entry: &Entry) -> bool {
+    entry.applied && entry.method != "GET" && !entry.path.to_ascii_lowercase().ends_with("/backupstatus")
 }

@@ -7,21 +7,32 @@ use std::{
     time::Duration,
 };
 
-use azure_sim::{Azure, Estate, wire::Caller};
+use azure_sim::{
+    Azure, Estate,
+    faults::{Fault, Match, Rule},
+    wire::Caller,
+};
 use breakwater_api::{AzureAccess, BackupPolicy, ProtectedMachine, RecoveryVault};
 use breakwater_engine::{
     Engine, Next, Outside,
-    ports::{Clock, Cluster, ObjectKey},
+    ports::{Clock, Cluster, Leadership, ObjectKey},
     telemetry::Quiet,
 };
 use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::{ArmFault, Invariants, SimArm};
+use super::{ArmFault, Invariants, SimArm, invariants::Scene};
 use crate::{
     clock::VirtualClock,
-    cluster::{MemoryCluster, audit::MemoryAudit, fault::FaultPlan, leadership::SwitchableLeadership, schema::Schemas, view::Cursor},
+    cluster::{
+        MemoryCluster,
+        audit::MemoryAudit,
+        fault::FaultPlan,
+        leadership::SwitchableLeadership,
+        schema::Schemas,
+        view::{Cursor, Lag},
+    },
     entropy::SeededEntropy,
 };
 
@@ -81,8 +92,11 @@ pub struct Simulation {
     cursor: Cursor,
     next_sweep: Timestamp,
     deaths: u64,
+    lag: Lag,
     /// Steps taken.
     pub steps: u64,
+    /// How long the oracle took, on the wall of whoever runs the tests.
+    pub watched: Duration,
 }
 
 impl Simulation {
@@ -107,7 +121,7 @@ impl Simulation {
         let arm = Arc::new(SimArm::new(azure.clone(), clock.clone(), caller));
         let (leadership, audit) = (Arc::new(SwitchableLeadership::leading()), Arc::new(MemoryAudit::default()));
         let engine = engine(&options, &clock, &cluster, &arm, &leadership, &audit);
-        let invariants = Invariants::new(&arm, &cluster);
+        let invariants = Invariants::new(start, &engine.kinds(), &arm, &cluster, &clock, &leadership);
         Simulation {
             clock,
             azure,
@@ -123,7 +137,9 @@ impl Simulation {
             cursor: Cursor::default(),
             next_sweep: start,
             deaths: 0,
+            lag: Lag::None,
             steps: 0,
+            watched: Duration::ZERO,
         }
     }
 
@@ -143,6 +159,18 @@ impl Simulation {
     /// Plays faults at writes to Kubernetes.
     pub fn cluster_faults(&self, plan: FaultPlan) {
         self.cluster.plan_faults(plan);
+    }
+
+    /// Lets watches be late from now on, those of the processes to come as well.
+    pub fn set_watch_lag(&mut self, lag: Lag) {
+        self.lag = lag;
+        self.cluster.set_lag(lag);
+    }
+
+    /// Lets every list of Azure be behind what a read shows, until its faults are cleared.
+    pub fn set_list_lag(&self, seconds: f64) {
+        let rule = Rule { id: "lists lag".into(), matches: Match::default(), fault: Fault::ListLag { seconds } };
+        self.azure.lock().unwrap_or_else(PoisonError::into_inner).faults_mut().add(rule);
     }
 
     /// World time.
@@ -211,8 +239,25 @@ impl Simulation {
             self.clock.set(next);
             self.azure.lock().unwrap_or_else(PoisonError::into_inner).advance(next);
         }
-        self.invariants.check(self.now(), &self.azure, &self.cluster);
+        self.watch(true);
         true
+    }
+
+    /// Lets the oracle look. A process that is gone finishes nothing any more.
+    fn watch(&mut self, lives: bool) {
+        let began = std::time::Instant::now();
+        self.invariants.check(&Scene {
+            lives,
+            now: self.clock.now(),
+            factor: self.clock.factor(),
+            azure: &self.azure,
+            cluster: &self.cluster,
+            cursor: &self.cursor,
+            audit: &self.audit,
+            due: &self.due,
+            leads: self.leadership.leads(),
+        });
+        self.watched += began.elapsed();
     }
 
     /// What the watch shows wakes the object and its neighbours in the namespace.
@@ -276,7 +321,10 @@ impl Simulation {
     pub fn die(&mut self, why: &str) {
         self.deaths += 1;
         self.story.push(format!("{} the operator dies {why}", self.now()));
+        self.watch(false);
+        self.invariants.forget_process(self.now());
         self.cluster = Arc::new(self.cluster.another_process(self.options.seed + self.deaths));
+        self.cluster.set_lag(self.lag);
         self.cursor = Cursor::default();
         self.clock.advance(Duration::from_secs(3));
         self.engine = engine(&self.options, &self.clock, &self.cluster, &self.arm, &self.leadership, &self.audit);
@@ -290,6 +338,24 @@ impl Simulation {
                 self.due.insert(ObjectKey { kind: kind.to_owned(), namespace, name }, now);
             }
         }
+    }
+
+    /// Somebody changes Azure past its doors, and the oracle takes that for how things are.
+    ///
+    /// # Panics
+    /// When there is nothing that could be changed so.
+    pub fn behind_our_back(&mut self, edits: &[Value]) {
+        let mut azure = self.azure.lock().unwrap_or_else(PoisonError::into_inner);
+        for edit in edits {
+            let edit = serde_json::from_value(edit.clone()).expect("an edit");
+            azure_sim::edit::apply(&mut azure, edit).expect("the edit can be made");
+        }
+        self.invariants.accept(&mut azure);
+    }
+
+    /// Drops an object's next turn, as a driver would that lost it.
+    pub fn forget(&mut self, key: &ObjectKey) {
+        self.due.remove(key);
     }
 
     /// How often the operator died.

@@ -21,6 +21,8 @@ pub struct Outcome {
     pub settled: bool,
     /// What waits for a person, if it stopped with a reason.
     pub reason: Option<String>,
+    /// What the objects say of it, a line each.
+    pub told: Vec<String>,
     /// How often the operator died.
     pub deaths: u64,
     /// Everything that the run left behind.
@@ -31,6 +33,10 @@ pub struct Outcome {
     pub requests: Vec<String>,
     /// The rule that was broken, if one was: the run ended there.
     pub broken: Option<String>,
+    /// In how many steps nothing was to be written.
+    pub rested: u64,
+    /// How long the oracle looked, on the wall.
+    pub watched: std::time::Duration,
 }
 
 impl Outcome {
@@ -83,10 +89,30 @@ fn outcome(sim: &Simulation, broken: Option<String>) -> Outcome {
     let all = sim.cluster.live_all("ProtectedMachine");
     let points = all.iter().filter(|o| o.data.pointer("/status/recoveryPoints/latest").is_some()).count();
     let open = all.iter().filter(|o| o.data.pointer("/status/operations").is_some()).count();
-    let unknown = all.iter().any(|o| o.data.to_string().contains("OutcomeUnknown"));
+    let told: Vec<String> = all.iter().flat_map(|o| unknown(o)).collect();
     let settled = points == 2 && open == 0 && sim.is_ready("RecoveryVault", "main") && sim.is_ready("BackupPolicy", "daily");
-    let reason = (!settled && unknown).then(|| "OutcomeUnknown".to_owned());
-    Outcome { settled, reason, deaths: sim.deaths(), fingerprint: sim.fingerprint(), story: sim.tell(), requests: sim.requests(), broken }
+    let reason = (!settled && !told.is_empty()).then(|| "OutcomeUnknown".to_owned());
+    Outcome {
+        settled,
+        reason,
+        told,
+        deaths: sim.deaths(),
+        fingerprint: sim.fingerprint(),
+        story: sim.tell(),
+        requests: sim.requests(),
+        broken,
+        rested: sim.invariants.rested(),
+        watched: sim.watched,
+    }
+}
+
+/// What an object says of an outcome that nobody knows: its conditions, and its plan.
+fn unknown(object: &kube::core::DynamicObject) -> Vec<String> {
+    let conditions = object.data.pointer("/status/conditions").and_then(serde_json::Value::as_array);
+    let conditions = conditions.into_iter().flatten().filter(|c| c["reason"] == "OutcomeUnknown");
+    let conditions = conditions.map(|c| format!("{}: {}", c["type"].as_str().unwrap_or("?"), c["message"].as_str().unwrap_or("?")));
+    let plan = object.data.pointer("/status/plan").and_then(serde_json::Value::as_str).unwrap_or_default();
+    conditions.chain(plan.lines().filter(|line| line.contains("OutcomeUnknown")).map(|line| format!("plan: {line}"))).collect()
 }
 
 /// Faults that strike by chance while the run is young.
@@ -101,6 +127,11 @@ fn plan(sim: &mut Simulation, chance: &SeededEntropy, seed: u64) {
         }
     }
     let mut azure = sim.azure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    // In every third run all lists are behind what a read shows, for as long as there are faults.
+    if chance.below(3) == 0 {
+        let fault = Fault::ListLag { seconds: 30.0 + 90.0 * chance.unit() };
+        azure.faults_mut().add(Rule { id: "lists lag".into(), matches: Match::default(), fault });
+    }
     for _ in 0..chance.below(6) {
         let fault = azure_fault(chance);
         let matches = Match { nth: Some(1 + chance.below(40) as u32), count: Some(1 + chance.below(3) as u32), ..Match::default() };
@@ -127,8 +158,8 @@ fn azure_fault(chance: &SeededEntropy) -> Fault {
 fn disturb(sim: &mut Simulation, chance: &SeededEntropy, hour: i64) {
     match chance.below(5) {
         0 => sim.die("for no reason"),
-        1 => sim.cluster.set_lag(Lag::Random { stall: 0.5 }),
-        2 => sim.cluster.set_lag(Lag::None),
+        1 => sim.set_watch_lag(Lag::Random { stall: 0.5 }),
+        2 => sim.set_watch_lag(Lag::None),
         3 => {
             sim.leadership.lose();
             sim.run_for(SignedDuration::from_mins(2));
@@ -140,6 +171,6 @@ fn disturb(sim: &mut Simulation, chance: &SeededEntropy, hour: i64) {
 
 fn peace(sim: &mut Simulation) {
     sim.cluster_faults(FaultPlan::default());
-    sim.cluster.set_lag(Lag::None);
+    sim.set_watch_lag(Lag::None);
     sim.azure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).faults_mut().clear();
 }

@@ -159,3 +159,31 @@ fn all_of_a_kind_come_in_key_order_from_one_namespace_or_everywhere() {
     assert_eq!((names(None), names(Some("b")), names(Some("c"))), ("z x y".to_owned(), "x y".to_owned(), String::new()));
     assert_eq!(cluster.cached_all("Widget", None), Vec::<Arc<DynamicObject>>::new());
 }
+
+#[test]
+fn what_a_process_was_shown_and_what_is_still_to_come_can_be_asked_without_a_look() {
+    let (cluster, g) = with_g();
+    let mut cursor = Cursor::default();
+    assert!(cluster.is_pending(&key("g"), &cursor), "nobody has looked");
+    news(&cluster, &mut cursor);
+    assert!(!cluster.is_pending(&key("g"), &cursor) && cluster.shown(&key("g")).is_some());
+    cluster.hold_watch();
+    resize(&cluster, 2);
+    assert_eq!(cluster.handed(&key("g")), None, "nobody has asked for it");
+    assert_eq!(size(&cluster), Some(1));
+    assert_eq!(cluster.handed(&key("g")), Some(version(&g)));
+    assert!(cluster.is_pending(&key("g"), &cursor) && cluster.is_lagging());
+    let live = ready(cluster.get(&key("g"))).expect("up").expect("there");
+    assert_eq!(cluster.take_got(), [(key("g"), version(&live))]);
+    assert!(cluster.take_got().is_empty() && cluster.handed(&key("g")) == Some(version(&g)));
+}
+
+#[test]
+fn a_record_holds_the_version_that_the_write_carried() {
+    let (cluster, g) = with_g();
+    ready(cluster.patch_status(&key("g"), &version(&g), &json!({"seen": ["a"]}))).expect("current");
+    ready(cluster.patch_status(&key("g"), "", &json!({"seen": ["b"]}))).expect("no condition");
+    let conditions: Vec<Option<String>> = cluster.write_log(1).into_iter().map(|write| write.condition).collect();
+    assert_eq!(conditions, [Some(version(&g)), None]);
+    assert_eq!(cluster.written(), 3);
+}

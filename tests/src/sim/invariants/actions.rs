@@ -1,0 +1,122 @@
+//! No second action, and one open `Once` operation per logical machine.
+
+use std::collections::BTreeMap;
+
+use azure_sim::journal::Entry;
+use breakwater_engine::ports::ObjectKey;
+use serde_json::Value;
+
+use super::{Verdict, truth::text};
+
+/// What was started so far.
+#[derive(Default)]
+pub struct Actions(BTreeMap<String, u64>);
+
+impl Actions {
+    /// One backup a machine that one client starts, whatever others do.
+    ///
+    /// # Errors
+    /// The second one.
+    pub fn look(&mut self, entry: &Entry) -> Verdict {
+        let lower = entry.path.to_ascii_lowercase();
+        if entry.method == "POST" && lower.ends_with("/backup") && entry.applied {
+            let count = self.0.entry(format!("{} {lower}", entry.client)).or_default();
+            *count += 1;
+            if *count > 1 {
+                return Err(format!("a second first backup of {lower} by {}", entry.client));
+            }
+        }
+        if entry.status == 501 {
+            return Err(format!("azure-sim does not know {} {}", entry.method, entry.path));
+        }
+        if entry.status == 403 && entry.fault.is_none() {
+            return Err(format!("a right is missing for {} {}: {:?}", entry.method, entry.path, entry.code));
+        }
+        if entry.method == "DELETE" {
+            return Err(format!("nothing is ever deleted: {}", entry.path));
+        }
+        Ok(())
+    }
+}
+
+/// Whether two `Once` operations are open on one machine, whoever holds them and in whichever vault.
+///
+/// # Errors
+/// Both of them.
+pub fn one_at_a_time<'a>(operations: impl Iterator<Item = (ObjectKey, &'a Value)>) -> Verdict {
+    let mut open: BTreeMap<String, String> = BTreeMap::new();
+    for (key, record) in operations.filter(|(_, record)| is_open_once(record)) {
+        let Some(machine) = machine(record) else { continue };
+        let who = format!("{} {}/{} {}", key.kind, key.namespace, key.name, record["node"]);
+        if let Some(other) = open.insert(machine.clone(), who.clone()) {
+            return Err(format!("two operations are open on {machine}: {other} and {who}"));
+        }
+    }
+    Ok(())
+}
+
+fn is_open_once(record: &Value) -> bool {
+    record["verb"] == "act" && record["endedAt"].is_null() && record["error"].is_null() && record["debt"].is_null()
+}
+
+/// The machine, by its name in containers and items: it says group and machine, in any vault (backup.md §3).
+fn machine(record: &Value) -> Option<String> {
+    let lower = text(record, "/target").to_ascii_lowercase();
+    lower.split('/').find(|word| word.starts_with("vm;")).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn entry(method: &str, path: &str, status: u16) -> Entry {
+        Entry {
+            seq: 1,
+            time: "2026-11-24T08:00:00Z".parse().expect("a time"),
+            caller: String::new(),
+            client: "us".into(),
+            method: method.into(),
+            path: path.into(),
+            query: Value::Null,
+            body: Value::Null,
+            client_request_id: None,
+            status,
+            code: None,
+            applied: status < 400,
+            fault: None,
+            throttled: false,
+        }
+    }
+
+    #[test]
+    fn a_second_backup_of_a_machine_is_told_and_somebody_elses_is_not_ours() {
+        let mut actions = Actions::default();
+        assert_eq!(actions.look(&entry("POST", "/v/i/backup", 202)), Ok(()));
+        assert_eq!(actions.look(&Entry { client: "them".into(), ..entry("POST", "/v/i/backup", 202) }), Ok(()));
+        assert_eq!(actions.look(&entry("POST", "/v/i/backup", 409)), Ok(()), "refused");
+        assert!(actions.look(&entry("POST", "/V/i/backup", 202)).unwrap_err().contains("a second first backup"));
+    }
+
+    #[test]
+    fn a_delete_a_missing_right_and_an_answer_that_nobody_modelled_are_told() {
+        let said = |method, status| Actions::default().look(&entry(method, "/v", status)).err().unwrap_or_default();
+        assert!(said("DELETE", 200).contains("nothing is ever deleted"));
+        assert!(said("GET", 403).contains("a right is missing"));
+        assert!(said("GET", 501).contains("does not know"));
+        assert_eq!(said("GET", 404), "");
+    }
+
+    #[test]
+    fn two_open_operations_on_one_machine_are_told_in_whichever_vault() {
+        let record = |vault: &str, machine: &str| json!({"verb": "act", "node": "n", "target": format!("/{vault}/protectedItems/VM;x;rg;{machine}/backup")});
+        let key = |name: &str| ObjectKey { kind: "K".into(), namespace: "shop".into(), name: name.into() };
+        let said = |a: Value, b: Value| one_at_a_time([(key("a"), &a), (key("b"), &b)].into_iter()).err().unwrap_or_default();
+        assert!(said(record("v", "m"), record("w", "M")).contains("two operations are open on vm;x;rg;m"));
+        assert_eq!(said(record("v", "m"), record("v", "n")), "");
+        let mut over = record("v", "m");
+        over["endedAt"] = json!("2026-11-24T08:00:00Z");
+        assert_eq!(said(over, record("v", "m")), "");
+    }
+}

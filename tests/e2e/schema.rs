@@ -50,6 +50,10 @@ fn what_cannot_be_meant_is_refused_with_what_to_do() {
         (policy("refused", &format!("{DAILY}  archive: {{ mode: After }}\n")), "archive.months is needed with mode: After"),
         (policy("refused", &format!("{DAILY}  machines: [{{}}]\n")), "exactly one of id, selector"),
         (policy("refused", &format!("{DAILY}{machines}  whenUnselected: Keep\n")), "unknown field"),
+        // Left out means all of them: an empty list is more likely a slip.
+        (policy("refused", &format!("{DAILY}{}", machines.replace(" } }]", ", resourceGroups: [] } }]"))), "at least 1 items"),
+        (vault("refused", "main", ", tags: { Breakwater-Owner: me }"), "are kept by Breakwater: leave them out"),
+        (vault("refused", "main", ", tags: { team: a, Team: b }"), "tags names one key twice"),
         (
             "apiVersion: breakwater.io/v1alpha1\nkind: AzureAccess\nmetadata: { name: two }\nspec: { tenantId: 11111111-1111-4111-8111-111111111111, \
              identity: { managed: { clientId: 11111111-1111-4111-8111-111111111111 }, operator: { clientId: 11111111-1111-4111-8111-111111111111 } }, \

@@ -132,12 +132,15 @@ pub struct SecretKey {
 
 /// Exactly one of names and selector.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[x_kube(validation = Rule::new("has(self.names) != has(self.selector)").message("namespaces needs exactly one of names, selector"))]
+#[x_kube(
+    validation = Rule::new("has(self.names) != has(self.selector)").message("namespaces needs exactly one of names, selector"),
+    validation = Rule::new("!has(self.selector) || !has(self.selector.matchExpressions) || self.selector.matchExpressions.all(e, e.operator in ['In', 'NotIn'] ? has(e.values) && size(e.values) > 0 : e.operator in ['Exists', 'DoesNotExist'] && (!has(e.values) || size(e.values) == 0))").message("an operator in matchExpressions is In or NotIn with values, or Exists or DoesNotExist without").field_path(".selector"),
+)]
 #[serde(rename_all = "camelCase")]
 pub struct Namespaces {
-    /// The namespaces by name.
+    /// The namespaces by name, each spelt out; for patterns use selector.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256), inner(length(min = 1, max = 63)))]
+    #[schemars(length(min = 1, max = 256), inner(length(min = 1, max = 63), regex(pattern = ids::NAMESPACE)))]
     pub names: Option<Vec<String>>,
     /// The namespaces by their labels. An empty selector matches every namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]

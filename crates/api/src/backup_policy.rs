@@ -22,6 +22,7 @@ use crate::{
     shortname = "bpol",
     category = "breakwater",
     category = "backup",
+    validation = Rule::new("!has(self.spec.accessRef) || !has(self.status) || !has(self.status.access) || self.spec.accessRef.name == self.status.access.name").message("accessRef was resolved to status.access.name and is kept: set it to that or leave it out; to act under another AzureAccess make a new object"),
     validation = Rule::new("size(self.metadata.name) <= 128").message("metadata.name must leave room for the names that derive from it: at most 128 characters"),
     validation = Rule::new("has(self.spec.azureName) == has(oldSelf.spec.azureName) && (!has(self.spec.azureName) || self.spec.azureName == oldSelf.spec.azureName)").message("azureName is immutable: make a new BackupPolicy"),
     printcolumn(name = "Vault", type_ = "string", json_path = ".spec.vaultRef.name"),

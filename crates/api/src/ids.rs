@@ -4,11 +4,11 @@
 /// A subscription's or tenant's guid.
 pub const GUID: &str = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$";
 
-/// A resource group's name: up to 90 letters, digits, `_ - . ( )`, not ending with a dot.
-pub const RESOURCE_GROUP: &str = r"^[-\w().]{0,89}[-\w()]$";
+/// A resource group's name: up to 90 letters (of any script), digits, `_ - . ( )`, not ending with a dot.
+pub const RESOURCE_GROUP: &str = r"^[-_\p{L}\p{N}().]{0,89}[-_\p{L}\p{N}()]$";
 
 /// A resource group's name in a grant or selector, where `*` stands for any run of characters.
-pub const RESOURCE_GROUP_GLOB: &str = r"^[-\w().*]{1,90}$";
+pub const RESOURCE_GROUP_GLOB: &str = r"^[-_\p{L}\p{N}().*]{1,90}$";
 
 /// A region's short name: `westeurope`.
 pub const LOCATION: &str = r"^[a-z][a-z0-9]{1,49}$";
@@ -21,7 +21,7 @@ pub const POLICY_NAME: &str = r"^[a-zA-Z][-_!a-zA-Z0-9]{2,149}$";
 
 /// A virtual machine's full ARM id.
 pub const MACHINE_ID: &str =
-    r"(?i)^/subscriptions/[0-9a-f-]{36}/resourceGroups/[^/]{1,90}/providers/Microsoft\.Compute/virtualMachines/[^/]{1,64}$";
+    r"(?i)^/subscriptions/[0-9a-f-]{36}/resourceGroups/[^/?#%&<>\\]{1,90}/providers/Microsoft\.Compute/virtualMachines/[^/?#%&<>\\]{1,64}$";
 
 /// An IANA zone name: `Europe/Amsterdam`, `UTC`, `Etc/GMT+5`. Whether it exists is checked in code.
 pub const TIME_ZONE: &str = r"^[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*$";
@@ -31,6 +31,9 @@ pub const TIME_OF_DAY: &str = r"^([01][0-9]|2[0-3]):(00|30)$";
 
 /// The name of an object in Kubernetes.
 pub const OBJECT_NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+
+/// The name of a namespace in Kubernetes.
+pub const NAMESPACE: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 
 /// The longest ARM id we take.
 pub const MAX_ID: usize = 1024;

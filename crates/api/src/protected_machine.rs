@@ -18,6 +18,7 @@ use crate::{ids, references::Reference, selector::Disks, spec::SharedSpec, statu
     shortname = "pmach",
     category = "breakwater",
     category = "backup",
+    validation = Rule::new("!has(self.spec.accessRef) || !has(self.status) || !has(self.status.access) || self.spec.accessRef.name == self.status.access.name").message("accessRef was resolved to status.access.name and is kept: set it to that or leave it out; to act under another AzureAccess make a new object"),
     selectable = ".spec.machineId",
     printcolumn(name = "Policy", type_ = "string", json_path = ".spec.policyRef.name"),
     printcolumn(name = "Protection", type_ = "string", json_path = ".status.protection"),

@@ -21,6 +21,7 @@ use crate::{ids, spec::SharedSpec, status::SharedStatus, times};
     shortname = "rvault",
     category = "breakwater",
     category = "backup",
+    validation = Rule::new("!has(self.spec.accessRef) || !has(self.status) || !has(self.status.access) || self.spec.accessRef.name == self.status.access.name").message("accessRef was resolved to status.access.name and is kept: set it to that or leave it out; to act under another AzureAccess make a new object"),
     validation = Rule::new("has(self.spec.azureName) || self.metadata.name.matches('^[a-z][a-z0-9-]{1,49}$')").message("metadata.name cannot be a vault's name in Azure (2 to 50 letters, digits and hyphens, starting with a letter): set spec.azureName"),
     validation = Rule::new("(has(self.spec.azureName) ? self.spec.azureName : self.metadata.name) == (has(oldSelf.spec.azureName) ? oldSelf.spec.azureName : oldSelf.metadata.name)").message("azureName is immutable: make a new RecoveryVault"),
     printcolumn(name = "Location", type_ = "string", json_path = ".spec.location"),
@@ -72,7 +73,11 @@ pub struct RecoveryVaultSpec {
     /// Tags to keep on the vault, beside those that others set. Keys that begin with breakwater- are ours.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 40), schema_with = "tags")]
-    #[x_kube(validation = Rule::new("self.all(key, !key.startsWith('breakwater-'))").message("tags that begin with breakwater- are kept by Breakwater: leave them out"))]
+    #[x_kube(
+        validation = Rule::new("self.all(key, !key.lowerAscii().startsWith('breakwater-'))").message("tags that begin with breakwater-, however written, are kept by Breakwater: leave them out"),
+        validation = Rule::new("self.all(key, self.exists_one(other, other.lowerAscii() == key.lowerAscii()))").message("tags names one key twice: Azure compares keys without case"),
+        validation = Rule::new(r"self.all(key, key.matches('^[^<>%&\\\\?/]{1,512}$'))").message("a tag's key has 1 to 512 characters, and none of < > % & \\ ? /"),
+    )]
     pub tags: BTreeMap<String, String>,
 }
 

@@ -33,11 +33,11 @@ pub struct MachineSelector {
     pub subscription_id: String,
     /// The resource groups to look in, compared without case; * stands for any run of characters. All when left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 90), regex(pattern = ids::RESOURCE_GROUP_GLOB)))]
+    #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 90), regex(pattern = ids::RESOURCE_GROUP_GLOB)))]
     pub resource_groups: Vec<String>,
     /// The regions to look in, by short name. All when left out; machines outside the vault's region are left out with a reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(length(max = 50), regex(pattern = ids::LOCATION)))]
+    #[schemars(length(min = 1, max = 32), inner(length(max = 50), regex(pattern = ids::LOCATION)))]
     pub locations: Vec<String>,
     /// The tags to have or not to have.
     #[serde(default, skip_serializing_if = "Option::is_none")]

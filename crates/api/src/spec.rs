@@ -15,7 +15,7 @@ pub struct SharedSpec {
     #[serde(default)]
     pub suspend: bool,
     /// The AzureAccess to act under. May be left out when exactly one admits this namespace. It is resolved once and
-    /// then kept in status.access.
+    /// then kept in status.access: after that, naming another one is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub access_ref: Option<Reference>,
     /// Manage: keep Azure as declared. Plan: publish in status.plan what would be done, and send nothing.

@@ -91,11 +91,39 @@ fn a_new_object_is_taken_or_refused_with_words_that_say_what_to_do() {
         ("AzureAccess", vec![("/identity", json!({}))], "identity needs exactly one"),
         ("AzureAccess", vec![("/namespaces/selector", json!({}))], "namespaces needs exactly one"),
         ("AzureAccess", vec![("/namespaces", json!({}))], "namespaces needs exactly one"),
+        (
+            "AzureAccess",
+            vec![("/namespaces", json!({ "selector": { "matchExpressions": [{ "key": "a", "operator": "Gt", "values": ["1"] }] } }))],
+            "In or NotIn with values",
+        ),
+        (
+            "AzureAccess",
+            vec![("/namespaces", json!({ "selector": { "matchExpressions": [{ "key": "a", "operator": "In" }] } }))],
+            "In or NotIn with values",
+        ),
+        (
+            "AzureAccess",
+            vec![("/namespaces", json!({ "selector": { "matchExpressions": [{ "key": "a", "operator": "Exists", "values": ["x"] }] } }))],
+            "Exists or DoesNotExist without",
+        ),
+        (
+            "AzureAccess",
+            vec![(
+                "/namespaces",
+                json!({ "selector": { "matchExpressions": [{ "key": "a", "operator": "NotIn", "values": ["x"] }, { "key": "b", "operator": "Exists" }] } }),
+            )],
+            "",
+        ),
         ("RecoveryVault", vec![], ""),
         ("RecoveryVault", vec![("/redundancy", json!("LocallyRedundant"))], "crossRegionRestore needs redundancy: GeoRedundant"),
         ("RecoveryVault", vec![("/redundancy", Value::Null)], ""),
         ("RecoveryVault", vec![("/redundancy", json!("ZoneRedundant")), ("/crossRegionRestore", json!(false))], ""),
         ("RecoveryVault", vec![("/tags", json!({ "breakwater-owner": "x" }))], "kept by Breakwater"),
+        ("RecoveryVault", vec![("/tags", json!({ "Breakwater-Estate": "x" }))], "kept by Breakwater"),
+        ("RecoveryVault", vec![("/tags", json!({ "team": "a", "Team": "b" }))], "tags names one key twice"),
+        ("RecoveryVault", vec![("/tags", json!({ "cost/centre": "a" }))], "a tag's key has 1 to 512 characters"),
+        ("RecoveryVault", vec![("/tags", json!({ "": "a" }))], "a tag's key has 1 to 512 characters"),
+        ("RecoveryVault", vec![("/tags", json!({ "Kostenstelle für Ü": "a/b" }))], ""),
         ("BackupPolicy", vec![], ""),
         ("BackupPolicy", vec![("/schedule", json!({}))], "exactly one of daily, weekly, hourly"),
         ("BackupPolicy", vec![("/schedule/hourly", hourly("4h", "12h")["hourly"].clone())], "exactly one of daily, weekly, hourly"),
@@ -203,4 +231,20 @@ fn what_is_immutable_says_to_make_a_new_object() {
     }
     let standard = with(&policy(), &[("/tier", json!("Standard"))]);
     assert!(refusals("BackupPolicy", &with(&standard, &[("/tier", json!("Enhanced"))]), Some(&standard)).is_empty(), "an upgrade is taken");
+}
+
+#[test]
+fn an_access_that_was_resolved_is_kept() {
+    for kind in ["RecoveryVault", "BackupPolicy", "ProtectedMachine"] {
+        let refused = |named: &str, pinned: Option<&str>| {
+            let spec = with(&base(kind), &[("/accessRef", json!({ "name": named }))]);
+            let status = pinned.map_or(json!({}), |name| json!({ "access": { "name": name } }));
+            let object = json!({ "apiVersion": "breakwater.io/v1alpha1", "kind": kind, "metadata": { "name": "main", "namespace": "shop" }, "spec": spec, "status": status });
+            let result = Validator::new().validate_with_defaults(&schema(kind), &object, None);
+            result.err().is_some_and(|errors| errors.into_vec().iter().any(|e| e.message.contains("is kept: set it to that")))
+        };
+        assert!(!refused("shop", None), "{kind}: a name that did not resolve yet can be corrected");
+        assert!(!refused("shop", Some("shop")), "{kind}: the name it has anyway may be spelt out");
+        assert!(refused("other", Some("shop")), "{kind}: another one would be ignored");
+    }
 }

@@ -3,6 +3,7 @@
 use breakwater_tests::sim::manifests;
 
 mod crashes;
+mod gate;
 mod main_job;
 mod oracle;
 mod rehearsal;

@@ -4,6 +4,7 @@
 mod further;
 mod kind;
 mod parts;
+mod questions;
 mod stage;
 
 use breakwater_tests::{

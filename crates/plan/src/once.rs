@@ -122,8 +122,8 @@ fn unknown(record: &OperationRecord, why: &str) -> Verdict {
     Verdict::Stuck {
         reason: Reason::OutcomeUnknown,
         message: format!(
-            "request {} of {} may or may not have happened: {why}. Look at the vault's jobs; it is never repeated by itself",
-            record.client_request_id, record.intent_at
+            "{} {} (request {} of {}) may or may not have happened: {why}. Look at the vault's jobs; it is never repeated by itself",
+            record.method, record.target, record.client_request_id, record.intent_at
         ),
     }
 }
@@ -167,7 +167,11 @@ fn by_target(d: &Decision<'_>, acted: &Acted, record: &OperationRecord) -> Verdi
     let settle = if acted.repeat == Repeat::Once { d.bounds.settle_once } else { d.bounds.settle };
     match (&record.handle, &record.ended_at) {
         (Some(_), None) => d.poll(target),
-        (_, Some(_)) if acted.proof == Proof::Operation => Verdict::Do(Step::Forget),
+        // Its end is the only proof: it stays on record until the kind has noted it.
+        (_, Some(_)) if acted.proof == Proof::Operation && acted.done => Verdict::Do(Step::Forget),
+        (_, Some(_)) if acted.proof == Proof::Operation => {
+            wait(d.world.now + d.bounds.read_every, Reason::Settling, format!("the end of the operation on {target} is being noted"))
+        }
         (_, ended) => {
             let since = ended.unwrap_or(record.intent_at) + SignedDuration::from_nanos(1);
             match d.read_after(target, since) {
@@ -175,7 +179,7 @@ fn by_target(d: &Decision<'_>, acted: &Acted, record: &OperationRecord) -> Verdi
                 Ok(_) if acted.done => Verdict::Do(Step::Forget),
                 Ok(s) if d.world.now < since + settle => d.again(target, s, Reason::Settling, format!("waiting until {target} shows it")),
                 Ok(s) if s.at < since + settle => Verdict::Do(Step::Read { id: target.clone() }),
-                Ok(_) if ended.is_some() => Verdict::Do(Step::Forget),
+                Ok(_) if ended.is_some() && acted.repeat == Repeat::Safe => Verdict::Do(Step::Forget),
                 Ok(_) if acted.repeat == Repeat::Once => unknown(record, "the target does not show it"),
                 Ok(_) => {
                     let again = || write(acted, (record.attempt + 1).min(MOST_ATTEMPTS), Vec::new(), false);

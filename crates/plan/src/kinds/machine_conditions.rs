@@ -3,9 +3,26 @@
 use breakwater_api::{ConditionType, Protection, Reason};
 
 use super::{machine_place::Place, recovery_points};
-use crate::kind::{Promise, Said};
+use crate::{
+    kind::{Decided, Promise, Said},
+    planner::Verdict,
+};
 
-pub(super) fn conditions(p: &Place, status: &breakwater_api::ProtectedMachineStatus, settled: bool, promise: &Promise) -> Vec<Said> {
+/// What the first backup asks of a person, where it does: `Ready` does not wait for it, so it is told here.
+pub(super) fn question(decided: Decided<'_>) -> Option<(Reason, String)> {
+    match decided.ok()?.verdicts.get("first-backup")? {
+        Verdict::Stuck { reason, message } => Some((*reason, message.clone())),
+        _ => None,
+    }
+}
+
+pub(super) fn conditions(
+    p: &Place,
+    status: &breakwater_api::ProtectedMachineStatus,
+    settled: bool,
+    promise: &Promise,
+    asks: Option<(Reason, String)>,
+) -> Vec<Said> {
     let points = status.recovery_points.as_ref();
     let latest = points.and_then(|r| r.latest.as_ref());
     let protected = if settled {
@@ -29,7 +46,10 @@ pub(super) fn conditions(p: &Place, status: &breakwater_api::ProtectedMachineSta
         Some(point) => {
             Said::new(ConditionType::Recoverable, Some(true), Reason::Succeeded, format!("the youngest recovery point is of {}", point.at))
         }
-        None => Said::new(ConditionType::Recoverable, Some(false), Reason::NoRecoveryPoint, no_point(status)),
+        None => {
+            let (reason, message) = asks.unwrap_or_else(|| (Reason::NoRecoveryPoint, no_point(status)));
+            Said::new(ConditionType::Recoverable, Some(false), reason, message)
+        }
     };
     let mut all = vec![protected, recoverable];
     if status.protection == Some(Protection::Missing) {

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     first_backup::{backup_jobs, first_backup_record, wants_first_backup},
-    machine_conditions::conditions,
+    machine_conditions::{conditions, question},
     machine_item::coverage,
     machine_place::{Place, place, standing, vm},
     protected_machine::points_of,
@@ -88,7 +88,7 @@ pub(super) fn report(s: &Subject<ProtectedMachine>, facts: &Facts, decided: Deci
         (Some(hold), _) => (Promise::broken(hold.reason, hold.message.clone()), None),
         (None, false) => (Promise::broken(Reason::NotProtected, format!("{} is not protected as declared yet", p.machine)), None),
     };
-    let conditions = conditions(&p, &status, settled, &promise);
+    let conditions = conditions(&p, &status, settled, &promise, question(decided));
     let hourly = matches!(stands.protection, Protection::ElsewhereProtected).then(|| s.now + SignedDuration::from_hours(1));
     told(&status, promise, conditions, owned, [due, hourly].into_iter().flatten().min())
 }

@@ -193,6 +193,7 @@ pub(super) fn left_out(member: &Member) -> Option<String> {
 pub(super) fn is_failing(member: &Member) -> bool {
     member.shared.conditions.iter().any(|c| c.type_ == "Stalled" && c.status == "True")
         || member.shared.conditions.iter().any(|c| c.type_ == "WithinRPO" && c.status == "False")
+        || member.shared.conditions.iter().any(|c| c.type_ == "Recoverable" && c.reason == Reason::OutcomeUnknown.as_str())
         || member.status.last_backup.as_ref().is_some_and(|b| b.result.as_deref() == Some("Failed"))
 }
 

@@ -112,7 +112,8 @@ fn an_action_proven_by_a_field_follows_its_target() {
         ("safe, lost, settled, never shown",       read(62, 62, acting("a", 0)),                        Safe,  false, "POST attempt 2"),
         ("safe, lost, settled, read before",       read(99, 62, acting("a", 0)),                        Safe,  false, "read a"),
         ("ended, not shown yet",                   read(59, 55, ended(acting("a", 0), 50)),             Once,  false, "wait until 60: Settling"),
-        ("ended, never shown",                     read(352, 351, ended(acting("a", 0), 50)),           Once,  false, "forget"),
+        ("ended, never shown",                     read(352, 351, ended(acting("a", 0), 50)),           Once,  false, "stuck: OutcomeUnknown"),
+        ("safe, ended, never shown",               read(352, 351, ended(acting("a", 0), 50)),           Safe,  false, "forget"),
         ("refused, waits",                         read(60, 60, refused(acting("a", 0), 1, true, Some(90))), Once, false, "wait until 90: Busy"),
         ("refused, its time has come",             read(90, 90, refused(acting("a", 0), 1, true, Some(90))), Once, false, "POST attempt 2"),
         ("refused, shown all the same",            read(60, 60, refused(acting("a", 0), 1, true, Some(90))), Once, true,  "forget"),
@@ -129,6 +130,8 @@ fn an_action_proven_by_its_operation_is_over_with_it() {
     let scene = |record| Scene::new(200, 200).record(record).read("a", 200, Some(equal()));
     assert_eq!(Scene::new(9, 9).read("a", 9, Some(equal())).answer(&desired, "a"), "POST attempt 1");
     assert_eq!(scene(running(acting("a", 0))).answer(&desired, "a"), "poll");
-    assert_eq!(scene(ended(acting("a", 0), 90)).answer(&desired, "a"), "forget");
+    assert_eq!(scene(ended(acting("a", 0), 90)).answer(&desired, "a"), "wait until 205: Settling", "the kind has not noted it yet");
+    let noted = breakwater_plan::graph::Acted { done: true, ..action("a", Proof::Operation, Repeat::Safe) };
+    assert_eq!(scene(ended(acting("a", 0), 90)).answer(&one("a", act("a", noted)), "a"), "forget");
     assert_eq!(scene(acting("a", 0)).answer(&desired, "a"), "POST attempt 2", "lost and settled: safe to repeat");
 }

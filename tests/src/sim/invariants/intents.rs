@@ -121,7 +121,14 @@ impl Intents {
         if once && is_lost && at < intent + SETTLE_ONCE {
             return Err(format!("the record of {id} was dropped {} after its intent: {record}", at.duration_since(intent)));
         }
-        if sent == Some(Sent::Accepted) && once && record["job"].is_null() && record["endedAt"].is_null() && at < intent + SETTLE_ONCE {
+        let is_shown = self.applied.contains(id);
+        if sent == Some(Sent::Accepted)
+            && !is_shown
+            && once
+            && record["job"].is_null()
+            && record["endedAt"].is_null()
+            && at < intent + SETTLE_ONCE
+        {
             return Err(format!("the record of {id} was dropped before anything proved its end: {record}"));
         }
         Ok(())

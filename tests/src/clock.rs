@@ -68,7 +68,7 @@ impl VirtualClock {
     }
 
     /// With a factor of one, arithmetic stays exact: no detour through floating point.
-    #[allow(clippy::float_cmp)] // 1.0 as given, not as computed
+    #[expect(clippy::float_cmp, reason = "1.0 as given, not as computed")]
     fn is_real_time(&self) -> bool {
         self.factor == 1.0
     }

@@ -79,13 +79,9 @@ fn every_rule_compiles() {
 
 type Case = (&'static str, Vec<(&'static str, Value)>, &'static str);
 
-#[test]
-fn a_new_object_is_taken_or_refused_with_words_that_say_what_to_do() {
-    let weekly = || json!({ "weekly": { "days": ["Sunday"], "at": "02:00" } });
-    let keep_weekly = || json!({ "weekly": { "keep": 12, "days": ["Sunday"] } });
-    let hourly = |every: &str, window: &str| json!({ "hourly": { "every": every, "from": "08:00", "for": window } });
-    let on_first = || json!({ "keep": 12, "when": { "week": "First", "day": "Sunday" } });
-    let cases: Vec<Case> = vec![
+/// Accesses, vaults and single machines.
+fn small_objects() -> Vec<Case> {
+    vec![
         ("AzureAccess", vec![], ""),
         ("AzureAccess", vec![("/identity/managed", json!({ "clientId": SUBSCRIPTION }))], "identity needs exactly one"),
         ("AzureAccess", vec![("/identity", json!({}))], "identity needs exactly one"),
@@ -124,6 +120,17 @@ fn a_new_object_is_taken_or_refused_with_words_that_say_what_to_do() {
         ("RecoveryVault", vec![("/tags", json!({ "cost/centre": "a" }))], "a tag's key has 1 to 512 characters"),
         ("RecoveryVault", vec![("/tags", json!({ "": "a" }))], "a tag's key has 1 to 512 characters"),
         ("RecoveryVault", vec![("/tags", json!({ "Kostenstelle für Ü": "a/b" }))], ""),
+        ("ProtectedMachine", vec![], ""),
+        ("ProtectedMachine", vec![("/disks", json!({}))], "exactly one of include, exclude, osOnly"),
+    ]
+}
+
+/// When a policy backs up, and how long it keeps.
+fn schedules_and_retention() -> Vec<Case> {
+    let weekly = || json!({ "weekly": { "days": ["Sunday"], "at": "02:00" } });
+    let keep_weekly = || json!({ "weekly": { "keep": 12, "days": ["Sunday"] } });
+    let hourly = |every: &str, window: &str| json!({ "hourly": { "every": every, "from": "08:00", "for": window } });
+    vec![
         ("BackupPolicy", vec![], ""),
         ("BackupPolicy", vec![("/schedule", json!({}))], "exactly one of daily, weekly, hourly"),
         ("BackupPolicy", vec![("/schedule/hourly", hourly("4h", "12h")["hourly"].clone())], "exactly one of daily, weekly, hourly"),
@@ -167,6 +174,13 @@ fn a_new_object_is_taken_or_refused_with_words_that_say_what_to_do() {
             ],
             "",
         ),
+    ]
+}
+
+/// What else a policy says.
+fn archive_months_and_machines() -> Vec<Case> {
+    let on_first = || json!({ "keep": 12, "when": { "week": "First", "day": "Sunday" } });
+    vec![
         ("BackupPolicy", vec![("/archive", json!({ "mode": "Recommended" }))], "archive needs retention.monthly"),
         ("BackupPolicy", vec![("/archive", json!({ "mode": "Recommended" })), ("/retention/monthly", on_first())], ""),
         ("BackupPolicy", vec![("/archive", json!({ "mode": "After" })), ("/retention/monthly", on_first())], "archive.months is needed"),
@@ -189,9 +203,12 @@ fn a_new_object_is_taken_or_refused_with_words_that_say_what_to_do() {
         ),
         ("BackupPolicy", vec![("/machines/0/disks", json!({ "include": [0], "exclude": [1] }))], "exactly one of include, exclude, osOnly"),
         ("BackupPolicy", vec![("/machines/0/disks", json!({ "osOnly": false }))], "osOnly can only be true"),
-        ("ProtectedMachine", vec![], ""),
-        ("ProtectedMachine", vec![("/disks", json!({}))], "exactly one of include, exclude, osOnly"),
-    ];
+    ]
+}
+
+#[test]
+fn a_new_object_is_taken_or_refused_with_words_that_say_what_to_do() {
+    let cases = [small_objects(), schedules_and_retention(), archive_months_and_machines()].concat();
     for (kind, changes, words) in cases {
         let refused = refusals(kind, &with(&base(kind), &changes), None);
         match words {

@@ -127,7 +127,8 @@ fn configurations(tour: &mut Traveller, vault: &str) {
 }
 
 /// Policies of every schedule and retention.
-fn policies(tour: &mut Traveller, vault: &str) {
+/// Names and properties of policies of every shape.
+fn shapes() -> Vec<(&'static str, Value)> {
     let (time, days) = ("2026-04-28T16:30:00.000Z", json!({"count": 30, "durationType": "Days"}));
     let times = json!([time]);
     let daily = json!({"retentionTimes": times, "retentionDuration": days});
@@ -160,7 +161,7 @@ fn policies(tour: &mut Traveller, vault: &str) {
     let after = json!({"ArchivedRP": {"tieringMode": "TierAfter", "duration": 3, "durationType": "Months"}});
     let tiering = json!({"ArchivedRP": {"tieringMode": "TierRecommended", "duration": 0, "durationType": "Invalid"}});
     let groups = json!({"azureBackupRGNamePrefix": "RG_prefix", "azureBackupRGNameSuffix": "RG_suffix"});
-    let cases = [
+    vec![
         (
             "daily",
             json!({"schedulePolicy": v1, "retentionPolicy": long(json!({"dailySchedule": daily})), "instantRPDetails": {}, "instantRpRetentionRangeInDays": 2}),
@@ -196,9 +197,12 @@ fn policies(tour: &mut Traveller, vault: &str) {
                 "snapshotConsistencyType": "OnlyCrashConsistent", "instantRpRetentionRangeInDays": 2}),
         ),
         ("wrong", json!({"schedulePolicy": v1})),
-    ];
+    ]
+}
+
+fn policies(tour: &mut Traveller, vault: &str) {
     tour.get(&format!("{vault}/backupPolicies"));
-    for (name, mut properties) in cases {
+    for (name, mut properties) in shapes() {
         properties["backupManagementType"] = json!("AzureIaasVM");
         properties["timeZone"] = json!("UTC");
         tour.put(&format!("{vault}/backupPolicies/{name}"), json!({"properties": properties}));

@@ -105,6 +105,6 @@ fn a_machine_that_was_stopped_shows_so_in_status() {
     assert_eq!(power(&sim).as_deref(), Some("running"), "{}", sim.tell());
     let id = format!("{SUBSCRIPTION}/resourceGroups/rg-shop/providers/Microsoft.Compute/virtualMachines/web-1");
     sim.behind_our_back(&[json!({ "method": "PATCH", "id": id, "body": { "power": "deallocated" } })]);
-    // The list is read with a turn, and a machine at rest has one an hour.
-    sim.run_until("it shows", SignedDuration::from_mins(80), |sim| power(sim).as_deref() == Some("deallocated"));
+    // Listed every quarter of an hour, and a change in the list wakes the machine.
+    sim.run_until("it shows", SignedDuration::from_mins(16), |sim| power(sim).as_deref() == Some("deallocated"));
 }

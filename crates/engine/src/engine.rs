@@ -201,12 +201,13 @@ impl Engine {
         for ((by, list), last, not_before) in wanted {
             let watchers = self.watchers_of(&by, &list);
             let Some((looker, watchers)) = self.looker_of(&by, watchers) else { continue };
-            let due = last.map_or(now, |at| at + interval).max(not_before.unwrap_or(Timestamp::MIN));
+            let every = interval * list.intervals();
+            let due = last.map_or(now, |at| at + every).max(not_before.unwrap_or(Timestamp::MIN));
             if due > now {
                 next = next.min(due);
                 continue;
             }
-            let changed = self.reader.list(&looker, &list, now - interval + SignedDuration::from_nanos(1), "").await;
+            let changed = self.reader.list(&looker, &list, now - every + SignedDuration::from_nanos(1), "").await;
             wake.extend(concerned(&changed, watchers));
         }
         self.reader.memory.prune(now);

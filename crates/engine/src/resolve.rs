@@ -86,8 +86,8 @@ impl Resolver<'_> {
             Need::Inventory { list, watch } => {
                 resolved.watched.push((list.clone(), watch.clone()));
                 if let Some(by) = self.looker {
-                    // The sweep keeps it young; a turn that finds it older than twice the interval does not wait for that.
-                    let since = if self.forced { self.began } else { self.began - self.interval * 2 };
+                    // The sweep keeps it young; a turn that finds it older than that by an interval does not wait for it.
+                    let since = if self.forced { self.began } else { self.began - self.interval * (list.intervals() + 1) };
                     self.reader.list(by, list, since, "").await;
                     self.take_list(by, list, watch.as_deref(), facts);
                 }
@@ -154,7 +154,7 @@ impl Resolver<'_> {
     /// Takes a listing into the facts, and what it says of the items of interest.
     fn take_list(&self, by: &Looker, list: &List, watch: Option<&[ResourceId]>, facts: &mut Facts) {
         let listed = self.memory().list(&by.identity.access, list, self.began).value;
-        for id in watch.into_iter().flatten() {
+        for id in watch.into_iter().flatten().filter(|_| !list.partial) {
             self.take(by, id, facts);
             if let Some(last) = &listed.last {
                 let sighting = Sighting { at: last.at, how: How::Listed, what: last.items.get(id).cloned() };

@@ -80,6 +80,16 @@ pub struct List {
     pub query: Vec<(String, String)>,
     /// The api-version of the collection.
     pub api_version: &'static str,
+    /// True where its items show a part of the resource only, its run-time status: such a listing says nothing of the
+    /// resource itself, and is made every third interval (15 min by default; architecture.md, "Inventory").
+    pub partial: bool,
+}
+
+impl List {
+    /// How many inventory intervals pass between two listings.
+    pub fn intervals(&self) -> i32 {
+        if self.partial { 3 } else { 1 }
+    }
 }
 
 /// One Kubernetes object by name.

@@ -58,7 +58,7 @@ pub fn policy_id(estate: &str, meta: &Meta, spec: &BackupPolicySpec, vault: &Res
 /// The items of a vault: one listing for all machines in it.
 pub fn items_of(vault: &ResourceId) -> List {
     let query = vec![("$filter".to_owned(), "backupManagementType eq 'AzureIaasVM'".to_owned())];
-    List { path: format!("{vault}/backupProtectedItems"), query, api_version: versions::RECOVERY_SERVICES }
+    List { path: format!("{vault}/backupProtectedItems"), query, api_version: versions::RECOVERY_SERVICES, partial: false }
 }
 
 /// The machines of a subscription, with their tags: 1,000 a page (compute-and-arm.md F.4).
@@ -67,14 +67,14 @@ pub fn machines_of(subscription_id: &str) -> List {
         ("$filter".to_owned(), "resourceType eq 'Microsoft.Compute/virtualMachines'".to_owned()),
         ("$expand".to_owned(), "createdTime,changedTime,provisioningState".to_owned()),
     ];
-    List { path: format!("/subscriptions/{subscription_id}/resources"), query, api_version: versions::RESOURCES }
+    List { path: format!("/subscriptions/{subscription_id}/resources"), query, api_version: versions::RESOURCES, partial: false }
 }
 
 /// The run-time status of every machine of a subscription: one cheap listing (compute-and-arm.md C.2).
 pub fn power_states_of(subscription_id: &str) -> List {
     let query = vec![("statusOnly".to_owned(), "true".to_owned())];
     let path = format!("/subscriptions/{subscription_id}/providers/Microsoft.Compute/virtualMachines");
-    List { path, query, api_version: versions::VIRTUAL_MACHINES }
+    List { path, query, api_version: versions::VIRTUAL_MACHINES, partial: true }
 }
 
 /// A need to know a resource, drift included.

@@ -40,8 +40,7 @@ impl Kind for ProtectedMachine {
         needs.push(Need::Inventory { list: machines_of(p.machine.subscription_id()), watch: Some(vec![p.machine.clone()]) });
         needs.extend([kept(&p.vault), kept(&p.policy)]);
         needs.extend(machine_need(s, &p, known));
-        let fresh = Fresh::Within(SignedDuration::from_mins(15));
-        needs.push(Need::ListUnder { list: power_states_of(p.machine.subscription_id()), fresh });
+        needs.push(Need::Inventory { list: power_states_of(p.machine.subscription_id()), watch: Some(vec![p.machine.clone()]) });
         // Before the listing is there, nothing is known of the item: it would be read, and Azure asked, for every machine.
         if !known.lists.contains_key(&items_of(&p.vault)) {
             return needs;
@@ -117,7 +116,7 @@ fn machine_need(s: &Subject<ProtectedMachine>, p: &Place, known: &Facts) -> Opti
 }
 
 pub(super) fn points_of(item: &ResourceId) -> List {
-    List { path: format!("{item}/recoveryPoints"), query: Vec::new(), api_version: RECOVERY_SERVICES }
+    List { path: format!("{item}/recoveryPoints"), query: Vec::new(), api_version: RECOVERY_SERVICES, partial: false }
 }
 
 /// Recovery points are read when the item shows that they moved; jobs while the first backup is not known.

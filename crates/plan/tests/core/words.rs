@@ -44,7 +44,7 @@ fn unknown_is_not_absent() {
     assert!(facts.resource(&id("A")).is_absent(), "an id has no case");
     assert!(facts.read(&id("a")).is_unknown(), "a listing is no read");
     assert!(facts.trouble(&id("a")).is_some());
-    let list = List { path: "/l".into(), query: vec![], api_version: "1" };
+    let list = List { path: "/l".into(), query: vec![], api_version: "1", partial: false };
     assert!(facts.listed(&list, &id("a")).is_unknown() && facts.list(&list).is_none());
     facts.lists.insert(list.clone(), Listed { last: None, trouble: Some(trouble(9)) });
     assert!(facts.listed(&list, &id("a")).is_unknown(), "a listing that did not come whole says nothing");

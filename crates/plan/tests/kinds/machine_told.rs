@@ -25,8 +25,12 @@ fn told_with(since: &str, points: &[(breakwater_arm::ResourceId, Value)]) -> Rep
         None => json!({}),
     };
     let mut facts = protected(target, item_state);
-    let of_item =
-        List { path: format!("{}/recoveryPoints", item()), query: vec![], api_version: breakwater_arm::versions::RECOVERY_SERVICES };
+    let of_item = List {
+        path: format!("{}/recoveryPoints", item()),
+        query: vec![],
+        api_version: breakwater_arm::versions::RECOVERY_SERVICES,
+        partial: false,
+    };
     list(&mut facts, of_item, points);
     reported(&owner(json!({ "protectedSince": since })), &facts)
 }

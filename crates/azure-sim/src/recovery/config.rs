@@ -139,6 +139,15 @@ impl State {
         }
     }
 
+    /// What Site Recovery keeps of a vault that never replicated: no migration solution (site-recovery.md §5; the shape is
+    /// the service's own example, the null is a guess). OpenTofu's azurerm reads it with every vault.
+    pub(super) fn get_replication_settings(&self, path: &VaultPath) -> Reply {
+        match self.vault(&path.key) {
+            Some(vault) => Reply::json(200, vault.child("replicationVaultSettings", "default", json!({"migrationSolutionId": null}))),
+            None => path.not_found(),
+        }
+    }
+
     /// Usages: counts of items and jobs; everything of other workloads is zero.
     pub(super) fn usages(&self, path: &VaultPath) -> Reply {
         match self.vault(&path.key) {

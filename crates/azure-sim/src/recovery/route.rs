@@ -70,6 +70,7 @@ impl State {
             ("PUT" | "PATCH", ["backupstorageconfig", "vaultstorageconfig"]) => self.write_storage(req, path),
             ("GET", ["backupencryptionconfigs", "backupresourceencryptionconfig"]) => self.get_encryption(path),
             ("GET", ["backupresourceguardproxies"]) => self.list_guards(path),
+            ("GET", ["replicationvaultsettings", "default"]) => self.get_replication_settings(path),
             ("GET", ["backuppolicies"]) => self.list_policies(req, path),
             ("GET", ["backuppolicies", _]) => self.get_policy(req, path, last),
             ("PUT", ["backuppolicies", _]) => self.put_policy(n, req, path, last),

@@ -166,6 +166,8 @@ pub struct World {
     pub tag_names: crate::arm::tag_names::Predefined,
     /// By lower-case id.
     pub locks: BTreeMap<String, crate::arm::locks::Lock>,
+    /// Policy assignments that deny.
+    pub policy_assignments: Vec<crate::arm::policies::PolicyAssignment>,
     /// Role definitions and assignments.
     pub access: Access,
     /// Template deployments, by lower-case id.
@@ -193,6 +195,7 @@ impl World {
             tags: BTreeMap::new(),
             tag_names: BTreeMap::new(),
             locks: BTreeMap::new(),
+            policy_assignments: Vec::new(),
             access: Access::default(),
             deployments: BTreeMap::new(),
             operations: BTreeMap::new(),

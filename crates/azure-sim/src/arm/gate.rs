@@ -1,7 +1,8 @@
-//! What ARM's front end checks before a provider is asked: version, body, subscription, rights, registration, group, locks.
+//! What ARM's front end checks before a provider is asked: version, body, subscription, rights, registration, group,
+//! locks, policies.
 
 use crate::{
-    arm::{Owner, errors, locks},
+    arm::{Owner, errors, locks, policies},
     identity::actions,
     path::Target,
     wire::{Inbound, Reply},
@@ -36,7 +37,7 @@ pub fn refusal(world: &World, req: &Inbound, target: &Target, owner: Owner, read
             return Some(errors::group_not_found(group));
         }
     }
-    locks::refusal(world, req, target)
+    locks::refusal(world, req, target).or_else(|| policies::refusal(world, req, target))
 }
 
 /// Any well-formed version is accepted, with the words that ARM uses for the rest.

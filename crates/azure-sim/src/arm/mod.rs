@@ -8,6 +8,7 @@ pub mod groups;
 pub mod locks;
 pub mod operations;
 pub mod paging;
+pub mod policies;
 pub mod resources;
 pub mod subscriptions;
 pub mod tag_names;

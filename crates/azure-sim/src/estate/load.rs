@@ -9,9 +9,9 @@ use jiff::SignedDuration;
 use serde_json::Value;
 
 use crate::{
-    arm::{locks::Lock, subscriptions::namespaces},
+    arm::{locks::Lock, policies::PolicyAssignment, subscriptions::namespaces},
     azure::{Azure, Options},
-    estate::{AssignmentEntry, Estate, EstateError, GroupEntry, LockEntry, RoleEntry, SubscriptionEntry, machines, vaults},
+    estate::{AssignmentEntry, DenyEntry, Estate, EstateError, GroupEntry, LockEntry, RoleEntry, SubscriptionEntry, machines, vaults},
     identity::{
         authorise::{Assignment, Role, RoleFile},
         directory::{Directory, Nature, Principal},
@@ -65,7 +65,19 @@ pub(crate) fn build(estate: Estate, options: Options) -> Result<Azure, EstateErr
     for entry in &estate.subscriptions {
         entry.locks.iter().for_each(|held| lock(&mut model.world, &format!("/subscriptions/{}", entry.id), held));
     }
+    // So do policies, which judge what is written from now on.
+    model.world.policy_assignments = estate.policy_assignments.iter().map(policy).collect();
     Ok(Azure::from_parts(model, directory))
+}
+
+fn policy(entry: &DenyEntry) -> PolicyAssignment {
+    PolicyAssignment {
+        name: entry.name.clone(),
+        display_name: entry.display_name.clone().unwrap_or_else(|| entry.name.clone()),
+        scope: entry.scope.clone(),
+        resource_type: entry.deny.clone(),
+        without_tag: entry.without_tag.clone(),
+    }
 }
 
 fn each_group(

@@ -78,6 +78,9 @@ pub struct Estate {
     /// Who may do what where.
     #[serde(default)]
     pub role_assignments: Vec<AssignmentEntry>,
+    /// What Azure Policy denies where.
+    #[serde(default)]
+    pub policy_assignments: Vec<DenyEntry>,
     /// Limits, lags, durations.
     #[serde(default)]
     pub settings: Settings,
@@ -128,6 +131,24 @@ pub struct GroupEntry {
     /// Recovery Services vaults.
     #[serde(default)]
     pub vaults: Vec<VaultEntry>,
+}
+
+/// An Azure Policy assignment with the effect `deny`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DenyEntry {
+    /// Its name.
+    pub name: String,
+    /// What people call it; the name when left out.
+    #[serde(default)]
+    pub display_name: Option<String>,
+    /// Where it holds: the id of a subscription, group or resource, or `/`.
+    pub scope: String,
+    /// The resource type whose PUT and PATCH it denies: `Microsoft.RecoveryServices/vaults`.
+    pub deny: String,
+    /// Denies only what lacks this tag.
+    #[serde(default)]
+    pub without_tag: Option<String>,
 }
 
 /// A lock.

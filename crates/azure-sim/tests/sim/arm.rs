@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::wire::{RG, SUB, code, header, reader, small};
+use crate::wire::{RG, SUB, code, header, reader, small, with_more};
 
 fn vm() -> String {
     format!("{RG}/providers/Microsoft.Compute/virtualMachines/vm-a")
@@ -49,6 +49,33 @@ fn i10_locks_of_ones_own_and_inherited_forbid_what_they_say() {
     client.send("PUT", &lock(&vm(), "below"), level("CanNotDelete"));
     let whole = client.send("DELETE", RG, Value::Null);
     assert_eq!(code(&whole), "ScopeLocked", "a lock below forbids deleting the group");
+}
+
+#[test]
+fn i10_a_policy_denies_with_its_assignment_in_additional_info() {
+    let deny = |tag: &str| {
+        format!(
+            "policyAssignments:\n  - {{ name: only-tagged, displayName: Vaults carry a tag, scope: {SUB}, deny: Microsoft.RecoveryServices/vaults{tag} }}\n"
+        )
+    };
+    let vault = |name: &str| format!("{RG}/providers/Microsoft.RecoveryServices/vaults/{name}?api-version=2024-04-01");
+    let body = |tags: Value| json!({"location": "westeurope", "tags": tags, "sku": {"name": "RS0", "tier": "Standard"}, "properties": {}});
+    let mut client = with_more(&deny(", withoutTag: team"));
+    let refused = client.send("PUT", &vault("v1"), body(json!({})));
+    assert_eq!((refused.status, code(&refused).as_str()), (403, "RequestDisallowedByPolicy"));
+    let error = &refused.json()["error"];
+    assert_eq!((&error["target"], &error["additionalInfo"][0]["type"]), (&json!("v1"), &json!("PolicyViolation")));
+    let info = &error["additionalInfo"][0]["info"];
+    assert_eq!((&info["policyAssignmentName"], &info["policyDefinitionEffect"]), (&json!("only-tagged"), &json!("deny")));
+    assert_eq!(client.get(&vault("v1")).status, 404, "nothing was made");
+    assert!(client.send("PUT", &vault("v1"), body(json!({"Team": "shop"}))).status < 300, "a tag's name has no case");
+    client.wait(120);
+    assert!(client.send("PATCH", &vault("v1"), json!({"properties": {}})).status < 300, "what is not sent stays");
+    assert_eq!(code(&client.send("PATCH", &vault("v1"), json!({"tags": {}}))), "RequestDisallowedByPolicy");
+    let mut closed = with_more(&deny(""));
+    assert_eq!(code(&closed.send("PUT", &vault("v1"), body(json!({"team": "shop"})))), "RequestDisallowedByPolicy");
+    let group = format!("{RG}?api-version=2024-11-01");
+    assert_eq!(closed.send("PATCH", &group, json!({"tags": {"a": "b"}})).status, 200, "of another type nothing is said");
 }
 
 #[test]

@@ -63,6 +63,13 @@ pub fn with_settings(settings: &str) -> Client {
     Client { azure: Azure::new(estate, options).unwrap(), now, caller: owner() }
 }
 
+/// The small estate with these lines beside it.
+pub fn with_more(lines: &str) -> Client {
+    let options = Options::default();
+    let (estate, now) = (Estate::parse(&format!("{SMALL}\n{lines}"), &Default::default()).unwrap(), options.start);
+    Client { azure: Azure::new(estate, options).unwrap(), now, caller: owner() }
+}
+
 pub fn owner() -> Caller {
     caller("aaaaaaaa")
 }

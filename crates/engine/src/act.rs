@@ -127,7 +127,8 @@ async fn last_look<K: Kind>(turn: &Turn<'_, K>, order: Order) -> Order {
         return order;
     }
     let Ok(Some(live)) = turn.engine.outside.cluster.get(&turn.key).await else { return order };
-    let shared: SharedSpec = live.data.get("spec").cloned().and_then(|s| serde_json::from_value(s).ok()).unwrap_or_default();
+    // A spec that cannot be read may say anything: also that nothing is to be sent.
+    let Some(shared) = live.data.get("spec").cloned().and_then(|s| serde_json::from_value::<SharedSpec>(s).ok()) else { return order };
     let same = live.metadata.uid.as_deref() == Some(turn.subject.meta.uid.as_str())
         && live.metadata.generation == Some(turn.subject.meta.generation)
         && live.metadata.deletion_timestamp.is_none();
@@ -304,7 +305,6 @@ pub fn settle<K: Kind>(turn: &mut Turn<'_, K>, node: &str, request: &Request, re
                 return true;
             }
             let error = ArmError::from_answer(&answer);
-            tracing::warn!(node, id = %request.path, status = error.status, code = %error.code, "refused");
             let service = vault_of(&request.path).map_or(Service::Other, |_| Service::RecoveryServices);
             let (waits, after) = match remedy(service, request.method, &error) {
                 Remedy::Retry { .. } => (true, engine.reader.asked_to_wait(&answer)),
@@ -312,6 +312,11 @@ pub fn settle<K: Kind>(turn: &mut Turn<'_, K>, node: &str, request: &Request, re
                 Remedy::AwaitHuman => (false, Some(slowly(turn.subject.operations.get(node).map_or(1, |r| r.attempt)))),
                 Remedy::AwaitEdit => (false, Some(SignedDuration::from_hours(1))),
             };
+            // What passes by itself is no news for anybody at night.
+            match waits {
+                true => tracing::info!(node, id = %request.path, status = error.status, code = %error.code, "refused for now"),
+                false => tracing::warn!(node, id = %request.path, status = error.status, code = %error.code, "refused"),
+            }
             refused(turn, node, reason_of(&error), error.code.clone(), &error.to_string(), waits, after)
         }
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use breakwater_api::{
     OperationRecord, Reason,
-    operations::{Debt, Outcome, RecordedError},
+    operations::{Debt, Handle as ApiHandle, HandleFamily, Outcome, RecordedError},
 };
 use breakwater_arm::{
     Accepted, ArmError, OperationState, OperationStatus, ResourceId,
@@ -102,7 +102,7 @@ enum Closing {
     /// It is closed.
     Over,
     /// Azure works on it.
-    Runs(breakwater_api::operations::Handle),
+    Runs(ApiHandle),
     /// It is still open.
     Failed(Reason, String),
 }
@@ -124,7 +124,10 @@ async fn send<K: Kind>(turn: &Turn<'_, K>, record: &OperationRecord, debt: &Debt
 /// A closing that Azure took: done with the answer, or to be followed. A bare 202 names nothing that could be followed.
 fn taken<K: Kind>(turn: &Turn<'_, K>, record: &OperationRecord, answer: &Answer) -> Closing {
     let Some(taken) = Accepted::from_answer(answer) else { return Closing::Over };
-    let (Some(handle), wait) = (taken.handle.as_ref().map(handle_of), wait_of(turn, answer)) else { return Closing::Over };
+    let wait = wait_of(turn, answer);
+    // An operation whose id cannot be kept is asked about by its link, as long as this process lives; then it is closed again.
+    let by_link = || taken.poll.is_some().then(|| ApiHandle { family: HandleFamily::Arm, id: "link".into() });
+    let Some(handle) = taken.handle.as_ref().map(handle_of).or_else(by_link) else { return Closing::Over };
     turn.engine.reader.memory.advance(&closing_id(record), |p| {
         p.link = taken.poll;
         p.next_poll = Some(turn.engine.now() + wait);

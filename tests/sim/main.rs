@@ -9,3 +9,4 @@ mod oracle;
 mod rehearsal;
 mod requested;
 mod seeds;
+mod standing;

@@ -202,6 +202,23 @@ fn an_overdue_debt_is_paid_first_after_a_restart_whatever_the_spec_says_by_then(
 }
 
 #[test]
+fn a_closing_that_takes_its_time_is_followed_to_its_end_also_by_the_next_process() {
+    for dies in [false, true] {
+        let mut sim = world();
+        let until = after(&sim, 10);
+        rehearse(&sim, json!({ "lentUntil": until, "slowReturn": true }));
+        let closing = |sim: &Simulation| operations(sim).iter().any(|o| o["debt"]["closing"]["id"].is_string());
+        sim.run_until("Azure has taken the closing", HOUR, |sim| closing(sim));
+        assert!(!is_free(&sim) && sim.now() >= until, "{}", sim.tell());
+        if dies {
+            sim.die("while it is being closed");
+        }
+        sim.run_until("it is over", HOUR, |sim| is_free(sim));
+        assert_eq!(sent(&sim, "POST", "/refreshcontainers").len(), 1, "dies: {dies}: {}", sim.tell());
+    }
+}
+
+#[test]
 fn what_somebody_else_opened_is_neither_opened_nor_closed() {
     let mut sim = world();
     person_tags(&sim, "lent", "yes");

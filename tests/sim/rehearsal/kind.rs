@@ -46,6 +46,9 @@ pub struct RehearsalSpec {
     pub answer_of: Option<ResourceId>,
     /// Until when the vault's tag `lent` says yes.
     pub lent_until: Option<Timestamp>,
+    /// What is lent is given back by an operation that takes its time.
+    #[serde(default)]
+    pub slow_return: bool,
     /// The machine that is backed up once.
     pub back_up: Option<ResourceId>,
     /// Backs up every machine that the vault is seen to hold, each once.
@@ -126,7 +129,7 @@ impl Kind for Rehearsal {
         }
         if let Some(until) = s.spec.lent_until {
             let after: &[&str] = if s.spec.answer_of.is_some() { &["answer"] } else { &[] };
-            let node = Node::arm(p.vault.clone(), Goal::Lent(lend(&p, vault, until)), tagged());
+            let node = Node::arm(p.vault.clone(), Goal::Lent(lend(s, &p, vault, until)), tagged());
             graph.node("lent", node.after(after).held(hold.clone()));
         }
         if let Some(machine) = &s.spec.back_up {
@@ -202,10 +205,10 @@ fn tell(p: &Place, vault: &Value, facts: &Facts) -> Acted {
     }
 }
 
-fn lend(p: &Place, vault: &Value, until: Timestamp) -> Lent {
+fn lend(s: &Subject<Rehearsal>, p: &Place, vault: &Value, until: Timestamp) -> Lent {
     Lent {
         open: retag(p, "lent", "yes"),
-        close: retag(p, "lent", "no"),
+        close: if s.spec.slow_return { parts::look_for_machines(p) } else { retag(p, "lent", "no") },
         until,
         is_open: text(vault, "/tags/lent") == Some("yes"),
         key: keys::hash(&["lent", &p.vault.key(), &until.to_string()])[..32].to_owned(),

@@ -126,9 +126,14 @@ fn set(p: &Place, vault: &Value, name: &str, value: &str, repeat: Repeat) -> Act
     }
 }
 
+/// A POST that Azure answers with 202 and an operation.
+pub fn look_for_machines(p: &Place) -> Request {
+    Request::new(Method::Post, format!("{}/backupFabrics/Azure/refreshContainers", p.vault), RECOVERY_SERVICES)
+}
+
 fn refresh(s: &Subject<Rehearsal>, p: &Place) -> Acted {
     Acted {
-        request: Request::new(Method::Post, format!("{}/backupFabrics/Azure/refreshContainers", p.vault), RECOVERY_SERVICES),
+        request: look_for_machines(p),
         proof: Proof::Operation,
         repeat: Repeat::Safe,
         key: keys::hash(&[REFRESH, &p.vault.key(), &s.meta.namespace, &s.meta.name])[..32].to_owned(),

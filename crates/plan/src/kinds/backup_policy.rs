@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::{
     DRIFT_WITHIN, VaultView, gone, items_of, kept, machines_of, policy_id,
     policy_members::{Member, count, healthy, member, member_name, members, selected, subscriptions, unlisted},
-    unreadable, vault_id, vault_is_ours,
+    seconds, unreadable, vault_id, vault_is_ours,
 };
 use crate::{
     facts::{Facts, Fresh, Need, ObjectRef},
@@ -106,7 +106,7 @@ impl Kind for BackupPolicy {
             count(s, facts, &view, &members, &mut status);
         }
         let owned = match (&found, status.policy_id.is_some()) {
-            (Ok((_, id)), true) if !s.owns(id) => vec![Owned { id: id.to_string(), name: Some("policy".into()), since: s.now }],
+            (Ok((_, id)), true) if !s.owns(id) => vec![Owned { id: id.to_string(), name: Some("policy".into()), since: seconds(s.now) }],
             _ => s.owned.clone(),
         };
         let promise = match (decided, status.matched) {

@@ -15,7 +15,7 @@ use super::{
     machine_place::{Place, place, standing, vm},
     protected_machine::points_of,
     protection::Item,
-    recovery_points,
+    recovery_points, seconds,
 };
 use crate::{
     disks::Coverage,
@@ -66,12 +66,12 @@ pub(super) fn report(s: &Subject<ProtectedMachine>, facts: &Facts, decided: Deci
     // Since when, once it is known which jobs came before: a window that is too short would hide a first backup.
     let looked = !wants_first_backup(s, &p) || facts.jobs.get(&p.vault).is_some_and(|l| l.last.is_some());
     if ours && (looked || s.operations.contains_key("protection")) {
-        status.protected_since = status.protected_since.or(Some(s.now));
+        status.protected_since = status.protected_since.or(Some(seconds(s.now)));
     }
     if ours && decided.is_ok() {
         status.item_id = Some(p.item.to_string());
         if !s.owns(&p.item) {
-            owned = vec![Owned { id: p.item.to_string(), name: Some("protection".into()), since: s.now }];
+            owned = vec![Owned { id: p.item.to_string(), name: Some("protection".into()), since: seconds(s.now) }];
         }
     }
     if let Some(item) = &item {
@@ -169,11 +169,11 @@ fn last_backup(
     let result = running.map(|j| j.status.clone()).or_else(|| Some(item.last_result.clone()).filter(|r| !r.is_empty()));
     let failed = result.as_deref() == Some("Failed");
     let before = s.status.last_backup.clone().unwrap_or_default();
-    let same = before.at == begun;
+    let same = before.at == begun.map(seconds);
     let point = points.and_then(|r| r.latest.as_ref()).filter(|_| running.is_none() && !failed);
     let named = job.filter(|j| running.is_some() || j.start == begun || Some(&j.status) == result.as_ref());
     Some(LastBackup {
-        at: running.and_then(|j| j.start).or(begun),
+        at: running.and_then(|j| j.start).or(begun).map(seconds),
         result,
         job: named.map(|j| j.name.clone()).or_else(|| before.job.filter(|_| same)),
         consistency: point.map(|p| p.consistency.clone()),

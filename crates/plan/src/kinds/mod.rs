@@ -17,7 +17,7 @@ mod vault_writes;
 
 use breakwater_api::{BackupPolicy, BackupPolicySpec, Reason, RecoveryVault, RecoveryVaultSpec};
 use breakwater_arm::{ResourceId, names, versions};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
@@ -119,6 +119,11 @@ pub fn unreadable(id: &ResourceId, facts: &Facts) -> Hold {
         Some(t) => Hold::wait(t.reason, format!("{id}: {}", t.message)),
         None => Hold::wait(Reason::NotYetObserved, format!("{id} was not read yet")),
     }
+}
+
+/// Status is for people: whole seconds, though Azure and the clock tell finer ones.
+pub fn seconds(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
 }
 
 /// A body's text at a pointer.

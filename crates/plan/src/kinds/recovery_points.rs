@@ -40,10 +40,10 @@ fn read(body: &Value) -> Option<RecoveryPoint> {
     let expires = p.recovery_point_properties.as_ref().and_then(|e| e.expiry_time.as_ref()).and_then(ArmTime::instant);
     Some(RecoveryPoint {
         name: point.name.clone()?,
-        at: p.recovery_point_time.as_ref().and_then(ArmTime::instant)?,
+        at: super::seconds(p.recovery_point_time.as_ref().and_then(ArmTime::instant)?),
         consistency: consistency(p),
         tiers: tiers(p),
-        expires,
+        expires: expires.map(super::seconds),
     })
 }
 

@@ -10,7 +10,7 @@ use breakwater_arm::ResourceId;
 use serde_json::{Map, Value};
 
 use super::{
-    DRIFT_WITHIN, items_of, kept, text,
+    DRIFT_WITHIN, items_of, kept, seconds, text,
     vault_defences::{asks_for_less, drifted, ever_protected, remember_declared, too_late},
     vault_id, vault_is_ours,
     vault_writes::{put, raise, retag, soften_never, wrong_tags},
@@ -110,7 +110,7 @@ fn facts_are_ours(s: &Subject<RecoveryVault>, id: Option<&ResourceId>, facts: &F
 fn owned(s: &Subject<RecoveryVault>, id: Option<&ResourceId>) -> Vec<Owned> {
     let mut owned = s.owned.clone();
     if let Some(id) = id.filter(|id| !s.owns(id)) {
-        owned.push(Owned { id: id.to_string(), name: Some("vault".into()), since: s.now });
+        owned.push(Owned { id: id.to_string(), name: Some("vault".into()), since: seconds(s.now) });
     }
     owned
 }
@@ -157,7 +157,7 @@ fn observed(s: &Subject<RecoveryVault>, id: &ResourceId, body: &Value, config: O
         soft_delete: soft.or(before.soft_delete),
         immutability: own("/properties/securitySettings/immutabilitySettings/state").or(Some("Disabled".into())),
         public_network_access: own("/properties/publicNetworkAccess"),
-        first_seen: before.first_seen.or(Some(s.now)),
+        first_seen: before.first_seen.or(Some(seconds(s.now))),
     }
 }
 

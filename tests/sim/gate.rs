@@ -1,9 +1,9 @@
 //! The gate before what cannot be taken back: a removal leaves only right after a last live look, and never where recovery
 //! points may be.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use breakwater_api::Reason;
+use breakwater_api::{Reason, questions::APPROVE};
 use breakwater_arm::{
     ResourceId,
     versions::RECOVERY_SERVICES,
@@ -11,7 +11,7 @@ use breakwater_arm::{
 };
 use breakwater_engine::{
     budget::{Budget, Priority},
-    gate::{Gate, GateParts, LAST_LOOK, Order},
+    gate::{Gate, GateParts, LAST_LOOK, LastLook, Order},
     locks::Locks,
     ports::{Clock, Cloud, Credential, Identity, ObjectKey},
     telemetry::Quiet,
@@ -20,6 +20,7 @@ use breakwater_plan::{
     defence::{TAG_ESTATE, TAG_OWNER, TAG_WRITER},
     graph::Ownership,
     kind::{Allowed, Grant},
+    questions::{Approved, Asker, Given, Question, Stake},
     sighting::{How, Sighting},
 };
 use breakwater_tests::sim::{Options, Simulation};
@@ -72,8 +73,16 @@ fn removal(sim: &Simulation, id: &ResourceId, body: Value) -> Order {
         owned: Vec::new(),
         plan_digest: String::new(),
         priority: Priority::UserChange,
-        looked_again: Some(sim.clock.wall()),
+        looked_again: Some(look(sim, false, None)),
+        consents: Vec::new(),
+        around: BTreeMap::new(),
+        brake: None,
     }
+}
+
+/// A last live look of now.
+fn look(sim: &Simulation, answers_stand: bool, items: Option<usize>) -> LastLook {
+    LastLook { at: sim.clock.wall(), answers_stand, items }
 }
 
 /// Why it did not leave; `None` when it left, whatever Azure said.
@@ -95,7 +104,11 @@ fn a_removal_leaves_only_after_a_last_look_and_never_where_points_may_be() {
     .expect("a literal id");
     let under = |n: i64| json!({ "properties": { "protectedItemsCount": n } });
     let empty = removal(&sim, &policy, under(0));
-    let stale = Order { looked_again: Some(sim.clock.wall() - LAST_LOOK - Duration::from_millis(1)), ..empty.clone() };
+    let stale = {
+        let fresh = look(&sim, false, None);
+        let at = fresh.at.saturating_sub(LAST_LOOK + Duration::from_millis(1));
+        Order { looked_again: Some(LastLook { at, ..fresh }), ..empty.clone() }
+    };
     let grant = Grant { allow: Vec::new(), ..(*empty.grant).clone() };
     let strangers = Some(Sighting { at: sim.now(), how: How::Read, what: Some(Arc::new(json!({ "tags": {} }))) });
     let cases = [
@@ -122,4 +135,113 @@ fn a_removal_leaves_only_after_a_last_look_and_never_where_points_may_be() {
     assert!(told.iter().all(|line| line["act"] == "Delete") && told.len() == 2, "before and after the one that left: {told:#?}");
     sim.leadership.lose();
     assert_eq!(refused(&gate, &empty), Some(Reason::Busy), "who does not lead sends nothing");
+}
+
+/// A policy that keeps points for so many days, with so many machines under it.
+fn policy(days: i64, machines: i64) -> Value {
+    json!({ "properties": { "backupManagementType": "AzureIaasVM", "protectedItemsCount": machines,
+        "schedulePolicy": { "schedulePolicyType": "SimpleSchedulePolicy", "scheduleRunFrequency": "Daily", "scheduleRunTimes": ["2024-04-28T16:30:00Z"] },
+        "retentionPolicy": { "retentionPolicyType": "LongTermRetentionPolicy", "dailySchedule": {
+            "retentionTimes": ["2024-04-28T16:30:00Z"], "retentionDuration": { "count": days, "durationType": "Days" } } } } })
+}
+
+/// `approve`, by an Approval of that question for the object `u` at that generation, for another hour.
+fn consent(sim: &Simulation, stake: Stake, generation: i64) -> Approved {
+    let question = Question::to_approve("points-expire", stake, 1, "may they go?");
+    let given = Given {
+        approval: "a1".into(),
+        name: "yes".into(),
+        question: question.id.clone(),
+        digest: question.digest(&Asker { uid: "u".into(), generation }),
+        answer: APPROVE.into(),
+        by: "ann".into(),
+        expires: sim.now() + jiff::SignedDuration::from_hours(1),
+    };
+    Approved { question, given }
+}
+
+#[test]
+fn points_expire_earlier_only_by_an_answer_to_exactly_that() {
+    let sim = Simulation::new(Options::default());
+    sim.clock.advance(Duration::from_secs(60));
+    let gate = gate(&sim);
+    let id = vault().child("backupPolicies", "spare").expect("a plain word");
+    let shorter = |days: i64| Request::new(Method::Put, id.as_str(), RECOVERY_SERVICES).with_body(policy(days, 2));
+    let stake = |days: i64| {
+        breakwater_plan::defence::at_stake(&shorter(days), Some(&policy(30, 2)), &|_| None).expect("something is at stake")
+    };
+    let right = consent(&sim, stake(7), 1);
+    let asking = Order { request: shorter(7), ..removal(&sim, &id, policy(30, 2)) };
+    let agreed = |consent: Approved| Order { consents: vec![consent], looked_again: Some(look(&sim, true, None)), ..asking.clone() };
+    let other_words = Approved { given: Given { answer: "yes".into(), ..right.given.clone() }, ..right.clone() };
+    let expired = Approved { given: Given { expires: sim.now(), ..right.given.clone() }, ..right.clone() };
+    let lent = Approved { question: consent(&sim, stake(6), 1).question, given: right.given.clone() };
+    let only_protect = {
+        let allow = asking.grant.allow.iter().map(|a| Allowed { acts: vec!["Read".into(), "Protect".into()], ..a.clone() }).collect();
+        Arc::new(Grant { allow, ..(*asking.grant).clone() })
+    };
+    let cases = [
+        ("agreed to", agreed(right.clone()), None),
+        ("nobody was asked", asking.clone(), Some(Reason::WouldExpirePoints)),
+        ("agreed to another length", agreed(consent(&sim, stake(6), 1)), Some(Reason::WouldExpirePoints)),
+        ("the answer to one question under another", agreed(lent), Some(Reason::WouldExpirePoints)),
+        ("agreed to for another generation", agreed(consent(&sim, stake(7), 2)), Some(Reason::WouldExpirePoints)),
+        ("another word", agreed(other_words), Some(Reason::WouldExpirePoints)),
+        ("expired", agreed(expired), Some(Reason::WouldExpirePoints)),
+        ("without the act Delete", Order { grant: only_protect, ..agreed(right.clone()) }, Some(Reason::AccessDenied)),
+        ("the answer was taken back meanwhile", Order { looked_again: Some(look(&sim, false, None)), ..agreed(right.clone()) }, Some(Reason::Retrying)),
+        ("nobody looked again", Order { looked_again: None, ..agreed(right) }, Some(Reason::Retrying)),
+    ];
+    for (situation, order, expected) in cases {
+        let before = sim.arm.writes();
+        assert_eq!(refused(&gate, &order), expected, "{situation}");
+        assert_eq!(sim.arm.writes() - before, u64::from(expected.is_none()), "{situation}");
+    }
+    let told: Vec<Value> = sim.audit.lines();
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert!(told.iter().all(|line| line["approvals"][0]["by"] == "ann" && line["approvals"][0]["uid"] == "a1"), "{told:#?}");
+}
+
+#[test]
+fn a_vault_goes_only_when_a_look_of_now_found_nothing_in_it_and_a_foreign_one_gets_our_marks_and_nothing_else() {
+    let sim = Simulation::new(Options::default());
+    sim.clock.advance(Duration::from_secs(60));
+    let gate = gate(&sim);
+    let tags = |estate: &str, writer: &str| json!({ "tags": { TAG_ESTATE: estate, TAG_OWNER: "o", TAG_WRITER: writer } });
+    let going = |items| Order {
+        ownership: Ownership::Tagged { owner: "o".into() },
+        looked_again: Some(look(&sim, false, items)),
+        ..removal(&sim, &vault(), tags("e", "w"))
+    };
+    let marks = |ownership: Ownership, seen: Value, tags: Value, agreed: bool| {
+        let request = Request::new(Method::Patch, format!("{}/providers/Microsoft.Resources/tags/default", vault()), "2022-09-01")
+            .with_body(json!({ "operation": "Merge", "properties": { "tags": tags } }));
+        let stake = breakwater_plan::defence::at_stake(&request, Some(&seen), &|_| None);
+        let consents = stake.filter(|_| agreed).map(|stake| consent(&sim, stake, 1)).into_iter().collect();
+        let acts = vec!["Read".into(), "Protect".into()];
+        let allow = vec![Allowed { subscription_id: SUBSCRIPTION.into(), resource_groups: vec!["rg-backup".into()], acts }];
+        let grant = Arc::new(Grant { name: "shop".into(), uid: "a".into(), allow });
+        Order { request, ownership, consents, grant, looked_again: Some(look(&sim, true, None)), ..removal(&sim, &vault(), seen) }
+    };
+    let (taken, adopted) = (Ownership::TakenOver { owner: "o".into() }, Ownership::Adopted { owner: "o".into() });
+    let (writer, all) = (json!({ TAG_WRITER: "w" }), tags("e", "w")["tags"].clone());
+    let mut more = writer.clone();
+    more["cost"] = json!("ours");
+    let cases = [
+        ("an empty vault", going(Some(0)), None),
+        ("something is in it", going(Some(1)), Some(Reason::Retrying)),
+        ("nobody looked into it", going(None), Some(Reason::Retrying)),
+        ("another cluster's, agreed", marks(taken.clone(), tags("e", "v"), writer.clone(), true), None),
+        ("another cluster's, not agreed", marks(taken.clone(), tags("e", "v"), writer.clone(), false), Some(Reason::OneWay)),
+        ("another cluster's, and a tag of its own", marks(taken.clone(), tags("e", "v"), more, true), Some(Reason::NotOurs)),
+        ("another estate's", marks(taken, tags("f", "v"), writer.clone(), true), Some(Reason::NotOurs)),
+        ("nobody's", marks(adopted.clone(), json!({ "tags": { "a": "b" } }), all.clone(), false), None),
+        ("nobody's, by the writer alone", marks(adopted.clone(), json!({}), writer, false), Some(Reason::NotOurs)),
+        ("somebody's", marks(adopted, tags("f", "v"), all, true), Some(Reason::NotOurs)),
+    ];
+    for (situation, order, expected) in cases {
+        let before = sim.arm.writes();
+        assert_eq!(refused(&gate, &order), expected, "{situation}");
+        assert_eq!(sim.arm.writes() - before, u64::from(expected.is_none()), "{situation}");
+    }
 }

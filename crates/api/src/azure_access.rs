@@ -23,6 +23,7 @@ use crate::{ids, status::SharedStatus, words::open_words};
     printcolumn(name = "Cloud", type_ = "string", json_path = ".spec.cloud"),
     printcolumn(name = "Tenant", type_ = "string", json_path = ".spec.tenantId"),
     printcolumn(name = "Namespaces", type_ = "string", json_path = ".spec.namespaces.names"),
+    printcolumn(name = "Suspended", type_ = "boolean", json_path = ".spec.suspend", priority = 1),
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#),
     printcolumn(name = "Reason", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].reason"#),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
@@ -40,6 +41,10 @@ pub struct AzureAccessSpec {
     pub identity: Identity,
     /// The namespaces whose objects may use this access: exactly one of names, selector.
     pub namespaces: Namespaces,
+    /// While true, nothing new is started for any object that acts under this access; what is lent or half-open is still
+    /// closed, and the world is told as it is.
+    #[serde(default)]
+    pub suspend: bool,
     /// What may be done where. Everything that no entry admits is refused before it is sent.
     #[schemars(length(min = 1, max = 64))]
     pub allow: Vec<Grant>,
@@ -158,7 +163,7 @@ impl Namespaces {
     }
 }
 
-fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
+pub(crate) fn selects(selector: &LabelSelector, labels: &BTreeMap<String, String>) -> bool {
     let equal = selector.match_labels.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
     equal
         && selector.match_expressions.iter().flatten().all(|rule| {
@@ -184,7 +189,7 @@ pub struct Grant {
     /// The resource groups, compared without case; * stands for any run of characters. ["*"] admits all of them.
     #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 90), regex(pattern = ids::RESOURCE_GROUP_GLOB)))]
     pub resource_groups: Vec<String>,
-    /// The acts: Read (look), Protect (vaults, policies, protection), Backup (start backups).
+    /// The acts: Read (look), Protect (vaults, policies, protection), Backup (start backups), Delete (remove, stop, let points expire earlier).
     #[schemars(schema_with = "closed_acts")]
     pub acts: Vec<Act>,
 }
@@ -198,6 +203,8 @@ open_words! {
         Protect,
         /// Start a backup.
         Backup,
+        /// Remove something, stop protection, or let recovery points expire earlier.
+        Delete,
     }
 }
 

@@ -5,7 +5,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    durations::Span, ids, references::Reference, retention::Retention, schedule::Schedule, selector::MachineEntry, spec::SharedSpec,
+    durations::Span,
+    ids,
+    references::{Adopt, AllowedNamespaces, DeletionPolicy, ObjectReference},
+    retention::Retention,
+    schedule::Schedule,
+    selector::MachineEntry,
+    spec::SharedSpec,
     status::SharedStatus,
 };
 
@@ -51,7 +57,7 @@ pub struct BackupPolicySpec {
     pub shared: SharedSpec,
     /// The RecoveryVault that holds the backups. Immutable.
     #[x_kube(validation = Rule::new("self == oldSelf").message("vaultRef is immutable: make a new BackupPolicy"))]
-    pub vault_ref: Reference,
+    pub vault_ref: ObjectReference,
     /// The policy's name in Azure; derived when left out. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 3, max = 150), regex(pattern = ids::POLICY_NAME))]
@@ -79,6 +85,24 @@ pub struct BackupPolicySpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub machines: Vec<MachineEntry>,
+    /// Whether a policy under azureName that this object did not make, and machines in the vault under a policy that is not
+    /// ours, are taken over. IfNotWeaker: where no point would expire earlier.
+    #[serde(default)]
+    pub adopt: Adopt,
+    /// What happens to a machine that no entry means any more. Keep: it stays protected. StopAndRetain: after
+    /// unselectGracePeriod its protection is stopped and its points are kept, on a direct read of the machine, and at most 5 %
+    /// of the policy's machines an hour.
+    #[serde(default)]
+    pub when_unselected: WhenUnselected,
+    /// With whenUnselected: StopAndRetain, how long a machine must be unselected first; 24h when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unselect_grace_period: Option<Span>,
+    /// Which namespaces' ProtectedMachines may name this policy; only this one's when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_namespaces: Option<AllowedNamespaces>,
+    /// What happens to the policy in Azure when this object is deleted. Delete: it is deleted too, once no machine is under it.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
     /// Now: take the first backup as soon as a machine is protected. OnSchedule: wait for the schedule.
     #[serde(default)]
     pub first_backup: FirstBackup,
@@ -126,6 +150,17 @@ pub enum FirstBackup {
     OnSchedule,
     /// At once, once.
     Now,
+}
+
+/// What happens to a machine that no entry means any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum WhenUnselected {
+    /// It stays protected.
+    #[default]
+    Keep,
+    /// Its protection is stopped, and its points are kept.
+    StopAndRetain,
 }
 
 /// When points move to the archive tier.

@@ -39,6 +39,8 @@ pub enum ConditionType {
     MachinesHealthy,
     /// The cluster runs in the region that it protects.
     ControlPlaneInSourceRegion,
+    /// The object is being deleted, and something keeps it from doing what its deletionPolicy says.
+    Blocked,
 }
 
 impl ConditionType {
@@ -58,6 +60,7 @@ impl ConditionType {
             ConditionType::DebtOutstanding => "DebtOutstanding",
             ConditionType::MachinesHealthy => "MachinesHealthy",
             ConditionType::ControlPlaneInSourceRegion => "ControlPlaneInSourceRegion",
+            ConditionType::Blocked => "Blocked",
         }
     }
 }

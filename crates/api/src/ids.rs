@@ -35,5 +35,11 @@ pub const OBJECT_NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0
 /// The name of a namespace in Kubernetes.
 pub const NAMESPACE: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 
+/// A kind of ours: `BackupPolicy`.
+pub const KIND: &str = r"^[A-Z][A-Za-z0-9]*$";
+
+/// SHA-256 in lower-case hex.
+pub const DIGEST: &str = r"^[0-9a-f]{64}$";
+
 /// The longest ARM id we take.
 pub const MAX_ID: usize = 1024;

@@ -3,6 +3,8 @@
 
 #![allow(clippy::duplicated_attributes, reason = "kube's printcolumn, category and validation are said once for each")]
 
+pub mod admission;
+pub mod approval;
 pub mod azure_access;
 pub mod backup_policy;
 pub mod conditions;
@@ -11,6 +13,7 @@ pub mod durations;
 pub mod ids;
 pub mod operations;
 pub mod protected_machine;
+pub mod questions;
 pub mod reasons;
 pub mod recovery_vault;
 pub mod references;
@@ -22,6 +25,7 @@ pub mod status;
 pub mod times;
 pub mod words;
 
+pub use approval::{Approval, ApprovalSpec, ApprovalStatus};
 pub use azure_access::{Act, AzureAccess, AzureAccessSpec, AzureAccessStatus};
 pub use backup_policy::{BackupPolicy, BackupPolicySpec, BackupPolicyStatus};
 pub use conditions::{ConditionType, Standing, State};

@@ -84,6 +84,10 @@ pub struct OperationRecord {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), inner(length(max = 1400)))]
     pub locks: Vec<String>,
+    /// The uids of the Approvals that this was allowed by, where it needed any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4), inner(length(max = 64)))]
+    pub approvals: Vec<String>,
     /// What must be closed again, and how; absent again once it is closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub debt: Option<Debt>,

@@ -2,9 +2,10 @@
 
 use jiff::Timestamp;
 use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ids, references::Reference, selector::Disks, spec::SharedSpec, status::SharedStatus, times, words::open_words};
+use crate::{ids, references::ObjectReference, selector::Disks, spec::SharedSpec, status::SharedStatus, times, words::open_words};
 
 /// One machine under one backup policy.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,7 +39,7 @@ pub struct ProtectedMachineSpec {
     #[serde(flatten)]
     pub shared: SharedSpec,
     /// The BackupPolicy that the machine is backed up by. A move to a policy that keeps points shorter is refused.
-    pub policy_ref: Reference,
+    pub policy_ref: ObjectReference,
     /// The machine's full ARM id. Immutable.
     #[schemars(length(max = 512), regex(pattern = ids::MACHINE_ID))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("machineId is immutable: make a new ProtectedMachine"))]
@@ -46,6 +47,38 @@ pub struct ProtectedMachineSpec {
     /// Which disks are backed up; all of them when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disks: Option<Disks>,
+    /// Protected: backups are taken; a machine that somebody stopped is resumed. Stopped: none are taken, and its points are
+    /// kept. Left out: as Protected, but what somebody stopped in Azure stays stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protection: Option<DeclaredProtection>,
+    /// True: backups that somebody deleted, and that Azure still keeps, are brought back.
+    #[serde(default)]
+    pub undelete: bool,
+    /// What happens when this object is deleted. Retain: protection goes on. StopAndRetain: it is stopped, and its points are
+    /// kept. Nothing here ever deletes a backup.
+    #[serde(default)]
+    pub deletion_policy: MachineDeletionPolicy,
+}
+
+/// What is wanted of a machine's protection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum DeclaredProtection {
+    /// Backups are taken.
+    Protected,
+    /// None are taken; points are kept.
+    Stopped,
+}
+
+/// What happens to a machine's protection when its object is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum MachineDeletionPolicy {
+    /// It goes on.
+    #[default]
+    Retain,
+    /// It is stopped; points are kept.
+    StopAndRetain,
 }
 
 /// What was seen of the machine's protection.
@@ -62,6 +95,10 @@ pub struct ProtectedMachineStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "times::date_time")]
     pub protected_since: Option<Timestamp>,
+    /// Since when no entry of the policy means the machine, by a direct read of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "times::date_time")]
+    pub unselected_since: Option<Timestamp>,
     /// The protected item's ARM id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1400))]

@@ -87,6 +87,10 @@ reasons! {
     WouldExpirePoints,
     /// A one-way setting, and the vault has held an item.
     OneWay,
+    /// A stop would let existing recovery points expire.
+    StopLetsPointsExpire,
+    /// More destructive calls within the hour than the brake allows.
+    Brake,
     /// An action whose outcome is unknown.
     OutcomeUnknown,
     /// spec.suspend is true.
@@ -129,6 +133,8 @@ reasons! {
     ForeignPolicy,
     /// Protected in another vault.
     ElsewhereProtected,
+    /// Deletion waits: something in Azure blocks it; see status.blockers.
+    Blocked,
     /// Seen before and gone; never made again empty.
     Missing,
     /// It moved to another group or subscription.
@@ -187,6 +193,18 @@ reasons! {
     OutsideGrant,
     /// Listed under a name that is no machine id.
     NotAMachine,
+
+    // Answers.
+    /// The answer fits the question, and was not used yet.
+    AnswerStands,
+    /// The answer was used.
+    AnswerUsed,
+    /// The answer expired before it was used.
+    AnswerExpired,
+    /// The object asks no question with that digest (any more).
+    NoSuchQuestion,
+    /// The rule of who may answer is not in force: no answer counts.
+    AnswersNotInForce,
 
     // Debts and leftovers.
     /// Something lent is not closed yet.

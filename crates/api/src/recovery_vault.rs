@@ -7,7 +7,13 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ids, spec::SharedSpec, status::SharedStatus, times};
+use crate::{
+    ids,
+    references::{Adopt, AllowedNamespaces, DeletionPolicy},
+    spec::SharedSpec,
+    status::SharedStatus,
+    times,
+};
 
 /// One Recovery Services vault: where it is and how strongly it defends what it holds.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,6 +76,17 @@ pub struct RecoveryVaultSpec {
     /// Whether the vault can be reached over public networks; Enabled when a new vault is made without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_network_access: Option<PublicNetworkAccess>,
+    /// Which namespaces' BackupPolicies may name this vault; only this one's when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_namespaces: Option<AllowedNamespaces>,
+    /// Whether a vault of that name that this object did not make is taken over. IfNotWeaker: where no defence would become
+    /// weaker; its tags are merged, and what is left out here stays as it is.
+    #[serde(default)]
+    pub adopt: Adopt,
+    /// What happens to the vault when this object is deleted. Delete: it is deleted too, once nothing is in it; what blocks
+    /// is in status.blockers.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
     /// Tags to keep on the vault, beside those that others set. Keys that begin with breakwater- are ours.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 40), schema_with = "tags")]
@@ -134,6 +151,8 @@ pub enum Immutability {
     Disabled,
     /// They cannot, and the setting can be taken back.
     Unlocked,
+    /// They cannot, and nobody can take the setting back: asked in status.questions first.
+    Locked,
 }
 
 /// Whether the vault can be reached over public networks.
@@ -163,6 +182,10 @@ pub struct RecoveryVaultStatus {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
     pub declared: BTreeMap<String, String>,
+    /// What keeps the vault from being deleted, in Azure's words and ids; at most 50.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(max = 1024)))]
+    pub blockers: Vec<String>,
     /// How many machines the vault protects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protected_items: Option<i64>,

@@ -7,7 +7,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{operations::OperationRecord, times};
+use crate::{
+    operations::OperationRecord,
+    questions::{AskedQuestion, UsedAnswer},
+    times,
+};
 
 /// How many Azure resources one object may own: at the bound nothing new is started.
 pub const MAX_OWNED: usize = 32;
@@ -47,6 +51,16 @@ pub struct SharedStatus {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32))]
     pub choices: BTreeMap<String, String>,
+    /// What waits for a person: answered by an Approval that carries the question's digest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["id".into()]))]
+    pub questions: Vec<AskedQuestion>,
+    /// Answers of this generation that were used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["approval".into()]))]
+    pub answered: Vec<UsedAnswer>,
     /// What is due, printed; in mode Plan this is all that happens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8192))]

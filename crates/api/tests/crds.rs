@@ -62,11 +62,11 @@ fn every_schema(see: &mut dyn FnMut(&str, &Value)) {
 fn every_string_list_and_map_of_a_spec_is_bounded() {
     every_schema(&mut |path, schema| {
         // Kubernetes' own LabelSelector comes without bounds, and no rule of ours looks into it.
-        if !path.contains(".spec.") || path.contains(".namespaces.selector") {
+        if !path.contains(".spec.") || ["namespaces.selector", "allowedNamespaces.selector"].iter().any(|own| path.contains(own)) {
             return;
         }
         let bounded = match schema["type"].as_str() {
-            Some("string") => schema["maxLength"].is_number() || schema["enum"].is_array(),
+            Some("string") => schema["maxLength"].is_number() || schema["enum"].is_array() || schema["format"] == "date-time",
             Some("array") => schema["maxItems"].is_number(),
             Some("object") => schema["additionalProperties"].is_null() || schema["maxProperties"].is_number(),
             Some("integer") => schema["minimum"].is_number() && schema["maximum"].is_number(),

@@ -231,10 +231,11 @@ fn refine(method: Method, resource_type: &str, act: Act, body: Option<&Value>) -
         Patch if resource_type.eq_ignore_ascii_case("Microsoft.Resources/tags") => {
             text("/operation").eq_ignore_ascii_case("Merge").then_some(act)
         }
-        // stopping protection lets points expire (backup.md §9); so may a statement that names no policy
+        // stopping protection lets points expire (backup.md §9); so may a statement that names no policy; undeletion does not
         Put if resource_type.eq_ignore_ascii_case(crate::names::PROTECTED_ITEM) => {
             let keeps = !text("/properties/policyId").is_empty() && text("/properties/protectionState").is_empty();
-            Some(if keeps { act } else { Delete })
+            let brings_back = body.and_then(|b| b.pointer("/properties/isRehydrate")).and_then(Value::as_bool) == Some(true);
+            Some(if keeps || brings_back { act } else { Delete })
         }
         _ => Some(act),
     }

@@ -22,6 +22,8 @@ pub struct Access {
     pub identity: Identity,
     /// What is granted.
     pub grant: Arc<Grant>,
+    /// Whether nothing new may be started under it.
+    pub suspended: bool,
 }
 
 /// Resolves the access of an object in a namespace.
@@ -114,7 +116,7 @@ fn access_of(access: &AzureAccess) -> Result<Access, Hold> {
         acts: g.acts.iter().map(ToString::to_string).collect(),
     });
     let grant = Grant { name, uid: access.metadata.uid.clone().unwrap_or_default(), allow: allow.collect() };
-    Ok(Access { identity, grant: Arc::new(grant) })
+    Ok(Access { identity, grant: Arc::new(grant), suspended: access.spec.suspend })
 }
 
 fn credential(identity: &ApiIdentity) -> Option<Credential> {

@@ -1,33 +1,41 @@
 //! Acting on a plan: looking costs nothing; a write is an intent that is saved, a request that is sent, a handle
 //! that is saved (architecture.md, rule 2).
 
+use std::{collections::BTreeMap, sync::Arc};
+
 use breakwater_api::{
     Mode, OperationRecord, Reason, SharedSpec,
     azure_access::Act as ApiAct,
     operations::{Debt, Handle as ApiHandle, MAX_OPERATIONS, Outcome, RecordedError},
+    questions::MAX_QUESTIONS,
 };
 use breakwater_arm::{
     Accepted, ResourceId,
     error::{ArmError, Remedy, Service, outcome_unknown, remedy},
     names::VAULT,
-    wire::{Answer, Request},
+    wire::{Answer, Method, Request},
 };
 use breakwater_plan::{
     graph::{Acted, Desired, Goal, Node, Ownership, Target},
     keys,
     kind::Kind,
+    kinds::items_of,
     planner::{Plan, Step, Write},
+    questions::Approved,
     show,
+    sighting::Sighting,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
-    gate::{Order, Refusal},
+    answers, debts,
+    gate::{LastLook, Order, Refusal},
     ports::{ClusterError, ObjectKey, SendError},
     publish::Pause,
+    reader::Looker,
     resolve::Resolved,
-    turn::Turn,
+    turn::{Met, Turn},
 };
 
 /// Children made in one turn at most.
@@ -63,6 +71,7 @@ pub(crate) fn blank<K: Kind>(turn: &Turn<'_, K>, node: &str, request: &Request, 
         error: None,
         witness: false,
         locks: Vec::new(),
+        approvals: Vec::new(),
         debt: None,
     }
 }
@@ -91,9 +100,11 @@ pub async fn act<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan
     let old = turn.object.data.get("status").cloned().unwrap_or_else(|| json!({}));
     let before = turn.subject.operations.clone();
     let now = turn.engine.now();
+    let answered = turn.answered.clone();
     for (order, write) in &orders {
         let record = intent(turn, order, write, now);
         turn.subject.operations.insert(order.holder.1.clone(), record);
+        order.consents.iter().for_each(|consent| use_answer(turn, consent, now));
     }
     let intended = turn.compose(&old, &report, Some(desired), Ok(plan));
     let intent_wall = turn.engine.outside.clock.wall();
@@ -101,6 +112,7 @@ pub async fn act<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan
         // Lost the race, or nobody knows: nothing is sent. If it was saved after all, the next turn finds it.
         tracing::info!(error = %e, "intent not saved");
         turn.subject.operations = before;
+        turn.answered = answered;
         return release(turn, &orders);
     }
     let (engine, seen) = (turn.engine, &*turn);
@@ -119,29 +131,64 @@ pub async fn act<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan
     again
 }
 
-/// What cannot be taken back: the object and the vault's tags are read live once more, after the intent was saved. An
-/// object that moved, is paused or is on its way out leaves the order without the mark that the gate asks for.
+/// Notes that an answer is used up; the note is saved with what it allows.
+pub(crate) fn use_answer<K: Kind>(turn: &mut Turn<'_, K>, consent: &Approved, now: Timestamp) {
+    let used = consent.used(&turn.subject.asker(), now);
+    if !turn.answered.iter().any(|a| a.approval == used.approval) {
+        turn.answered.push(used);
+    }
+}
+
+/// What cannot be taken back: the object, its access, the vault's tags and the answers are read live once more, after the
+/// intent was saved. An object that moved, is paused or is on its way out against what was planned leaves the order without
+/// the mark that the gate asks for.
 async fn last_look<K: Kind>(turn: &Turn<'_, K>, order: Order) -> Order {
     let Ok(by) = turn.access.as_ref() else { return order };
-    if !turn.engine.gate.is_irreversible(&order) {
+    if !turn.engine.gate.is_irreversible(&order) || !stands_live(turn).await {
         return order;
     }
-    let Ok(Some(live)) = turn.engine.outside.cluster.get(&turn.key).await else { return order };
-    // A spec that cannot be read may say anything: also that nothing is to be sent.
-    let Some(shared) = live.data.get("spec").cloned().and_then(|s| serde_json::from_value::<SharedSpec>(s).ok()) else { return order };
-    let same = live.metadata.uid.as_deref() == Some(turn.subject.meta.uid.as_str())
-        && live.metadata.generation == Some(turn.subject.meta.generation)
-        && live.metadata.deletion_timestamp.is_none();
-    if !same || shared.suspend || shared.mode != Mode::Manage {
-        return order;
-    }
-    let Some(vault) = vault_of(&order.request.path) else { return Order { looked_again: Some(turn.engine.outside.clock.wall()), ..order } };
+    let answers_stand = answers::still_stand(turn, &order.consents).await;
+    let id = order.request.path.parse::<ResourceId>().ok();
+    let items = match id.filter(|id| order.request.method == Method::Delete && id.resource_type() == *VAULT) {
+        Some(vault) => items_live(turn, by, &vault).await,
+        None => None,
+    };
+    let look = |at| LastLook { at, answers_stand, items };
+    let Some(vault) = vault_of(&order.request.path) else {
+        return Order { looked_again: Some(look(turn.engine.outside.clock.wall())), ..order };
+    };
     turn.engine.reader.read(by, &vault, turn.engine.now(), "").await;
     let seen = turn.engine.reader.memory.seen(&by.identity.access, &vault, turn.engine.now()).value;
     match seen.read_since(turn.engine.now() - turn.engine.bounds.read_every) {
-        Some(vault) => Order { vault: Some(vault.clone()), looked_again: Some(turn.engine.outside.clock.wall()), ..order },
+        Some(vault) => Order { vault: Some(vault.clone()), looked_again: Some(look(turn.engine.outside.clock.wall())), ..order },
         None => order,
     }
+}
+
+/// Whether the object and its access are live what this turn was made from, and nothing pauses them.
+async fn stands_live<K: Kind>(turn: &Turn<'_, K>) -> bool {
+    let cluster = &turn.engine.outside.cluster;
+    let Ok(Some(live)) = cluster.get(&turn.key).await else { return false };
+    // A spec that cannot be read may say anything: also that nothing is to be sent.
+    let Some(shared) = live.data.get("spec").cloned().and_then(|s| serde_json::from_value::<SharedSpec>(s).ok()) else { return false };
+    let same = live.metadata.uid.as_deref() == Some(turn.subject.meta.uid.as_str())
+        && live.metadata.generation == Some(turn.subject.meta.generation)
+        && live.metadata.deletion_timestamp.is_some() == turn.subject.meta.deleting;
+    if !same || shared.suspend || shared.mode != Mode::Manage {
+        return false;
+    }
+    let Some(grant) = turn.subject.access.as_ref() else { return false };
+    let key = ObjectKey { kind: "AzureAccess".into(), namespace: String::new(), name: grant.name.clone() };
+    let (Ok(Some(live)), Some(cached)) = (cluster.get(&key).await, cluster.cached(&key)) else { return false };
+    live.metadata.uid == cached.metadata.uid && live.metadata.generation == cached.metadata.generation
+}
+
+/// How many items a vault holds, by a whole listing of now.
+async fn items_live<K: Kind>(turn: &Turn<'_, K>, by: &Looker, vault: &ResourceId) -> Option<usize> {
+    let (list, now) = (items_of(vault), turn.engine.now());
+    turn.engine.reader.list(by, &list, now, "").await;
+    let listed = turn.engine.reader.memory.list(&by.identity.access, &list, now).value;
+    listed.last.filter(|l| l.at >= now).map(|l| l.items.len())
 }
 
 fn release<K: Kind>(turn: &Turn<'_, K>, orders: &[(Order, Write)]) -> bool {
@@ -161,27 +208,32 @@ fn orders<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan) -> Ve
         let (Step::Write(write), Some(node)) = (step, desired.nodes.get(key)) else { continue };
         let open = turn.subject.operations.len() + orders.len();
         if open >= MAX_OPERATIONS && !turn.subject.operations.contains_key(key) {
-            turn.met = Some((Reason::AtBound, format!("{MAX_OPERATIONS} operations are open: nothing new is started"), None));
+            turn.met = Some(Met::new(Reason::AtBound, format!("{MAX_OPERATIONS} operations are open: nothing new is started"), None));
             continue;
         }
-        let Some(order) = order(turn, key, node, write, &digest) else { continue };
+        let Some(mut order) = order(turn, key, node, write, &digest) else { continue };
         let holder = order.holder.clone();
         if let Err((lock, by)) = turn.engine.locks.take(&order.locks, &holder) {
             let ours = by.0.namespace == turn.key.namespace;
             let who = if ours { format!("{} {}", by.0.kind, by.0.name) } else { "another operation".to_owned() };
-            turn.met = Some((Reason::Busy, format!("{who} holds {lock}"), Some(turn.engine.now() + turn.engine.bounds.read_every * 2)));
+            let until = Some(turn.engine.now() + turn.engine.bounds.read_every * 2);
+            turn.met = Some(Met::new(Reason::Busy, format!("{who} holds {lock}"), until));
             continue;
         }
-        match turn.engine.gate.check(&order).and_then(|_| turn.engine.gate.afford(&order)) {
+        if turn.answered.len() + order.consents.len() > MAX_QUESTIONS {
+            turn.met = Some(Met::new(Reason::AtBound, format!("{MAX_QUESTIONS} answers were used: edit the object to go on"), None));
+            continue;
+        }
+        match passed(turn, &mut order).and_then(|()| turn.engine.gate.afford(&order)) {
             Ok(()) => orders.push((order, (**write).clone())),
-            Err(Refusal { reason, message, until }) => {
+            Err(Refusal { reason, message, until, question }) => {
                 if !turn.subject.operations.contains_key(key) {
                     turn.engine.locks.release(&holder);
                 }
                 // What only a person or an edit mends is not asked about every few seconds.
                 let until = until.or(Some(turn.engine.now() + SignedDuration::from_mins(10)));
                 if !node.beside {
-                    turn.met = Some((reason, message, until));
+                    turn.met = Some(Met { reason, message, until, question });
                 } else {
                     turn.beside = until;
                     tracing::info!(node = key.as_str(), %reason, message, "not sent");
@@ -192,6 +244,28 @@ fn orders<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan) -> Ve
     orders
 }
 
+/// Whether the gate would let it pass, with the answer to what the gate itself asks.
+fn passed<K: Kind>(turn: &Turn<'_, K>, order: &mut Order) -> Result<(), Refusal> {
+    let refusal = match turn.engine.gate.check(order) {
+        Ok(_) => return Ok(()),
+        Err(refusal) => refusal,
+    };
+    let asked = refusal.question.as_deref();
+    let Some(question) = asked.filter(|q| turn.subject.answers.to(q, &turn.subject.asker()).is_some()) else { return Err(refusal) };
+    let given = turn.subject.answers.to(question, &turn.subject.asker()).cloned();
+    order.consents.extend(given.map(|given| Approved { question: question.clone(), given }));
+    turn.engine.gate.check(order).map(drop)
+}
+
+/// Resources beside the target that decide what is at stake: the vault, and the policies that an item leaves and gets.
+fn around(request: &Request, evidence: Option<&Sighting>, read: impl Fn(&ResourceId) -> Option<Arc<Value>>) -> BTreeMap<ResourceId, Arc<Value>> {
+    let policy = |body: &Value| body.pointer("/properties/policyId").and_then(Value::as_str).and_then(|p| p.parse::<ResourceId>().ok());
+    let old = evidence.and_then(|s| s.what.as_deref()).and_then(policy);
+    let new = request.body.as_ref().and_then(policy);
+    let vault = vault_of(&request.path);
+    [old, new, vault].into_iter().flatten().filter_map(|id| Some((id.clone(), read(&id)?))).collect()
+}
+
 fn order<K: Kind>(turn: &Turn<'_, K>, key: &str, node: &Node, write: &Write, digest: &str) -> Option<Order> {
     let by = turn.access.as_ref().ok()?;
     let id = node.id()?;
@@ -199,13 +273,18 @@ fn order<K: Kind>(turn: &Turn<'_, K>, key: &str, node: &Node, write: &Write, dig
     let seen = |id: &ResourceId| memory.seen(&by.identity.access, id, turn.began).value;
     let vault = match &node.ownership {
         Ownership::Named { vault, .. } | Ownership::Item { vault, .. } => seen(vault).read,
-        Ownership::Tagged { .. } => id.ancestor(VAULT).and_then(|v| seen(&v).read),
+        Ownership::Tagged { .. } | Ownership::TakenOver { .. } | Ownership::Adopted { .. } => id.ancestor(VAULT).and_then(|v| seen(&v).read),
         Ownership::Child => None,
     };
     let mut request = write.request.clone();
     request.client_request_id = Some(keys::request_id(&turn.subject.estate, &write.key, key, write.attempt));
     fill(turn, node, &mut request)?;
+    let evidence = seen(id).read;
+    let around = around(&request, evidence.as_ref(), |id| seen(id).latest()?.what.clone());
     Some(Order {
+        consents: node.approved.iter().chain(&write.approved).cloned().collect(),
+        around,
+        brake: node.brake.clone(),
         holder: (turn.key.clone(), key.to_owned()),
         uid: turn.subject.meta.uid.clone(),
         generation: turn.subject.meta.generation,
@@ -217,7 +296,7 @@ fn order<K: Kind>(turn: &Turn<'_, K>, key: &str, node: &Node, write: &Write, dig
         paused: turn.paused(),
         debt: false,
         intent_wall: turn.engine.outside.clock.wall(),
-        evidence: seen(id).read,
+        evidence,
         vault,
         owned: turn.subject.owned.iter().map(|o| o.id.clone()).collect(),
         plan_digest: digest.to_owned(),
@@ -242,6 +321,7 @@ fn intent<K: Kind>(turn: &Turn<'_, K>, order: &Order, write: &Write, now: Timest
     record.known_jobs = write.known_jobs.iter().take(50).cloned().collect();
     record.witness = write.witness;
     record.locks = order.locks.clone();
+    record.approvals = order.consents.iter().map(|c| c.given.approval.clone()).collect();
     if write.once {
         record.verb = "act".into();
     }
@@ -258,19 +338,10 @@ fn intent<K: Kind>(turn: &Turn<'_, K>, order: &Order, write: &Write, now: Timest
     record
 }
 
-/// A finalizer where deletion may find something to do, by a write of its own before the first such intent.
+/// A finalizer where deletion may find something to do, before the first such intent.
 async fn hold_for<K: Kind>(turn: &mut Turn<'_, K>, orders: &[(Order, Write)]) -> Result<(), ClusterError> {
     let needed = orders.iter().any(|(_, w)| w.once || w.debt.is_some());
-    let mut finalizers = turn.object.metadata.finalizers.clone().unwrap_or_default();
-    if !needed || finalizers.iter().any(|f| f == crate::debts::FINALIZER) {
-        return Ok(());
-    }
-    finalizers.push(crate::debts::FINALIZER.to_owned());
-    let version = turn.object.metadata.resource_version.clone().unwrap_or_default();
-    turn.engine.outside.telemetry.kube_write(K::NAME, "metadata");
-    let written = turn.engine.outside.cluster.patch_metadata(&turn.key, &version, &json!({ "finalizers": finalizers })).await?;
-    turn.take(written);
-    Ok(())
+    if needed { debts::hold(turn).await } else { Ok(()) }
 }
 
 /// What one send came to. True when another turn should follow at once.
@@ -278,11 +349,12 @@ pub fn settle<K: Kind>(turn: &mut Turn<'_, K>, node: &str, request: &Request, re
     let engine = turn.engine;
     let now = engine.now();
     match result {
-        Err(Refusal { reason, message, until }) => {
-            // It certainly did not leave: the record says nothing that anybody must know.
-            turn.subject.operations.remove(node);
+        Err(Refusal { reason, message, until, question }) => {
+            // It certainly did not leave: the record says nothing that anybody must know, and its answers are not used.
+            let unsent = turn.subject.operations.remove(node).map(|record| record.approvals).unwrap_or_default();
+            turn.answered.retain(|a| !unsent.contains(&a.approval));
             engine.locks.release(&(turn.key.clone(), node.to_owned()));
-            turn.met = Some((reason, message, until));
+            turn.met = Some(Met { reason, message, until, question });
             false
         }
         Ok(Err(SendError::Unknown(why))) => {
@@ -362,7 +434,7 @@ fn refused<K: Kind>(
         // Nothing was opened: nothing is owed.
         turn.subject.operations.remove(node);
         engine.locks.release(&(turn.key.clone(), node.to_owned()));
-        turn.met = Some((reason, cut(message), Some(now + after.unwrap_or(SignedDuration::from_mins(10)))));
+        turn.met = Some(Met::new(reason, cut(message), Some(now + after.unwrap_or(SignedDuration::from_mins(10)))));
         return false;
     }
     if let Some(record) = turn.subject.operations.get_mut(node) {
@@ -441,7 +513,7 @@ async fn create<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan)
             Err(e) => {
                 let until = Some(turn.engine.now() + turn.engine.backoff(3));
                 let unknown = matches!(e, ClusterError::Unknown(_));
-                turn.met = Some((Reason::Retrying, format!("{kind} {name} was not created: {e}"), until));
+                turn.met = Some(Met::new(Reason::Retrying, format!("{kind} {name} was not created: {e}"), until));
                 if unknown {
                     return false;
                 }

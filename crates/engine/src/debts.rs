@@ -19,8 +19,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
-    access, act::handle_of, budget::Priority, engine::Next, gate::Order, look::poll_of, memory::Memory, publish::Pause, reader::Looker,
-    turn::Turn,
+    access, act::handle_of, budget::Priority, engine::Next, gate::Order, look::poll_of, memory::Memory, ports::ClusterError,
+    publish::Pause, reader::Looker, turn::Turn,
 };
 
 /// Holds an object until nothing of it is open.
@@ -251,6 +251,9 @@ fn order<K: Kind>(turn: &Turn<'_, K>, record: &OperationRecord, debt: &Debt) -> 
         request,
         ownership: Ownership::Child,
         locks: Vec::new(),
+        consents: Vec::new(),
+        around: BTreeMap::new(),
+        brake: None,
         paused: turn.paused(),
         debt: true,
         intent_wall: turn.engine.outside.clock.wall(),
@@ -263,11 +266,35 @@ fn order<K: Kind>(turn: &Turn<'_, K>, record: &OperationRecord, debt: &Debt) -> 
     })
 }
 
+/// Whether the finalizer holds an object.
+pub fn is_held(object: &kube::core::DynamicObject) -> bool {
+    object.metadata.finalizers.iter().flatten().any(|f| f == FINALIZER)
+}
+
+/// Puts the finalizer on, by a write of its own; nothing where it is there.
+///
+/// # Errors
+/// When it was not written.
+pub async fn hold<K: Kind>(turn: &mut Turn<'_, K>) -> Result<(), ClusterError> {
+    if is_held(&turn.object) {
+        return Ok(());
+    }
+    let mut finalizers = turn.object.metadata.finalizers.clone().unwrap_or_default();
+    finalizers.push(FINALIZER.to_owned());
+    let version = turn.object.metadata.resource_version.clone().unwrap_or_default();
+    turn.engine.outside.telemetry.kube_write(K::NAME, "metadata");
+    let written = turn.engine.outside.cluster.patch_metadata(&turn.key, &version, &json!({ "finalizers": finalizers })).await?;
+    turn.take(written);
+    Ok(())
+}
+
 /// Takes the finalizer away when nothing is open that deletion would have to find. False when that was not written.
 pub async fn let_go<K: Kind>(turn: &mut Turn<'_, K>) -> bool {
     let finalizers = turn.object.metadata.finalizers.clone().unwrap_or_default();
     let open = turn.subject.operations.values().any(|o| o.debt.is_some() || o.verb == "act");
-    if open || !finalizers.iter().any(|f| f == FINALIZER) {
+    // Where deletion itself is an act, the finalizer stays until that is done.
+    let held = K::acts_on_deletion(&turn.subject.spec) && !turn.subject.meta.deleting;
+    if open || held || !finalizers.iter().any(|f| f == FINALIZER) {
         return true;
     }
     let left: Vec<&String> = finalizers.iter().filter(|f| *f != FINALIZER).collect();
@@ -281,9 +308,8 @@ pub async fn let_go<K: Kind>(turn: &mut Turn<'_, K>) -> bool {
 }
 
 /// The object is on its way out: nothing new; debts are paid; then the finalizer goes.
-pub async fn last_turn<K: Kind>(mut turn: Turn<'_, K>) -> Next {
-    let finalizers = turn.object.metadata.finalizers.clone().unwrap_or_default();
-    if !finalizers.iter().any(|f| f == FINALIZER) {
+pub async fn last_turn<K: Kind>(turn: &mut Turn<'_, K>) -> Next {
+    if !is_held(&turn.object) {
         return Next::At(turn.engine.now() + SignedDuration::from_hours(1));
     }
     if let Some(due) = next_due(&turn.subject.operations, &turn.engine.reader.memory, true) {
@@ -296,7 +322,7 @@ pub async fn last_turn<K: Kind>(mut turn: Turn<'_, K>) -> Next {
         return Next::At(at);
     }
     turn.subject.operations.clear();
-    match let_go(&mut turn).await {
+    match let_go(turn).await {
         true => Next::At(turn.engine.now() + SignedDuration::from_hours(1)),
         false => Next::At(turn.engine.now() + turn.engine.backoff(1)),
     }

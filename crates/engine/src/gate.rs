@@ -7,22 +7,28 @@ use std::{
     time::Duration,
 };
 
-use breakwater_api::Reason;
+use breakwater_api::{Reason, questions::APPROVE};
 use breakwater_arm::{
     Act, Effect, ResourceId, classify, ids_in,
     names::{BACKUP_POLICY, VAULT},
     wire::{Answer, Method, Request},
 };
-use breakwater_plan::{defence, graph::Ownership, kind::Grant, sighting::Sighting};
+use breakwater_plan::{
+    defence,
+    graph::Ownership,
+    questions::{Answers, Approved, Asker, Question, Stake},
+};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
-    budget::{Budget, Priority},
+    budget::Budget,
     locks::{Holder, Locks},
-    ports::{Arm, AuditSink, Clock, Identity, Leadership, SendError},
+    ports::{Arm, AuditSink, Clock, Leadership, SendError},
     telemetry::Telemetry,
 };
+
+pub use crate::order::{LastLook, Order, Refusal};
 
 /// Nothing leaves later than this after its intent, in wall time (architecture.md, rule 2).
 pub const SEND_WITHIN: Duration = Duration::from_secs(20);
@@ -32,57 +38,6 @@ pub const LAST_LOOK: Duration = Duration::from_secs(5);
 
 /// Destructive calls at most, an hour and access.
 const BRAKE: usize = 20;
-
-/// One write that wants to pass.
-#[derive(Clone, Debug)]
-pub struct Order {
-    /// The object and its node.
-    pub holder: Holder,
-    /// The object's uid.
-    pub uid: String,
-    /// The generation that the plan was made from.
-    pub generation: i64,
-    /// Who to be.
-    pub identity: Identity,
-    /// What is granted.
-    pub grant: Arc<Grant>,
-    /// The whole request, with its client request id.
-    pub request: Request,
-    /// Why it is ours.
-    pub ownership: Ownership,
-    /// What must be held.
-    pub locks: Vec<String>,
-    /// Whether the object is suspended or in a mode that sends nothing.
-    pub paused: bool,
-    /// Whether this closes what was opened: goes through pauses.
-    pub debt: bool,
-    /// When its intent was saved, on the wall clock.
-    pub intent_wall: Duration,
-    /// The fresh direct read of the target that justifies it; `None` for a debt.
-    pub evidence: Option<Sighting>,
-    /// The newest sighting of the vault, for tags.
-    pub vault: Option<Sighting>,
-    /// Ids in `status.owned`.
-    pub owned: Vec<String>,
-    /// SHA-256 of the printed plan.
-    pub plan_digest: String,
-    /// Who may go first.
-    pub priority: Priority,
-    /// When the object and the vault's tags were read live after the intent, on the wall clock: what cannot be taken back
-    /// needs it (architecture.md, rule 6).
-    pub looked_again: Option<Duration>,
-}
-
-/// Why an order did not pass.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Refusal {
-    /// For the condition.
-    pub reason: Reason,
-    /// A sentence.
-    pub message: String,
-    /// When to come back, where time alone mends it.
-    pub until: Option<Timestamp>,
-}
 
 /// The gate.
 pub struct Gate {
@@ -132,7 +87,7 @@ impl Gate {
     /// # Errors
     /// The first rule that the order breaks.
     pub fn check(&self, order: &Order) -> Result<Act, Refusal> {
-        let refuse = |reason, message: String| Err(Refusal { reason, message, until: None });
+        let refuse = |reason, message: String| Err(Refusal::new(reason, message));
         if !self.leadership.leads() {
             return refuse(Reason::Busy, "this process does not hold the lease".into());
         }
@@ -144,7 +99,8 @@ impl Gate {
             Some(class) if class.effect == Effect::Write => class,
             _ => return refuse(Reason::InternalError, format!("{method} {path} is no write that the table knows")),
         };
-        let act = if self.lets_points_expire(order) { Act::Delete } else { class.act };
+        let stake = self.stake(order);
+        let act = if stake.as_ref().is_some_and(|s| s.loses_points) { Act::Delete } else { class.act };
         let word = format!("{act:?}");
         let ids = match ids_in(path, body.as_ref()) {
             Ok(ids) => ids,
@@ -165,11 +121,12 @@ impl Gate {
                 );
             }
             self.owned(order, &class.target)?;
-            self.defended(order, act)?;
+            self.consented(order, stake.as_ref())?;
+            self.defended(order, act, stake.is_some())?;
         }
         if order.debt && act == Act::Delete {
             // What was lent is given back; nothing that was there before is ever removed on a record's word alone.
-            self.defended(order, act)?;
+            self.defended(order, act, false)?;
         }
         if !order.locks.is_empty() && !self.locks.holds(&order.locks, &order.holder) {
             return refuse(Reason::Busy, "its locks are not held".into());
@@ -187,6 +144,7 @@ impl Gate {
             reason: Reason::Throttled,
             message: format!("the budget of {} calls is spent", class.as_str()),
             until: Some(until),
+            question: None,
         })
     }
 
@@ -202,12 +160,14 @@ impl Gate {
         let act = self.check(order)?;
         self.looked_again(order)?;
         if self.clock.wall().saturating_sub(order.intent_wall) > SEND_WITHIN {
-            return Err(Refusal { reason: Reason::Retrying, message: "its intent is older than 20 s".into(), until: None });
+            return Err(Refusal::new(Reason::Retrying, "its intent is older than 20 s"));
         }
         self.record(order, act, "sending", None)?;
         if act == Act::Delete {
             let mut sent = self.destructive.lock().unwrap_or_else(PoisonError::into_inner);
-            sent.entry(order.identity.access.clone()).or_default().push_back(self.clock.now());
+            for scope in scopes(order) {
+                sent.entry(scope.0).or_default().push_back(self.clock.now());
+            }
         }
         let result = self.arm.call(&order.identity, &order.request).await;
         self.telemetry.arm_call(&order.request, &result);
@@ -221,24 +181,49 @@ impl Gate {
         Ok(result)
     }
 
-    /// Whether it cannot be taken back: by the one table, or because points would expire earlier. A debt is only closed.
+    /// Whether it cannot be taken back: by the one table, or because something is at stake. A debt is only closed.
     pub fn is_irreversible(&self, order: &Order) -> bool {
         let Request { method, path, body, .. } = &order.request;
         let by_table = || classify(*method, path, body.as_ref()).is_some_and(|class| class.is_irreversible());
-        !order.debt && (by_table() || self.lets_points_expire(order))
+        !order.debt && (by_table() || !order.consents.is_empty() || self.stake(order).is_some())
     }
 
-    /// What cannot be taken back leaves only right after a last live look at the object and at the vault's writer tag.
+    /// What cannot be taken back leaves only right after a last live look at the object, at the vault's writer tag and at the
+    /// answers that allow it; a vault only when that look found it empty.
     fn looked_again(&self, order: &Order) -> Result<(), Refusal> {
         if !self.is_irreversible(order) {
             return Ok(());
         }
+        let refuse = |why: &str| Err(Refusal::new(Reason::Retrying, format!("{} cannot be taken back, and {why}", order.request.path)));
         let now = self.clock.wall();
-        if order.looked_again.is_some_and(|at| now.saturating_sub(at) <= LAST_LOOK) {
+        let Some(look) = order.looked_again.as_ref().filter(|look| now.saturating_sub(look.at) <= LAST_LOOK) else {
+            return refuse("nobody looked again just before");
+        };
+        if !order.consents.is_empty() && !look.answers_stand {
+            return refuse("its answer does not stand any more");
+        }
+        let id = order.request.path.parse::<ResourceId>().ok().filter(|id| id.resource_type() == *VAULT);
+        if order.request.method == Method::Delete && id.is_some() && look.items != Some(0) {
+            return refuse("something may be in it");
+        }
+        Ok(())
+    }
+
+    /// What is at stake is agreed to, in exactly these words, for exactly this object as it was declared.
+    fn consented(&self, order: &Order, stake: Option<&Stake>) -> Result<(), Refusal> {
+        let Some(stake) = stake else { return Ok(()) };
+        let asker = Asker { uid: order.uid.clone(), generation: order.generation };
+        let agrees = |consent: &&Approved| {
+            let Approved { question, given } = consent;
+            let answers = Answers { given: vec![given.clone()], not_in_force: None };
+            question.stake == *stake && given.expires > self.clock.now() && answers.to(question, &asker).is_some_and(|g| g.answer == APPROVE)
+        };
+        if order.consents.iter().any(|c| agrees(&c)) {
             return Ok(());
         }
-        let message = format!("{} cannot be taken back, and nobody looked again just before", order.request.path);
-        Err(Refusal { reason: Reason::Retrying, message, until: None })
+        let reason = if stake.loses_points { Reason::WouldExpirePoints } else { Reason::OneWay };
+        let message = format!("{}: {} -> {} on {}, and nobody has agreed to it", stake.field, stake.from, stake.to, order.request.path);
+        Err(Refusal::new(reason, message))
     }
 
     fn record(&self, order: &Order, act: Act, event: &str, answer: Option<Value>) -> Result<(), Refusal> {
@@ -248,12 +233,26 @@ impl Gate {
             "clientRequestId": order.request.client_request_id, "kind": object.kind, "namespace": object.namespace, "name": object.name,
             "node": node, "uid": order.uid, "generation": order.generation, "access": order.identity.access,
             "planDigest": order.plan_digest, "debt": order.debt, "answer": answer,
+            "approvals": order.consents.iter().map(of_consent).collect::<Vec<_>>(),
         });
         self.audit.write(&line).map_err(|e| Refusal {
             reason: Reason::InternalError,
             message: format!("the audit record cannot be written ({e}): nothing is sent without it"),
             until: None,
+            question: None,
         })
+    }
+
+    /// Writes to the audit record that a person's word on an action was used without a request: it happened, or which job it is.
+    ///
+    /// # Errors
+    /// When the record cannot be written: then the word is not used.
+    pub fn record_answer(&self, holder: &Holder, uid: &str, generation: i64, consent: &Approved) -> std::io::Result<()> {
+        let (object, node) = holder;
+        self.audit.write(&json!({
+            "at": self.clock.now().to_string(), "event": "answer used", "kind": object.kind, "namespace": object.namespace,
+            "name": object.name, "node": node, "uid": uid, "generation": generation, "approvals": [of_consent(consent)],
+        }))
     }
 
     /// Only a direct read of a moment ago justifies a write.
@@ -264,12 +263,12 @@ impl Gate {
             return Ok(());
         }
         let message = format!("{} was not read just before", order.request.path);
-        Err(Refusal { reason: Reason::Unreadable, message, until: Some(now + SignedDuration::from_secs(10)) })
+        Err(Refusal { reason: Reason::Unreadable, message, until: Some(now + SignedDuration::from_secs(10)), question: None })
     }
 
     /// Ours by tag, name and group together; a tag alone licenses nothing (api.md, "Whose is it?").
     fn owned(&self, order: &Order, target: &ResourceId) -> Result<(), Refusal> {
-        let deny = |reason, message: String| Err(Refusal { reason, message, until: None });
+        let deny = |reason, message: String| Err(Refusal::new(reason, message));
         match &order.ownership {
             Ownership::Child => deny(Reason::InternalError, "a Kubernetes child is never sent to Azure".into()),
             Ownership::Tagged { owner } => {
@@ -280,6 +279,10 @@ impl Gate {
                     None => self.carries_our_tags(order, owner),
                     Some(body) => self.tagged(&resource, body, owner),
                 }
+            }
+            Ownership::TakenOver { owner } => self.marks_only(order, owner, &[defence::TAG_WRITER]),
+            Ownership::Adopted { owner } => {
+                self.marks_only(order, owner, &[defence::TAG_ESTATE, defence::TAG_OWNER, defence::TAG_WRITER])
             }
             Ownership::Named { vault, owner, name } => {
                 self.vault_is_ours(order, vault, owner)?;
@@ -305,53 +308,75 @@ impl Gate {
     fn vault_is_ours(&self, order: &Order, vault: &ResourceId, owner: &str) -> Result<(), Refusal> {
         match order.vault.as_ref().and_then(|s| s.what.as_ref()) {
             Some(body) => self.tagged(vault, body, owner),
-            None => Err(Refusal { reason: Reason::DependencyNotReady, message: format!("{vault} was not seen in this turn"), until: None }),
+            None => Err(Refusal::new(Reason::DependencyNotReady, format!("{vault} was not seen in this turn"))),
         }
     }
 
     fn tagged(&self, id: &ResourceId, body: &Value, owner: &str) -> Result<(), Refusal> {
         match defence::tag_owner(body, &self.estate, owner, &self.writer) {
             defence::TagOwner::Ours => Ok(()),
-            defence::TagOwner::OtherWriter(other) => Err(Refusal {
-                reason: Reason::OwnedByOtherCluster,
-                message: format!("{id} carries the writer tag of another cluster ({other}): nothing is written"),
-                until: None,
-            }),
-            defence::TagOwner::NotOurs => {
-                Err(Refusal { reason: Reason::NotOurs, message: format!("{id} exists and does not carry our tags"), until: None })
-            }
+            defence::TagOwner::OtherWriter(other) => Err(Refusal::new(
+                Reason::OwnedByOtherCluster,
+                format!("{id} carries the writer tag of another cluster ({other}): nothing is written"),
+            )),
+            defence::TagOwner::NotOurs => Err(Refusal::new(Reason::NotOurs, format!("{id} exists and does not carry our tags"))),
         }
+    }
+
+    /// A vault that is not ours yet gets our marks, merged, and nothing else: the writer's where it is ours by estate and owner,
+    /// all of them where nobody has marked it.
+    fn marks_only(&self, order: &Order, owner: &str, marks: &[&str]) -> Result<(), Refusal> {
+        let body = order.evidence.as_ref().and_then(|s| s.what.as_ref());
+        let state = body.map(|b| (defence::tag_owner(b, &self.estate, owner, &self.writer), defence::is_marked(b)));
+        let may = match state {
+            Some((defence::TagOwner::OtherWriter(_), _)) => marks.len() == 1,
+            Some((defence::TagOwner::NotOurs, false)) => marks.len() == 3,
+            _ => false,
+        };
+        let value = |mark: &str| match mark {
+            defence::TAG_ESTATE => self.estate.as_str(),
+            defence::TAG_OWNER => owner,
+            _ => self.writer.as_str(),
+        };
+        let sent = order.request.body.as_ref().and_then(|b| b.pointer("/properties/tags")).and_then(Value::as_object);
+        let only = sent.is_some_and(|tags| tags.len() == marks.len() && marks.iter().all(|m| tags.get(*m).and_then(Value::as_str) == Some(value(m))));
+        let is_merge = order.request.method == Method::Patch && order.request.path.ends_with("/providers/Microsoft.Resources/tags/default");
+        if may && only && is_merge {
+            return Ok(());
+        }
+        Err(Refusal::new(Reason::NotOurs, format!("{} is not ours, and more than our marks would be written", order.request.path)))
     }
 
     fn carries_our_tags(&self, order: &Order, owner: &str) -> Result<(), Refusal> {
         let body = order.request.body.clone().unwrap_or_default();
         match defence::tag_owner(&body, &self.estate, owner, &self.writer) {
             defence::TagOwner::Ours => Ok(()),
-            _ => Err(Refusal { reason: Reason::InternalError, message: "a new resource must carry our tags".into(), until: None }),
+            _ => Err(Refusal::new(Reason::InternalError, "a new resource must carry our tags")),
         }
     }
 
-    fn lets_points_expire(&self, order: &Order) -> bool {
-        let before = order.evidence.as_ref().and_then(|s| s.what.as_ref());
-        match (before, &order.request.body) {
-            (Some(before), Some(after)) => defence::lets_points_expire(&order.request.path, before, after),
-            _ => false,
-        }
+    /// What the order puts at stake, by what was read of it and around it.
+    fn stake(&self, order: &Order) -> Option<Stake> {
+        let before = order.evidence.as_ref().and_then(|s| s.what.as_deref());
+        let vault = |id: &ResourceId| (id.resource_type() == *VAULT).then(|| order.vault.as_ref()?.what.clone()).flatten();
+        let around = |id: &ResourceId| order.around.get(id).cloned().or_else(|| vault(id));
+        defence::at_stake(&order.request, before, &around)
     }
 
-    /// Never lower a defence, never shorten a retention, never delete what may hold points.
-    fn defended(&self, order: &Order, act: Act) -> Result<(), Refusal> {
-        let deny = |reason, message: String| Err(Refusal { reason, message, until: None });
-        if act == Act::Delete {
+    /// Never lower a defence, never delete what may hold points; what lets points expire was agreed to before.
+    fn defended(&self, order: &Order, act: Act, agreed: bool) -> Result<(), Refusal> {
+        let deny = |reason, message: String| Err(Refusal::new(reason, message));
+        if order.request.method == Method::Delete {
             let before = order.evidence.as_ref().and_then(|s| s.what.as_deref());
-            let id = order.request.path.parse::<ResourceId>().ok().filter(|_| order.request.method == Method::Delete);
-            return match id.map(|id| defence::may_be_removed(&id, before)) {
+            return match order.request.path.parse::<ResourceId>().ok().map(|id| defence::may_be_removed(&id, before)) {
                 Some(Ok(())) => Ok(()),
                 Some(Err(why)) => deny(Reason::WouldExpirePoints, why),
-                None => {
-                    deny(Reason::WouldExpirePoints, format!("{} {} could cost recovery points", order.request.method, order.request.path))
-                }
+                None => deny(Reason::WouldExpirePoints, format!("DELETE {} could cost recovery points", order.request.path)),
             };
+        }
+        if act == Act::Delete && !agreed && !defence::stops_and_retains(&order.request) {
+            let message = format!("{} {} could cost recovery points", order.request.method, order.request.path);
+            return deny(Reason::WouldExpirePoints, message);
         }
         if let (Some(before), Some(after)) = (order.evidence.as_ref().and_then(|s| s.what.as_ref()), &order.request.body)
             && let Some(weaker) = defence::weaker_defence(before, after)
@@ -363,20 +388,55 @@ impl Gate {
         if is_ours_to_make { Ok(()) } else { deny(Reason::Unreadable, "a policy is written only after it was read".into()) }
     }
 
+    /// Destructive calls within the hour; beyond them a person is asked, call by call.
     fn brake(&self, order: &Order, act: Act) -> Result<(), Refusal> {
-        if act != Act::Delete {
+        if act != Act::Delete || order.debt {
             return Ok(());
         }
         let now = self.clock.now();
         let mut all = self.destructive.lock().unwrap_or_else(PoisonError::into_inner);
-        let sent = all.entry(order.identity.access.clone()).or_default();
-        while sent.front().is_some_and(|at| *at + SignedDuration::from_hours(1) < now) {
-            sent.pop_front();
+        for (scope, most) in scopes(order) {
+            let sent = all.entry(scope).or_default();
+            while sent.front().is_some_and(|at| *at + SignedDuration::from_hours(1) < now) {
+                sent.pop_front();
+            }
+            let question = braked(order, most);
+            let asker = Asker { uid: order.uid.clone(), generation: order.generation };
+            let lifted = order.consents.iter().any(|c| c.question == question && c.given.digest == question.digest(&asker));
+            if sent.len() >= most && !lifted {
+                let until = sent.front().map(|at| *at + SignedDuration::from_hours(1));
+                let message = format!("{}; it goes on by itself within the hour, or when question {} is answered", question.asks, question.id);
+                return Err(Refusal { reason: Reason::Brake, message, until, question: Some(Box::new(question)) });
+            }
         }
-        if sent.len() < BRAKE {
-            return Ok(());
-        }
-        let until = sent.front().map(|at| *at + SignedDuration::from_hours(1));
-        Err(Refusal { reason: Reason::AtBound, message: format!("{BRAKE} destructive calls were sent within the hour"), until })
+        Ok(())
     }
+}
+
+/// The brakes that an order is under: of all calls of its access, and of its own scope.
+fn scopes(order: &Order) -> Vec<(String, usize)> {
+    let own = order.brake.iter().map(|b| (format!("{} {}", order.identity.access, b.scope), b.most));
+    own.chain([(order.identity.access.clone(), BRAKE)]).collect()
+}
+
+/// The question that lifts the brake for one call.
+fn braked(order: &Order, most: usize) -> Question {
+    let id: Option<ResourceId> = order.request.path.parse().ok();
+    let stake = Stake {
+        ids: id.into_iter().collect(),
+        field: "brake".into(),
+        from: format!("{most} destructive calls an hour"),
+        to: "one more".into(),
+        loses_points: false,
+    };
+    let asks = format!(
+        "{most} destructive calls were sent within the hour. Shall {} {} be sent all the same",
+        order.request.method, order.request.path
+    );
+    Question::to_approve(format!("brake-{}", order.holder.1), stake, 1, asks)
+}
+
+fn of_consent(consent: &Approved) -> Value {
+    let given = &consent.given;
+    json!({ "uid": given.approval, "name": given.name, "by": given.by, "question": given.question, "digest": given.digest, "answer": given.answer })
 }

@@ -2,6 +2,7 @@
 
 pub mod access;
 mod act;
+mod answers;
 pub mod budget;
 mod debts;
 pub mod engine;
@@ -10,6 +11,7 @@ pub mod locks;
 mod look;
 pub mod memory;
 mod object;
+mod order;
 pub mod ports;
 mod publish;
 pub mod reader;

@@ -8,12 +8,14 @@ use breakwater_arm::{Family, Handle, OperationState, OperationStatus, ResourceId
 use breakwater_plan::{
     graph::{Acted, Desired, Goal, Node, Proof, Repeat, Target},
     kind::Kind,
-    planner::{Plan, Step},
+    planner::{Plan, Step, outcome_choice},
+    questions::Approved,
 };
 use jiff::SignedDuration;
 
 use crate::{
-    act::{blank, cut},
+    act::{blank, cut, use_answer},
+    publish::Pause,
     turn::Turn,
 };
 
@@ -34,6 +36,8 @@ pub async fn look<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Pla
                 learned |= poll(turn, node, goal).await;
             }
             Step::Adopt { job } => learned |= adopt(turn, node, job, desired),
+            Step::Named { job, approved } => learned |= recorded(turn, node, approved) && adopt(turn, node, job, desired),
+            Step::Conclude(approved) => learned |= conclude(turn, node, approved),
             Step::Forget => {
                 if let Some(record) = turn.subject.operations.remove(node) {
                     turn.engine.reader.memory.drop_progress(&record.client_request_id);
@@ -51,6 +55,32 @@ pub async fn look<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Pla
         learned = true;
     }
     learned
+}
+
+/// A person's word is in the audit record before it is used; used up with the next save.
+fn recorded<K: Kind>(turn: &mut Turn<'_, K>, node: &str, approved: &Approved) -> bool {
+    let (holder, now) = ((turn.key.clone(), node.to_owned()), turn.engine.now());
+    let asker = turn.subject.asker();
+    if let Err(e) = turn.engine.gate.record_answer(&holder, &asker.uid, asker.generation, approved) {
+        tracing::error!(error = %e, "the audit record cannot be written: the answer is not used");
+        return false;
+    }
+    use_answer(turn, approved, now);
+    true
+}
+
+/// A person says that it happened: kept as long as the object lives, so that it is never sent again.
+fn conclude<K: Kind>(turn: &mut Turn<'_, K>, node: &str, approved: &Approved) -> bool {
+    let Some(key) = turn.subject.operations.get(node).map(|record| record.key.clone()) else { return false };
+    if turn.pause != Pause::None || !recorded(turn, node, approved) {
+        return false;
+    }
+    turn.subject.choices.insert(outcome_choice(&key), approved.given.answer.clone());
+    if let Some(record) = turn.subject.operations.remove(node) {
+        turn.engine.reader.memory.drop_progress(&record.client_request_id);
+        turn.engine.locks.release(&(turn.key.clone(), node.to_owned()));
+    }
+    true
 }
 
 /// Our job was found: followed from now on, under a record of its own where a rebuilt cluster has none.

@@ -2,6 +2,7 @@
 
 use breakwater_api::{
     ConditionType, OperationRecord, Reason, Standing, State, conditions,
+    questions::{AskedQuestion, UsedAnswer},
     status::{MAX_OWNED, MAX_PLAN, Owned, PinnedAccess},
 };
 use breakwater_plan::{
@@ -14,7 +15,18 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Map, Value, json};
 
 /// Fields of status that the engine owns, whatever the kind.
-const SHARED: [&str; 8] = ["observedGeneration", "conditions", "operations", "owned", "access", "choices", "plan", "lastHandledRequest"];
+const SHARED: [&str; 10] = [
+    "observedGeneration",
+    "conditions",
+    "operations",
+    "owned",
+    "access",
+    "choices",
+    "plan",
+    "lastHandledRequest",
+    "questions",
+    "answered",
+];
 
 /// Everything that goes into one status.
 pub struct Telling<'a> {
@@ -32,6 +44,12 @@ pub struct Telling<'a> {
     pub desired: Option<&'a Desired>,
     /// The plan, or why there is none.
     pub decided: Result<&'a Plan, &'a Hold>,
+    /// Whether the object is on its way out.
+    pub deleting: bool,
+    /// What waits for a person.
+    pub questions: &'a [AskedQuestion],
+    /// Answers that were used.
+    pub answered: &'a [UsedAnswer],
     /// Whether nothing new may be started.
     pub pause: Pause,
     /// All open operations.
@@ -55,6 +73,8 @@ pub enum Pause {
     None,
     /// `spec.suspend`.
     Suspended,
+    /// `spec.suspend` of the AzureAccess.
+    AccessSuspended,
     /// `mode: Plan`.
     Plan,
     /// `mode: Observe`.
@@ -66,6 +86,7 @@ impl Pause {
     fn as_the_world_is(self) -> Option<&'static str> {
         match self {
             Pause::Suspended => Some("spec.suspend is true"),
+            Pause::AccessSuspended => Some("spec.suspend of its AzureAccess is true"),
             Pause::Observe => Some("mode is Observe"),
             Pause::None | Pause::Plan => None,
         }
@@ -90,6 +111,8 @@ pub fn compose(t: &Telling<'_>) -> Value {
     put(&mut status, "operations", json!(t.operations), t.operations.is_empty());
     let owned: &[Owned] = &t.report.owned[..t.report.owned.len().min(MAX_OWNED)];
     put(&mut status, "owned", json!(owned), owned.is_empty());
+    put(&mut status, "questions", json!(t.questions), t.questions.is_empty());
+    put(&mut status, "answered", json!(t.answered), t.answered.is_empty());
     put(&mut status, "choices", json!(t.choices), t.choices.is_empty());
     put(&mut status, "access", json!(t.access), t.access.is_none());
     let printed = t.printed.as_ref().map(|p| cut(p, MAX_PLAN));
@@ -114,31 +137,43 @@ fn cut(text: &str, most: usize) -> String {
 fn set_conditions(t: &Telling<'_>, all: &mut Vec<Condition>) {
     let standing = standing(t, all);
     conditions::set_standing(all, &standing, t.generation, t.now);
-    let suspended = t.pause == Pause::Suspended;
-    let message = if suspended { "spec.suspend is true: nothing new is started" } else { "" };
+    let suspended = matches!(t.pause, Pause::Suspended | Pause::AccessSuspended);
+    let why = t.pause.as_the_world_is().filter(|_| suspended);
+    let message = why.map_or(String::new(), |why| format!("{why}: nothing new is started"));
     conditions::set(
         all,
         ConditionType::Suspended,
         suspended.into(),
         if suspended { Reason::Suspended } else { Reason::NothingDue },
-        message,
+        &message,
         t.generation,
         t.now,
     );
     debts(t, all);
+    blocked(t, &standing, all);
     let said: Vec<ConditionType> = t.report.conditions.iter().map(|s| s.about).collect();
     for s in &t.report.conditions {
         let state = s.holds.map_or(State::Unknown, State::from);
         conditions::set(all, s.about, state, s.reason, &s.message, t.generation, t.now);
     }
-    const ALWAYS: [ConditionType; 5] = [
+    const ALWAYS: [ConditionType; 6] = [
         ConditionType::Ready,
         ConditionType::Reconciling,
         ConditionType::Stalled,
         ConditionType::Suspended,
         ConditionType::DebtOutstanding,
+        ConditionType::Blocked,
     ];
     all.retain(|c| ALWAYS.iter().chain(&said).any(|a| a.as_str() == c.type_));
+}
+
+/// An object that is on its way out and cannot do what its deletionPolicy says.
+fn blocked(t: &Telling<'_>, standing: &Standing, all: &mut Vec<Condition>) {
+    if !t.deleting || standing.ready == State::True {
+        return conditions::remove(all, ConditionType::Blocked);
+    }
+    let message = format!("deletion waits: {}; set spec.deletionPolicy: Retain to let the object go as it is", standing.message);
+    conditions::set(all, ConditionType::Blocked, State::True, standing.reason, &message, t.generation, t.now);
 }
 
 fn debts(t: &Telling<'_>, all: &mut Vec<Condition>) {
@@ -176,14 +211,14 @@ fn standing(t: &Telling<'_>, old: &[Condition]) -> Standing {
     let open: Vec<&Verdict> = plan.verdicts.iter().filter(|(key, v)| counts(key) && **v != Verdict::Done).map(|(_, v)| v).collect();
     if t.pause == Pause::Plan && !open.is_empty() {
         let stuck =
-            open.iter().find_map(|v| if let Verdict::Stuck { reason, message } = v { Some((*reason, message.clone())) } else { None });
+            open.iter().find_map(|v| if let Verdict::Stuck { reason, message, .. } = v { Some((*reason, message.clone())) } else { None });
         let (reason, message) = stuck.unwrap_or((Reason::PlanOnly, "mode is Plan: status.plan holds what would be done".into()));
         return stalled(reason, &message);
     }
     if open.is_empty() {
         return promise(false);
     }
-    if let Some(Verdict::Stuck { reason, message }) = open.iter().find(|v| matches!(v, Verdict::Stuck { .. })) {
+    if let Some(Verdict::Stuck { reason, message, .. }) = open.iter().find(|v| matches!(v, Verdict::Stuck { .. })) {
         return stalled(*reason, message);
     }
     // What only waits for another node says less than that node.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use breakwater_arm::ResourceId;
 use breakwater_plan::{
-    facts::{AnyObject, Facts, Fresh, List, Need, ObjectRef},
+    facts::{AnyObject, Facts, Fresh, List, Need, ObjectRef, SharedView},
     kind::{Kind, Subject},
     sighting::{How, Sighting},
 };
@@ -13,6 +13,7 @@ use kube::core::DynamicObject;
 
 use crate::{
     memory::Memory,
+    object,
     ports::{Cluster, ObjectKey},
     reader::{Looker, Reader},
 };
@@ -82,6 +83,20 @@ impl Resolver<'_> {
                 let within = (!namespace.is_empty()).then_some(namespace.as_str());
                 let found = self.cluster.cached_all(kind, within).iter().filter_map(|o| self.parse(kind, o)).collect();
                 facts.collections.insert((kind, namespace.clone()), found);
+            }
+            Need::Namespace(name) => {
+                let key = ObjectKey { kind: "Namespace".into(), namespace: String::new(), name: name.clone() };
+                let labels = self.cluster.cached(&key).and_then(|n| n.metadata.labels.clone());
+                facts.namespaces.insert(name.clone(), labels.unwrap_or_default());
+            }
+            Need::Shared { kind, namespace, name } => {
+                let key = ObjectKey { kind: kind.clone(), namespace: namespace.clone(), name: name.clone() };
+                if let Some(object) = self.cluster.cached(&key)
+                    && let Ok(status) = object::shared(&object)
+                {
+                    let uid = object.metadata.uid.clone().unwrap_or_default();
+                    facts.shared.insert((key.kind, key.namespace, key.name), SharedView { uid, status });
+                }
             }
             Need::Inventory { list, watch } => {
                 resolved.watched.push((list.clone(), watch.clone()));

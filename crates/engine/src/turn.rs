@@ -3,13 +3,15 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use breakwater_api::{
-    AzureAccess, Mode, OperationRecord, REQUESTED_AT, Reason, SharedSpec, conditions,
+    Mode, OperationRecord, REQUESTED_AT, Reason, SharedSpec, conditions,
+    questions::{AskedQuestion, MAX_QUESTIONS, UsedAnswer},
     status::{Owned, PinnedAccess},
 };
 use breakwater_plan::{
     graph::{Desired, Hold, HoldKind},
-    kind::{Claim, Grant, Kind, Meta, Report, Subject},
-    planner::{self, Plan, Step, World},
+    kind::{AccessNeed, Claim, Grant, Kind, Meta, Report, Subject},
+    planner::{self, Plan, Step, Verdict, World},
+    questions::Question,
     show,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -18,7 +20,7 @@ use serde_json::{Value, json};
 
 use crate::{
     access::{self, Access},
-    act,
+    act, answers,
     budget::Priority,
     debts,
     engine::{Engine, Next},
@@ -122,7 +124,29 @@ pub struct Turn<'e, K: Kind> {
     /// When to come back for a node that `Ready` does not wait for.
     pub beside: Option<Timestamp>,
     /// A refusal met while acting.
-    pub met: Option<(Reason, String, Option<Timestamp>)>,
+    pub met: Option<Met>,
+    /// Answers of this generation that were used.
+    pub answered: Vec<UsedAnswer>,
+}
+
+/// Why something that was due was not done.
+#[derive(Clone, Debug)]
+pub struct Met {
+    /// For the condition.
+    pub reason: Reason,
+    /// A sentence.
+    pub message: String,
+    /// When it is tried again.
+    pub until: Option<Timestamp>,
+    /// The question that an Approval would answer, where one does.
+    pub question: Option<Box<Question>>,
+}
+
+impl Met {
+    /// Without a question.
+    pub fn new(reason: Reason, message: impl Into<String>, until: Option<Timestamp>) -> Self {
+        Met { reason, message: message.into(), until, question: None }
+    }
 }
 
 impl<'e, K: Kind> Turn<'e, K> {
@@ -139,12 +163,17 @@ impl<'e, K: Kind> Turn<'e, K> {
         let pinned = parsed.shared.access.clone();
         let urgent = parsed.shared.observed_generation != Some(meta.generation);
         let priority = if urgent { Priority::UserChange } else { Priority::Backup };
-        let looker = |a: Access| Looker { identity: a.identity, grant: a.grant, priority };
-        let own = K::NAME == AzureAccess::NAME;
-        let resolved = || access::resolve(&*engine.outside.cluster, &key.namespace, pinned.as_ref(), named);
-        let access = if own { access::of_itself(&object) } else { resolved() }.map(looker);
+        let resolved = match K::ACCESS {
+            AccessNeed::Own => access::of_itself(&object),
+            AccessNeed::Namespace => access::resolve(&*engine.outside.cluster, &key.namespace, pinned.as_ref(), named),
+            AccessNeed::None => Err(Hold::wait(Reason::NothingDue, "")),
+        };
+        let suspended = resolved.as_ref().is_ok_and(|a| a.suspended) && K::ACCESS == AccessNeed::Namespace;
+        let access = resolved.map(|a: Access| Looker { identity: a.identity, grant: a.grant, priority });
         let pin = |a: &Looker| PinnedAccess { name: a.grant.name.clone(), uid: Some(a.grant.uid.clone()) };
-        let pinned = if own { None } else { pinned.or_else(|| access.as_ref().ok().map(pin)) };
+        let pinned = if K::ACCESS == AccessNeed::Namespace { pinned.or_else(|| access.as_ref().ok().map(pin)) } else { None };
+        let namespace = ObjectKey { kind: "Namespace".into(), namespace: String::new(), name: key.namespace.clone() };
+        let labels = engine.outside.cluster.cached(&namespace).and_then(|n| n.metadata.labels.clone()).unwrap_or_default();
         let subject = Subject {
             meta,
             spec: parsed.spec,
@@ -157,12 +186,15 @@ impl<'e, K: Kind> Turn<'e, K> {
             writer: engine.outside.writer.as_str().into(),
             region: engine.outside.region.as_deref().map(Into::into),
             access: access.as_ref().ok().map(|a| a.grant.clone()),
+            namespace_labels: Arc::new(labels),
+            answers: Arc::default(),
         };
         let handled = parsed.shared.last_handled_request.clone();
         let pause = match (shared_spec.suspend, shared_spec.mode) {
             (true, _) => Pause::Suspended,
             (_, Mode::Plan) => Pause::Plan,
             (_, Mode::Observe) => Pause::Observe,
+            (false, Mode::Manage) if suspended => Pause::AccessSuspended,
             (false, Mode::Manage) => Pause::None,
         };
         let object = (*object).clone();
@@ -180,14 +212,20 @@ impl<'e, K: Kind> Turn<'e, K> {
             began: now,
             beside: None,
             met: None,
+            answered: parsed.shared.answered,
         })
     }
 
     async fn run(mut self) -> Next {
         debts::pay(&mut self).await;
-        if self.subject.meta.deleting {
-            return debts::last_turn(self).await;
+        let acts = K::acts_on_deletion(&self.subject.spec);
+        if self.subject.meta.deleting && !(acts && debts::is_held(&self.object)) {
+            return debts::last_turn(&mut self).await;
         }
+        if acts && !self.subject.meta.deleting && debts::hold(&mut self).await.is_err() {
+            return Next::At(self.engine.now() + self.engine.backoff(1));
+        }
+        self.subject.answers = Arc::new(answers::given(&self).await);
         if let Err(next) = self.claim() {
             return self.tell_hold(&next).await;
         }
@@ -322,6 +360,9 @@ impl<'e, K: Kind> Turn<'e, K> {
             operations: &self.subject.operations,
             polls: &polls,
             estate: &self.subject.estate,
+            asker: &self.subject.asker(),
+            answers: &self.subject.answers,
+            choices: &self.subject.choices,
         };
         planner::plan(desired, &world, &self.engine.bounds)
     }
@@ -337,12 +378,15 @@ impl<'e, K: Kind> Turn<'e, K> {
         }
         let report = K::report(&self.subject, &resolved.facts, Ok(&plan));
         let told = self.publish(&report, Some(desired), Ok(&plan)).await && debts::let_go(self).await;
-        let result = self.met.as_ref().map_or(report.promise.reason, |m| m.0);
+        if self.subject.meta.deleting && told && plan.converged() {
+            return debts::last_turn(self).await;
+        }
+        let result = self.met.as_ref().map_or(report.promise.reason, |m| m.reason);
         self.engine.outside.telemetry.turn(K::NAME, result.as_str());
         if again && told {
             return Next::Now;
         }
-        let met = self.met.as_ref().map(|m| m.2.unwrap_or(self.engine.now() + self.engine.backoff(4)));
+        let met = self.met.as_ref().map(|m| m.until.unwrap_or(self.engine.now() + self.engine.backoff(4)));
         let debts = debts::next_due(&self.subject.operations, &self.engine.reader.memory, self.pause != Pause::None);
         let soon = (!told).then(|| self.engine.now() + self.engine.backoff(1));
         let now = self.engine.now();
@@ -365,7 +409,7 @@ impl<'e, K: Kind> Turn<'e, K> {
     }
 
     async fn tell_hold(&mut self, hold: &Hold) -> Next {
-        let held = self.access.as_ref().err().cloned().unwrap_or_else(|| hold.clone());
+        let held = self.no_access().cloned().unwrap_or_else(|| hold.clone());
         let resolved = self.resolve().await;
         let report = K::report(&self.subject, &resolved.facts, Err(&held));
         self.publish(&report, None, Err(&held)).await;
@@ -399,7 +443,8 @@ impl<'e, K: Kind> Turn<'e, K> {
         };
         let access = self.pinned.clone().filter(|_| self.access.is_ok() || old.get("access").is_some());
         let requested = self.requested();
-        let held = self.access.as_ref().err();
+        let held = self.no_access();
+        let decided = held.map_or(decided, Err);
         compose(&Telling {
             old,
             old_own: &self.own,
@@ -407,15 +452,45 @@ impl<'e, K: Kind> Turn<'e, K> {
             now: self.engine.now(),
             report,
             desired,
-            decided: held.map_or(decided, Err),
+            decided,
+            deleting: self.subject.meta.deleting,
+            questions: &self.questions(decided),
+            answered: &self.remembered(),
             pause: self.pause,
             operations: &operations,
             access,
             choices: &self.subject.choices,
             printed,
             requested,
-            met: self.met.as_ref().map(|(reason, message, _)| (*reason, message.clone())),
+            met: self.met.as_ref().map(|m| (m.reason, m.message.clone())),
         })
+    }
+
+    /// Why it has no access, where it needs one.
+    fn no_access(&self) -> Option<&Hold> {
+        self.access.as_ref().err().filter(|_| K::ACCESS != AccessNeed::None)
+    }
+
+    /// What waits for a person: of every node, of what held the whole, of the gate.
+    fn questions(&self, decided: Result<&Plan, &Hold>) -> Vec<AskedQuestion> {
+        let of_verdict = |v: &Verdict| if let Verdict::Stuck { question, .. } = v { question.clone() } else { None };
+        let mut all: Vec<Box<Question>> = match decided {
+            Ok(plan) => plan.verdicts.values().filter_map(of_verdict).collect(),
+            Err(hold) => hold.question.clone().into_iter().collect(),
+        };
+        all.extend(self.met.as_ref().and_then(|m| m.question.clone()));
+        let asker = self.subject.asker();
+        let mut asked: Vec<AskedQuestion> = all.iter().map(|q| q.asked(&asker)).collect();
+        asked.sort_by(|a, b| a.id.cmp(&b.id));
+        asked.dedup_by(|a, b| a.id == b.id);
+        asked.truncate(MAX_QUESTIONS);
+        asked
+    }
+
+    /// Used answers of this generation, and those that an open record still goes on with; older ones fit no question any more.
+    fn remembered(&self) -> Vec<UsedAnswer> {
+        let begun = |a: &UsedAnswer| self.subject.operations.values().any(|o| o.approvals.contains(&a.approval));
+        self.answered.iter().filter(|a| a.generation == self.subject.meta.generation || begun(a)).cloned().collect()
     }
 
     /// One merge patch of status under the resourceVersion that this turn was made from. Writes nothing when nothing differs.

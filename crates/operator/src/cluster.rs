@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::{
     clients::Clients,
     events::Events,
-    kinds::Scope,
+    kinds::{LIVE, Scope},
     metrics::Metrics,
     watch::{Watched, Watches},
 };
@@ -107,6 +107,10 @@ impl Cluster for KubeCluster {
     }
 
     async fn get(&self, key: &ObjectKey) -> Result<Option<DynamicObject>, ClusterError> {
+        if let Some(kind) = LIVE.iter().find(|k| k.kind == key.kind) {
+            let api: Api<DynamicObject> = Api::all_with(self.reads.clone(), &kind.resource());
+            return self.answered(kind.kind, "get", api.get_opt(&key.name).await);
+        }
         let (watched, api) = self.api(&self.reads, key)?;
         let found = self.answered(&key.kind, "get", api.get_opt(&key.name).await)?;
         Ok(found.map(|object| trimmed(watched, object)))

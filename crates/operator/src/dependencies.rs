@@ -31,6 +31,8 @@ fn downward(watches: &Watches, changed: &ObjectKey) -> Vec<ObjectKey> {
         "Namespace" => turned(watches, |watched, object| {
             watched.kind.kind == "AzureAccess" || object.metadata.namespace.as_deref() == Some(changed.name.as_str())
         }),
+        // Of the many that stand alone, only answers to their questions are looked for.
+        "ProtectedMachine" => turned(watches, |watched, object| watched.kind.kind == "Approval" && named_by(object).contains(changed)),
         kind if REFERENCES.iter().any(|(_, named)| *named == kind) => turned(watches, |_, object| named_by(object).contains(changed)),
         _ => Vec::new(),
     }

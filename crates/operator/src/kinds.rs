@@ -35,6 +35,8 @@ pub enum Scope {
 pub enum Role {
     /// Its objects have turns.
     Turned,
+    /// Nothing is watched: it is read live.
+    Live,
     /// Other kinds' turns look at the labels of its objects; nothing else of them is kept.
     Labels,
 }
@@ -42,11 +44,25 @@ pub enum Role {
 /// Everything this operator watches. A kind appears here and in RBAC, or nowhere.
 pub const KINDS: &[Kind] = &[
     ours("AzureAccess", "azureaccesses", Scope::Cluster),
+    ours("Approval", "approvals", Scope::Namespaced),
     ours("RecoveryVault", "recoveryvaults", Scope::Namespaced),
     ours("BackupPolicy", "backuppolicies", Scope::Namespaced),
     ours("ProtectedMachine", "protectedmachines", Scope::Namespaced),
     Kind { group: "", version: "v1", kind: "Namespace", plural: "namespaces", scope: Scope::Cluster, role: Role::Labels },
 ];
+
+/// Kinds that are never watched: single objects are read live, whole.
+pub const LIVE: &[Kind] = &[
+    admission("ValidatingAdmissionPolicy", "validatingadmissionpolicies"),
+    admission("ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings"),
+];
+
+const fn admission(kind: &'static str, plural: &'static str) -> Kind {
+    Kind { group: "admissionregistration.k8s.io", version: "v1", kind, plural, scope: Scope::Cluster, role: Role::Live }
+}
+
+/// The field that names an object of any kind of ours.
+const TARGET: &str = "targetRef";
 
 /// Fields of a spec that name another object, and its kind (api.md, "References").
 pub const REFERENCES: &[(&str, &str)] = &[("vaultRef", "RecoveryVault"), ("policyRef", "BackupPolicy")];
@@ -86,7 +102,12 @@ pub fn named_by(object: &DynamicObject) -> Vec<ObjectKey> {
         let namespace = reference.get("namespace").and_then(Value::as_str).unwrap_or(own).to_owned();
         Some(ObjectKey { kind: (*kind).to_owned(), namespace, name })
     };
-    REFERENCES.iter().filter_map(named).collect()
+    let target = || {
+        let at = object.data.get("spec")?.get(TARGET)?;
+        let text = |field: &str| Some(at.get(field)?.as_str()?.to_owned());
+        Some(ObjectKey { kind: text("kind")?, namespace: own.to_owned(), name: text("name")? })
+    };
+    REFERENCES.iter().filter_map(named).chain(target()).collect()
 }
 
 #[cfg(test)]
@@ -106,7 +127,7 @@ mod tests {
                 "annotations": { "kubectl.kubernetes.io/last-applied-configuration": "{}", "breakwater.io/requested-at": "1" } },
             "spec": { "location": "westeurope" }, "status": { "observedGeneration": 1 }
         }));
-        KINDS[1].trim(&mut vault);
+        KINDS.iter().find(|k| k.kind == "RecoveryVault").unwrap().trim(&mut vault);
         assert_eq!(vault.metadata.managed_fields, None);
         assert_eq!(vault.metadata.annotations.unwrap().into_keys().collect::<Vec<_>>(), ["breakwater.io/requested-at"]);
         assert_eq!(vault.data, json!({ "spec": { "location": "westeurope" }, "status": { "observedGeneration": 1 } }));
@@ -132,6 +153,9 @@ mod tests {
         let key = |kind: &str, namespace: &str, name: &str| ObjectKey { kind: kind.into(), namespace: namespace.into(), name: name.into() };
         assert_eq!(named_by(&policy), [key("RecoveryVault", "shop", "main")]);
         assert_eq!(named_by(&machine), [key("BackupPolicy", "platform", "daily")]);
+        let target = json!({ "kind": "BackupPolicy", "name": "daily" });
+        let approval = object(json!({ "metadata": { "name": "yes", "namespace": "shop" }, "spec": { "targetRef": target } }));
+        assert_eq!(named_by(&approval), [key("BackupPolicy", "shop", "daily")]);
     }
 
     #[test]
@@ -139,6 +163,7 @@ mod tests {
         use kube::CustomResourceExt;
         let shipped = [
             (breakwater_api::AzureAccess::api_resource(), breakwater_api::AzureAccess::crd()),
+            (breakwater_api::Approval::api_resource(), breakwater_api::Approval::crd()),
             (breakwater_api::RecoveryVault::api_resource(), breakwater_api::RecoveryVault::crd()),
             (breakwater_api::BackupPolicy::api_resource(), breakwater_api::BackupPolicy::crd()),
             (breakwater_api::ProtectedMachine::api_resource(), breakwater_api::ProtectedMachine::crd()),
@@ -149,6 +174,6 @@ mod tests {
             let scope = if definition.spec.scope == "Cluster" { Scope::Cluster } else { Scope::Namespaced };
             assert_eq!(kind.scope, scope, "{}", kind.kind);
         }
-        assert_eq!(KINDS.iter().filter(|k| k.role == Role::Turned).count(), 4);
+        assert_eq!(KINDS.iter().filter(|k| k.role == Role::Turned).count(), 5);
     }
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use breakwater_api::{AzureAccess, BackupPolicy, ProtectedMachine, RecoveryVault};
+use breakwater_api::{Approval, AzureAccess, BackupPolicy, ProtectedMachine, RecoveryVault};
 use breakwater_engine::{
     Engine, Next, Outside,
     ports::{Clock, ObjectKey},
@@ -43,6 +43,7 @@ pub fn work(base: &Base, waker: Waker) -> anyhow::Result<Work> {
         interval: SignedDuration::try_from(base.args.inventory_interval)?,
     });
     engine.register::<AzureAccess>();
+    engine.register::<Approval>();
     engine.register::<RecoveryVault>();
     engine.register::<BackupPolicy>();
     engine.register::<ProtectedMachine>();

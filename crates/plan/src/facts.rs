@@ -2,6 +2,7 @@
 
 use std::{any::Any, collections::BTreeMap, sync::Arc};
 
+use breakwater_api::SharedStatus;
 use breakwater_arm::{ResourceId, wire::Request};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -19,6 +20,17 @@ pub enum Need {
         kind: &'static str,
         /// Empty for every namespace.
         namespace: String,
+    },
+    /// The labels of a namespace.
+    Namespace(String),
+    /// What any object of ours shows of itself, whatever its kind.
+    Shared {
+        /// Its kind.
+        kind: String,
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
     },
     /// A listing that many objects share, kept not older than the inventory interval.
     Inventory {
@@ -103,6 +115,15 @@ pub struct ObjectRef {
     pub name: String,
 }
 
+/// What any object shows of itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SharedView {
+    /// Its uid.
+    pub uid: String,
+    /// The shared part of its status.
+    pub status: SharedStatus,
+}
+
 /// An answer to an `Ask`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Asked {
@@ -130,6 +151,10 @@ pub struct Facts {
     pub asked: BTreeMap<String, Asked>,
     /// Objects by reference; `None` is seen absent from the watched store.
     pub objects: BTreeMap<ObjectRef, Option<AnyObject>>,
+    /// Labels by namespace; a namespace that is not known has none.
+    pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    /// Any objects by (kind, namespace, name).
+    pub shared: BTreeMap<(String, String, String), SharedView>,
     /// Objects by kind and namespace.
     pub collections: BTreeMap<(&'static str, String), Vec<AnyObject>>,
 }

@@ -7,6 +7,8 @@ use breakwater_arm::{ResourceId, wire::Request};
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::questions::{Approved, Question};
+
 /// Names a node inside one object's graph: `vault`, `policy`, `protection`, `first-backup`, ...
 pub type NodeKey = String;
 
@@ -34,6 +36,19 @@ pub struct Node {
     pub beside: bool,
     /// Set where the kind knows that a person or the world must move first: the node is `Stuck` with it, reads aside.
     pub hold: Option<Hold>,
+    /// How many destructive calls of a scope may be sent within the hour, where it is bounded more narrowly than all of them.
+    pub brake: Option<Brake>,
+    /// The answer that lets it go on, where its request puts something at stake: the gate asks for it again.
+    pub approved: Option<Approved>,
+}
+
+/// A bound on destructive calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Brake {
+    /// What they have in common: a policy's id.
+    pub scope: String,
+    /// So many within an hour.
+    pub most: usize,
 }
 
 /// Where a node lives.
@@ -230,6 +245,17 @@ pub enum Ownership {
         /// The policies that are ours.
         policies: BTreeSet<ResourceId>,
     },
+    /// A vault that no Breakwater has marked: one merge of our three tags, and nothing else.
+    Adopted {
+        /// The owner hash that its tag will hold.
+        owner: String,
+    },
+    /// A vault that carries our estate and owner and another cluster's writer: one merge of the writer's tag, approved, and
+    /// nothing else.
+    TakenOver {
+        /// The owner hash that its tag must hold.
+        owner: String,
+    },
 }
 
 /// Why nothing can go on, for now or until somebody acts.
@@ -241,6 +267,8 @@ pub struct Hold {
     pub message: String,
     /// Who must move.
     pub kind: HoldKind,
+    /// The question that an Approval would answer, where one does.
+    pub question: Option<Box<Question>>,
 }
 
 /// Who must move.
@@ -255,12 +283,18 @@ pub enum HoldKind {
 impl Hold {
     /// Something that will pass.
     pub fn wait(reason: Reason, message: impl Into<String>) -> Self {
-        Hold { reason, message: message.into(), kind: HoldKind::Wait }
+        Hold { reason, message: message.into(), kind: HoldKind::Wait, question: None }
     }
 
     /// Something that a person must change.
     pub fn stuck(reason: Reason, message: impl Into<String>) -> Self {
-        Hold { reason, message: message.into(), kind: HoldKind::Stuck }
+        Hold { reason, message: message.into(), kind: HoldKind::Stuck, question: None }
+    }
+
+    /// Something that a person must answer.
+    pub fn question(reason: Reason, question: Question) -> Self {
+        let message = format!("{}; answer question {} in status.questions with an Approval, or set the field back", question.asks, question.id);
+        Hold { question: Some(Box::new(question)), ..Hold::stuck(reason, message) }
     }
 }
 
@@ -279,7 +313,7 @@ impl Desired {
 impl Node {
     /// A node on an Azure resource.
     pub fn arm(target: ResourceId, goal: Goal, ownership: Ownership) -> Self {
-        Node { target: Target::Arm(target), goal, after: BTreeSet::new(), locks: BTreeSet::new(), ownership, beside: false, hold: None }
+        Node { target: Target::Arm(target), goal, after: BTreeSet::new(), locks: BTreeSet::new(), ownership, beside: false, hold: None, brake: None, approved: None }
     }
 
     /// The same, after others.
@@ -303,6 +337,20 @@ impl Node {
         self
     }
 
+    /// The same, under a narrower brake.
+    #[must_use]
+    pub fn braked(mut self, brake: Option<Brake>) -> Self {
+        self.brake = brake;
+        self
+    }
+
+    /// The same, with the answer that lets it go on.
+    #[must_use]
+    pub fn approved(mut self, approved: Option<Approved>) -> Self {
+        self.approved = approved;
+        self
+    }
+
     /// The same, and `Ready` does not wait for it.
     #[must_use]
     pub fn beside(mut self) -> Self {
@@ -321,6 +369,8 @@ impl Node {
             ownership: Ownership::Child,
             beside: false,
             hold: None,
+            brake: None,
+            approved: None,
         }
     }
 

@@ -12,6 +12,7 @@ use crate::{
     facts::{Facts, Need},
     graph::{Desired, Hold, NodeKey},
     planner::Plan,
+    questions::{Answers, Approved, Asker, Question},
     selection,
 };
 
@@ -40,6 +41,10 @@ pub struct Subject<K: Kind + ?Sized> {
     pub region: Option<Arc<str>>,
     /// The access it uses; `None` for an `AzureAccess` itself.
     pub access: Option<Arc<Grant>>,
+    /// The labels of its namespace.
+    pub namespace_labels: Arc<BTreeMap<String, String>>,
+    /// What persons have answered it.
+    pub answers: Arc<Answers>,
 }
 
 /// Who an object is.
@@ -123,6 +128,9 @@ pub trait Kind: Send + Sync + Sized + 'static {
     /// Its status, parsed; fields that it does not know are kept by the engine.
     type Status: DeserializeOwned + Serialize + Clone + Default + Send + Sync + std::fmt::Debug;
 
+    /// Under whose access it looks and acts.
+    const ACCESS: AccessNeed = AccessNeed::Namespace;
+
     /// What must be known, given what is known. Called until it asks nothing new.
     fn needs(subject: &Subject<Self>, known: &Facts) -> Vec<Need>;
 
@@ -140,10 +148,27 @@ pub trait Kind: Send + Sync + Sized + 'static {
     /// What to tell.
     fn report(subject: &Subject<Self>, facts: &Facts, decided: Decided<'_>) -> Report;
 
+    /// Whether something must be done in Azure when the object is deleted: then a finalizer holds it, and its turns go on
+    /// until what it desires is met.
+    fn acts_on_deletion(_spec: &Self::Spec) -> bool {
+        false
+    }
+
     /// What the object claims for itself alone, from its spec alone. Two objects of one key: the holder keeps it.
     fn claims(_meta: &Meta, _spec: &Self::Spec, _owned: &[Owned]) -> Vec<Claim> {
         Vec::new()
     }
+}
+
+/// Under whose access a kind looks at Azure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessNeed {
+    /// One that admits its namespace.
+    Namespace,
+    /// Its own: it is an `AzureAccess`.
+    Own,
+    /// None: it never looks at Azure.
+    None,
 }
 
 /// A thing that one object may claim.
@@ -222,6 +247,26 @@ impl<K: Kind> Subject<K> {
     /// The tag hash of what this object makes.
     pub fn owner(&self) -> String {
         crate::keys::owner_hash(&self.estate, &self.meta.namespace, K::NAME, &self.meta.name)
+    }
+
+    /// Who asks its questions.
+    pub fn asker(&self) -> Asker {
+        Asker { uid: self.meta.uid.clone(), generation: self.meta.generation }
+    }
+
+    /// The answer that lets it go on, or the hold that asks.
+    ///
+    /// # Errors
+    /// The question as a hold, where nobody has answered it.
+    pub fn consent(&self, reason: Reason, question: Question) -> Result<Approved, Hold> {
+        match self.answers.to(&question, &self.asker()) {
+            Some(given) => Ok(Approved { given: given.clone(), question }),
+            None => {
+                let refused = self.answers.not_in_force.as_ref();
+                let hold = Hold::question(reason, question);
+                Err(refused.map_or(hold.clone(), |why| Hold { message: format!("{}; answers do not count now: {why}", hold.message), ..hold }))
+            }
+        }
     }
 
     /// Whether `status.owned` holds this id.

@@ -11,6 +11,7 @@ pub mod kinds;
 mod once;
 pub mod planner;
 pub mod policy;
+pub mod questions;
 pub mod selection;
 pub mod show;
 pub mod sighting;

@@ -1,6 +1,10 @@
 //! Actions: deciding whether one happened, and sending it at most as often as it may be (architecture.md, rule 3).
 
-use breakwater_api::{OperationRecord, Reason, operations::Outcome};
+use breakwater_api::{
+    OperationRecord, Reason,
+    operations::Outcome,
+    questions::{HAPPENED, NOT_HAPPENED},
+};
 use breakwater_arm::{ResourceId, names};
 use jiff::{SignedDuration, Timestamp};
 
@@ -8,14 +12,17 @@ use crate::{
     graph::{Acted, Counts, JobProof, Lent, Proof, Repeat},
     jobs::SeenJob,
     keys,
-    planner::{Bounds, Decision, MOST_ATTEMPTS, Step, Verdict, World, Write, retry_verdict, wait},
+    planner::{Bounds, Decision, MOST_ATTEMPTS, Step, Verdict, World, Write, outcome_choice, retry_verdict, wait},
+    questions::{Approved, Question, Stake},
 };
 
 /// An action's verdict.
 pub(crate) fn acted(d: &Decision<'_>, acted: &Acted) -> Verdict {
     let record = d.world.operations.get(d.key);
+    let said = d.world.choices.get(&outcome_choice(&acted.key)).is_some_and(|word| word == HAPPENED);
     match (record, &acted.proof) {
-        (None, _) if acted.done => Verdict::Done,
+        (None, _) if acted.done || said => Verdict::Done,
+        (Some(_), _) if said => Verdict::Do(Step::Forget),
         (Some(record), Proof::Job(proof)) => by_job(d, acted, proof, record),
         (Some(record), _) => by_target(d, acted, record),
         (None, proof) => first(d, acted, proof),
@@ -34,7 +41,9 @@ fn may_send(d: &Decision<'_>) -> Result<(), Verdict> {
     let target = d.node.id().expect("actions are Azure's");
     match d.fresh(target)?.what {
         Some(_) => Ok(()),
-        None => Err(Verdict::Stuck { reason: Reason::Missing, message: format!("{target} does not exist: nothing to act on") }),
+        None => {
+            Err(Verdict::Stuck { reason: Reason::Missing, message: format!("{target} does not exist: nothing to act on"), question: None })
+        }
     }
 }
 
@@ -44,7 +53,7 @@ fn first(d: &Decision<'_>, acted: &Acted, proof: &Proof) -> Verdict {
         return verdict;
     }
     let Proof::Job(proof) = proof else {
-        return write(acted, 1, Vec::new(), false);
+        return write(acted, 1, Vec::new(), false, None);
     };
     let jobs = match jobs_since(d, &proof.vault, d.world.fresh_since) {
         Ok(jobs) => jobs,
@@ -55,7 +64,7 @@ fn first(d: &Decision<'_>, acted: &Acted, proof: &Proof) -> Verdict {
         return if job.over { Verdict::Done } else { Verdict::Do(Step::Adopt { job: job.name.clone() }) };
     }
     let known = fitting(proof, &jobs).map(|j| j.name.clone()).take(16).collect();
-    write(acted, 1, known, witnessed(d, &jobs))
+    write(acted, 1, known, witnessed(d, &jobs), None)
 }
 
 /// On record, proven by a job.
@@ -84,7 +93,7 @@ fn by_job(d: &Decision<'_>, acted: &Acted, proof: &JobProof, record: &OperationR
     if let Some(job) = fitting(proof, &jobs).find(|j| !record.known_jobs.contains(&j.name) && is_later(j, record.intent_at)) {
         match proof.counts {
             Counts::Anybodys => return Verdict::Do(Step::Adopt { job: job.name.clone() }),
-            Counts::Ours if !record.witness => return unknown(record, &format!("job {} fits and does not say whose it is", job.name)),
+            Counts::Ours if !record.witness => return unknown(d, acted, record, &format!("job {} fits and does not say whose it is", job.name)),
             Counts::Ours => {}
         }
     }
@@ -103,10 +112,10 @@ fn by_job(d: &Decision<'_>, acted: &Acted, proof: &JobProof, record: &OperationR
     // Azure took it, though the handle may be lost since: a poll time or an end is only noted of what was taken.
     let accepted = record.handle.is_some() || record.next_poll.is_some() || record.ended_at.is_some();
     if !reaches_back || accepted || record.attempt >= MOST_ATTEMPTS {
-        return unknown(record, "no job of it can be found, and nothing proves that it was not accepted");
+        return unknown(d, acted, record, "no job of it can be found, and nothing proves that it was not accepted");
     }
     let looked = may_send(d).and_then(|()| jobs_since(d, &proof.vault, d.world.fresh_since));
-    looked.map_or_else(|verdict| verdict, |_| write(acted, record.attempt + 1, record.known_jobs.clone(), record.witness))
+    looked.map_or_else(|verdict| verdict, |_| write(acted, record.attempt + 1, record.known_jobs.clone(), record.witness, None))
 }
 
 fn relist(d: &Decision<'_>, proof: &JobProof, settled: Timestamp, record: &OperationRecord) -> Verdict {
@@ -118,13 +127,50 @@ fn relist(d: &Decision<'_>, proof: &JobProof, settled: Timestamp, record: &Opera
     wait(due, Reason::Settling, format!("the answer to request {} was lost; looking for its job until {settled}", record.client_request_id))
 }
 
-fn unknown(record: &OperationRecord, why: &str) -> Verdict {
-    Verdict::Stuck {
-        reason: Reason::OutcomeUnknown,
-        message: format!(
-            "{} {} (request {} of {}) may or may not have happened: {why}. Look at the vault's jobs; it is never repeated by itself",
-            record.method, record.target, record.client_request_id, record.intent_at
-        ),
+/// Nobody knows whether it happened: a person is asked, and the answer decides.
+fn unknown(d: &Decision<'_>, acted: &Acted, record: &OperationRecord, why: &str) -> Verdict {
+    let asks = format!(
+        "{} {} (request {} of {}) may or may not have happened: {why}. Look at the vault's jobs; it is never repeated by itself",
+        record.method, record.target, record.client_request_id, record.intent_at
+    );
+    let by_job = matches!(acted.proof, Proof::Job(_));
+    let mut answers = vec![HAPPENED.to_owned()];
+    answers.extend((record.attempt < MOST_ATTEMPTS).then(|| NOT_HAPPENED.to_owned()));
+    answers.extend(by_job.then(|| "<job id>".to_owned()));
+    let stake = Stake {
+        ids: d.node.id().into_iter().cloned().collect(),
+        field: "request".into(),
+        from: record.client_request_id.clone(),
+        to: record.intent_at.to_string(),
+        loses_points: false,
+    };
+    let question = Question { id: format!("outcome-of-{}", d.key), asks: asks.clone(), answers, stake, up_to: 1 };
+    let ask = |asks: String| {
+        let message = format!("{asks}; answer question {} in status.questions with an Approval", question.id);
+        Verdict::Stuck { reason: Reason::OutcomeUnknown, message, question: Some(Box::new(question.clone())) }
+    };
+    let Some(given) = d.world.answers.to(&question, d.world.asker) else { return ask(asks) };
+    let approved = Approved { question: question.clone(), given: given.clone() };
+    match given.answer.as_str() {
+        HAPPENED => Verdict::Do(Step::Conclude(Box::new(approved))),
+        NOT_HAPPENED => {
+            let jobs = match &acted.proof {
+                Proof::Job(proof) => jobs_since(d, &proof.vault, d.world.fresh_since).map(drop),
+                Proof::Field | Proof::Operation => Ok(()),
+            };
+            let again = || write(acted, record.attempt + 1, record.known_jobs.clone(), record.witness, Some(approved));
+            may_send(d).and(jobs).map_or_else(|verdict| verdict, |()| again())
+        }
+        job => match &acted.proof {
+            Proof::Job(proof) => match jobs_since(d, &proof.vault, d.world.fresh_since) {
+                Err(verdict) => verdict,
+                Ok(jobs) if fitting(proof, &jobs).any(|j| j.name.eq_ignore_ascii_case(job)) => {
+                    Verdict::Do(Step::Named { job: job.to_owned(), approved: Box::new(approved) })
+                }
+                Ok(_) => ask(format!("{asks}; the vault's list has no {} job {job} of this machine", proof.operation)),
+            },
+            Proof::Field | Proof::Operation => ask(asks),
+        },
     }
 }
 
@@ -154,7 +200,7 @@ fn refused(d: &Decision<'_>, acted: &Acted, record: &OperationRecord) -> Verdict
     if let Some(verdict) = retry_verdict(record, d.world.now) {
         return verdict;
     }
-    let again = || write(acted, (record.attempt + 1).min(MOST_ATTEMPTS), record.known_jobs.clone(), record.witness);
+    let again = || write(acted, (record.attempt + 1).min(MOST_ATTEMPTS), record.known_jobs.clone(), record.witness, None);
     may_send(d).map_or_else(|verdict| verdict, |()| again())
 }
 
@@ -180,9 +226,9 @@ fn by_target(d: &Decision<'_>, acted: &Acted, record: &OperationRecord) -> Verdi
                 Ok(s) if d.world.now < since + settle => d.again(target, s, Reason::Settling, format!("waiting until {target} shows it")),
                 Ok(s) if s.at < since + settle => Verdict::Do(Step::Read { id: target.clone() }),
                 Ok(_) if ended.is_some() && acted.repeat == Repeat::Safe => Verdict::Do(Step::Forget),
-                Ok(_) if acted.repeat == Repeat::Once => unknown(record, "the target does not show it"),
+                Ok(_) if acted.repeat == Repeat::Once => unknown(d, acted, record, "the target does not show it"),
                 Ok(_) => {
-                    let again = || write(acted, (record.attempt + 1).min(MOST_ATTEMPTS), Vec::new(), false);
+                    let again = || write(acted, (record.attempt + 1).min(MOST_ATTEMPTS), Vec::new(), false, None);
                     may_send(d).map_or_else(|verdict| verdict, |()| again())
                 }
             }
@@ -206,7 +252,7 @@ pub(crate) fn lent(d: &Decision<'_>, lent: &Lent) -> Verdict {
             return d.held(hold);
         }
         if lent.is_open {
-            return Verdict::Stuck { reason: Reason::NotOurs, message: format!("{target} was opened by somebody else") };
+            return Verdict::Stuck { reason: Reason::NotOurs, message: format!("{target} was opened by somebody else"), question: None };
         }
         if !d.ready() {
             return d.dependency();
@@ -225,6 +271,7 @@ pub(crate) fn lent(d: &Decision<'_>, lent: &Lent) -> Verdict {
                     witness: false,
                     once: true,
                     debt,
+                    approved: None,
                 })))
             }
         };
@@ -235,7 +282,7 @@ pub(crate) fn lent(d: &Decision<'_>, lent: &Lent) -> Verdict {
             _ if d.world.now >= lent.until => Verdict::Do(Step::Forget),
             Some(e) => {
                 let reason = Reason::from_word(&e.reason).unwrap_or(Reason::RefusedByAzure);
-                Verdict::Stuck { reason, message: format!("{target} was not opened: {}", e.message) }
+                Verdict::Stuck { reason, message: format!("{target} was not opened: {}", e.message), question: None }
             }
             None => Verdict::Done,
         };
@@ -247,7 +294,7 @@ pub(crate) fn lent(d: &Decision<'_>, lent: &Lent) -> Verdict {
     wait(retry.map_or(lent.until, |at| at.max(lent.until)), Reason::DebtOpen, format!("{target} is open until {}", lent.until))
 }
 
-fn write(acted: &Acted, attempt: i32, known_jobs: Vec<String>, witness: bool) -> Verdict {
+fn write(acted: &Acted, attempt: i32, known_jobs: Vec<String>, witness: bool, approved: Option<Approved>) -> Verdict {
     let write = Write {
         request: acted.request.clone(),
         differences: Vec::new(),
@@ -257,6 +304,7 @@ fn write(acted: &Acted, attempt: i32, known_jobs: Vec<String>, witness: bool) ->
         witness,
         once: acted.repeat == Repeat::Once,
         debt: None,
+        approved,
     };
     Verdict::Do(Step::Write(Box::new(write)))
 }

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     graph::{Desired, Difference, Goal, Hold, HoldKind, Node, NodeKey, Shared},
     once,
+    questions::{Answers, Approved, Asker, Question},
     sighting::{Listed, Seen, Sighting, in_flight},
 };
 
@@ -56,6 +57,17 @@ pub struct World<'a> {
     pub polls: &'a BTreeMap<NodeKey, Timestamp>,
     /// Who computes request ids.
     pub estate: &'a str,
+    /// Who asks.
+    pub asker: &'a Asker,
+    /// What was answered.
+    pub answers: &'a Answers,
+    /// Choices made once and saved; also what persons said of actions of unknown outcome ([`outcome_choice`]).
+    pub choices: &'a BTreeMap<String, String>,
+}
+
+/// The choice that keeps a person's word about an action of unknown outcome, for as long as the object lives.
+pub fn outcome_choice(key: &str) -> String {
+    format!("outcome-of-{}", key.chars().take(32).collect::<String>())
 }
 
 /// What to do next about one node.
@@ -84,6 +96,15 @@ pub enum Step {
     },
     /// The target shows how the recorded operation ended: drop the record.
     Forget,
+    /// A person said that the action happened: keep that, and drop the record.
+    Conclude(Box<Approved>),
+    /// A person named the job that is the action: follow it.
+    Named {
+        /// The job's name.
+        job: String,
+        /// Who said so.
+        approved: Box<Approved>,
+    },
     /// Create a Kubernetes child.
     Create,
 }
@@ -107,6 +128,8 @@ pub struct Write {
     pub once: bool,
     /// Closing request and deadline, when the write opens a debt.
     pub debt: Option<(Request, Timestamp)>,
+    /// The answer that lets it be sent again, where its outcome was unknown.
+    pub approved: Option<Approved>,
 }
 
 /// The answer for one node.
@@ -131,6 +154,8 @@ pub enum Verdict {
         reason: Reason,
         /// A sentence with what to do.
         message: String,
+        /// The question that an Approval would answer, where one does.
+        question: Option<Box<Question>>,
     },
 }
 
@@ -257,7 +282,9 @@ impl Decision<'_> {
 
     pub(crate) fn held(&self, hold: &Hold) -> Verdict {
         match hold.kind {
-            HoldKind::Stuck => Verdict::Stuck { reason: hold.reason, message: hold.message.clone() },
+            HoldKind::Stuck => {
+                Verdict::Stuck { reason: hold.reason, message: hold.message.clone(), question: hold.question.clone() }
+            }
             HoldKind::Wait => wait(self.world.now + self.bounds.read_every * 6, hold.reason, hold.message.clone()),
         }
     }
@@ -320,6 +347,7 @@ impl Decision<'_> {
             (Goal::Exists { create: None, .. }, None) => Err(Verdict::Stuck {
                 reason: Reason::Missing,
                 message: format!("{id} does not exist, and it is not re-created empty: restore it, or make a new object for a new one"),
+                question: None,
             }),
             (Goal::Exists { change: Some(change), .. }, Some(_)) => Ok((change.request.clone(), change.differences.clone())),
             _ => Err(self.again(id, sighting, Reason::Settling, format!("a listing and a read of {id} disagree"))),
@@ -328,7 +356,7 @@ impl Decision<'_> {
 
     fn write(&self, request: Request, differences: Vec<Difference>, attempt: i32) -> Verdict {
         let key = crate::keys::safe_key(&request);
-        let write = Write { request, differences, attempt, key, known_jobs: Vec::new(), witness: false, once: false, debt: None };
+        let write = Write { request, differences, attempt, key, known_jobs: Vec::new(), witness: false, once: false, debt: None, approved: None };
         Verdict::Do(Step::Write(Box::new(write)))
     }
 
@@ -418,7 +446,7 @@ pub(crate) fn retry_verdict(record: &OperationRecord, now: Timestamp) -> Option<
     match again {
         Some(_) => None,
         None if error.waits => Some(wait(error.retry_at.unwrap_or(now + SignedDuration::from_hours(1)), reason, error.message.clone())),
-        None => Some(Verdict::Stuck { reason, message: error.message.clone() }),
+        None => Some(Verdict::Stuck { reason, message: error.message.clone(), question: None }),
     }
 }
 
@@ -441,7 +469,7 @@ impl Plan {
     pub fn stuck(&self) -> Option<(Reason, &str)> {
         self.verdicts
             .values()
-            .find_map(|v| if let Verdict::Stuck { reason, message } = v { Some((*reason, message.as_str())) } else { None })
+            .find_map(|v| if let Verdict::Stuck { reason, message, .. } = v { Some((*reason, message.as_str())) } else { None })
     }
 
     /// The first node that waits.

@@ -53,6 +53,18 @@ impl Defence {
         }
     }
 
+    /// The field as one word of small letters, for names of nodes and questions.
+    pub fn kebab(self) -> &'static str {
+        match self {
+            Defence::SoftDelete => "soft-delete",
+            Defence::SoftDeleteDays => "soft-delete-days",
+            Defence::Immutability => "immutability",
+            Defence::CrossRegionRestore => "cross-region-restore",
+            Defence::PublicNetworkAccess => "public-network-access",
+            Defence::Redundancy => "redundancy",
+        }
+    }
+
     /// Where bodies show it: the vault's (backup.md §5.1), then vaultconfig's or the storage config's (§6).
     fn pointers(self) -> &'static [&'static str] {
         match self {

@@ -12,7 +12,7 @@ use azure_sim::{
     faults::{Fault, Match, Rule},
     wire::Caller,
 };
-use breakwater_api::{AzureAccess, BackupPolicy, ProtectedMachine, RecoveryVault};
+use breakwater_api::{Approval, AzureAccess, BackupPolicy, ProtectedMachine, RecoveryVault};
 use breakwater_engine::{
     Engine, Next, Outside,
     ports::{Clock, Cluster, Leadership, ObjectKey},
@@ -63,6 +63,7 @@ impl Default for Options {
 /// The kinds that the operator ships.
 pub fn shipped(engine: &mut Engine) {
     engine.register::<AzureAccess>();
+    engine.register::<Approval>();
     engine.register::<RecoveryVault>();
     engine.register::<BackupPolicy>();
     engine.register::<ProtectedMachine>();
@@ -273,7 +274,8 @@ impl Simulation {
                     namespace: object.metadata.namespace.clone().unwrap_or_default(),
                     name: object.metadata.name.clone().unwrap_or_default(),
                 };
-                let related = change.key.namespace.is_empty() || change.key.namespace == key.namespace;
+                let related =
+                    change.key.namespace.is_empty() || change.key.namespace == key.namespace || names(&object, &change.key);
                 if related && self.wakes(&change.key, &key) {
                     self.due.insert(key, now);
                 }
@@ -290,6 +292,8 @@ impl Simulation {
             (changed.kind.as_str(), key.kind.as_str()),
             ("ProtectedMachine" | "RecoveryVault", "BackupPolicy")
                 | ("RecoveryVault" | "BackupPolicy", "ProtectedMachine")
+                | ("Approval", "RecoveryVault" | "BackupPolicy" | "ProtectedMachine")
+                | ("RecoveryVault" | "BackupPolicy" | "ProtectedMachine", "Approval")
                 | ("AzureAccess" | "Namespace", _)
         )
     }
@@ -405,6 +409,12 @@ impl Simulation {
         let journal: Vec<String> = azure.journal().entries().iter().map(|e| serde_json::to_string(e).unwrap_or_default()).collect();
         format!("{}\n{}\n{}", self.cluster.dump(), journal.join("\n"), self.steps)
     }
+}
+
+/// Whether an object names another one in another namespace.
+fn names(object: &kube::core::DynamicObject, other: &ObjectKey) -> bool {
+    let at = |field: &str| object.data.get("spec").and_then(|spec| spec.get(field)).and_then(|r| r.get("namespace"));
+    ["vaultRef", "policyRef"].iter().any(|field| at(field).and_then(Value::as_str) == Some(other.namespace.as_str()))
 }
 
 /// The shipped definitions, compiled once a process.

@@ -128,6 +128,13 @@ body! {
 }
 
 impl ProtectedItemProperties {
+    /// When it is purged for good: the time of its deletion and the days that it is kept (backup.md §9).
+    pub fn purged_at(&self) -> Option<jiff::Timestamp> {
+        let deleted = self.deferred_delete_time_in_utc.as_ref()?.instant()?;
+        let days = self.soft_delete_retention_period.filter(|days| (0..=36_500).contains(days))?;
+        deleted.checked_add(jiff::SignedDuration::from_hours(24 * days)).ok().filter(|_| self.is_soft_deleted())
+    }
+
     /// True when it is soft-deleted: still listed, still found by GET (backup.md §9).
     pub fn is_soft_deleted(&self) -> bool {
         self.is_scheduled_for_deferred_delete == Some(true)

@@ -9,7 +9,7 @@ use super::unreadable;
 use crate::{
     facts::{Facts, Fresh, Need},
     graph::{Desired, Hold},
-    kind::{Decided, Kind, Promise, Report, Subject},
+    kind::{AccessNeed, Decided, Kind, Promise, Report, Subject},
     sighting::Known,
 };
 
@@ -18,6 +18,7 @@ const LOOK_EVERY: SignedDuration = SignedDuration::from_mins(30);
 
 impl Kind for AzureAccess {
     const NAME: &'static str = "AzureAccess";
+    const ACCESS: AccessNeed = AccessNeed::Own;
     type Spec = AzureAccessSpec;
     type Status = AzureAccessStatus;
 

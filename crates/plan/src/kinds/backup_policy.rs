@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use breakwater_api::{
-    BackupPolicy, BackupPolicySpec, BackupPolicyStatus, ConditionType, ProtectedMachine, Reason, RecoveryVault, status::Owned,
+    BackupPolicy, BackupPolicySpec, BackupPolicyStatus, ConditionType, ProtectedMachine, Reason, RecoveryVault,
+    references::DeletionPolicy, status::Owned,
 };
 use breakwater_arm::{
     ResourceId,
@@ -15,18 +16,19 @@ use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::{
-    DRIFT_WITHIN, VaultView, gone, items_of, kept, machines_of, policy_id,
+    DRIFT_WITHIN, VaultView, gone, is_admitted_by, items_of, kept, machines_of, no_such,
+    policy_changes::{asked, change, digest, not_ours, put, still_used},
+    policy_id,
     policy_members::{Member, count, healthy, member, member_name, members, selected, subscriptions, unlisted},
     seconds, unreadable, vault_id, vault_is_ours,
 };
 use crate::{
     facts::{Facts, Fresh, Need, ObjectRef},
-    graph::{Change, Desired, Difference, Goal, Hold, Node, Ownership},
+    graph::{Desired, Goal, Hold, Node, Ownership},
     keys,
     kind::{Claim, Decided, Kind, Meta, Promise, Report, Said, Subject},
     planner::Verdict,
     policy,
-    sighting::Known,
 };
 
 impl Kind for BackupPolicy {
@@ -35,8 +37,11 @@ impl Kind for BackupPolicy {
     type Status = BackupPolicyStatus;
 
     fn needs(s: &Subject<Self>, known: &Facts) -> Vec<Need> {
-        let mut needs =
-            vec![Need::Object(vault_ref(s)), Need::Objects { kind: ProtectedMachine::NAME, namespace: s.meta.namespace.clone() }];
+        let mut needs = vec![
+            Need::Object(vault_ref(s)),
+            Need::Namespace(s.meta.namespace.clone()),
+            Need::Objects { kind: ProtectedMachine::NAME, namespace: s.meta.namespace.clone() },
+        ];
         needs.push(Need::Objects { kind: BackupPolicy::NAME, namespace: s.meta.namespace.clone() });
         needs.extend(subscriptions(&s.spec).iter().map(|sub| Need::Inventory { list: machines_of(sub), watch: None }));
         let rarely = Fresh::Within(SignedDuration::from_hours(1));
@@ -59,6 +64,10 @@ impl Kind for BackupPolicy {
         if facts.resource(&vault).is_unknown() {
             return Err(unreadable(&vault, facts));
         }
+        // A vault that is gone took its policies along.
+        if s.meta.deleting && facts.read(&vault).is_absent() {
+            return Ok(Desired::new());
+        }
         if view.status.vault.is_some() && facts.read(&vault).is_absent() {
             return Err(gone(&vault, &format!("RecoveryVault {}", view.meta.name)));
         }
@@ -67,14 +76,26 @@ impl Kind for BackupPolicy {
         }
         let owner = keys::owner_hash(&s.estate, &view.meta.namespace, RecoveryVault::NAME, &view.meta.name);
         let foreign = vault_is_ours(&vault, facts, &s.estate, &owner, &s.writer).or_else(|| not_ours(s, &id, facts));
+        let ownership = Ownership::Named { vault: vault.clone(), owner, name: id.name().to_owned() };
+        let lock = [format!("policy:{}", id.key())];
+        let mut graph = Desired::new();
+        if s.meta.deleting {
+            let goal = Goal::Gone { request: Request::new(Method::Delete, id.as_str(), RECOVERY_SERVICES) };
+            let hold = foreign.or_else(|| still_used(&id, facts));
+            graph.node("policy", Node::arm(id.clone(), goal, ownership).locking(lock).held(hold));
+            return Ok(graph);
+        }
         // An edit that waits for a person holds up nobody: machines go on under the policy as it stands.
         let after: &[&str] = if foreign.is_none() && facts.resource(&id).present().is_some() { &[] } else { &["policy"] };
-        let hold = foreign.or_else(|| expires(s, &id, facts));
-        let ownership = Ownership::Named { vault: vault.clone(), owner, name: id.name().to_owned() };
+        let change = change(s, &id, facts);
+        let (approved, asked) = match asked(s, &id, facts, change.as_ref()) {
+            Ok(approved) => (approved, None),
+            Err(hold) => (None, Some(hold)),
+        };
         let create = s.status.policy_id.is_none().then(|| put(&id, policy::to_azure(&s.spec).unwrap_or_default()));
-        let goal = Goal::Exists { create, change: change(s, &id, facts) };
-        let mut graph = Desired::new();
-        graph.node("policy", Node::arm(id.clone(), goal, ownership).locking([format!("policy:{}", id.key())]).held(hold));
+        let goal = Goal::Exists { create, change };
+        let node = Node::arm(id.clone(), goal, ownership).locking(lock).held(foreign.or(asked)).approved(approved);
+        graph.node("policy", node);
         for machine in selected(s, facts, &view).iter().filter(|m| m.excluded.is_none()) {
             let name = member_name(&machine.id);
             let exists = facts.objects::<Member>(ProtectedMachine::NAME, &s.meta.namespace).iter().any(|m| m.meta.name == name);
@@ -128,23 +149,26 @@ impl Kind for BackupPolicy {
         Report { status, promise, conditions, owned, next: Some(s.now + DRIFT_WITHIN) }
     }
 
+    fn acts_on_deletion(spec: &BackupPolicySpec) -> bool {
+        spec.deletion_policy == DeletionPolicy::Delete
+    }
+
     fn claims(_: &Meta, _: &BackupPolicySpec, _: &[Owned]) -> Vec<Claim> {
         Vec::new() // its name derives from itself: nobody else makes it
     }
 }
 
 fn vault_ref(s: &Subject<BackupPolicy>) -> ObjectRef {
-    ObjectRef { kind: RecoveryVault::NAME, namespace: s.meta.namespace.clone(), name: s.spec.vault_ref.name.clone() }
+    let namespace = s.spec.vault_ref.namespace_from(&s.meta.namespace).to_owned();
+    ObjectRef { kind: RecoveryVault::NAME, namespace, name: s.spec.vault_ref.name.clone() }
 }
 
+/// The vault that it names, where that admits this namespace.
 fn vault_view(s: &Subject<BackupPolicy>, facts: &Facts) -> Result<Arc<VaultView>, Hold> {
-    let missing = || {
-        format!(
-            "spec.vaultRef names RecoveryVault {}, which does not exist in namespace {}: create it",
-            s.spec.vault_ref.name, s.meta.namespace
-        )
-    };
-    facts.object::<VaultView>(&vault_ref(s)).ok_or_else(|| Hold::wait(Reason::ReferenceNotFound, missing()))
+    let (at, own) = (vault_ref(s), s.meta.namespace.as_str());
+    let found = facts.object::<VaultView>(&at);
+    let admitted = found.filter(|v| is_admitted_by(v.spec.allowed_namespaces.as_ref(), &at.namespace, own, facts));
+    admitted.ok_or_else(|| no_such("spec.vaultRef", at.kind, &at.name, &at.namespace, own))
 }
 
 fn ids(s: &Subject<BackupPolicy>, facts: &Facts) -> Result<(ResourceId, ResourceId), Hold> {
@@ -152,59 +176,6 @@ fn ids(s: &Subject<BackupPolicy>, facts: &Facts) -> Result<(ResourceId, Resource
     let vault = vault_id(&view.meta, &view.spec)?;
     let id = policy_id(&s.estate, &s.meta, &s.spec, &vault)?;
     Ok((vault, id))
-}
-
-/// A policy that stands under a declared name and that we never made.
-fn not_ours(s: &Subject<BackupPolicy>, id: &ResourceId, facts: &Facts) -> Option<Hold> {
-    let foreign = s.spec.azure_name.is_some() && s.status.policy_id.is_none() && !s.owns(id) && !s.operations.contains_key("policy");
-    (foreign && matches!(facts.read(id), Known::Present(..))).then(|| {
-        Hold::stuck(Reason::NotOurs, format!("{id} exists and was not made by this object: leave azureName out, or choose another"))
-    })
-}
-
-fn put(id: &ResourceId, body: Value) -> Request {
-    Request::new(Method::Put, id.as_str(), RECOVERY_SERVICES).with_body(body)
-}
-
-/// One read-modify-write in place, which keeps fields that we do not know; none where it would weaken what somebody
-/// made stronger in Azure.
-fn change(s: &Subject<BackupPolicy>, id: &ResourceId, facts: &Facts) -> Option<Change> {
-    let body = facts.resource(id).into_present()?;
-    let differences = policy::differences(&s.spec, body).ok().filter(|d| !d.is_empty())?;
-    let merged = policy::merged(body, &s.spec).ok()?;
-    if is_drift(s) && !policy::weakens(body, &merged).is_empty() {
-        return None;
-    }
-    let differences = differences.into_iter().map(|d| Difference { field: d.field.to_owned(), have: d.have, want: d.want });
-    Some(Change { differences: differences.collect(), request: put(id, merged) })
-}
-
-/// The spec is as it was when Azure last showed it so: whatever differs was changed in Azure.
-fn is_drift(s: &Subject<BackupPolicy>) -> bool {
-    s.status.applied.as_deref() == Some(&digest(&s.spec))
-}
-
-fn digest(spec: &BackupPolicySpec) -> String {
-    keys::hash(&[&policy::to_azure(spec).unwrap_or_default().to_string()])[..32].to_owned()
-}
-
-/// An edit that would let existing points expire stops, and says how many machines it touches.
-fn expires(s: &Subject<BackupPolicy>, id: &ResourceId, facts: &Facts) -> Option<Hold> {
-    let body = facts.resource(id).into_present()?;
-    if is_drift(s) || body.pointer("/properties/protectedItemsCount").and_then(Value::as_i64) == Some(0) {
-        return None;
-    }
-    let weaker = policy::weakens(body, &policy::merged(body, &s.spec).ok()?);
-    let first = weaker.first()?;
-    let machines = body.pointer("/properties/protectedItemsCount").and_then(Value::as_i64).map_or("its".to_owned(), |n| n.to_string());
-    let all = weaker.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-    Some(Hold::stuck(
-        Reason::WouldExpirePoints,
-        format!(
-            "points of {machines} machines would expire earlier, or fewer would be made ({all}): the policy stays as it is; set spec.{} back, or make a new BackupPolicy",
-            first.field
-        ),
-    ))
 }
 
 fn drifted(s: &Subject<BackupPolicy>, body: Option<&Value>) -> Said {

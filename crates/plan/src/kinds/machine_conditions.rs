@@ -11,7 +11,7 @@ use crate::{
 /// What the first backup asks of a person, where it does: `Ready` does not wait for it, so it is told here.
 pub(super) fn question(decided: Decided<'_>) -> Option<(Reason, String)> {
     match decided.ok()?.verdicts.get("first-backup")? {
-        Verdict::Stuck { reason, message } => Some((*reason, message.clone())),
+        Verdict::Stuck { reason, message, .. } => Some((*reason, message.clone())),
         _ => None,
     }
 }

@@ -1,21 +1,22 @@
 //! What a machine's item should be: its policy and its disks, and what may not be let go.
 
-use breakwater_api::{ProtectedMachine, Reason};
+use breakwater_api::{ProtectedMachine, Reason, protected_machine::DeclaredProtection};
 use breakwater_arm::{
-    names,
+    ResourceId, names,
     versions::RECOVERY_SERVICES,
     wire::{Method, Request},
 };
 use serde_json::json;
 
-use super::{machine_place::Place, machines_of, protection};
+use super::{machine_place::Place, machines_of, protection, selected};
 use crate::{
+    defence,
     disks::Coverage,
     facts::Facts,
     graph::{Change, Difference, Hold},
-    keys,
     kind::Subject,
-    policy, selection,
+    questions::{Approved, Question, rounded_up},
+    selection,
 };
 
 /// The disks that are declared: the object's own, else those of the policy's entry that means the machine. Where that
@@ -32,7 +33,7 @@ pub(super) fn coverage(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) 
     });
     let item = facts.resource(&p.item).into_present().map(|body| Coverage::of_item(body));
     // What the policy made keeps its disks when the policy means it no more; what somebody made by hand means all of them.
-    let by_hand = s.meta.name != keys::object_name(p.machine.name(), &[&p.machine.key()]);
+    let by_hand = selected::is_made_by_hand(s, p);
     match (entry, item) {
         (Some(entry), _) => Some(Coverage::declared(entry.disks.as_ref())),
         (None, _) if by_hand => Some(Coverage::All),
@@ -58,10 +59,22 @@ pub(super) fn put(p: &Place, disks: &Coverage) -> Request {
     Request::new(Method::Put, p.item.as_str(), RECOVERY_SERVICES).with_body(body)
 }
 
-/// One PUT brings policy and disks together: it is a full statement of intent (backup.md §8.3).
+/// One PUT brings policy and disks together: it is a full statement of intent (backup.md §8.3). A stop, a resumption and an
+/// undeletion are the same PUT with other words (§9).
 pub(super) fn change(p: &Place, s: &Subject<ProtectedMachine>, facts: &Facts) -> Option<Change> {
     let body = facts.resource(&p.item).into_present()?;
     let item = protection::Item::read(body)?;
+    let one = |field: &str, have: &str, want: &str, request: Request| {
+        let differences = vec![Difference { field: field.into(), have: have.into(), want: want.into() }];
+        Some(Change { differences, request })
+    };
+    if item.soft_deleted {
+        let undelete = || one("undelete", "soft-deleted", "stopped, points kept", stopping(p, true));
+        return s.spec.undelete.then(undelete).flatten();
+    }
+    if wanted(s, p, facts) == Want::Stopped {
+        return (!item.is_stopped()).then(|| one("protection", &item.state, "ProtectionStopped", stopping(p, false))).flatten();
+    }
     let have = Coverage::of_item(body);
     let want = coverage(s, p, facts).unwrap_or_else(|| have.clone());
     let mut differences = Vec::new();
@@ -80,27 +93,65 @@ pub(super) fn change(p: &Place, s: &Subject<ProtectedMachine>, facts: &Facts) ->
     (!differences.is_empty()).then_some(Change { differences, request })
 }
 
-/// A move to a policy that keeps points shorter, or a disk dropped, lets points expire: a person decides.
-pub(super) fn expires(p: &Place, s: &Subject<ProtectedMachine>, facts: &Facts) -> Option<Hold> {
-    let body = facts.resource(&p.item).into_present()?;
-    let item = protection::Item::read(body)?;
-    if let Some(wanted) = coverage(s, p, facts).filter(|wanted| Coverage::of_item(body).loses_by(wanted)) {
-        let (have, want) = (Coverage::of_item(body).show(), wanted.show());
-        let message = format!(
-            "disks would go from {have} to {want}, and points of the dropped disks would expire: it stays as it is; set disks back"
-        );
-        return Some(Hold::stuck(Reason::WouldExpirePoints, message));
+/// Stop and keep all points; of what is soft-deleted, bring it back so (backup.md §9).
+fn stopping(p: &Place, undelete: bool) -> Request {
+    let mut properties = json!({
+        "protectedItemType": names::VIRTUAL_MACHINE,
+        "sourceResourceId": p.machine,
+        "policyId": "",
+        "protectionState": "ProtectionStopped",
+    });
+    if undelete {
+        properties["isRehydrate"] = json!(true);
     }
-    let old = item.policy.filter(|old| *old != p.policy)?;
-    let (before, after) = (facts.resource(&old).present().cloned(), facts.resource(&p.policy).present().cloned());
-    let (Some(before), Some(after)) = (before, after) else {
-        return Some(Hold::wait(Reason::NotYetObserved, format!("policy {} was not read yet", old.name())));
+    Request::new(Method::Put, p.item.as_str(), RECOVERY_SERVICES).with_body(json!({ "properties": properties }))
+}
+
+/// What the object, its deletion or its policy's selection wants of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    /// Backups.
+    Protected,
+    /// None, points kept.
+    Stopped,
+}
+
+/// What is wanted of the machine now.
+pub(super) fn wanted(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> Want {
+    let declared = s.spec.protection == Some(DeclaredProtection::Stopped);
+    if declared || s.meta.deleting || selected::let_go(s, p, facts) { Want::Stopped } else { Want::Protected }
+}
+
+/// The answer that a change needs: a stop in an immutable vault, a resumption, a move to a policy that keeps points shorter,
+/// a disk dropped.
+///
+/// # Errors
+/// The question, while nobody has answered it, or that a policy was not read yet.
+pub(super) fn asked(p: &Place, s: &Subject<ProtectedMachine>, facts: &Facts, change: Option<&Change>) -> Result<Option<Approved>, Hold> {
+    let Some(change) = change else { return Ok(None) };
+    let before = facts.resource(&p.item).into_present().cloned();
+    let old = before.as_ref().and_then(|b| protection::Item::read(b)?.policy).filter(|old| *old != p.policy);
+    if let Some(old) = old.filter(|old| facts.resource(old).present().is_none()) {
+        return Err(Hold::wait(Reason::NotYetObserved, format!("policy {} was not read yet", old.name())));
+    }
+    let around = |id: &ResourceId| facts.resource(id).into_present().cloned();
+    let Some(stake) = defence::at_stake(&change.request, before.as_deref(), &around) else { return Ok(None) };
+    let points = s.status.recovery_points.as_ref().map_or(0, |r| u64::try_from(r.count).unwrap_or(0));
+    let up_to = rounded_up(points);
+    let (id, reason, what) = match stake.field.as_str() {
+        "protection" if stake.to == "ProtectionStopped" => {
+            let what = format!("stops protection of {}; its vault is immutable, and Azure then lets up to {up_to} points expire", p.machine);
+            ("stop", Reason::StopLetsPointsExpire, what)
+        }
+        "protection" => {
+            let what = format!("resumes protection of {}; those of its up to {up_to} points that the policy keeps no longer expire", p.machine);
+            ("resume", Reason::WouldExpirePoints, what)
+        }
+        field => {
+            let what = format!("{field} of {}: {} -> {} lets points of it (up to {up_to}) expire", p.machine, stake.from, stake.to);
+            ("points-expire", Reason::WouldExpirePoints, what)
+        }
     };
-    let weaker = policy::weakens(&before, &after).first().map(ToString::to_string);
-    weaker.map(|w| {
-        Hold::stuck(
-            Reason::WouldExpirePoints,
-            format!("a move from policy {} would let points expire ({w}): it stays under its policy; set policyRef back", old.name()),
-        )
-    })
+    let asks = format!("This {what}. It stays as it is until then. Shall it be done");
+    s.consent(reason, Question::to_approve(id, stake, points, asks)).map(Some)
 }

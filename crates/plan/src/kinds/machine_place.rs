@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use breakwater_api::{BackupPolicy, ProtectedMachine, Protection, Reason, RecoveryVault, protected_machine::ObservedMachine};
+use breakwater_api::{BackupPolicy, ProtectedMachine, Protection, Reason, RecoveryVault, protected_machine::{DeclaredProtection, ObservedMachine}};
 use breakwater_arm::{ResourceId, bodies::VirtualMachine, names};
 
-use super::{PolicyView, VaultView, gone, items_of, machine_report, policy_id, protection, unreadable, vault_id};
+use super::{
+    PolicyView, VaultView, gone, is_admitted_by, items_of, machine_item, machine_report, no_such, policy_id, protection, unreadable, vault_id,
+};
 use crate::{
     facts::{Facts, ObjectRef},
     graph::Hold,
@@ -26,26 +28,31 @@ pub(super) struct Place {
 }
 
 pub(super) fn policy_ref(s: &Subject<ProtectedMachine>) -> ObjectRef {
-    ObjectRef { kind: BackupPolicy::NAME, namespace: s.meta.namespace.clone(), name: s.spec.policy_ref.name.clone() }
+    let namespace = s.spec.policy_ref.namespace_from(&s.meta.namespace).to_owned();
+    ObjectRef { kind: BackupPolicy::NAME, namespace, name: s.spec.policy_ref.name.clone() }
 }
 
 pub(super) fn vault_ref(policy: &PolicyView) -> ObjectRef {
-    ObjectRef { kind: RecoveryVault::NAME, namespace: policy.meta.namespace.clone(), name: policy.spec.vault_ref.name.clone() }
+    let namespace = policy.spec.vault_ref.namespace_from(&policy.meta.namespace).to_owned();
+    ObjectRef { kind: RecoveryVault::NAME, namespace, name: policy.spec.vault_ref.name.clone() }
 }
 
 /// Resolves references and derives ids.
 pub(super) fn place(s: &Subject<ProtectedMachine>, facts: &Facts) -> Result<Place, Hold> {
-    let missing = |field: &str, kind: &str, name: &str| {
-        Hold::wait(
-            Reason::ReferenceNotFound,
-            format!("{field} names {kind} {name}, which does not exist in namespace {}: create it", s.meta.namespace),
-        )
-    };
-    let policy_view =
-        facts.object::<PolicyView>(&policy_ref(s)).ok_or_else(|| missing("spec.policyRef", "BackupPolicy", &s.spec.policy_ref.name))?;
+    let (at, own) = (policy_ref(s), s.meta.namespace.as_str());
+    let policy_view = facts
+        .object::<PolicyView>(&at)
+        .filter(|v| is_admitted_by(v.spec.allowed_namespaces.as_ref(), &at.namespace, own, facts))
+        .ok_or_else(|| no_such("spec.policyRef", at.kind, &at.name, &at.namespace, own))?;
+    // The vault admits the policy's namespace; what is behind another tenant's policy is not told.
+    let at = vault_ref(&policy_view);
     let vault_view = facts
-        .object::<VaultView>(&vault_ref(&policy_view))
-        .ok_or_else(|| missing("the policy's spec.vaultRef", "RecoveryVault", &policy_view.spec.vault_ref.name))?;
+        .object::<VaultView>(&at)
+        .filter(|v| is_admitted_by(v.spec.allowed_namespaces.as_ref(), &at.namespace, &policy_view.meta.namespace, facts))
+        .ok_or_else(|| match policy_view.meta.namespace == own {
+            true => no_such("the policy's spec.vaultRef", at.kind, &at.name, &at.namespace, own),
+            false => Hold::wait(Reason::DependencyNotReady, format!("BackupPolicy {} has no vault yet", policy_view.meta.name)),
+        })?;
     if policy_view.status.policy_id.is_none() {
         return Err(Hold::wait(Reason::DependencyNotReady, format!("BackupPolicy {} is not in Azure yet", policy_view.meta.name)));
     }
@@ -89,6 +96,11 @@ pub(super) fn standing(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) 
         ours: &ours,
         owned: s.owns(&p.item),
         working: s.operations.contains_key("protection"),
+        wanted: protection::Wanted {
+            resumed: s.spec.protection == Some(DeclaredProtection::Protected),
+            stopped: machine_item::wanted(s, p, facts) == machine_item::Want::Stopped,
+            undeleted: s.spec.undelete,
+        },
     };
     protection::standing(&question, facts)
 }

@@ -11,11 +11,11 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     first_backup::{backup_jobs, first_backup_record, wants_first_backup},
     machine_conditions::{conditions, question},
-    machine_item::coverage,
+    machine_item::{Want, coverage, wanted},
     machine_place::{Place, place, standing, vm},
     protected_machine::points_of,
     protection::Item,
-    recovery_points, seconds,
+    recovery_points, seconds, selected,
 };
 use crate::{
     disks::Coverage,
@@ -53,6 +53,7 @@ pub(super) fn report(s: &Subject<ProtectedMachine>, facts: &Facts, decided: Deci
     if let Some(machine) = status.machine.as_mut() {
         machine.power_state = power_state(&p, facts).or(machine.power_state.take());
     }
+    status.unselected_since = selected::unselected_since(s, &p, facts);
     let ours = matches!(stands.protection, Protection::Protected | Protection::InitialBackupPending) && stands.hold.is_none();
     let settled = ours && decided.is_ok() && item.as_ref().is_some_and(|i| i.policy.as_ref() == Some(&p.policy));
     // A world that cannot be read is as it was, until the promise falls due.
@@ -86,11 +87,15 @@ pub(super) fn report(s: &Subject<ProtectedMachine>, facts: &Facts, decided: Deci
     let (promise, due) = match (&stands.hold, settled) {
         (_, true) => recovery_points::promise(status.recovery_points.as_ref(), since, rpo, s.now),
         (Some(hold), _) => (Promise::broken(hold.reason, hold.message.clone()), None),
+        (None, false) if stands.protection == Protection::Stopped && wanted(s, &p, facts) == Want::Stopped => {
+            (Promise::kept(Reason::ProtectionStopped, format!("protection of {} is stopped, as declared; its points are kept", p.machine)), None)
+        }
         (None, false) => (Promise::broken(Reason::NotProtected, format!("{} is not protected as declared yet", p.machine)), None),
     };
     let conditions = conditions(&p, &status, settled, &promise, question(decided));
     let hourly = matches!(stands.protection, Protection::ElsewhereProtected).then(|| s.now + SignedDuration::from_hours(1));
-    told(&status, promise, conditions, owned, [due, hourly].into_iter().flatten().min())
+    let let_go = selected::let_go_at(s, &p).filter(|at| *at > s.now);
+    told(&status, promise, conditions, owned, [due, hourly, let_go].into_iter().flatten().min())
 }
 
 fn told(

@@ -1,21 +1,28 @@
 //! One short file a kind, and the words that they share.
 
+mod approval;
 mod azure_access;
+mod selected;
+mod takeover;
 mod backup_policy;
 mod first_backup;
 mod machine_conditions;
 mod machine_item;
 mod machine_place;
 mod machine_report;
+mod policy_changes;
 mod policy_members;
 mod protected_machine;
 mod protection;
 mod recovery_points;
 mod recovery_vault;
 mod vault_defences;
+mod vault_deletion;
 mod vault_writes;
 
-use breakwater_api::{BackupPolicy, BackupPolicySpec, Reason, RecoveryVault, RecoveryVaultSpec};
+use std::collections::BTreeMap;
+
+use breakwater_api::{BackupPolicy, BackupPolicySpec, Reason, RecoveryVault, RecoveryVaultSpec, references::AllowedNamespaces};
 use breakwater_arm::{ResourceId, names, versions};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -37,6 +44,20 @@ pub type VaultView = View<RecoveryVault>;
 
 /// A policy as other kinds see it.
 pub type PolicyView = View<BackupPolicy>;
+
+/// Whether an object of another namespace says that this one may refer to it.
+pub fn is_admitted_by(allowed: Option<&AllowedNamespaces>, its_namespace: &str, own: &str, facts: &Facts) -> bool {
+    let none = BTreeMap::new();
+    its_namespace == own || AllowedNamespaces::admit(allowed, facts.namespaces.get(own).unwrap_or(&none))
+}
+
+/// What a reference finds nothing for, or nothing that admits it: the two are told alike.
+pub fn no_such(field: &str, kind: &str, name: &str, namespace: &str, own: &str) -> Hold {
+    let remedy = if namespace == own { "create it" } else { "create it, or let its spec.allowedNamespaces admit this namespace" };
+    let or = if namespace == own { String::new() } else { format!(", or does not admit namespace {own}") };
+    let message = format!("{field} names {kind} {name}, which does not exist in namespace {namespace}{or}: {remedy}");
+    Hold::wait(Reason::ReferenceNotFound, message)
+}
 
 /// The vault that a spec declares.
 pub fn vault_id(meta: &Meta, spec: &RecoveryVaultSpec) -> Result<ResourceId, Hold> {
@@ -94,12 +115,12 @@ pub fn vault_is_ours(vault: &ResourceId, facts: &Facts, estate: &str, owner: &st
         TagOwner::Ours => None,
         TagOwner::OtherWriter(other) => Some(Hold::stuck(
             Reason::OwnedByOtherCluster,
-            format!("{vault} is written by another cluster (tag {}={other}): this one only reads it", defence::TAG_WRITER),
+            format!("{vault} is written by another cluster (tag {}={other}): this one only reads it, until its RecoveryVault's question takeover is answered", defence::TAG_WRITER),
         )),
         TagOwner::NotOurs => Some(Hold::stuck(
             Reason::NotOurs,
             format!(
-                "{vault} exists and was not made by this object: choose another azureName; taking over a vault made by hand is not supported yet"
+                "{vault} exists and is not ours: see its RecoveryVault"
             ),
         )),
     }

@@ -41,8 +41,8 @@ pub(super) fn selected(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultVi
     let mut matched = selection::select(&s.spec.machines, &machines, &vault.spec.location);
     let members = members(s, facts);
     let others: BTreeMap<&str, &Arc<Member>> =
-        members.iter().filter(|m| m.spec.policy_ref.name != s.meta.name).map(|m| (m.meta.name.as_str(), m)).collect();
-    let mine: BTreeSet<&str> = members.iter().filter(|m| m.spec.policy_ref.name == s.meta.name).map(|m| m.meta.name.as_str()).collect();
+        members.iter().filter(|m| !is_of(m, s)).map(|m| (m.meta.name.as_str(), m)).collect();
+    let mine: BTreeSet<&str> = members.iter().filter(|m| is_of(m, s)).map(|m| m.meta.name.as_str()).collect();
     for machine in &mut matched {
         if !is_admitted(s, &machine.id) {
             machine.excluded = Some(Reason::OutsideGrant);
@@ -105,6 +105,12 @@ fn named_in_vain(s: &Subject<BackupPolicy>, facts: &Facts) -> Vec<(ResourceId, R
     outside.chain(gone).collect()
 }
 
+/// Whether a machine's object names this policy.
+pub(super) fn is_of(member: &Member, s: &Subject<BackupPolicy>) -> bool {
+    let at = &member.spec.policy_ref;
+    at.name == s.meta.name && at.namespace_from(&member.meta.namespace) == s.meta.namespace
+}
+
 pub(super) fn members(s: &Subject<BackupPolicy>, facts: &Facts) -> Vec<Arc<Member>> {
     facts.objects::<Member>(ProtectedMachine::NAME, &s.meta.namespace)
 }
@@ -141,14 +147,14 @@ pub(super) fn count(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView,
     let matched = selected(s, facts, vault);
     let in_vain: Vec<(ResourceId, Reason)> =
         named_in_vain(s, facts).into_iter().filter(|(id, _)| !matched.iter().any(|m| m.id == *id)).collect();
-    let mine = |id: &ResourceId| members.iter().find(|m| m.spec.policy_ref.name == s.meta.name && m.meta.name == member_name(id));
+    let mine = |id: &ResourceId| members.iter().find(|m| is_of(m, s) && m.meta.name == member_name(id));
     let mut excluded: Vec<ExcludedMachine> = Vec::new();
     excluded.extend(in_vain.iter().map(|(id, reason)| ExcludedMachine { machine: id.to_string(), reason: reason.to_string() }));
     // A name that means nothing is a machine that somebody believes protected.
     let (mut protected, mut failing, mut kept) = (0, in_vain.len() as i64, 0);
     // Members that no entry means any more are still protected, and may still fail.
     let left =
-        members.iter().filter(|m| m.spec.policy_ref.name == s.meta.name && !matched.iter().any(|o| member_name(&o.id) == m.meta.name));
+        members.iter().filter(|m| is_of(m, s) && !matched.iter().any(|o| member_name(&o.id) == m.meta.name));
     failing += left.filter(|m| is_failing(m)).count() as i64;
     for machine in &matched {
         let state = mine(&machine.id).and_then(|m| m.status.protection.clone());

@@ -1,7 +1,10 @@
 //! `ProtectedMachine`: one machine under one policy. Protects it, takes a first backup exactly once where that is
 //! declared, and tells whether the promise holds. Touches nothing that is not ours.
 
-use breakwater_api::{BackupPolicy, ProtectedMachine, ProtectedMachineSpec, ProtectedMachineStatus, Protection, Reason, status::Owned};
+use breakwater_api::{
+    BackupPolicy, ProtectedMachine, ProtectedMachineSpec, ProtectedMachineStatus, Protection, Reason,
+    protected_machine::MachineDeletionPolicy, status::Owned,
+};
 use breakwater_arm::{
     ResourceId,
     versions::RECOVERY_SERVICES,
@@ -14,13 +17,13 @@ use super::{
     PolicyView,
     first_backup::{first_backup, first_backup_known, jobs_since, wants_first_backup},
     items_of, kept,
-    machine_item::{change, coverage, expires, put},
+    machine_item::{Want, asked, change, coverage, put, wanted},
     machine_place::{Place, machine_hold, not_yet, place, policy_ref, standing, vanished, vault_full, vault_ref, vm},
-    machine_report, machines_of, power_states_of, protection, unreadable, vault_is_ours,
+    machine_report, machines_of, power_states_of, protection, selected, unreadable, vault_is_ours,
 };
 use crate::{
     facts::{Facts, Fresh, List, Need},
-    graph::{Desired, Goal, Hold, Node, Ownership},
+    graph::{Brake, Desired, Goal, Hold, Node, Ownership},
     kind::{Claim, Decided, Kind, Meta, Report, Subject},
     sighting::Known,
 };
@@ -31,15 +34,16 @@ impl Kind for ProtectedMachine {
     type Status = ProtectedMachineStatus;
 
     fn needs(s: &Subject<Self>, known: &Facts) -> Vec<Need> {
-        let policies = Need::Objects { kind: BackupPolicy::NAME, namespace: s.meta.namespace.clone() };
-        let mut needs = vec![Need::Object(policy_ref(s)), policies];
+        let policies = Need::Objects { kind: BackupPolicy::NAME, namespace: policy_ref(s).namespace };
+        let mut needs = vec![Need::Object(policy_ref(s)), Need::Namespace(s.meta.namespace.clone()), policies];
         let Some(view) = known.object::<PolicyView>(&policy_ref(s)) else { return needs };
-        needs.push(Need::Object(vault_ref(&view)));
+        needs.extend([Need::Object(vault_ref(&view)), Need::Namespace(view.meta.namespace.clone())]);
         let Ok(p) = place(s, known) else { return needs };
         needs.push(Need::Inventory { list: items_of(&p.vault), watch: Some(vec![p.item.clone()]) });
         needs.push(Need::Inventory { list: machines_of(p.machine.subscription_id()), watch: Some(vec![p.machine.clone()]) });
         needs.extend([kept(&p.vault), kept(&p.policy)]);
         needs.extend(machine_need(s, &p, known));
+        needs.extend(selected::need(s, &p, known));
         needs.push(Need::Inventory { list: power_states_of(p.machine.subscription_id()), watch: Some(vec![p.machine.clone()]) });
         // Before the listing is there, nothing is known of the item: it would be read, and Azure asked, for every machine.
         if !known.lists.contains_key(&items_of(&p.vault)) {
@@ -70,17 +74,32 @@ impl Kind for ProtectedMachine {
             }
         }
         let stands = standing(s, &p, facts);
-        let hold = vault_is_ours(&p.vault, facts, &s.estate, &p.owner, &s.writer).or(stands.hold).or_else(|| machine_hold(s, &p, facts));
-        let hold = hold.or_else(|| expires(&p, s, facts)).or_else(|| vault_full(&p, facts));
+        let hold = vault_is_ours(&p.vault, facts, &s.estate, &p.owner, &s.writer).or(stands.hold);
+        let stops = wanted(s, &p, facts) == Want::Stopped;
+        // A machine that is gone can still be stopped (backup.md §9).
+        let hold = hold.or_else(|| if stops { None } else { machine_hold(s, &p, facts).or_else(|| vault_full(&p, facts)) });
         let ours = protection::our_policies(s, &p, facts);
         let ownership = Ownership::Item { vault: p.vault.clone(), owner: p.owner.clone(), policies: ours };
         let lock = || [format!("machine:{}", p.machine.key())];
-        let wanted = coverage(s, &p, facts);
-        let hold = hold.or_else(|| wanted.is_none().then(|| Hold::wait(Reason::NotYetObserved, "which disks are meant is not known yet")));
-        let goal = Goal::Exists { create: wanted.map(|disks| put(&p, &disks)), change: change(&p, s, facts) };
         let mut graph = Desired::new();
-        graph.node("protection", Node::arm(p.item.clone(), goal, ownership.clone()).locking(lock()).held(hold.clone()));
-        if wants_first_backup(s, &p) {
+        // There is nothing to stop where nothing is protected, or where it is soft-deleted.
+        if stops && !matches!(stands.protection, Protection::Protected | Protection::InitialBackupPending | Protection::Unknown) {
+            return Ok(graph);
+        }
+        let disks = coverage(s, &p, facts);
+        let hold = hold.or_else(|| disks.is_none().then(|| Hold::wait(Reason::NotYetObserved, "which disks are meant is not known yet")));
+        let change = change(&p, s, facts);
+        let (approved, asked) = match asked(&p, s, facts, change.as_ref()) {
+            Ok(approved) => (approved, None),
+            Err(hold) => (None, Some(hold)),
+        };
+        let hold = hold.or(asked);
+        let create = disks.filter(|_| !stops).map(|disks| put(&p, &disks));
+        let goal = Goal::Exists { create, change };
+        let brake = selected::let_go(s, &p, facts).then(|| Brake { scope: p.policy.key(), most: selected::most_an_hour(&p, facts) });
+        let node = Node::arm(p.item.clone(), goal, ownership.clone()).locking(lock()).held(hold.clone()).approved(approved);
+        graph.node("protection", node.braked(brake));
+        if wants_first_backup(s, &p) && !stops {
             let goal = Goal::Acted(first_backup(s, &p, facts));
             graph.node(
                 "first-backup",
@@ -92,6 +111,10 @@ impl Kind for ProtectedMachine {
 
     fn report(s: &Subject<Self>, facts: &Facts, decided: Decided<'_>) -> Report {
         machine_report::report(s, facts, decided)
+    }
+
+    fn acts_on_deletion(spec: &ProtectedMachineSpec) -> bool {
+        spec.deletion_policy == MachineDeletionPolicy::StopAndRetain
     }
 
     fn claims(_: &Meta, spec: &ProtectedMachineSpec, owned: &[Owned]) -> Vec<Claim> {

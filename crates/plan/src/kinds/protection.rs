@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use breakwater_api::{BackupPolicy, ProtectedMachine, Protection, Reason};
+use breakwater_api::{BackupPolicy, ProtectedMachine, Protection, Reason, references::Adopt};
 use breakwater_arm::{
     ArmTime, ResourceId,
     bodies::{BackupStatus, ProtectedItem},
@@ -15,6 +15,7 @@ use crate::{
     graph::Hold,
     keys,
     kind::{Kind as _, Subject},
+    policy,
     sighting::Known,
 };
 
@@ -30,6 +31,8 @@ pub struct Item {
     pub policy: Option<ResourceId>,
     /// Whether it is soft-deleted.
     pub soft_deleted: bool,
+    /// When soft-deleted backups are purged, where Azure tells.
+    pub purged_at: Option<jiff::Timestamp>,
     /// The newest recovery point's moment.
     pub last_point: Option<jiff::Timestamp>,
     /// The last backup's begin.
@@ -56,11 +59,17 @@ impl Item {
             state: word(&p.protection_state),
             policy: p.policy_id.as_ref().and_then(breakwater_arm::IdText::id),
             soft_deleted: p.is_soft_deleted(),
+            purged_at: p.purged_at(),
             last_point: p.last_recovery_point.as_ref().and_then(ArmTime::instant),
             last_backup: p.last_backup_time.as_ref().and_then(ArmTime::instant),
             last_result: word(&p.last_backup_status),
             health,
         })
+    }
+
+    /// Whether no backups are taken of it, by somebody's word.
+    pub fn is_stopped(&self) -> bool {
+        ["ProtectionStopped", "ProtectionPaused", "BackupsSuspended"].iter().any(|s| self.state.eq_ignore_ascii_case(s))
     }
 
     /// What the recovery points depend on: they are read again when it moves.
@@ -95,18 +104,39 @@ pub struct Question<'a> {
     pub owned: bool,
     /// Whether an operation of ours is open on the item.
     pub working: bool,
+    /// What the object says of a machine that was stopped or deleted in Azure.
+    pub wanted: Wanted,
+}
+
+/// What is wanted of a machine whose protection does not run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// It is to run again.
+    pub resumed: bool,
+    /// It is to be stopped.
+    pub stopped: bool,
+    /// Deleted backups are to be brought back.
+    pub undeleted: bool,
 }
 
 /// Policies in a vault that are ours: those that the policies of this cluster derive, and the one that the item is under,
 /// where its name derives from a policy of this namespace that is no more (it was renamed).
 pub fn our_policies(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> BTreeSet<ResourceId> {
-    let namespace = s.meta.namespace.as_str();
+    let namespace = p.policy_view.meta.namespace.as_str();
     let views = facts.objects::<PolicyView>(BackupPolicy::NAME, namespace);
-    let here = views.iter().filter(|v| v.spec.vault_ref.name == p.policy_view.spec.vault_ref.name);
+    let here = views.iter().filter(|v| v.spec.vault_ref == p.policy_view.spec.vault_ref);
     let declared = here.filter_map(|v| policy_id(&s.estate, &v.meta, &v.spec, &p.vault).ok());
     let of_item = facts.resource(&p.item).into_present().and_then(|body| Item::read(body)?.policy);
-    let renamed = of_item.filter(|id| id.within(&p.vault) && is_derived(&s.estate, namespace, id.name()));
-    declared.chain(renamed).collect()
+    let is_ours = |id: &ResourceId| is_derived(&s.estate, namespace, id.name());
+    let taken = of_item.filter(|id| id.within(&p.vault) && (is_ours(id) || is_adopted(p, id, facts)));
+    declared.chain(taken).collect()
+}
+
+/// Whether a machine may be taken over from a policy that is not ours: declared so, and no point would expire earlier.
+fn is_adopted(p: &Place, theirs: &ResourceId, facts: &Facts) -> bool {
+    let (theirs, ours) = (facts.resource(theirs).into_present(), facts.resource(&p.policy).into_present());
+    let not_weaker = theirs.zip(ours).is_some_and(|(theirs, ours)| policy::weakens(theirs, ours).is_empty());
+    p.policy_view.spec.adopt == Adopt::IfNotWeaker && not_weaker
 }
 
 /// Whether an Azure policy's name is the one that a BackupPolicy of this namespace would give it.
@@ -126,27 +156,40 @@ pub fn standing(q: &Question<'_>, facts: &Facts) -> Standing {
     };
     let Some(item) = Item::read(body) else { return plain(Protection::Unknown) };
     if item.soft_deleted {
-        let message =
-            format!("the backups of {} are soft-deleted in {}: undelete them in Azure, or let them be purged first", q.machine, q.vault);
-        return stuck(Protection::SoftDeleted, Reason::SoftDeleted, message);
+        let until = item.purged_at.map_or(String::new(), |at| format!(" and are purged at {}", super::seconds(at)));
+        let message = format!(
+            "the backups of {} are soft-deleted in {}{until}: set spec.undelete: true to bring them back (they are then stopped, with all points)",
+            q.machine, q.vault
+        );
+        return if q.wanted.undeleted { plain(Protection::SoftDeleted) } else { stuck(Protection::SoftDeleted, Reason::SoftDeleted, message) };
     }
     let ours = item.policy.as_ref().is_some_and(|p| q.ours.contains(p));
     match (item.state.to_ascii_lowercase().as_str(), &item.policy) {
         // Not resumed by itself: what was kept for good would fall under the policy again, and older points would expire.
+        ("protectionstopped" | "protectionpaused", _) if q.wanted.resumed || q.wanted.stopped => plain(Protection::Stopped),
         ("protectionstopped" | "protectionpaused", _) => {
             let message = format!(
-                "protection of {} was stopped in {} and its points are kept: resume it in Azure; points older than the policy keeps then expire",
+                "protection of {} was stopped in {} and its points are kept: set spec.protection: Protected to resume it (points older than the policy keeps then expire, which is asked first), or Stopped to leave it so",
                 q.machine, q.vault
             );
             stuck(Protection::Stopped, Reason::ProtectionStopped, message)
         }
+        ("backupssuspended", _) if q.wanted.resumed => plain(Protection::Suspended),
         ("backupssuspended", _) => {
-            let message = format!("backups of {} are suspended in {} and its points expire: resume them in Azure", q.machine, q.vault);
+            let message = format!(
+                "backups of {} are suspended in {} and its points expire: set spec.protection: Protected to resume them",
+                q.machine, q.vault
+            );
             stuck(Protection::Suspended, Reason::BackupsSuspended, message)
         }
         (_, Some(policy)) if !ours => {
             let message =
-                format!("{} is protected in {} under policy {}, which is not ours: it is left alone", q.machine, q.vault, policy.name());
+                format!(
+                    "{} is protected in {} under policy {}, which is not ours: it is left alone; with the policy's spec.adopt: IfNotWeaker it is taken over where no point would expire earlier",
+                    q.machine,
+                    q.vault,
+                    policy.name()
+                );
             stuck(Protection::ForeignPolicy, Reason::ForeignPolicy, message)
         }
         ("irpending", _) => plain(Protection::InitialBackupPending),

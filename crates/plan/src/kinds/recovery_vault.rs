@@ -4,6 +4,7 @@
 use breakwater_api::{
     ConditionType, Reason, RecoveryVault, RecoveryVaultSpec, RecoveryVaultStatus,
     recovery_vault::{ObservedSoftDelete, ObservedVault},
+    references::DeletionPolicy,
     status::Owned,
 };
 use breakwater_arm::ResourceId;
@@ -11,9 +12,10 @@ use serde_json::{Map, Value};
 
 use super::{
     DRIFT_WITHIN, items_of, kept, seconds, text,
+    takeover::before_ours,
     vault_defences::{asks_for_less, drifted, ever_protected, remember_declared, too_late},
-    vault_id, vault_is_ours,
-    vault_writes::{put, raise, retag, soften_never, wrong_tags},
+    vault_deletion, vault_id, vault_is_ours,
+    vault_writes::{doors, open, put, raise, retag, soften_never, wrong_tags},
 };
 use crate::{
     facts::{Facts, Need},
@@ -30,6 +32,9 @@ impl Kind for RecoveryVault {
     fn needs(s: &Subject<Self>, known: &Facts) -> Vec<Need> {
         let Ok(id) = vault_id(&s.meta, &s.spec) else { return Vec::new() };
         let mut needs = vec![kept(&id)];
+        if s.meta.deleting && s.spec.deletion_policy == DeletionPolicy::Delete {
+            needs.extend(vault_deletion::needs(&id));
+        }
         if known.resource(&id).present().is_some() {
             needs.push(kept(&config_id(&id)));
             needs.push(Need::Inventory { list: items_of(&id), watch: None });
@@ -43,8 +48,13 @@ impl Kind for RecoveryVault {
             return Err(wrong);
         }
         let owner = s.owner();
-        let not_ours = vault_is_ours(&id, facts, &s.estate, &owner, &s.writer);
-        let hold = not_ours.or_else(|| moved(s, &id, facts)).or_else(|| asks_for_less(s, facts)).or_else(|| too_late(s, facts));
+        if s.meta.deleting {
+            return vault_deletion::desire(s, &id, facts);
+        }
+        let hold = moved(s, &id, facts).or_else(|| asks_for_less(s, facts)).or_else(|| too_late(s, facts));
+        if let Some(first) = before_ours(s, &id, facts, hold.clone()) {
+            return Ok(first);
+        }
         let tagged = || Ownership::Tagged { owner: owner.clone() };
         let lock = || [format!("vault-config:{}", id.key())];
         let mut graph = Desired::new();
@@ -57,7 +67,15 @@ impl Kind for RecoveryVault {
         if s.spec.soft_delete.is_some() {
             let config = config_id(&id);
             let goal = Goal::Exists { create: None, change: soften_never(s, &config, facts) };
-            graph.node("soft-delete", Node::arm(config, goal, tagged()).after(&["vault"]).locking(lock()).held(hold));
+            graph.node("soft-delete", Node::arm(config, goal, tagged()).after(&["vault"]).locking(lock()).held(hold.clone()));
+        }
+        // What cannot be taken back is asked about, each door by itself; everything else goes on.
+        for door in doors(s, facts) {
+            let (target, change, answer) = open(s, &id, facts, door);
+            let (approved, asked) = (answer.as_ref().ok().cloned(), answer.err());
+            let goal = Goal::Exists { create: None, change: Some(change) };
+            let node = Node::arm(target, goal, tagged()).after(&["vault"]).locking(lock()).held(hold.clone().or(asked));
+            graph.node(&format!("one-way-{}", door.kebab()), node.approved(approved));
         }
         Ok(graph)
     }
@@ -72,6 +90,7 @@ impl Kind for RecoveryVault {
             status.ever_protected = ever_protected(s, facts);
             status.protected_items = facts.list(&items_of(id)).map(|items| items.len() as i64);
             remember_declared(s, facts, &mut status.declared);
+            status.blockers = if s.meta.deleting { vault_deletion::blockers(id, facts) } else { Vec::new() };
         }
         let ours = decided.is_ok_and(|plan| plan.converged());
         let promise = match (&id, ours) {
@@ -88,6 +107,10 @@ impl Kind for RecoveryVault {
             owned: if made { owned(s, id.as_ref()) } else { s.owned.clone() },
             next: Some(s.now + DRIFT_WITHIN),
         }
+    }
+
+    fn acts_on_deletion(spec: &RecoveryVaultSpec) -> bool {
+        spec.deletion_policy == DeletionPolicy::Delete
     }
 
     fn claims(meta: &Meta, spec: &RecoveryVaultSpec, owned: &[Owned]) -> Vec<Claim> {

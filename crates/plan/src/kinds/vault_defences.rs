@@ -89,7 +89,7 @@ fn made_with(defence: Defence) -> &'static str {
     }
 }
 
-/// One-way settings once the vault has held an item, and what Azure then no longer changes.
+/// What Azure no longer changes once the vault has held an item.
 pub(super) fn too_late(s: &Subject<RecoveryVault>, facts: &Facts) -> Option<Hold> {
     if !ever_protected(s, facts) {
         return None;
@@ -98,15 +98,9 @@ pub(super) fn too_late(s: &Subject<RecoveryVault>, facts: &Facts) -> Option<Hold
     declared(&s.spec).into_iter().find_map(|(defence, want)| {
         let have = seen(defence, &id, facts)?;
         let lacks = !strength::at_least(defence, &have, &want);
-        let one_way = match defence {
-            Defence::CrossRegionRestore => "it cannot be taken back",
-            Defence::SoftDelete if want.eq_ignore_ascii_case("AlwaysOn") => "it cannot be taken back",
-            Defence::Redundancy => "Azure changes it only before the first protection",
-            _ => return None,
-        };
-        lacks.then(|| {
+        (lacks && defence == Defence::Redundancy).then(|| {
             let message = format!(
-                "spec.{} asks for {want}, {id} has {have}, and the vault has held backups: {one_way}; set it to {have}",
+                "spec.{} asks for {want}, {id} has {have}, and the vault has held backups: Azure changes it only before the first protection; set it to {have}",
                 defence.field()
             );
             Hold::stuck(Reason::OneWay, message)

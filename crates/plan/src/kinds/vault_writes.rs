@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use breakwater_api::{Reason, RecoveryVault, RecoveryVaultSpec};
+use breakwater_api::{Reason, RecoveryVault, RecoveryVaultSpec, recovery_vault::Immutability};
 use breakwater_arm::{
     ResourceId,
     versions::{RECOVERY_SERVICES, RESOURCES},
@@ -11,13 +11,18 @@ use breakwater_arm::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    owner_tags, text,
-    vault_defences::{declared, seen},
+    owner_tags,
+    recovery_vault::config_id,
+    text,
+    vault_defences::{declared, ever_protected, seen},
+    vault_id,
 };
 use crate::{
+    defence,
     facts::Facts,
     graph::{Change, Difference, Hold},
     kind::Subject,
+    questions::{Approved, Question, Stake},
     strength::{self, Defence},
 };
 
@@ -53,7 +58,7 @@ pub(super) fn put(s: &Subject<RecoveryVault>, id: &ResourceId) -> Request {
                 "standardTierStorageRedundancy": spec.redundancy.map_or(json!("GeoRedundant"), |r| json!(r)),
                 "crossRegionRestore": if spec.cross_region_restore == Some(true) { "Enabled" } else { "Disabled" },
             },
-            "securitySettings": { "immutabilitySettings": { "state": spec.immutability.map_or(json!("Unlocked"), |i| json!(i)) } },
+            "securitySettings": { "immutabilitySettings": { "state": spec.immutability.map_or(json!("Unlocked"), |i| json!(i.min(Immutability::Unlocked))) } },
         },
     });
     Request::new(Method::Put, id.as_str(), RECOVERY_SERVICES).with_body(body)
@@ -65,7 +70,7 @@ pub(super) fn raise(s: &Subject<RecoveryVault>, id: &ResourceId, facts: &Facts) 
     let mut properties = Map::new();
     for (defence, want) in declared(&s.spec) {
         let Some(have) = seen(defence, id, facts) else { continue };
-        if strength::at_least(defence, &have, &want) {
+        if strength::at_least(defence, &have, &want) || is_door(s, facts, defence, &want) {
             continue;
         }
         let (name, value) = match defence {
@@ -85,6 +90,57 @@ pub(super) fn raise(s: &Subject<RecoveryVault>, id: &ResourceId, facts: &Facts) 
     (!differences.is_empty()).then_some(Change { differences, request })
 }
 
+/// Whether a declared value opens one way only, and a person is asked first: Locked always, the others once the vault has
+/// held an item (backup.md §5.2, §5.3).
+fn is_door(s: &Subject<RecoveryVault>, facts: &Facts, defence: Defence, want: &str) -> bool {
+    match defence {
+        Defence::Immutability => want.eq_ignore_ascii_case("Locked"),
+        Defence::SoftDelete => want.eq_ignore_ascii_case("AlwaysOn") && ever_protected(s, facts),
+        Defence::CrossRegionRestore => want.eq_ignore_ascii_case("Enabled") && ever_protected(s, facts),
+        Defence::SoftDeleteDays | Defence::PublicNetworkAccess | Defence::Redundancy => false,
+    }
+}
+
+/// The doors that are declared and closed.
+pub(super) fn doors(s: &Subject<RecoveryVault>, facts: &Facts) -> Vec<Defence> {
+    let Ok(id) = vault_id(&s.meta, &s.spec) else { return Vec::new() };
+    let closed = |(defence, want): &(Defence, String)| {
+        seen(*defence, &id, facts).is_some_and(|have| !strength::at_least(*defence, &have, want)) && is_door(s, facts, *defence, want)
+    };
+    declared(&s.spec).iter().filter(|door| closed(door)).map(|(defence, _)| *defence).collect()
+}
+
+/// The resource, the PATCH that opens one door, and the answer that it waits for.
+pub(super) fn open(
+    s: &Subject<RecoveryVault>,
+    id: &ResourceId,
+    facts: &Facts,
+    door: Defence,
+) -> (ResourceId, Change, Result<Approved, Hold>) {
+    let have = seen(door, id, facts).unwrap_or_default();
+    let (target, want, properties) = match door {
+        Defence::SoftDelete => {
+            let config = config_id(id);
+            let body = facts.resource(&config).into_present().cloned().unwrap_or_default();
+            let days = body.pointer("/properties/softDeleteRetentionPeriodInDays").cloned().unwrap_or(json!(14));
+            let enhanced = text(&body, "/properties/enhancedSecurityState").unwrap_or("Enabled");
+            let fields = json!({ "enhancedSecurityState": enhanced, "softDeleteFeatureState": "AlwaysON", "softDeleteRetentionPeriodInDays": days });
+            (config, "AlwaysON", fields)
+        }
+        Defence::CrossRegionRestore => (id.clone(), "Enabled", json!({ "redundancySettings": { "crossRegionRestore": "Enabled" } })),
+        _ => (id.clone(), "Locked", json!({ "securitySettings": { "immutabilitySettings": { "state": "Locked" } } })),
+    };
+    let request = Request::new(Method::Patch, target.as_str(), RECOVERY_SERVICES).with_body(json!({ "properties": properties }));
+    let before = facts.resource(&target).into_present().cloned();
+    let around = |id: &ResourceId| facts.resource(id).into_present().cloned();
+    let unseen = Stake { ids: vec![target.clone()], field: door.field().into(), from: have.clone(), to: want.into(), loses_points: false };
+    let stake = defence::at_stake(&request, before.as_deref(), &around).unwrap_or(unseen);
+    let asks = format!("spec.{}: {have} -> {want} on {id} can never be taken back, by nobody. Shall it be done", door.field());
+    let answer = s.consent(Reason::OneWay, Question::to_approve(format!("one-way-{}", door.kebab()), stake, 1, asks));
+    let differences = vec![Difference { field: door.field().into(), have, want: want.into() }];
+    (target, Change { differences, request }, answer)
+}
+
 /// The PATCH of soft delete; all three fields, as clients send them (backup.md §6.2).
 pub(super) fn soften_never(s: &Subject<RecoveryVault>, config: &ResourceId, facts: &Facts) -> Option<Change> {
     let soft = s.spec.soft_delete.as_ref()?;
@@ -92,7 +148,8 @@ pub(super) fn soften_never(s: &Subject<RecoveryVault>, config: &ResourceId, fact
     let have_state = text(&body, "/properties/softDeleteFeatureState").unwrap_or("Disabled").to_owned();
     let have_days = body.pointer("/properties/softDeleteRetentionPeriodInDays").and_then(Value::as_i64);
     let want_state = json!(soft.state).as_str().unwrap_or("Enabled").to_owned();
-    let state = if strength::at_least(Defence::SoftDelete, &have_state, &want_state) { have_state.clone() } else { want_state };
+    let stays = strength::at_least(Defence::SoftDelete, &have_state, &want_state) || is_door(s, facts, Defence::SoftDelete, &want_state);
+    let state = if stays { have_state.clone() } else { want_state };
     let days = soft.retention_days.map(i64::from).max(have_days).unwrap_or(14);
     let mut differences = Vec::new();
     if state != have_state {

@@ -8,7 +8,7 @@ use breakwater_arm::{
     wire::{Method, Request},
 };
 use breakwater_plan::{
-    defence::{TagOwner, lets_points_expire, tag_owner, weaker_defence},
+    defence::{TagOwner, at_stake, tag_owner, weaker_defence},
     facts::{Facts, List, ObjectRef},
     graph::{Counts, Hold, Node},
     keys,
@@ -101,12 +101,47 @@ fn the_gates_own_checks_see_what_weakens() {
             "retentionPolicy": { "retentionPolicyType": "LongTermRetentionPolicy", "dailySchedule": {
                 "retentionTimes": ["2024-04-28T16:30:00Z"], "retentionDuration": { "count": days, "durationType": "Days" } } } } })
     };
+    let put = |path: &str, body: Value| Request::new(Method::Put, path, "1").with_body(body);
     let path = vault().child("backupPolicies", "daily").unwrap().to_string();
-    assert!(lets_points_expire(&path, &policy(30, json!(2)), &policy(7, json!(2))));
-    assert!(lets_points_expire(&path, &policy(30, Value::Null), &policy(7, Value::Null)), "a count that is not told is not none");
-    assert!(!lets_points_expire(&path, &policy(30, json!(0)), &policy(7, json!(0))));
-    assert!(!lets_points_expire(&path, &policy(7, json!(2)), &policy(30, json!(2))));
-    assert!(!lets_points_expire(id("a").as_str(), &policy(30, json!(2)), &policy(7, json!(2))), "only policies and items have points");
+    let loses = |path: &str, before: Value, after: Value| {
+        at_stake(&put(path, after), Some(&before), &|_| None).is_some_and(|stake| stake.loses_points)
+    };
+    assert!(loses(&path, policy(30, json!(2)), policy(7, json!(2))));
+    assert!(loses(&path, policy(30, Value::Null), policy(7, Value::Null)), "a count that is not told is not none");
+    assert!(!loses(&path, policy(30, json!(0)), policy(7, json!(0))));
+    assert!(!loses(&path, policy(7, json!(2)), policy(30, json!(2))));
+    assert!(!loses(id("a").as_str(), policy(30, json!(2)), policy(7, json!(2))), "only policies and items have points");
+}
+
+#[test]
+fn what_opens_one_way_or_stops_is_at_stake_by_what_stands_around_it() {
+    let vault_body = |state: &str, version: &str| {
+        json!({ "properties": { "backupStorageVersion": version, "redundancySettings": { "crossRegionRestore": "Disabled" },
+            "securitySettings": { "immutabilitySettings": { "state": state } } } })
+    };
+    let raise = |properties: Value| Request::new(Method::Patch, vault().as_str(), "1").with_body(json!({ "properties": properties }));
+    let locked = || raise(json!({ "securitySettings": { "immutabilitySettings": { "state": "Locked" } } }));
+    let regions = || raise(json!({ "redundancySettings": { "crossRegionRestore": "Enabled" } }));
+    let field = |request: &Request, before: &Value, around: &Value| {
+        let around = std::sync::Arc::new(around.clone());
+        at_stake(request, Some(before), &|_| Some(around.clone())).map(|stake| format!("{}: {} -> {}", stake.field, stake.from, stake.to))
+    };
+    let (used, new) = (vault_body("Unlocked", "V2"), vault_body("Disabled", "Unassigned"));
+    assert_eq!(field(&locked(), &used, &used).unwrap(), "immutability: Unlocked -> Locked");
+    assert_eq!(field(&locked(), &new, &new).unwrap(), "immutability: Disabled -> Locked", "Locked is asked about always");
+    assert_eq!(field(&regions(), &used, &used).unwrap(), "crossRegionRestore: Disabled -> Enabled");
+    assert_eq!(field(&regions(), &new, &new), None, "nothing was ever in it");
+    let item = |state: &str, policy: &str| json!({ "properties": { "protectionState": state, "policyId": policy } });
+    let machine = format!("{GROUP}/providers/Microsoft.Compute/virtualMachines/m").parse().unwrap();
+    let item_id = breakwater_arm::names::item_id(&vault(), &machine).unwrap();
+    let stop = Request::new(Method::Put, item_id.as_str(), "1").with_body(item("ProtectionStopped", ""));
+    let daily = vault().child("backupPolicies", "daily").unwrap().to_string();
+    let (running, stopped) = (item("Protected", &daily), item("ProtectionStopped", ""));
+    assert!(field(&stop, &running, &used).is_some_and(|s| s.starts_with("protection")), "the vault is immutable");
+    assert_eq!(field(&stop, &running, &new), None, "points of a stopped machine are kept for good");
+    assert_eq!(field(&stop, &stopped, &used), None, "it is stopped already");
+    let resume = Request::new(Method::Put, item_id.as_str(), "1").with_body(json!({ "properties": { "policyId": daily } }));
+    assert!(field(&resume, &stopped, &used).is_some_and(|s| s.contains("protected under daily")));
 }
 
 fn grant(groups: &[&str], acts: &[&str]) -> Grant {

@@ -11,6 +11,7 @@ use breakwater_plan::{
     graph::{Acted, Change, Counts, Desired, Difference, Goal, JobProof, Node, Ownership, Proof, Repeat},
     keys,
     planner::{Bounds, Plan, Step, Verdict, World, plan},
+    questions::{Answers, Asker},
     sighting::{How, Listed, Listing, Seen, Sighting, Trouble},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -24,7 +25,7 @@ pub const BOUNDS: Bounds = Bounds {
 };
 pub const ESTATE: &str = "acme";
 const EPOCH: i64 = 1_770_000_000;
-const GROUP: &str = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg";
+pub const GROUP: &str = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg";
 
 /// So many seconds after the epoch of the tests.
 pub fn at(seconds: i64) -> Timestamp {
@@ -117,6 +118,9 @@ impl Scene {
             operations: &self.operations,
             polls: &self.polls,
             estate: ESTATE,
+            asker: &Asker { uid: "uid".into(), generation: 1 },
+            answers: &Answers::default(),
+            choices: &BTreeMap::new(),
         };
         plan(desired, &world, &BOUNDS)
     }
@@ -213,6 +217,7 @@ pub fn intent(node: &str, seconds: i64) -> OperationRecord {
         error: None,
         witness: false,
         locks: Vec::new(),
+        approvals: Vec::new(),
         debt: None,
     }
 }
@@ -246,6 +251,8 @@ pub fn told(verdict: &Verdict) -> String {
         Verdict::Do(Step::Poll) => "poll".into(),
         Verdict::Do(Step::Adopt { job }) => format!("adopt {job}"),
         Verdict::Do(Step::Forget) => "forget".into(),
+        Verdict::Do(Step::Conclude(_)) => "conclude".into(),
+        Verdict::Do(Step::Named { job, .. }) => format!("named {job}"),
         Verdict::Do(Step::Create) => "create".into(),
         Verdict::Wait { until, reason, .. } => format!("wait until {}: {reason}", seconds(*until)),
         Verdict::Stuck { reason, .. } => format!("stuck: {reason}"),

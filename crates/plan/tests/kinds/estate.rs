@@ -12,6 +12,7 @@ use breakwater_plan::{
     kind::{Allowed, Grant, Kind, Meta, Report, Said, Subject, View},
     kinds::{items_of, machines_of, policy_id},
     planner::{Bounds, Plan, Step, Verdict, World, plan},
+    questions::{Answers, Asker},
     policy,
     sighting::{How, Listed, Listing, Seen, Sighting},
 };
@@ -66,6 +67,8 @@ pub fn subject<K: Kind>(name: &str, spec: Value, status: Value) -> Subject<K> {
         estate: "acme".into(),
         writer: "w1".into(),
         access: Some(Arc::new(grant)),
+        namespace_labels: Arc::default(),
+        answers: Arc::default(),
     }
 }
 
@@ -184,6 +187,9 @@ pub fn decide(desired: &Desired, facts: &Facts) -> Plan {
         operations: &operations,
         polls: &polls,
         estate: "acme",
+        asker: &Asker { uid: "uid".into(), generation: 1 },
+        answers: &Answers::default(),
+        choices: &BTreeMap::new(),
     };
     plan(desired, &world, &Bounds::for_factor(1.0))
 }

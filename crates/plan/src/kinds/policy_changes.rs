@@ -1,0 +1,146 @@
+//! What may be done to a policy in Azure: made, changed in place, asked about, never made weaker by itself.
+
+use breakwater_api::{BackupPolicy, BackupPolicySpec, Reason, references::Adopt};
+use breakwater_arm::{
+    ResourceId,
+    versions::RECOVERY_SERVICES,
+    wire::{Method, Request},
+};
+use serde_json::Value;
+
+use super::policy_members::{is_of, members};
+use crate::{
+    defence,
+    facts::Facts,
+    graph::{Change, Difference, Hold},
+    keys,
+    kind::Subject,
+    policy,
+    questions::{Approved, Question, Stake, rounded_up},
+    sighting::Known,
+};
+
+/// How many machines a question names.
+const MOST_NAMED: usize = 8;
+
+pub(super) fn put(id: &ResourceId, body: Value) -> Request {
+    Request::new(Method::Put, id.as_str(), RECOVERY_SERVICES).with_body(body)
+}
+
+/// A policy that stands under a declared name and that we never made, where it is not to be taken over.
+pub(super) fn not_ours(s: &Subject<BackupPolicy>, id: &ResourceId, facts: &Facts) -> Option<Hold> {
+    let known = s.spec.azure_name.is_none() || s.status.policy_id.is_some() || s.owns(id) || s.operations.contains_key("policy");
+    let Known::Present(_, body) = facts.read(id) else { return None };
+    if known {
+        return None;
+    }
+    if s.spec.adopt == Adopt::Never {
+        let message = format!(
+            "{id} exists and was not made by this object: leave azureName out, choose another, or set spec.adopt: IfNotWeaker to take it over"
+        );
+        return Some(Hold::stuck(Reason::NotOurs, message));
+    }
+    let weaker = policy::weakens(body, &policy::merged(body, &s.spec).ok()?);
+    let first = weaker.first()?;
+    let all = weaker.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let message = format!("{id} is stronger than declared ({all}) and is not taken over: declare spec.{} at least so", first.field);
+    Some(Hold::stuck(Reason::WouldWeaken, message))
+}
+
+/// One read-modify-write in place, which keeps fields that we do not know; none where it would weaken what somebody
+/// made stronger in Azure.
+pub(super) fn change(s: &Subject<BackupPolicy>, id: &ResourceId, facts: &Facts) -> Option<Change> {
+    let body = facts.resource(id).into_present()?;
+    let differences = policy::differences(&s.spec, body).ok().filter(|d| !d.is_empty())?;
+    let merged = policy::merged(body, &s.spec).ok()?;
+    if is_drift(s) && !policy::weakens(body, &merged).is_empty() {
+        return None;
+    }
+    let differences = differences.into_iter().map(|d| Difference { field: d.field.to_owned(), have: d.have, want: d.want });
+    Some(Change { differences: differences.collect(), request: put(id, merged) })
+}
+
+/// The spec is as it was when Azure last showed it so: whatever differs was changed in Azure.
+fn is_drift(s: &Subject<BackupPolicy>) -> bool {
+    s.status.applied.as_deref() == Some(&digest(&s.spec))
+}
+
+pub(super) fn digest(spec: &BackupPolicySpec) -> String {
+    keys::hash(&[&policy::to_azure(spec).unwrap_or_default().to_string()])[..32].to_owned()
+}
+
+/// The answer that an edit needs, where it puts something at stake.
+///
+/// # Errors
+/// The question, while nobody has answered it.
+pub(super) fn asked(
+    s: &Subject<BackupPolicy>,
+    id: &ResourceId,
+    facts: &Facts,
+    change: Option<&Change>,
+) -> Result<Option<Approved>, Hold> {
+    let Some(change) = change else { return Ok(None) };
+    let before = facts.resource(id).into_present().cloned();
+    let around = |id: &ResourceId| facts.resource(id).into_present().cloned();
+    let Some(stake) = defence::at_stake(&change.request, before.as_deref(), &around) else { return Ok(None) };
+    let (reason, question) = match stake.loses_points {
+        true => (Reason::WouldExpirePoints, expiry(s, facts, before.as_deref(), stake)),
+        false => {
+            let asks = format!("policy {}: {}: {} -> {} can never be taken back. Shall it be done", id.name(), stake.field, stake.from, stake.to);
+            (Reason::OneWay, Question::to_approve("one-way-tier", stake, 1, asks))
+        }
+    };
+    s.consent(reason, question).map(Some)
+}
+
+/// The question that counts the points by machine: at most all that there are.
+fn expiry(s: &Subject<BackupPolicy>, facts: &Facts, before: Option<&Value>, stake: Stake) -> Question {
+    let under = before.and_then(|b| b.pointer("/properties/protectedItemsCount")).and_then(Value::as_i64);
+    let of_machine = |m: &breakwater_api::protected_machine::RecoveryPoints| u64::try_from(m.count).unwrap_or(0);
+    let mut points: Vec<(String, u64)> = members(s, facts)
+        .iter()
+        .filter(|m| is_of(m, s))
+        .map(|m| (name_of(&m.spec.machine_id), m.status.recovery_points.as_ref().map_or(0, of_machine)))
+        .collect();
+    points.sort();
+    let total: u64 = points.iter().map(|(_, n)| n).sum();
+    let mut named: Vec<String> = points.iter().take(MOST_NAMED).map(|(name, n)| format!("{name}: up to {}", rounded_up(*n))).collect();
+    let others = under.map_or(0, |n| n.saturating_sub(i64::try_from(named.len()).unwrap_or(0)).max(0));
+    named.extend((others > 0).then(|| format!("{others} more machines")));
+    let machines = under.map_or_else(|| points.len().to_string(), |n| n.to_string());
+    let fields: Vec<String> = fields_of(&stake);
+    let asks = format!(
+        "{}: up to {} points of {machines} machines would expire earlier, or fewer would be made ({}). The policy stays as it is until then. Shall it be done",
+        fields.join("; "),
+        rounded_up(total),
+        if named.is_empty() { "not counted".to_owned() } else { named.join(", ") },
+    );
+    Question::to_approve("points-expire", stake, total, asks)
+}
+
+/// `retention.daily: 30 days -> 7 days`, a line each.
+fn fields_of(stake: &Stake) -> Vec<String> {
+    let parts = |text: &str| text.split("; ").map(str::to_owned).collect::<Vec<_>>();
+    let (fields, from, to) = (parts(&stake.field), parts(&stake.from), parts(&stake.to));
+    if fields.len() != from.len() || fields.len() != to.len() {
+        return vec![format!("{}: {} -> {}", stake.field, stake.from, stake.to)];
+    }
+    fields.iter().zip(from).zip(to).map(|((field, from), to)| format!("{field}: {from} -> {to}")).collect()
+}
+
+fn name_of(machine: &str) -> String {
+    machine.rsplit('/').next().unwrap_or_default().to_owned()
+}
+
+/// Machines under a policy keep it from being deleted.
+pub(super) fn still_used(id: &ResourceId, facts: &Facts) -> Option<Hold> {
+    let body = facts.read(id).into_present()?;
+    let count = body.pointer("/properties/protectedItemsCount").and_then(Value::as_i64);
+    (count != Some(0)).then(|| {
+        let machines = count.map_or("machines".to_owned(), |n| format!("{n} machines"));
+        let message = format!(
+            "{machines} are under {id}, and it is not deleted while they are: move or stop them first, or set deletionPolicy: Retain to let this object go"
+        );
+        Hold::stuck(Reason::Blocked, message)
+    })
+}

@@ -167,9 +167,8 @@ fn points_expire_earlier_only_by_an_answer_to_exactly_that() {
     let gate = gate(&sim);
     let id = vault().child("backupPolicies", "spare").expect("a plain word");
     let shorter = |days: i64| Request::new(Method::Put, id.as_str(), RECOVERY_SERVICES).with_body(policy(days, 2));
-    let stake = |days: i64| {
-        breakwater_plan::defence::at_stake(&shorter(days), Some(&policy(30, 2)), &|_| None).expect("something is at stake")
-    };
+    let stake =
+        |days: i64| breakwater_plan::defence::at_stake(&shorter(days), Some(&policy(30, 2)), &|_| None).expect("something is at stake");
     let right = consent(&sim, stake(7), 1);
     let asking = Order { request: shorter(7), ..removal(&sim, &id, policy(30, 2)) };
     let agreed = |consent: Approved| Order { consents: vec![consent], looked_again: Some(look(&sim, true, None)), ..asking.clone() };
@@ -189,7 +188,11 @@ fn points_expire_earlier_only_by_an_answer_to_exactly_that() {
         ("another word", agreed(other_words), Some(Reason::WouldExpirePoints)),
         ("expired", agreed(expired), Some(Reason::WouldExpirePoints)),
         ("without the act Delete", Order { grant: only_protect, ..agreed(right.clone()) }, Some(Reason::AccessDenied)),
-        ("the answer was taken back meanwhile", Order { looked_again: Some(look(&sim, false, None)), ..agreed(right.clone()) }, Some(Reason::Retrying)),
+        (
+            "the answer was taken back meanwhile",
+            Order { looked_again: Some(look(&sim, false, None)), ..agreed(right.clone()) },
+            Some(Reason::Retrying),
+        ),
         ("nobody looked again", Order { looked_again: None, ..agreed(right) }, Some(Reason::Retrying)),
     ];
     for (situation, order, expected) in cases {

@@ -94,8 +94,10 @@ mod tests {
         let mut conditional = policy.clone();
         conditional["spec"]["matchConditions"] = json!([{ "name": "never", "expression": "false" }]);
         assert!(not_in_force(Some(&conditional), Some(&binding)).is_some());
-        for weaker in [json!({ "policyName": APPROVALS, "validationActions": ["Warn"] }), json!({ "policyName": "other", "validationActions": ["Deny"] })]
-        {
+        for weaker in [
+            json!({ "policyName": APPROVALS, "validationActions": ["Warn"] }),
+            json!({ "policyName": "other", "validationActions": ["Deny"] }),
+        ] {
             assert!(not_in_force(Some(&policy), Some(&live(weaker))).is_some());
         }
         let mut going = policy;

@@ -11,7 +11,10 @@ pub const MAX_BYTES: usize = 64 * 1024;
 
 /// All definitions, in the order in which people meet the kinds.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    [AzureAccess::crd(), Approval::crd(), RecoveryVault::crd(), BackupPolicy::crd(), ProtectedMachine::crd()].into_iter().map(finished).collect()
+    [AzureAccess::crd(), Approval::crd(), RecoveryVault::crd(), BackupPolicy::crd(), ProtectedMachine::crd()]
+        .into_iter()
+        .map(finished)
+        .collect()
 }
 
 /// The files of `crds/`: (name, content), `kustomization.yaml` last.

@@ -258,7 +258,11 @@ fn passed<K: Kind>(turn: &Turn<'_, K>, order: &mut Order) -> Result<(), Refusal>
 }
 
 /// Resources beside the target that decide what is at stake: the vault, and the policies that an item leaves and gets.
-fn around(request: &Request, evidence: Option<&Sighting>, read: impl Fn(&ResourceId) -> Option<Arc<Value>>) -> BTreeMap<ResourceId, Arc<Value>> {
+fn around(
+    request: &Request,
+    evidence: Option<&Sighting>,
+    read: impl Fn(&ResourceId) -> Option<Arc<Value>>,
+) -> BTreeMap<ResourceId, Arc<Value>> {
     let policy = |body: &Value| body.pointer("/properties/policyId").and_then(Value::as_str).and_then(|p| p.parse::<ResourceId>().ok());
     let old = evidence.and_then(|s| s.what.as_deref()).and_then(policy);
     let new = request.body.as_ref().and_then(policy);
@@ -273,7 +277,9 @@ fn order<K: Kind>(turn: &Turn<'_, K>, key: &str, node: &Node, write: &Write, dig
     let seen = |id: &ResourceId| memory.seen(&by.identity.access, id, turn.began).value;
     let vault = match &node.ownership {
         Ownership::Named { vault, .. } | Ownership::Item { vault, .. } => seen(vault).read,
-        Ownership::Tagged { .. } | Ownership::TakenOver { .. } | Ownership::Adopted { .. } => id.ancestor(VAULT).and_then(|v| seen(&v).read),
+        Ownership::Tagged { .. } | Ownership::TakenOver { .. } | Ownership::Adopted { .. } => {
+            id.ancestor(VAULT).and_then(|v| seen(&v).read)
+        }
         Ownership::Child => None,
     };
     let mut request = write.request.clone();

@@ -216,7 +216,9 @@ impl Gate {
         let agrees = |consent: &&Approved| {
             let Approved { question, given } = consent;
             let answers = Answers { given: vec![given.clone()], not_in_force: None };
-            question.stake == *stake && given.expires > self.clock.now() && answers.to(question, &asker).is_some_and(|g| g.answer == APPROVE)
+            question.stake == *stake
+                && given.expires > self.clock.now()
+                && answers.to(question, &asker).is_some_and(|g| g.answer == APPROVE)
         };
         if order.consents.iter().any(|c| agrees(&c)) {
             return Ok(());
@@ -281,9 +283,7 @@ impl Gate {
                 }
             }
             Ownership::TakenOver { owner } => self.marks_only(order, owner, &[defence::TAG_WRITER]),
-            Ownership::Adopted { owner } => {
-                self.marks_only(order, owner, &[defence::TAG_ESTATE, defence::TAG_OWNER, defence::TAG_WRITER])
-            }
+            Ownership::Adopted { owner } => self.marks_only(order, owner, &[defence::TAG_ESTATE, defence::TAG_OWNER, defence::TAG_WRITER]),
             Ownership::Named { vault, owner, name } => {
                 self.vault_is_ours(order, vault, owner)?;
                 let ours = target.within(vault)
@@ -339,7 +339,8 @@ impl Gate {
             _ => self.writer.as_str(),
         };
         let sent = order.request.body.as_ref().and_then(|b| b.pointer("/properties/tags")).and_then(Value::as_object);
-        let only = sent.is_some_and(|tags| tags.len() == marks.len() && marks.iter().all(|m| tags.get(*m).and_then(Value::as_str) == Some(value(m))));
+        let only = sent
+            .is_some_and(|tags| tags.len() == marks.len() && marks.iter().all(|m| tags.get(*m).and_then(Value::as_str) == Some(value(m))));
         let is_merge = order.request.method == Method::Patch && order.request.path.ends_with("/providers/Microsoft.Resources/tags/default");
         if may && only && is_merge {
             return Ok(());
@@ -405,7 +406,8 @@ impl Gate {
             let lifted = order.consents.iter().any(|c| c.question == question && c.given.digest == question.digest(&asker));
             if sent.len() >= most && !lifted {
                 let until = sent.front().map(|at| *at + SignedDuration::from_hours(1));
-                let message = format!("{}; it goes on by itself within the hour, or when question {} is answered", question.asks, question.id);
+                let message =
+                    format!("{}; it goes on by itself within the hour, or when question {} is answered", question.asks, question.id);
                 return Err(Refusal { reason: Reason::Brake, message, until, question: Some(Box::new(question)) });
             }
         }

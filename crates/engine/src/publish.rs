@@ -15,18 +15,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Map, Value, json};
 
 /// Fields of status that the engine owns, whatever the kind.
-const SHARED: [&str; 10] = [
-    "observedGeneration",
-    "conditions",
-    "operations",
-    "owned",
-    "access",
-    "choices",
-    "plan",
-    "lastHandledRequest",
-    "questions",
-    "answered",
-];
+const SHARED: [&str; 10] =
+    ["observedGeneration", "conditions", "operations", "owned", "access", "choices", "plan", "lastHandledRequest", "questions", "answered"];
 
 /// Everything that goes into one status.
 pub struct Telling<'a> {

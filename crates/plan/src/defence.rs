@@ -143,7 +143,13 @@ fn taken_over(id: &ResourceId, before: &Value, after: &Value) -> Option<Stake> {
     };
     let from = tag(before.get("tags")).unwrap_or_else(|| "none".to_owned());
     let to = tag(after.pointer("/properties/tags"))?;
-    (is_marked(before) && from != to).then(|| Stake { ids: vec![id.clone()], field: format!("tags.{TAG_WRITER}"), from, to, loses_points: false })
+    (is_marked(before) && from != to).then(|| Stake {
+        ids: vec![id.clone()],
+        field: format!("tags.{TAG_WRITER}"),
+        from,
+        to,
+        loses_points: false,
+    })
 }
 
 /// Whether a vault ever held an item, as it shows it; what is not known counts as yes (backup.md §5.2: `Unassigned` while

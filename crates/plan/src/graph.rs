@@ -293,7 +293,8 @@ impl Hold {
 
     /// Something that a person must answer.
     pub fn question(reason: Reason, question: Question) -> Self {
-        let message = format!("{}; answer question {} in status.questions with an Approval, or set the field back", question.asks, question.id);
+        let message =
+            format!("{}; answer question {} in status.questions with an Approval, or set the field back", question.asks, question.id);
         Hold { question: Some(Box::new(question)), ..Hold::stuck(reason, message) }
     }
 }
@@ -313,7 +314,17 @@ impl Desired {
 impl Node {
     /// A node on an Azure resource.
     pub fn arm(target: ResourceId, goal: Goal, ownership: Ownership) -> Self {
-        Node { target: Target::Arm(target), goal, after: BTreeSet::new(), locks: BTreeSet::new(), ownership, beside: false, hold: None, brake: None, approved: None }
+        Node {
+            target: Target::Arm(target),
+            goal,
+            after: BTreeSet::new(),
+            locks: BTreeSet::new(),
+            ownership,
+            beside: false,
+            hold: None,
+            brake: None,
+            approved: None,
+        }
     }
 
     /// The same, after others.

@@ -264,7 +264,8 @@ impl<K: Kind> Subject<K> {
             None => {
                 let refused = self.answers.not_in_force.as_ref();
                 let hold = Hold::question(reason, question);
-                Err(refused.map_or(hold.clone(), |why| Hold { message: format!("{}; answers do not count now: {why}", hold.message), ..hold }))
+                Err(refused
+                    .map_or(hold.clone(), |why| Hold { message: format!("{}; answers do not count now: {why}", hold.message), ..hold }))
             }
         }
     }

@@ -93,7 +93,9 @@ fn by_job(d: &Decision<'_>, acted: &Acted, proof: &JobProof, record: &OperationR
     if let Some(job) = fitting(proof, &jobs).find(|j| !record.known_jobs.contains(&j.name) && is_later(j, record.intent_at)) {
         match proof.counts {
             Counts::Anybodys => return Verdict::Do(Step::Adopt { job: job.name.clone() }),
-            Counts::Ours if !record.witness => return unknown(d, acted, record, &format!("job {} fits and does not say whose it is", job.name)),
+            Counts::Ours if !record.witness => {
+                return unknown(d, acted, record, &format!("job {} fits and does not say whose it is", job.name));
+            }
             Counts::Ours => {}
         }
     }

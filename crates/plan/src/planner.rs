@@ -282,9 +282,7 @@ impl Decision<'_> {
 
     pub(crate) fn held(&self, hold: &Hold) -> Verdict {
         match hold.kind {
-            HoldKind::Stuck => {
-                Verdict::Stuck { reason: hold.reason, message: hold.message.clone(), question: hold.question.clone() }
-            }
+            HoldKind::Stuck => Verdict::Stuck { reason: hold.reason, message: hold.message.clone(), question: hold.question.clone() },
             HoldKind::Wait => wait(self.world.now + self.bounds.read_every * 6, hold.reason, hold.message.clone()),
         }
     }
@@ -356,7 +354,8 @@ impl Decision<'_> {
 
     fn write(&self, request: Request, differences: Vec<Difference>, attempt: i32) -> Verdict {
         let key = crate::keys::safe_key(&request);
-        let write = Write { request, differences, attempt, key, known_jobs: Vec::new(), witness: false, once: false, debt: None, approved: None };
+        let write =
+            Write { request, differences, attempt, key, known_jobs: Vec::new(), witness: false, once: false, debt: None, approved: None };
         Verdict::Do(Step::Write(Box::new(write)))
     }
 

@@ -274,8 +274,7 @@ impl Simulation {
                     namespace: object.metadata.namespace.clone().unwrap_or_default(),
                     name: object.metadata.name.clone().unwrap_or_default(),
                 };
-                let related =
-                    change.key.namespace.is_empty() || change.key.namespace == key.namespace || names(&object, &change.key);
+                let related = change.key.namespace.is_empty() || change.key.namespace == key.namespace || names(&object, &change.key);
                 if related && self.wakes(&change.key, &key) {
                     self.due.insert(key, now);
                 }

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use breakwater_api::{
-    BackupPolicy, BackupPolicySpec, BackupPolicyStatus, ConditionType, ProtectedMachine, Reason, RecoveryVault,
-    references::DeletionPolicy, status::Owned,
+    BackupPolicy, BackupPolicySpec, BackupPolicyStatus, ConditionType, ProtectedMachine, Reason, RecoveryVault, references::DeletionPolicy,
+    status::Owned,
 };
 use breakwater_arm::{
     ResourceId,

@@ -140,11 +140,13 @@ pub(super) fn asked(p: &Place, s: &Subject<ProtectedMachine>, facts: &Facts, cha
     let up_to = rounded_up(points);
     let (id, reason, what) = match stake.field.as_str() {
         "protection" if stake.to == "ProtectionStopped" => {
-            let what = format!("stops protection of {}; its vault is immutable, and Azure then lets up to {up_to} points expire", p.machine);
+            let what =
+                format!("stops protection of {}; its vault is immutable, and Azure then lets up to {up_to} points expire", p.machine);
             ("stop", Reason::StopLetsPointsExpire, what)
         }
         "protection" => {
-            let what = format!("resumes protection of {}; those of its up to {up_to} points that the policy keeps no longer expire", p.machine);
+            let what =
+                format!("resumes protection of {}; those of its up to {up_to} points that the policy keeps no longer expire", p.machine);
             ("resume", Reason::WouldExpirePoints, what)
         }
         field => {

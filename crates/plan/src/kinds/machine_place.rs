@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use breakwater_api::{BackupPolicy, ProtectedMachine, Protection, Reason, RecoveryVault, protected_machine::{DeclaredProtection, ObservedMachine}};
+use breakwater_api::{
+    BackupPolicy, ProtectedMachine, Protection, Reason, RecoveryVault,
+    protected_machine::{DeclaredProtection, ObservedMachine},
+};
 use breakwater_arm::{ResourceId, bodies::VirtualMachine, names};
 
 use super::{
-    PolicyView, VaultView, gone, is_admitted_by, items_of, machine_item, machine_report, no_such, policy_id, protection, unreadable, vault_id,
+    PolicyView, VaultView, gone, is_admitted_by, items_of, machine_item, machine_report, no_such, policy_id, protection, unreadable,
+    vault_id,
 };
 use crate::{
     facts::{Facts, ObjectRef},

@@ -87,9 +87,10 @@ pub(super) fn report(s: &Subject<ProtectedMachine>, facts: &Facts, decided: Deci
     let (promise, due) = match (&stands.hold, settled) {
         (_, true) => recovery_points::promise(status.recovery_points.as_ref(), since, rpo, s.now),
         (Some(hold), _) => (Promise::broken(hold.reason, hold.message.clone()), None),
-        (None, false) if stands.protection == Protection::Stopped && wanted(s, &p, facts) == Want::Stopped => {
-            (Promise::kept(Reason::ProtectionStopped, format!("protection of {} is stopped, as declared; its points are kept", p.machine)), None)
-        }
+        (None, false) if stands.protection == Protection::Stopped && wanted(s, &p, facts) == Want::Stopped => (
+            Promise::kept(Reason::ProtectionStopped, format!("protection of {} is stopped, as declared; its points are kept", p.machine)),
+            None,
+        ),
         (None, false) => (Promise::broken(Reason::NotProtected, format!("{} is not protected as declared yet", p.machine)), None),
     };
     let conditions = conditions(&p, &status, settled, &promise, question(decided));

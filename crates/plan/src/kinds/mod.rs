@@ -2,8 +2,6 @@
 
 mod approval;
 mod azure_access;
-mod selected;
-mod takeover;
 mod backup_policy;
 mod first_backup;
 mod machine_conditions;
@@ -16,6 +14,8 @@ mod protected_machine;
 mod protection;
 mod recovery_points;
 mod recovery_vault;
+mod selected;
+mod takeover;
 mod vault_defences;
 mod vault_deletion;
 mod vault_writes;
@@ -115,14 +115,12 @@ pub fn vault_is_ours(vault: &ResourceId, facts: &Facts, estate: &str, owner: &st
         TagOwner::Ours => None,
         TagOwner::OtherWriter(other) => Some(Hold::stuck(
             Reason::OwnedByOtherCluster,
-            format!("{vault} is written by another cluster (tag {}={other}): this one only reads it, until its RecoveryVault's question takeover is answered", defence::TAG_WRITER),
-        )),
-        TagOwner::NotOurs => Some(Hold::stuck(
-            Reason::NotOurs,
             format!(
-                "{vault} exists and is not ours: see its RecoveryVault"
+                "{vault} is written by another cluster (tag {}={other}): this one only reads it, until its RecoveryVault's question takeover is answered",
+                defence::TAG_WRITER
             ),
         )),
+        TagOwner::NotOurs => Some(Hold::stuck(Reason::NotOurs, format!("{vault} exists and is not ours: see its RecoveryVault"))),
     }
 }
 

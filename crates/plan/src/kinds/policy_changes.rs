@@ -73,12 +73,7 @@ pub(super) fn digest(spec: &BackupPolicySpec) -> String {
 ///
 /// # Errors
 /// The question, while nobody has answered it.
-pub(super) fn asked(
-    s: &Subject<BackupPolicy>,
-    id: &ResourceId,
-    facts: &Facts,
-    change: Option<&Change>,
-) -> Result<Option<Approved>, Hold> {
+pub(super) fn asked(s: &Subject<BackupPolicy>, id: &ResourceId, facts: &Facts, change: Option<&Change>) -> Result<Option<Approved>, Hold> {
     let Some(change) = change else { return Ok(None) };
     let before = facts.resource(id).into_present().cloned();
     let around = |id: &ResourceId| facts.resource(id).into_present().cloned();
@@ -86,7 +81,8 @@ pub(super) fn asked(
     let (reason, question) = match stake.loses_points {
         true => (Reason::WouldExpirePoints, expiry(s, facts, before.as_deref(), stake)),
         false => {
-            let asks = format!("policy {}: {}: {} -> {} can never be taken back. Shall it be done", id.name(), stake.field, stake.from, stake.to);
+            let asks =
+                format!("policy {}: {}: {} -> {} can never be taken back. Shall it be done", id.name(), stake.field, stake.from, stake.to);
             (Reason::OneWay, Question::to_approve("one-way-tier", stake, 1, asks))
         }
     };

@@ -40,8 +40,7 @@ pub(super) fn selected(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultVi
     let machines = candidates(s, facts);
     let mut matched = selection::select(&s.spec.machines, &machines, &vault.spec.location);
     let members = members(s, facts);
-    let others: BTreeMap<&str, &Arc<Member>> =
-        members.iter().filter(|m| !is_of(m, s)).map(|m| (m.meta.name.as_str(), m)).collect();
+    let others: BTreeMap<&str, &Arc<Member>> = members.iter().filter(|m| !is_of(m, s)).map(|m| (m.meta.name.as_str(), m)).collect();
     let mine: BTreeSet<&str> = members.iter().filter(|m| is_of(m, s)).map(|m| m.meta.name.as_str()).collect();
     for machine in &mut matched {
         if !is_admitted(s, &machine.id) {
@@ -153,8 +152,7 @@ pub(super) fn count(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView,
     // A name that means nothing is a machine that somebody believes protected.
     let (mut protected, mut failing, mut kept) = (0, in_vain.len() as i64, 0);
     // Members that no entry means any more are still protected, and may still fail.
-    let left =
-        members.iter().filter(|m| is_of(m, s) && !matched.iter().any(|o| member_name(&o.id) == m.meta.name));
+    let left = members.iter().filter(|m| is_of(m, s) && !matched.iter().any(|o| member_name(&o.id) == m.meta.name));
     failing += left.filter(|m| is_failing(m)).count() as i64;
     for machine in &matched {
         let state = mine(&machine.id).and_then(|m| m.status.protection.clone());

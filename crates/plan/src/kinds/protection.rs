@@ -161,7 +161,11 @@ pub fn standing(q: &Question<'_>, facts: &Facts) -> Standing {
             "the backups of {} are soft-deleted in {}{until}: set spec.undelete: true to bring them back (they are then stopped, with all points)",
             q.machine, q.vault
         );
-        return if q.wanted.undeleted { plain(Protection::SoftDeleted) } else { stuck(Protection::SoftDeleted, Reason::SoftDeleted, message) };
+        return if q.wanted.undeleted {
+            plain(Protection::SoftDeleted)
+        } else {
+            stuck(Protection::SoftDeleted, Reason::SoftDeleted, message)
+        };
     }
     let ours = item.policy.as_ref().is_some_and(|p| q.ours.contains(p));
     match (item.state.to_ascii_lowercase().as_str(), &item.policy) {
@@ -183,13 +187,12 @@ pub fn standing(q: &Question<'_>, facts: &Facts) -> Standing {
             stuck(Protection::Suspended, Reason::BackupsSuspended, message)
         }
         (_, Some(policy)) if !ours => {
-            let message =
-                format!(
-                    "{} is protected in {} under policy {}, which is not ours: it is left alone; with the policy's spec.adopt: IfNotWeaker it is taken over where no point would expire earlier",
-                    q.machine,
-                    q.vault,
-                    policy.name()
-                );
+            let message = format!(
+                "{} is protected in {} under policy {}, which is not ours: it is left alone; with the policy's spec.adopt: IfNotWeaker it is taken over where no point would expire earlier",
+                q.machine,
+                q.vault,
+                policy.name()
+            );
             stuck(Protection::ForeignPolicy, Reason::ForeignPolicy, message)
         }
         ("irpending", _) => plain(Protection::InitialBackupPending),

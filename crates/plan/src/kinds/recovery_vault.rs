@@ -11,8 +11,9 @@ use breakwater_arm::ResourceId;
 use serde_json::{Map, Value};
 
 use super::{
-    DRIFT_WITHIN, items_of, kept, seconds, text,
+    DRIFT_WITHIN, items_of, kept, seconds,
     takeover::before_ours,
+    text,
     vault_defences::{asks_for_less, drifted, ever_protected, remember_declared, too_late},
     vault_deletion, vault_id, vault_is_ours,
     vault_writes::{doors, open, put, raise, retag, soften_never, wrong_tags},

@@ -51,7 +51,8 @@ pub(super) fn desire(s: &Subject<RecoveryVault>, id: &ResourceId, facts: &Facts)
     let foreign = vault_is_ours(id, facts, &s.estate, &owner, &s.writer);
     let hold = foreign.or_else(|| blocked(id, facts));
     let goal = Goal::Gone { request: Request::new(Method::Delete, id.as_str(), RECOVERY_SERVICES) };
-    graph.node("vault", Node::arm(id.clone(), goal, Ownership::Tagged { owner }).locking([format!("vault-config:{}", id.key())]).held(hold));
+    graph
+        .node("vault", Node::arm(id.clone(), goal, Ownership::Tagged { owner }).locking([format!("vault-config:{}", id.key())]).held(hold));
     Ok(graph)
 }
 

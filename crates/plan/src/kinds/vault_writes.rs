@@ -124,7 +124,8 @@ pub(super) fn open(
             let body = facts.resource(&config).into_present().cloned().unwrap_or_default();
             let days = body.pointer("/properties/softDeleteRetentionPeriodInDays").cloned().unwrap_or(json!(14));
             let enhanced = text(&body, "/properties/enhancedSecurityState").unwrap_or("Enabled");
-            let fields = json!({ "enhancedSecurityState": enhanced, "softDeleteFeatureState": "AlwaysON", "softDeleteRetentionPeriodInDays": days });
+            let fields =
+                json!({ "enhancedSecurityState": enhanced, "softDeleteFeatureState": "AlwaysON", "softDeleteRetentionPeriodInDays": days });
             (config, "AlwaysON", fields)
         }
         Defence::CrossRegionRestore => (id.clone(), "Enabled", json!({ "redundancySettings": { "crossRegionRestore": "Enabled" } })),

@@ -12,8 +12,8 @@ use breakwater_plan::{
     kind::{Allowed, Grant, Kind, Meta, Report, Said, Subject, View},
     kinds::{items_of, machines_of, policy_id},
     planner::{Bounds, Plan, Step, Verdict, World, plan},
-    questions::{Answers, Asker},
     policy,
+    questions::{Answers, Asker, Given, Question},
     sighting::{How, Listed, Listing, Seen, Sighting},
 };
 use jiff::Timestamp;
@@ -207,6 +207,27 @@ pub fn reported<K: Kind>(s: &Subject<K>, facts: &Facts) -> Report {
 
 pub fn said(report: &Report, about: ConditionType) -> Said {
     report.conditions.iter().find(|c| c.about == about).unwrap_or_else(|| panic!("{about:?} is not told: {report:?}")).clone()
+}
+
+/// The subject with an answer to each of the questions that it asks: `approve`.
+pub fn answered<K: Kind>(mut s: Subject<K>, facts: &Facts) -> Subject<K> {
+    let asked: Vec<Question> = planned(&s, facts)
+        .verdicts
+        .values()
+        .filter_map(|v| if let Verdict::Stuck { question, .. } = v { question.clone() } else { None })
+        .map(|q| *q)
+        .collect();
+    let given = asked.iter().map(|q| Given {
+        approval: q.id.clone(),
+        name: q.id.clone(),
+        question: q.id.clone(),
+        digest: q.digest(&s.asker()),
+        answer: "approve".into(),
+        by: "ann".into(),
+        expires: now() + jiff::SignedDuration::from_hours(1),
+    });
+    s.answers = Arc::new(Answers { given: given.collect(), not_in_force: None });
+    s
 }
 
 /// `done`, `PUT`, `stuck: WouldWeaken`, ...

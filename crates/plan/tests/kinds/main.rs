@@ -4,6 +4,7 @@
 
 mod estate;
 mod machine;
+mod machine_stopped;
 mod machine_told;
 mod policy;
 mod vault;

@@ -211,3 +211,53 @@ fn a_machine_that_another_policy_names_is_left_to_it_until_somebody_holds_it() {
     add_member(&mut facts, &member_name(&db.0), "daily", json!({ "protection": "Protected" }));
     assert_eq!(left_out(&reported(&s, &facts)), [], "the holder keeps it");
 }
+
+#[test]
+fn an_edit_that_costs_points_goes_on_by_an_answer_and_counts_them_by_machine() {
+    let mut facts = in_azure(30, 2);
+    add_member(&mut facts, "db1-1", "daily", json!({ "recoveryPoints": { "count": 12 } }));
+    let asks = || declares(keep(7), applied(keep(30)));
+    let plan = planned(&asks(), &facts);
+    assert_eq!(told(&plan, "policy"), "stuck: WouldExpirePoints");
+    let words = message(&plan);
+    assert!(
+        words.contains("up to 20 points of 2 machines") && words.contains("db1: up to 20") && words.contains("1 more machines"),
+        "{words}"
+    );
+    assert_eq!(told(&planned(&answered(asks(), &facts), &facts), "policy"), "PUT");
+    // The same answer is none to a later edit, nor when Azure keeps something else by now.
+    let answers = answered(asks(), &facts).answers;
+    let shorter = breakwater_plan::kind::Subject { answers: answers.clone(), ..declares(keep(8), applied(keep(30))) };
+    assert_eq!(told(&planned(&shorter, &facts), "policy"), "stuck: WouldExpirePoints");
+    let elsewhere = breakwater_plan::kind::Subject { answers, ..asks() };
+    assert_eq!(told(&planned(&elsewhere, &in_azure(60, 2)), "policy"), "stuck: WouldExpirePoints");
+}
+
+#[test]
+fn a_policy_is_deleted_on_request_only_while_no_machine_is_under_it() {
+    let going = || {
+        let spec = with(keep(30), json!({ "deletionPolicy": "Delete" }));
+        let mut s = declares(spec, applied(keep(30)));
+        s.meta.deleting = true;
+        s
+    };
+    assert_eq!(told(&planned(&going(), &in_azure(30, 1)), "policy"), "stuck: Blocked");
+    assert_eq!(told(&planned(&going(), &in_azure(30, 0)), "policy"), "DELETE");
+}
+
+#[test]
+fn a_policy_made_by_hand_is_taken_over_only_where_declared_and_never_weaker() {
+    let by_hand = |days: i32, more: Value| {
+        let azure_name = with(keep(days), json!({ "azureName": "old" }));
+        declares(with(azure_name, more), json!({}))
+    };
+    let named = vault().child("backupPolicies", "old").unwrap();
+    let mut facts = standing_vault();
+    see(&mut facts, &named, Some(policy_body(policy_spec(keep(30)), 3)));
+    assert_eq!(told(&planned(&by_hand(30, json!({})), &facts), "policy"), "stuck: NotOurs");
+    let adopting = json!({ "adopt": "IfNotWeaker" });
+    assert_eq!(told(&planned(&by_hand(30, adopting.clone()), &facts), "policy"), "done");
+    assert_eq!(told(&planned(&by_hand(40, adopting.clone()), &facts), "policy"), "PUT");
+    let weaker = planned(&answered(by_hand(7, adopting.clone()), &facts), &facts);
+    assert_eq!(told(&weaker, "policy"), "stuck: WouldWeaken", "not even by an answer: the first plan of an adoption weakens nothing");
+}

@@ -1,11 +1,12 @@
 //! `RecoveryVault`: made with all its settings, raised, never lowered, never taken over, never made anew.
 
 use breakwater_api::{ConditionType, Reason, RecoveryVault};
+use breakwater_arm::ResourceId;
 use breakwater_plan::{
-    defence::TAG_WRITER,
-    facts::Facts,
+    defence::{TAG_ESTATE, TAG_WRITER},
+    facts::{Facts, List, Need},
     graph::HoldKind,
-    kind::{Kind as _, Subject},
+    kind::{Kind as _, Meta, Subject},
     kinds::items_of,
 };
 use serde_json::{Value, json};
@@ -132,21 +133,107 @@ fn what_somebody_made_stronger_is_left_and_told() {
 }
 
 #[test]
-fn one_way_settings_stop_once_the_vault_held_an_item() {
-    let never = |spec: Value| planned(&declares(spec, json!({ "vault": { "id": vault() } })), &shown(json!({}), ("Enabled", 14)));
-    let held = |spec: Value| {
-        planned(&declares(spec, json!({ "vault": { "id": vault() }, "everProtected": true })), &shown(json!({}), ("Enabled", 14)))
-    };
+fn one_way_doors_are_asked_about_each_by_itself_once_the_vault_held_an_item() {
+    let shows = |version: &str| shown(json!({ "backupStorageVersion": version }), ("Enabled", 14));
+    let (new, used) = (shows("Unassigned"), shows("V2"));
+    let never = |spec: Value| planned(&declares(spec, json!({ "vault": { "id": vault() } })), &new);
+    let subject = |spec: Value| declares(spec, json!({ "vault": { "id": vault() }, "everProtected": true }));
+    let held = |spec: Value| planned(&subject(spec), &used);
     let (crr, always) = (json!({ "crossRegionRestore": true }), json!({ "softDelete": { "state": "AlwaysOn" } }));
     assert_eq!(told(&never(crr.clone()), "vault"), "PATCH");
-    assert_eq!(told(&held(crr), "vault"), "stuck: OneWay");
+    assert_eq!(told(&held(crr.clone()), "one-way-cross-region-restore"), "stuck: OneWay");
+    assert_eq!(told(&held(crr.clone()), "vault"), "done", "everything else goes on");
     assert_eq!(told(&never(always.clone()), "soft-delete"), "PATCH");
-    assert_eq!(told(&held(always), "soft-delete"), "stuck: OneWay");
+    assert_eq!(told(&held(always.clone()), "one-way-soft-delete"), "stuck: OneWay");
+    let locked = json!({ "immutability": "Locked" });
+    assert_eq!(told(&never(locked.clone()), "one-way-immutability"), "stuck: OneWay", "Locked is asked about always");
     assert_eq!(
         told(&held(json!({ "softDelete": { "state": "Enabled", "retentionDays": 30 } })), "soft-delete"),
         "PATCH",
         "more days are no one-way street"
     );
+    for (spec, node, pointer, word) in [
+        (crr, "one-way-cross-region-restore", "/properties/redundancySettings/crossRegionRestore", "Enabled"),
+        (always, "one-way-soft-delete", "/properties/softDeleteFeatureState", "AlwaysON"),
+        (locked, "one-way-immutability", "/properties/securitySettings/immutabilitySettings/state", "Locked"),
+    ] {
+        let plan = planned(&answered(subject(spec.clone()), &used), &used);
+        assert_eq!(body(&plan, node).pointer(pointer), Some(&json!(word)), "{node}");
+        let edited = Subject { meta: Meta { generation: 2, ..meta("main") }, ..answered(subject(spec), &used) };
+        assert_eq!(told(&planned(&edited, &used), node), "stuck: OneWay", "an answer is good for one generation");
+    }
+}
+
+#[test]
+fn a_new_vault_is_never_made_locked_by_itself() {
+    let mut facts = Facts::default();
+    see(&mut facts, &vault(), None);
+    let made = body(&planned(&declares(json!({ "immutability": "Locked" }), json!({})), &facts), "vault");
+    assert_eq!(made.pointer("/properties/securitySettings/immutabilitySettings/state"), Some(&json!("Unlocked")));
+}
+
+#[test]
+fn another_clusters_vault_gets_one_tag_after_an_answer_and_nobodys_gets_ours_where_declared() {
+    let shows = |tags: Value| {
+        let mut facts = shown(json!({}), ("Enabled", 14));
+        let mut body = vault_body(json!({ "publicNetworkAccess": "Enabled" }));
+        body["tags"] = tags;
+        see(&mut facts, &vault(), Some(body));
+        facts
+    };
+    let strict = || declares(json!({ "publicNetworkAccess": "Disabled" }), json!({}));
+    let mut others = tags();
+    others[TAG_WRITER] = "w2".into();
+    let facts = shows(others);
+    let plan = planned(&strict(), &facts);
+    assert_eq!((told(&plan, "ownership"), plan.verdicts.len()), ("stuck: OwnedByOtherCluster".into(), 1), "and nothing else is planned");
+    let plan = planned(&answered(strict(), &facts), &facts);
+    let merge = json!({ "operation": "Merge", "properties": { "tags": { TAG_WRITER: "w1" } } });
+    assert_eq!((body(&plan, "ownership"), plan.verdicts.len()), (merge, 1));
+    let nobodys = shows(json!({ "cost": "x" }));
+    assert_eq!(told(&planned(&strict(), &nobodys), "ownership"), "stuck: NotOurs");
+    let adopting = || declares(json!({ "publicNetworkAccess": "Disabled", "adopt": "IfNotWeaker" }), json!({}));
+    let plan = planned(&adopting(), &nobodys);
+    assert_eq!((body(&plan, "ownership")["properties"]["tags"].clone(), plan.verdicts.len()), (tags(), 1));
+    let mut foreign = tags();
+    foreign[TAG_ESTATE] = "other".into();
+    assert_eq!(told(&planned(&adopting(), &shows(foreign)), "ownership"), "stuck: NotOurs", "another estate's is never taken");
+}
+
+#[test]
+fn a_vault_is_deleted_on_request_only_while_nothing_is_in_it_soft_deleted_backups_neither() {
+    let going = || {
+        let s = declares(json!({ "deletionPolicy": "Delete" }), json!({ "vault": { "id": vault() } }));
+        Subject { meta: Meta { deleting: true, ..meta("main") }, ..s }
+    };
+    let asked = |facts: &mut Facts, items: &[(ResourceId, Value)]| {
+        let lists: Vec<List> = RecoveryVault::needs(&going(), facts)
+            .into_iter()
+            .filter_map(|need| if let Need::ListUnder { list, .. } = need { Some(list) } else { None })
+            .collect();
+        assert_eq!(lists.len(), 3);
+        for one in lists {
+            let full = one == items_of(&vault());
+            list(facts, one, if full { items } else { &[] });
+        }
+    };
+    let mut facts = shown(json!({}), ("Enabled", 14));
+    assert_eq!(told(&planned(&going(), &facts), "vault"), "wait: NotYetObserved", "what was not listed may be full");
+    asked(&mut facts, &[]);
+    assert_eq!(told(&planned(&going(), &facts), "vault"), "DELETE");
+    let item = (crate::machine::item(), json!({ "properties": { "sourceResourceId": machine(), "isScheduledForDeferredDelete": true } }));
+    asked(&mut facts, &[item]);
+    assert_eq!(told(&planned(&going(), &facts), "vault"), "stuck: Blocked");
+    let blockers = reported(&going(), &facts).status["blockers"].clone();
+    assert_eq!(blockers, json!([format!("soft-deleted backups of {}", machine())]));
+    see(&mut facts, &vault(), None);
+    assert!(planned(&going(), &facts).converged(), "it is gone");
+    let mut foreign = shown(json!({}), ("Enabled", 14));
+    let mut other = vault_body(json!({}));
+    other["tags"][TAG_WRITER] = "w2".into();
+    see(&mut foreign, &vault(), Some(other));
+    asked(&mut foreign, &[]);
+    assert_eq!(told(&planned(&going(), &foreign), "vault"), "stuck: OwnedByOtherCluster");
 }
 
 #[test]
@@ -161,14 +248,14 @@ fn a_vault_that_is_not_ours_is_not_touched_even_when_it_is_as_declared() {
     };
     #[rustfmt::skip]
     let cases = [
-        (stands(|b| b["tags"] = json!({})),                     "stuck: NotOurs"),
-        (stands(|b| b["tags"][TAG_WRITER] = "w2".into()),       "stuck: OwnedByOtherCluster"),
-        (stands(|b| b["location"] = "northeurope".into()),      "stuck: LocationMismatch"),
-        (stands(|b| b["location"] = "West Europe".into()),      "done"),
+        (stands(|b| b["tags"] = json!({})),                     "ownership", "stuck: NotOurs"),
+        (stands(|b| b["tags"][TAG_WRITER] = "w2".into()),       "ownership", "stuck: OwnedByOtherCluster"),
+        (stands(|b| b["location"] = "northeurope".into()),      "vault",     "stuck: LocationMismatch"),
+        (stands(|b| b["location"] = "West Europe".into()),      "vault",     "done"),
     ];
-    for (facts, expected) in cases {
+    for (facts, node, expected) in cases {
         let plan = planned(&s, &facts);
-        assert_eq!(told(&plan, "vault"), expected);
+        assert_eq!(told(&plan, node), expected);
         assert_eq!(reported(&s, &facts).promise.kept, expected == "done");
     }
     assert!(reported(&s, &stands(|b| b["tags"] = json!({}))).owned.is_empty(), "nor called our own");

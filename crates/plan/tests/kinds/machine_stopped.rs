@@ -1,0 +1,114 @@
+//! `ProtectedMachine`: stopping, resuming, undeleting, and letting go of what its policy means no more.
+
+use breakwater_api::{ProtectedMachine, Reason};
+use breakwater_plan::{
+    facts::Facts,
+    kind::{Kind as _, Subject},
+    kinds::machines_of,
+};
+use serde_json::{Value, json};
+
+use crate::{estate::*, machine::*};
+
+/// A vault with that immutability, and an item in that state.
+fn stands(immutability: &str, item_more: Value) -> Facts {
+    let mut facts = protected(json!({}), item_more);
+    let settings = json!({ "securitySettings": { "immutabilitySettings": { "state": immutability } } });
+    see(&mut facts, &vault(), Some(vault_body(settings)));
+    facts
+}
+
+fn owning(spec: Value) -> Subject<ProtectedMachine> {
+    Subject { owned: vec![owned(&item())], ..declares(spec, json!({ "machine": { "vmId": "vm-1" }, "recoveryPoints": { "count": 7 } })) }
+}
+
+#[test]
+fn a_stop_is_a_question_where_the_vault_is_immutable_and_keeps_every_point_elsewhere() {
+    let stopped = || owning(json!({ "protection": "Stopped" }));
+    let immutable = stands("Unlocked", json!({ "protectionState": "Protected" }));
+    let plan = planned(&stopped(), &immutable);
+    assert_eq!(told(&plan, "protection"), "stuck: StopLetsPointsExpire");
+    assert!(message(&plan).contains("up to 10 points"), "{}", message(&plan));
+    let plan = planned(&answered(stopped(), &immutable), &immutable);
+    let sent = body(&plan, "protection")["properties"].clone();
+    assert_eq!((sent["protectionState"].clone(), sent["policyId"].clone()), (json!("ProtectionStopped"), json!("")));
+    assert!(!plan.verdicts.contains_key("first-backup"));
+    assert_eq!(told(&planned(&stopped(), &stands("Disabled", json!({ "protectionState": "Protected" }))), "protection"), "PUT");
+    let already = stands("Unlocked", json!({ "protectionState": "ProtectionStopped", "policyId": "" }));
+    assert!(planned(&stopped(), &already).converged());
+    assert_eq!(reported(&stopped(), &already).promise.reason, Reason::ProtectionStopped);
+    assert!(reported(&stopped(), &already).promise.kept);
+}
+
+#[test]
+fn a_stopped_machine_is_resumed_only_on_request_and_by_an_answer_and_a_deleted_one_is_brought_back_on_request() {
+    let halted = stands("Unlocked", json!({ "protectionState": "ProtectionStopped", "policyId": "" }));
+    assert_eq!(told(&planned(&owning(json!({})), &halted), "protection"), "stuck: ProtectionStopped");
+    let resumed = || owning(json!({ "protection": "Protected" }));
+    assert_eq!(told(&planned(&resumed(), &halted), "protection"), "stuck: WouldExpirePoints");
+    let sent = body(&planned(&answered(resumed(), &halted), &halted), "protection");
+    assert_eq!(sent["properties"]["policyId"], json!(daily()));
+    let deleted = json!({ "protectionState": "ProtectionStopped", "policyId": "", "isScheduledForDeferredDelete": true,
+        "deferredDeleteTimeInUTC": "2026-11-01T00:00:00Z", "softDeleteRetentionPeriod": 14 });
+    let deleted = stands("Unlocked", deleted);
+    let plan = planned(&owning(json!({})), &deleted);
+    assert_eq!(told(&plan, "protection"), "stuck: SoftDeleted");
+    assert!(message(&plan).contains("purged at 2026-11-15T00:00:00Z"), "{}", message(&plan));
+    let sent = body(&planned(&owning(json!({ "undelete": true })), &deleted), "protection")["properties"].clone();
+    assert_eq!((sent["isRehydrate"].clone(), sent["protectionState"].clone()), (json!(true), json!("ProtectionStopped")));
+    assert!(planned(&owning(json!({ "protection": "Stopped" })), &deleted).converged(), "nothing is stopped that is deleted");
+}
+
+#[test]
+fn deleting_the_object_stops_nothing_unless_it_says_so() {
+    let facts = stands("Disabled", json!({ "protectionState": "Protected" }));
+    let mut s = owning(json!({ "deletionPolicy": "StopAndRetain" }));
+    s.meta.deleting = true;
+    assert_eq!(told(&planned(&s, &facts), "protection"), "PUT");
+    assert!(ProtectedMachine::acts_on_deletion(&s.spec) && !ProtectedMachine::acts_on_deletion(&owning(json!({})).spec));
+    see_gone(&s, facts);
+}
+
+/// A machine that is gone can still be stopped.
+fn see_gone(s: &Subject<ProtectedMachine>, mut facts: Facts) {
+    see(&mut facts, &machine(), None);
+    assert_eq!(told(&planned(s, &facts), "protection"), "PUT");
+}
+
+#[test]
+fn what_the_policy_means_no_more_is_let_go_of_by_a_direct_read_after_its_grace_and_only_where_declared() {
+    let name = breakwater_plan::keys::object_name(machine().name(), &[&machine().key()]);
+    let since = |hours: i64| json!({ "machine": { "vmId": "vm-1", "location": "westeurope" }, "unselectedSince": now() - jiff::SignedDuration::from_hours(hours) });
+    let made = |status: Value| {
+        let s: Subject<ProtectedMachine> = subject(&name, machine_spec(json!({})), status);
+        Subject { owned: vec![owned(&item())], ..s }
+    };
+    let world = |policy: Value, tags: Value| {
+        let mut facts = protected(policy, json!({ "protectionState": "Protected" }));
+        let settings = json!({ "securitySettings": { "immutabilitySettings": { "state": "Disabled" } } });
+        see(&mut facts, &vault(), Some(vault_body(settings)));
+        let body = json!({ "id": machine(), "location": "westeurope", "tags": tags, "properties": { "vmId": "vm-1" } });
+        list(&mut facts, machines_of(SUB), &[(machine(), body.clone())]);
+        see(&mut facts, &machine(), Some(body));
+        facts
+    };
+    let (lets_go, other) = (json!({ "whenUnselected": "StopAndRetain" }), json!({ "app": "other" }));
+    let told_of = |s: &Subject<ProtectedMachine>, facts: &Facts| told(&planned(s, facts), "protection");
+    assert_eq!(told_of(&made(since(25)), &world(json!({}), other.clone())), "done", "by default it is kept");
+    assert_eq!(told_of(&made(since(23)), &world(lets_go.clone(), other.clone())), "done", "the grace period is not over");
+    assert_eq!(told_of(&made(since(25)), &world(lets_go.clone(), other.clone())), "PUT");
+    let brake =
+        ProtectedMachine::desire(&made(since(25)), &world(lets_go.clone(), other.clone())).unwrap().nodes["protection"].brake.clone();
+    assert_eq!(brake.map(|b| b.most), Some(1), "five of a hundred, one at least");
+    assert_eq!(told_of(&made(since(25)), &world(lets_go.clone(), json!({ "app": "shop" }))), "done", "it is meant again");
+    let first = reported(&made(json!({ "machine": { "vmId": "vm-1" } })), &world(lets_go.clone(), other.clone()));
+    assert_eq!(first.status["unselectedSince"], json!(now()));
+    let again = reported(&made(since(25)), &world(lets_go.clone(), json!({ "app": "shop" })));
+    assert_eq!(again.status.get("unselectedSince"), None);
+    let mut unread = world(lets_go.clone(), other.clone());
+    unread.seen.get_mut(&machine()).unwrap().read = None;
+    assert_eq!(told_of(&made(since(25)), &unread), "done", "a listing lets go of nothing");
+    let mut gone = world(lets_go, other);
+    see(&mut gone, &machine(), None);
+    assert_eq!(told_of(&made(since(25)), &gone), "stuck: MachineNotFound", "a machine that is gone is no machine that is meant no more");
+}

@@ -2,6 +2,7 @@
 
 use breakwater_tests::sim::manifests;
 
+mod approvals;
 mod crashes;
 mod gate;
 mod main_job;

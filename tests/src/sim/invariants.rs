@@ -5,6 +5,7 @@ mod actions;
 mod call;
 mod grant;
 mod intents;
+mod leave;
 mod pauses;
 mod points;
 mod rest;
@@ -25,6 +26,7 @@ use self::{
     actions::Actions,
     call::{Call, Listener, key_of},
     intents::Intents,
+    leave::Leave,
     points::Points,
     rest::Rest,
 };
@@ -58,6 +60,7 @@ pub struct Invariants {
     audited: usize,
     version: u64,
     points: Points,
+    leave: Leave,
     actions: Actions,
     intents: Intents,
     rest: Rest,
@@ -114,6 +117,7 @@ impl Invariants {
             audited: 0,
             version: 0,
             points: Points::default(),
+            leave: Leave::default(),
             actions: Actions::default(),
             intents: Intents::default(),
             rest: Rest::new(now),
@@ -124,6 +128,21 @@ impl Invariants {
     pub fn forget_process(&mut self, now: Timestamp) {
         self.intents.forget_process();
         self.rest.disturb(now);
+    }
+
+    /// Another cluster takes the place of the one that is lost: what was promised of Azure stays promised.
+    pub fn move_to(
+        &mut self,
+        now: Timestamp,
+        kinds: &[&str],
+        arm: &SimArm,
+        cluster: &Arc<MemoryCluster>,
+        clock: &Arc<VirtualClock>,
+        leadership: &Arc<SwitchableLeadership>,
+    ) {
+        let fresh = Invariants::new(now, kinds, arm, cluster, clock, leadership);
+        (self.heard, self.writes, self.version) = (fresh.heard, 0, 0);
+        (self.intents, self.rest) = (fresh.intents, fresh.rest);
     }
 
     /// Somebody who is not the operator changed Azure past its doors: that is how it is from now on.
@@ -155,6 +174,7 @@ impl Invariants {
     pub fn verdict(&mut self, scene: &Scene<'_>) -> Verdict {
         let calls = std::mem::take(&mut *self.heard.lock().unwrap_or_else(PoisonError::into_inner));
         let writes = scene.cluster.write_log(self.writes);
+        calls.iter().try_for_each(|call| self.leave.hear(call, scene.cluster))?;
         let entries = self.look_at_azure(scene)?;
         entries.iter().try_for_each(|entry| self.actions.look(entry))?;
         entries.iter().for_each(|entry| self.intents.journalled(entry));
@@ -189,7 +209,7 @@ impl Invariants {
         }
         if passed || entries.iter().any(changes) {
             self.truth = Truth::read(&mut azure);
-            self.points.look(scene.now, &self.truth)?;
+            self.points.look(scene.now, &self.truth, &self.leave)?;
         }
         self.next_event = azure.next_event();
         Ok(entries)

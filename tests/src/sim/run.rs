@@ -291,7 +291,7 @@ impl Simulation {
             (changed.kind.as_str(), key.kind.as_str()),
             ("ProtectedMachine" | "RecoveryVault", "BackupPolicy")
                 | ("RecoveryVault" | "BackupPolicy", "ProtectedMachine")
-                | ("Approval", "RecoveryVault" | "BackupPolicy" | "ProtectedMachine")
+                | ("Approval", _)
                 | ("RecoveryVault" | "BackupPolicy" | "ProtectedMachine", "Approval")
                 | ("AzureAccess" | "Namespace", _)
         )
@@ -354,6 +354,32 @@ impl Simulation {
             azure_sim::edit::apply(&mut azure, edit).expect("the edit can be made");
         }
         self.invariants.accept(&mut azure);
+    }
+
+    /// The cluster is gone with its etcd, and another one, with another uid and nothing in it, takes its place before the same
+    /// Azure. The rule of who may answer is not in it either.
+    pub fn lose_cluster(&mut self, writer: &'static str) {
+        self.story.push(format!("{} the cluster is lost; {writer} begins with nothing", self.now()));
+        self.options.writer = writer;
+        self.options.seed += 1000;
+        self.cluster = Arc::new(MemoryCluster::with_schemas(self.clock.clone(), schemas(), self.options.seed));
+        self.cursor = Cursor::default();
+        self.engine = engine(&self.options, &self.clock, &self.cluster, &self.arm, &self.leadership, &self.audit);
+        self.due.clear();
+        self.next_sweep = self.now();
+        self.invariants.move_to(self.now(), &self.engine.kinds(), &self.arm, &self.cluster, &self.clock, &self.leadership);
+    }
+
+    /// Applies the rule of who may answer, as the operator's manifests do, and lets it stand for a minute.
+    ///
+    /// # Panics
+    /// When the shipped manifest cannot be read.
+    pub fn apply_the_rule(&mut self) {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/kustomize/access/approvals.yaml");
+        let manifest = std::fs::read_to_string(file).expect("the shipped manifest");
+        let parts = manifest.split("\n---\n").filter(|part| part.contains("kind: ValidatingAdmissionPolicy"));
+        parts.for_each(|part| self.apply(part));
+        self.run_for(SignedDuration::from_mins(1));
     }
 
     /// Drops an object's next turn, as a driver would that lost it.

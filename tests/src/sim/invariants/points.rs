@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{
     Verdict,
+    leave::Leave,
     truth::{Item, Truth, text},
 };
 
@@ -32,7 +33,8 @@ impl Points {
     ///
     /// # Errors
     /// The first promise that is broken.
-    pub fn look(&mut self, now: Timestamp, truth: &Truth) -> Verdict {
+    pub fn look(&mut self, now: Timestamp, truth: &Truth, leave: &Leave) -> Verdict {
+        self.went(truth, leave);
         if let Some(gone) = self.defences.keys().find(|id| !truth.vaults.contains_key(*id)) {
             return Err(format!("vault {gone} is gone"));
         }
@@ -47,8 +49,8 @@ impl Points {
         }
         for (id, vault) in &truth.vaults {
             self.defended(id, &vault.body)?;
-            vault.policies.iter().try_for_each(|(id, body)| self.retained(id, body))?;
-            vault.items.iter().try_for_each(|(id, item)| self.kept(now, id, item, truth))?;
+            vault.policies.iter().try_for_each(|(id, body)| self.retained(id, body, leave))?;
+            vault.items.iter().try_for_each(|(id, item)| self.kept(now, id, item, truth, leave))?;
         }
         Ok(())
     }
@@ -56,7 +58,22 @@ impl Points {
     /// Somebody else changed Azure, or a test did: from here on this is what was promised.
     pub fn accept(&mut self, now: Timestamp, truth: &Truth) {
         *self = Points::default();
-        let _ = self.look(now, truth);
+        let _ = self.look(now, truth, &Leave::default());
+    }
+
+    /// What went with leave: an empty vault with its policies, a policy that protected nothing. Items never go.
+    fn went(&mut self, truth: &Truth, leave: &Leave) {
+        let held: Vec<String> = self.items.keys().cloned().collect();
+        let empty = |id: &str| !held.iter().any(|item| item.starts_with(&format!("{id}/")));
+        let gone: Vec<String> = self.defences.keys().filter(|id| !truth.vaults.contains_key(*id)).cloned().collect();
+        for vault in gone.iter().filter(|id| leave.is_given(id) && empty(id)) {
+            self.defences.remove(vault);
+            self.retentions.retain(|policy, _| !policy.starts_with(&format!("{vault}/")));
+        }
+        let stands = |id: &String| truth.vaults.values().any(|vault| vault.policies.contains_key(id));
+        let used = |id: &String| self.items.values().any(|held| held.policy == *id);
+        let gone: Vec<String> = self.retentions.keys().filter(|id| !stands(id) && leave.is_given(id) && !used(id)).cloned().collect();
+        self.retentions.retain(|id, _| !gone.contains(id));
     }
 
     fn defended(&mut self, id: &str, body: &Value) -> Verdict {
@@ -70,29 +87,30 @@ impl Points {
         Ok(())
     }
 
-    fn retained(&mut self, id: &str, body: &Value) -> Verdict {
+    fn retained(&mut self, id: &str, body: &Value, leave: &Leave) -> Verdict {
         let now = retention(body);
         let before = self.retentions.insert(id.to_owned(), now.clone()).unwrap_or_default();
-        shortened(&before, &now).map_or(Ok(()), |what| Err(format!("policy {id} keeps shorter: {what}")))
+        shortened(&before, &now).filter(|_| !leave.is_given(id)).map_or(Ok(()), |what| Err(format!("policy {id} keeps shorter: {what}")))
     }
 
-    fn kept(&mut self, now: Timestamp, id: &str, item: &Item, truth: &Truth) -> Verdict {
+    fn kept(&mut self, now: Timestamp, id: &str, item: &Item, truth: &Truth, leave: &Leave) -> Verdict {
         let policy = text(&item.body, "/properties/policyId").to_ascii_lowercase();
         let stopped = matches!(text(&item.body, "/properties/protectionState"), "ProtectionStopped" | "BackupsSuspended");
         let deleted = item.body.pointer("/properties/isScheduledForDeferredDelete") == Some(&Value::Bool(true));
         let retention = truth.policy(&policy).map(retention).unwrap_or_default();
         let held = self.items.entry(id.to_owned()).or_insert_with(|| Held { policy: policy.clone(), points: BTreeMap::new() });
-        if stopped || deleted {
+        let (agreed, eased) = (leave.is_given(id), leave.is_given(id) || leave.is_given(&policy));
+        if (stopped && !agreed) || deleted {
             return Err(format!("protection of {id} was stopped"));
         }
         if held.policy != policy {
             let before = self.retentions.get(&held.policy).cloned().unwrap_or_default();
-            if let Some(what) = shortened(&before, &retention) {
+            if let Some(what) = shortened(&before, &retention).filter(|_| !agreed) {
                 return Err(format!("{id} moved from {} to {policy}, which keeps shorter: {what}", held.policy));
             }
             held.policy = policy;
         }
-        let lost = held.points.iter().find(|(name, until)| !item.points.contains_key(*name) && **until > now);
+        let lost = held.points.iter().find(|(name, until)| !eased && !item.points.contains_key(*name) && **until > now);
         if let Some((name, until)) = lost {
             return Err(format!("point {name} of {id} is gone, promised until {until}"));
         }
@@ -100,7 +118,7 @@ impl Points {
         for (name, point) in &item.points {
             let until = promised(point, &retention);
             let before = held.points.insert(name.clone(), until).unwrap_or(Timestamp::MIN);
-            if until < before {
+            if until < before && !eased {
                 return Err(format!("point {name} of {id} was promised until {before}, now {until}"));
             }
         }
@@ -202,9 +220,9 @@ mod tests {
     /// What is said when the world turns from `truth()` into the changed one.
     fn said(at: &str, change: impl FnOnce(&mut Truth)) -> String {
         let (mut points, mut world) = (Points::default(), truth());
-        points.look(NOW.parse().unwrap(), &world).expect("nothing was promised yet");
+        points.look(NOW.parse().unwrap(), &world, &Leave::default()).expect("nothing was promised yet");
         change(&mut world);
-        points.look(at.parse().unwrap(), &world).err().unwrap_or_default()
+        points.look(at.parse().unwrap(), &world, &Leave::default()).err().unwrap_or_default()
     }
 
     #[test]

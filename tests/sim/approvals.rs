@@ -1,0 +1,247 @@
+//! Questions and answers: what a person must agree to waits, counts once, and is written down.
+
+use breakwater_engine::ports::ObjectKey;
+use breakwater_tests::{
+    cluster::{
+        fault::{FaultPlan, Strike, WriteFault},
+        record::Writer,
+    },
+    sim::{ArmFault, Options, Simulation},
+};
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use crate::manifests::SMALL;
+
+/// The small estate with the act Delete granted, protected, with points, and the rule of who may answer in force.
+fn protected(manifest: &str) -> Simulation {
+    let mut sim = Simulation::new(Options::default());
+    sim.apply_the_rule();
+    sim.apply(manifest);
+    sim.run_until("two machines with points", SignedDuration::from_hours(6), |sim| {
+        let all = sim.cluster.live_all("ProtectedMachine");
+        let open = all.iter().filter(|o| o.data.pointer("/status/operations").is_some()).count();
+        open == 0 && all.iter().filter(|o| o.data.pointer("/status/recoveryPoints/latestInVault").is_some()).count() == 2
+    });
+    sim
+}
+
+fn granted() -> String {
+    // Azure itself refuses a shorter retention in an immutable vault.
+    SMALL
+        .replace("acts: [Read, Protect, Backup]", "acts: [Read, Protect, Backup, Delete]")
+        .replace("immutability: Unlocked", "immutability: Disabled")
+}
+
+fn key(kind: &str, name: &str) -> ObjectKey {
+    ObjectKey { kind: kind.into(), namespace: "shop".into(), name: name.into() }
+}
+
+fn question(sim: &Simulation, kind: &str, name: &str, id: &str) -> Option<Value> {
+    let status = sim.status(kind, name);
+    status["questions"].as_array().into_iter().flatten().find(|q| q["id"] == id).cloned()
+}
+
+/// Runs until the object asks; the question.
+fn asked(sim: &mut Simulation, kind: &str, name: &str, id: &str) -> Value {
+    sim.run_until(&format!("{kind} {name} asks {id}"), SignedDuration::from_hours(2), |sim| question(sim, kind, name, id).is_some());
+    question(sim, kind, name, id).expect("it asks")
+}
+
+/// The Approval that a person makes of a question.
+fn approval(sim: &Simulation, at: (&str, &str), question: &Value, answer: &str) -> Value {
+    let (kind, name) = at;
+    let uid = sim.cluster.live(&key(kind, name)).and_then(|o| o.metadata.uid.clone()).expect("the object");
+    json!({ "apiVersion": "breakwater.io/v1alpha1", "kind": "Approval", "metadata": { "name": format!("{name}-{}", question["id"].as_str().unwrap()), "namespace": "shop" },
+        "spec": { "targetRef": { "kind": kind, "name": name }, "targetUid": uid, "question": question["id"], "digest": question["digest"],
+            "answer": answer, "approvedBy": "ann@example.com", "expiresAt": sim.now() + SignedDuration::from_hours(4) } })
+}
+
+fn answer(sim: &Simulation, at: (&str, &str), question: &Value, answer: &str) {
+    sim.cluster.user().apply_object(&approval(sim, at, question, answer)).expect("the API server takes it");
+}
+
+/// `(method, path)` of every write that the operator sent since.
+fn sent(sim: &Simulation, since: usize) -> Vec<String> {
+    let is_write = |line: &&String| !line.contains(" GET ") && !line.to_ascii_lowercase().contains("/backupstatus");
+    sim.requests().iter().skip(since).filter(is_write).cloned().collect()
+}
+
+const DAILY: (&str, &str) = ("BackupPolicy", "daily");
+
+fn shorten(sim: &mut Simulation, days: i64) {
+    sim.cluster
+        .user()
+        .patch(&key("BackupPolicy", "daily"), &json!({ "spec": { "retention": { "daily": { "keep": format!("{days}d") } } } }))
+        .unwrap();
+}
+
+#[test]
+fn a_shorter_retention_waits_for_an_answer_and_uses_it_once() {
+    let mut sim = protected(&granted());
+    shorten(&mut sim, 8);
+    let asks = asked(&mut sim, "BackupPolicy", "daily", "points-expire");
+    assert!(asks["asks"].as_str().unwrap().contains("2 machines"), "{asks}");
+    assert_eq!(asks["answers"], json!(["approve"]));
+    let before = sim.requests().len();
+    sim.run_for(SignedDuration::from_hours(1));
+    assert_eq!(sent(&sim, before), Vec::<String>::new(), "nothing is sent while nobody answers");
+    answer(&sim, DAILY, &asks, "approve");
+    sim.run_until("the policy is as declared", SignedDuration::from_hours(2), |sim| sim.is_ready("BackupPolicy", "daily"));
+    sim.run_for(SignedDuration::from_mins(10));
+    let puts = sent(&sim, before);
+    assert!(puts.len() == 1 && puts[0].contains("PUT") && puts[0].contains("/backupPolicies/"), "{puts:#?}");
+    assert_eq!(sim.condition("Approval", "daily-points-expire", "Ready").1, "AnswerUsed", "{}", sim.tell());
+    assert_eq!(sim.status("BackupPolicy", "daily")["answered"][0]["by"], "ann@example.com");
+    assert_eq!(question(&sim, "BackupPolicy", "daily", "points-expire"), None);
+    let told = sim.audit.lines();
+    let told: Vec<&Value> = told.iter().filter(|line| line["approvals"][0]["by"] == "ann@example.com").collect();
+    assert_eq!(told.iter().map(|l| l["event"].as_str().unwrap()).collect::<Vec<_>>(), ["sending", "answered"]);
+    // Somebody makes it longer in Azure: what was answered once is no answer to that.
+    let policy = sim.status("BackupPolicy", "daily")["policyId"].as_str().unwrap().to_owned();
+    let edit = json!({ "method": "PATCH", "id": policy, "body": { "properties": { "retentionPolicy": { "dailySchedule": { "retentionDuration": { "count": 30 } } } } } });
+    sim.behind_our_back(&[edit]);
+    let before = sim.requests().len();
+    sim.run_for(SignedDuration::from_hours(2));
+    assert_eq!(sent(&sim, before), Vec::<String>::new(), "{}", sim.tell());
+}
+
+#[test]
+fn an_answer_that_does_not_count_changes_nothing_and_says_why() {
+    let mut sim = protected(&granted());
+    shorten(&mut sim, 8);
+    let asks = asked(&mut sim, "BackupPolicy", "daily", "points-expire");
+    let before = sim.requests().len();
+    let right = approval(&sim, DAILY, &asks, "approve");
+    let with = |name: &str, field: &str, value: Value| {
+        let mut other = right.clone();
+        other["metadata"]["name"] = json!(name);
+        other["spec"][field] = value;
+        other
+    };
+    let cases = [
+        (with("expired", "expiresAt", json!(sim.now() - SignedDuration::from_mins(1))), "AnswerExpired"),
+        (with("another-question", "digest", json!("0".repeat(64))), "NoSuchQuestion"),
+        (with("another-object", "targetUid", json!("11111111-1111-1111-1111-111111111111")), "ReferenceNotFound"),
+        (with("another-word", "answer", json!("yes")), "InvalidSpec"),
+        (with("another-id", "question", json!("takeover")), "NoSuchQuestion"),
+    ];
+    for (object, _) in &cases {
+        sim.cluster.user().apply_object(object).expect("the API server takes it");
+    }
+    sim.run_for(SignedDuration::from_hours(1));
+    for (object, reason) in &cases {
+        let name = object["metadata"]["name"].as_str().unwrap();
+        assert_eq!(sim.condition("Approval", name, "Ready").1, *reason, "{name}: {}", sim.tell());
+    }
+    // An answer to the declaration of yesterday.
+    shorten(&mut sim, 9);
+    sim.cluster.user().apply_object(&with("yesterdays", "answer", json!("approve"))).unwrap();
+    sim.run_for(SignedDuration::from_hours(1));
+    assert_eq!(sim.condition("Approval", "yesterdays", "Ready").1, "NoSuchQuestion");
+    assert_eq!(sent(&sim, before), Vec::<String>::new());
+    assert_eq!(sim.condition("BackupPolicy", "daily", "Ready").1, "WouldExpirePoints");
+}
+
+#[test]
+fn without_the_rule_of_who_may_answer_no_answer_counts() {
+    let mut sim = protected(&granted());
+    shorten(&mut sim, 8);
+    let asks = asked(&mut sim, "BackupPolicy", "daily", "points-expire");
+    let before = sim.requests().len();
+    let binding =
+        ObjectKey { kind: "ValidatingAdmissionPolicyBinding".into(), namespace: String::new(), name: "breakwater-approvals".into() };
+    let policy = ObjectKey { kind: "ValidatingAdmissionPolicy".into(), ..binding.clone() };
+    sim.cluster.user().patch(&policy, &json!({ "spec": { "failurePolicy": "Ignore" } })).unwrap();
+    answer(&sim, DAILY, &asks, "approve");
+    sim.run_for(SignedDuration::from_hours(1));
+    assert_eq!(sim.condition("Approval", "daily-points-expire", "Ready").1, "AnswersNotInForce", "{}", sim.tell());
+    assert!(sim.condition("BackupPolicy", "daily", "Ready").2.contains("answers do not count now"), "{}", sim.tell());
+    // The rule comes back: what was answered without it may be anybody's.
+    sim.cluster.user().delete(&policy).unwrap();
+    sim.cluster.user().delete(&binding).unwrap();
+    sim.apply_the_rule();
+    sim.run_for(SignedDuration::from_hours(1));
+    assert_eq!(sent(&sim, before), Vec::<String>::new(), "{}", sim.tell());
+    sim.cluster.user().delete(&key("Approval", "daily-points-expire")).unwrap();
+    let asks = asked(&mut sim, "BackupPolicy", "daily", "points-expire");
+    answer(&sim, DAILY, &asks, "approve");
+    sim.run_until("a new answer counts", SignedDuration::from_hours(2), |sim| sim.is_ready("BackupPolicy", "daily"));
+}
+
+#[test]
+fn an_answer_needs_the_act_in_the_grant_too() {
+    let mut sim = protected(SMALL);
+    shorten(&mut sim, 8);
+    let asks = asked(&mut sim, "BackupPolicy", "daily", "points-expire");
+    answer(&sim, DAILY, &asks, "approve");
+    let before = sim.requests().len();
+    sim.run_for(SignedDuration::from_hours(1));
+    assert_eq!(sent(&sim, before), Vec::<String>::new());
+    assert_eq!(sim.condition("BackupPolicy", "daily", "Ready").1, "AccessDenied", "{}", sim.tell());
+}
+
+#[test]
+fn an_approved_edit_survives_every_fault_and_is_sent_no_oftener_than_it_must_be() {
+    let play = |what: &str, fault: &dyn Fn(&Simulation)| {
+        let mut sim = protected(&granted());
+        shorten(&mut sim, 8);
+        let asks = asked(&mut sim, "BackupPolicy", "daily", "points-expire");
+        fault(&sim);
+        answer(&sim, DAILY, &asks, "approve");
+        sim.run_until(what, SignedDuration::from_hours(8), |sim| sim.is_ready("BackupPolicy", "daily"));
+        sim.run_for(SignedDuration::from_mins(30));
+        assert_eq!(sim.status("BackupPolicy", "daily")["operations"], Value::Null, "{what}: {}", sim.tell());
+    };
+    for fault in [ArmFault::NeverSent, ArmFault::AnswerLost, ArmFault::DiesBefore, ArmFault::DiesAfter] {
+        play(&format!("{fault:?}"), &|sim| sim.arm_fault(1, fault));
+    }
+    for nth in 1..=4 {
+        for fault in [WriteFault::NeverSent, WriteFault::AppliedAnswerLost, WriteFault::DiesBefore, WriteFault::DiesAfter] {
+            play(&format!("write {nth} to Kubernetes, {fault:?}"), &|sim| {
+                sim.cluster_faults(FaultPlan::seeded(1).with(Strike::Nth(nth), fault.clone()));
+            });
+        }
+    }
+}
+
+#[test]
+fn locked_is_asked_about_and_then_done_once() {
+    let mut sim = protected(SMALL);
+    sim.cluster.user().patch(&key("RecoveryVault", "main"), &json!({ "spec": { "immutability": "Locked" } })).unwrap();
+    let asks = asked(&mut sim, "RecoveryVault", "main", "one-way-immutability");
+    let before = sim.requests().len();
+    sim.run_for(SignedDuration::from_hours(1));
+    assert_eq!(sent(&sim, before), Vec::<String>::new());
+    answer(&sim, ("RecoveryVault", "main"), &asks, "approve");
+    sim.run_until("locked", SignedDuration::from_hours(2), |sim| sim.is_ready("RecoveryVault", "main"));
+    assert_eq!(sim.status("RecoveryVault", "main")["vault"]["immutability"], "Locked");
+    assert_eq!(sent(&sim, before).len(), 1, "{:#?}", sent(&sim, before));
+}
+
+#[test]
+fn a_rebuilt_cluster_only_reads_until_one_takeover_and_then_writes_one_tag_and_nothing_else() {
+    let mut sim = protected(SMALL);
+    let before = sim.requests().len();
+    sim.lose_cluster("cluster-two");
+    sim.apply_the_rule();
+    sim.apply(SMALL);
+    sim.run_for(SignedDuration::from_hours(3));
+    assert_eq!(sent(&sim, before), Vec::<String>::new(), "{}", sim.tell());
+    assert_eq!(sim.condition("RecoveryVault", "main", "Ready").1, "OwnedByOtherCluster", "{}", sim.tell());
+    let asks = asked(&mut sim, "RecoveryVault", "main", "takeover");
+    answer(&sim, ("RecoveryVault", "main"), &asks, "approve");
+    sim.run_until("all is owned as before", SignedDuration::from_hours(3), |sim| {
+        let all = sim.cluster.live_all("ProtectedMachine");
+        let told = all.iter().filter(|o| o.data.pointer("/status/protection") == Some(&json!("Protected"))).count();
+        told == 2 && sim.is_ready("RecoveryVault", "main") && sim.is_ready("BackupPolicy", "daily")
+    });
+    sim.run_for(SignedDuration::from_hours(2));
+    let written = sent(&sim, before);
+    assert!(written.len() == 1 && written[0].contains("PATCH") && written[0].contains("/tags/default"), "{written:#?}");
+    let owned = |kind: &str, name: &str| sim.status(kind, name)["owned"].as_array().map_or(0, Vec::len);
+    assert_eq!((owned("RecoveryVault", "main"), owned("BackupPolicy", "daily")), (1, 1));
+    let members = sim.cluster.live_all("ProtectedMachine");
+    assert!(members.iter().filter(|o| o.data.pointer("/status/owned").is_some()).count() == 2, "{}", sim.tell());
+    assert!(sim.cluster.write_log(0).iter().all(|w| w.writer != Writer::Operator || !format!("{w}").contains("Secret")));
+}

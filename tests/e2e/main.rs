@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails on the line that did")]
 
 mod access;
+mod approval;
 mod crash;
 mod deletion;
 mod dev_commands;

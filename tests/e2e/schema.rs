@@ -49,7 +49,10 @@ fn what_cannot_be_meant_is_refused_with_what_to_do() {
         (policy("refused", "  schedule: { daily: { at: '02:00' } }\n  retention: { daily: { keep: 3d } }\n"), "whole days, 7d to 9999d"),
         (policy("refused", &format!("{DAILY}  archive: {{ mode: After }}\n")), "archive.months is needed with mode: After"),
         (policy("refused", &format!("{DAILY}  machines: [{{}}]\n")), "exactly one of id, selector"),
-        (policy("refused", &format!("{DAILY}{machines}  whenUnselected: Keep\n")), "unknown field"),
+        (policy("refused", &format!("{DAILY}{machines}  whenUnselected: Delete\n")), "supported values"),
+        (policy("refused", &format!("{DAILY}{machines}  whenDeleted: Keep\n")), "unknown field"),
+        (policy("refused", &format!("{DAILY}  allowedNamespaces: {{ from: Selector }}\n")), "allowedNamespaces.selector is needed"),
+        (vault("refused", "main", ", deletionPolicy: StopAndRetain"), "supported values"),
         // Left out means all of them: an empty list is more likely a slip.
         (policy("refused", &format!("{DAILY}{}", machines.replace(" } }]", ", resourceGroups: [] } }]"))), "at least 1 items"),
         (vault("refused", "main", ", tags: { Breakwater-Owner: me }"), "are kept by Breakwater: leave them out"),

@@ -377,7 +377,8 @@ impl<'e, K: Kind> Turn<'e, K> {
             plan = self.plan(desired, resolved);
         }
         let report = K::report(&self.subject, &resolved.facts, Ok(&plan));
-        let told = self.publish(&report, Some(desired), Ok(&plan)).await && debts::let_go(self).await;
+        // An object on its way out is let go of in its last turn only.
+        let told = self.publish(&report, Some(desired), Ok(&plan)).await && (self.subject.meta.deleting || debts::let_go(self).await);
         if self.subject.meta.deleting && told && plan.converged() {
             return debts::last_turn(self).await;
         }

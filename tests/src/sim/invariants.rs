@@ -152,6 +152,11 @@ impl Invariants {
         self.rest.disturb(azure.now());
     }
 
+    /// A test takes rights away from the operator: denials are no finding from here on.
+    pub fn rights_are_withdrawn(&mut self) {
+        self.actions.rights_are_withdrawn = true;
+    }
+
     /// In how many steps all was at rest, so that a write would have been told.
     pub fn rested(&self) -> u64 {
         self.rest.looked
@@ -176,7 +181,7 @@ impl Invariants {
         let writes = scene.cluster.write_log(self.writes);
         calls.iter().try_for_each(|call| self.leave.hear(call, scene.cluster))?;
         let entries = self.look_at_azure(scene)?;
-        entries.iter().try_for_each(|entry| self.actions.look(entry))?;
+        entries.iter().try_for_each(|entry| self.actions.look(entry, &self.leave))?;
         entries.iter().for_each(|entry| self.intents.journalled(entry));
         self.look_at_requests(scene, &calls, &writes)?;
         self.intents.learn(scene.cluster.take_got());

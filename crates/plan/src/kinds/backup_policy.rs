@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use breakwater_api::{
-    BackupPolicy, BackupPolicySpec, BackupPolicyStatus, ConditionType, ProtectedMachine, Reason, RecoveryVault, references::DeletionPolicy,
+    BackupPolicy, BackupPolicySpec, BackupPolicyStatus, ConditionType, ProtectedMachine, Reason, RecoveryVault,
+    references::{Adopt, DeletionPolicy},
     status::Owned,
 };
 use breakwater_arm::{
@@ -114,7 +115,8 @@ impl Kind for BackupPolicy {
         if let (Ok((_, id)), Some(body)) = (&found, &present) {
             // In a vault of ours, a name that derives from this object is its own.
             let is_derived = s.spec.azure_name.is_none();
-            if s.status.policy_id.is_some() || s.operations.contains_key("policy") || s.owns(id) || is_derived {
+            let is_adopted = s.spec.adopt == Adopt::IfNotWeaker && decided.is_ok() && not_ours(s, id, facts).is_none();
+            if is_adopted || s.status.policy_id.is_some() || s.operations.contains_key("policy") || s.owns(id) || is_derived {
                 status.policy_id = Some(id.to_string());
             }
             if policy::differences(&s.spec, body).is_ok_and(|d| d.is_empty()) {

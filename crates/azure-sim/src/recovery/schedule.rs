@@ -53,6 +53,16 @@ impl Schedule {
         &self.zone
     }
 
+    /// Backups in a week.
+    pub fn per_week(&self) -> i64 {
+        let count = |list: usize| i64::try_from(list).unwrap_or(i64::MAX);
+        match &self.cadence {
+            Cadence::Daily { times } => 7 * count(times.len()),
+            Cadence::Weekly { days, times } => count(days.len() * times.len()),
+            Cadence::Hourly { every, hours, .. } => 7 * (hours / every.max(&1) + 1).min(24 / every.max(&1)),
+        }
+    }
+
     /// The first slot later than `after`.
     ///
     /// Local times that a change of clocks skips move later by its width, and of those that come twice the first

@@ -17,7 +17,8 @@ use crate::{
 /// One edit: of a group, a machine, disk, network object, vault, policy, protected item, lock, or role assignment.
 /// A PUT of a vault, policy or protected item that is not there makes it at once, by the rules that a client meets and
 /// without its rights: another tool, or Azure Policy, was faster. `spent` in the body of a vault or item uses up a
-/// share of its limits of a day: `{"policyWrites": 45, "protectionChanges": 900}`, `{"onDemandBackups": 9}`.
+/// share of its limits of a day: `{"policyWrites": 45, "protectionChanges": 900}`, `{"onDemandBackups": 9}`; of a
+/// subscription, its requests.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Edit {
@@ -82,6 +83,9 @@ pub fn apply(azure: &mut Azure, mut edit: Edit) -> Result<Value, String> {
 
 fn group(azure: &mut Azure, edit: &Edit, target: &Target) -> Result<Value, String> {
     let (subscription, name) = (target.subscription.clone().unwrap_or_default(), target.group.clone().unwrap_or_default());
+    if target.group.is_none() && azure.model.world.subscription(&subscription).is_some() {
+        return subscription_spent(azure, &subscription, edit);
+    }
     let world = &mut azure.model.world;
     let id = world.group(&subscription, &name).map(|group| group.id.clone()).ok_or_else(|| format!("there is no {}", edit.id))?;
     match edit.method {
@@ -91,6 +95,18 @@ fn group(azure: &mut Azure, edit: &Edit, target: &Target) -> Result<Value, Strin
         }
         _ => set_tags(world, &id, &edit.body).map(|()| json!({"id": id, "tags": world.tags.get(&id.to_ascii_lowercase())})),
     }
+}
+
+/// Somebody else's requests in a subscription: `{"spent": {"reads": 3700, "Microsoft.RecoveryServices/vaults/backupJobs/read": 400}}`.
+fn subscription_spent(azure: &mut Azure, subscription: &str, edit: &Edit) -> Result<Value, String> {
+    let spent =
+        edit.body["spent"].as_object().filter(|_| edit.method == Verb::Patch).ok_or("of a subscription only `spent` can be edited")?;
+    for (what, count) in spent {
+        let count = count.as_u64().and_then(|count| u32::try_from(count).ok()).ok_or("spent takes numbers")?;
+        let world = &azure.model.world;
+        azure.throttle.spend(subscription, what, count, (world.now, &world.settings.throttling));
+    }
+    Ok(json!({"id": edit.id, "spent": spent}))
 }
 
 /// Locks, role assignments and definitions: as their own PUT and DELETE, but asked by nobody.
@@ -162,7 +178,8 @@ fn leaves(pointer: &str, value: &Value, into: &mut Vec<(String, Value)>) {
 
 fn set_tags(world: &mut World, id: &str, body: &Value) -> Result<(), String> {
     if let Some(sent) = body.get("tags") {
-        let read = tags::read(sent).map_err(|reply| reply.body.unwrap_or_default()["error"]["message"].to_string())?;
+        // Without ARM's bounds: what it would refuse can be shown all the same.
+        let read = tags::parse(sent).map_err(|reply| reply.body.unwrap_or_default()["error"]["message"].to_string())?;
         world.tags.insert(id.to_ascii_lowercase(), read);
     }
     Ok(())

@@ -203,6 +203,27 @@ mod tests {
     }
 
     #[test]
+    fn backups_of_a_week_are_as_many_as_its_slots() {
+        let v2 = |schedule: Value| json!({"timeZone": "UTC", "schedulePolicy": schedule});
+        let hourly = |every: i64, hours: i64| {
+            v2(json!({"schedulePolicyType": "SimpleSchedulePolicyV2", "scheduleRunFrequency": "Hourly",
+                "hourlySchedule": {"interval": every, "scheduleWindowStartTime": "2024-01-01T08:00:00Z", "scheduleWindowDuration": hours}}))
+        };
+        let weekly = v2(json!({"schedulePolicyType": "SimpleSchedulePolicy", "scheduleRunFrequency": "Weekly",
+            "scheduleRunDays": ["Monday", "Friday"], "scheduleRunTimes": ["2024-01-01T02:00:00Z"]}));
+        for (properties, wanted) in
+            [(daily("UTC", "02:00"), 7), (weekly, 2), (hourly(4, 12), 28), (hourly(4, 24), 42), (hourly(12, 12), 14)]
+        {
+            let schedule = Schedule::read(&properties).unwrap();
+            let (mut slots, mut last) = (0, at("2026-01-05T00:00:00Z"));
+            while let Some(slot) = schedule.next_after(last).filter(|slot| slot.at <= at("2026-01-12T00:00:00Z")) {
+                (slots, last) = (slots + 1, slot.at);
+            }
+            assert_eq!((schedule.per_week(), slots), (wanted, wanted), "{properties}");
+        }
+    }
+
+    #[test]
     fn a_slot_is_strictly_later() {
         assert_eq!(run(&daily("UTC", "16:30"), "2026-01-01T16:30:00Z", 1), ["2026-01-02T16:30:00Z"]);
         assert_eq!(run(&daily("UTC", "16:30"), "2026-01-01T16:29:59Z", 1), ["2026-01-01T16:30:00Z"]);

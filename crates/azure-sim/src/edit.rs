@@ -8,12 +8,17 @@ use crate::{
     azure::Azure,
     compute::machines::Power,
     estate::load::inbound,
-    path::{Target, split_url},
+    model::Model,
+    path::{Target, joined, split_url},
+    recovery::operation_id,
     world::{Kind, Resource, World},
 };
 
 /// One edit: of a group, a machine, disk, network object, vault, policy, protected item, lock, or role assignment.
-/// Vaults and what is in them can be changed and removed so, but not made.
+/// A PUT of a vault, policy or protected item that is not there makes it at once, by the rules that a client meets and
+/// without its rights: another tool, or Azure Policy, was faster. `spent` in the body of a vault or item uses up a
+/// share of its limits of a day: `{"policyWrites": 45, "protectionChanges": 900}`, `{"onDemandBackups": 9}`; of a
+/// subscription, its requests.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Edit {
@@ -36,14 +41,17 @@ pub enum Verb {
     Patch,
     /// Removes.
     Delete,
+    /// Moves a machine, disk or network object to another group: `{"resourceGroup": "/subscriptions/…/resourceGroups/x"}`.
+    Move,
 }
 
 /// Carries an edit out and shows what is there afterwards.
 ///
 /// # Errors
 /// In words, when there is no such resource or it cannot be edited so.
-pub fn apply(azure: &mut Azure, edit: Edit) -> Result<Value, String> {
+pub fn apply(azure: &mut Azure, mut edit: Edit) -> Result<Value, String> {
     let (path, _) = split_url(&edit.id);
+    edit.id = joined(&path);
     let target = Target::read("GET", &path);
     let Some(namespace) = target.namespace.clone() else { return group(azure, &edit, &target) };
     if namespace.eq_ignore_ascii_case("Microsoft.RecoveryServices") {
@@ -60,6 +68,14 @@ pub fn apply(azure: &mut Azure, edit: Edit) -> Result<Value, String> {
             world.remove_with_dependents(&edit.id);
             Ok(json!({"deleted": edit.id}))
         }
+        Verb::Move => {
+            let group = edit.body["resourceGroup"].as_str().unwrap_or_default();
+            let to = Target::read("GET", &split_url(group).0);
+            let found = to.subscription.zip(to.group).and_then(|(subscription, name)| world.group(&subscription, &name));
+            let group = found.map(|group| group.id.clone()).ok_or("resourceGroup must be the id of a group that exists")?;
+            let id = world.move_to_group(&edit.id, &group).ok_or_else(|| format!("there is no {}", edit.id))?;
+            Ok(json!({"id": id}))
+        }
         Verb::Put => put(world, &edit, kind),
         Verb::Patch => patch(world, &edit),
     }
@@ -67,6 +83,9 @@ pub fn apply(azure: &mut Azure, edit: Edit) -> Result<Value, String> {
 
 fn group(azure: &mut Azure, edit: &Edit, target: &Target) -> Result<Value, String> {
     let (subscription, name) = (target.subscription.clone().unwrap_or_default(), target.group.clone().unwrap_or_default());
+    if target.group.is_none() && azure.model.world.subscription(&subscription).is_some() {
+        return subscription_spent(azure, &subscription, edit);
+    }
     let world = &mut azure.model.world;
     let id = world.group(&subscription, &name).map(|group| group.id.clone()).ok_or_else(|| format!("there is no {}", edit.id))?;
     match edit.method {
@@ -78,12 +97,24 @@ fn group(azure: &mut Azure, edit: &Edit, target: &Target) -> Result<Value, Strin
     }
 }
 
+/// Somebody else's requests in a subscription: `{"spent": {"reads": 3700, "Microsoft.RecoveryServices/vaults/backupJobs/read": 400}}`.
+fn subscription_spent(azure: &mut Azure, subscription: &str, edit: &Edit) -> Result<Value, String> {
+    let spent =
+        edit.body["spent"].as_object().filter(|_| edit.method == Verb::Patch).ok_or("of a subscription only `spent` can be edited")?;
+    for (what, count) in spent {
+        let count = count.as_u64().and_then(|count| u32::try_from(count).ok()).ok_or("spent takes numbers")?;
+        let world = &azure.model.world;
+        azure.throttle.spend(subscription, what, count, (world.now, &world.settings.throttling));
+    }
+    Ok(json!({"id": edit.id, "spent": spent}))
+}
+
 /// Locks, role assignments and definitions: as their own PUT and DELETE, but asked by nobody.
 fn authorization(azure: &mut Azure, edit: &Edit) -> Result<Value, String> {
     let method = match edit.method {
         Verb::Put => "PUT",
         Verb::Delete => "DELETE",
-        Verb::Patch => return Err("PUT or DELETE a lock or a role assignment".to_owned()),
+        Verb::Patch | Verb::Move => return Err("PUT or DELETE a lock or a role assignment".to_owned()),
     };
     let req = inbound(&azure.model.world, method, &edit.id, edit.body.clone());
     let target = Target::read(method, &req.path);
@@ -103,9 +134,16 @@ fn recovery(azure: &mut Azure, edit: &Edit) -> Result<Value, String> {
         model.world.tags.remove(&edit.id.to_ascii_lowercase());
         return Ok(json!({"deleted": edit.id}));
     }
+    if edit.method == Verb::Put && !model.recovery.has(&edit.id) {
+        return made(model, edit);
+    }
+    for (limit, count) in edit.body["spent"].as_object().into_iter().flatten() {
+        let count = count.as_u64().and_then(|count| usize::try_from(count).ok()).ok_or("spent takes numbers")?;
+        model.recovery.spend(&edit.id, limit, count).map_err(|error| error.to_string())?;
+    }
     set_tags(&mut model.world, &edit.id, &edit.body)?;
     let mut changes = Vec::new();
-    for (name, value) in edit.body.as_object().into_iter().flatten().filter(|(name, _)| name.as_str() != "tags") {
+    for (name, value) in edit.body.as_object().into_iter().flatten().filter(|(name, _)| !matches!(name.as_str(), "tags" | "spent")) {
         if name == "properties" {
             leaves("/properties", value, &mut changes);
         } else {
@@ -118,6 +156,19 @@ fn recovery(azure: &mut Azure, edit: &Edit) -> Result<Value, String> {
     Ok(json!({"id": edit.id, "changed": changes.into_iter().map(|(pointer, _)| pointer).collect::<Vec<_>>()}))
 }
 
+/// Sends the PUT of nobody and ends its operation at once.
+fn made(model: &mut Model, edit: &Edit) -> Result<Value, String> {
+    let req = inbound(&model.world, "PUT", &edit.id, edit.body.clone());
+    let reply = model.recovery_services(&req, &Target::read("PUT", &req.path));
+    if reply.status >= 300 {
+        return Err(reply.body.unwrap_or_default()["error"]["message"].as_str().unwrap_or("refused").to_owned());
+    }
+    if let Some(operation) = operation_id(&reply) {
+        model.recovery.finish_operation(&model.world, &operation).map_err(|error| error.to_string())?;
+    }
+    Ok(json!({"id": edit.id}))
+}
+
 fn leaves(pointer: &str, value: &Value, into: &mut Vec<(String, Value)>) {
     match value.as_object().filter(|fields| !fields.is_empty()) {
         Some(fields) => fields.iter().for_each(|(name, inner)| leaves(&format!("{pointer}/{name}"), inner, into)),
@@ -127,7 +178,8 @@ fn leaves(pointer: &str, value: &Value, into: &mut Vec<(String, Value)>) {
 
 fn set_tags(world: &mut World, id: &str, body: &Value) -> Result<(), String> {
     if let Some(sent) = body.get("tags") {
-        let read = tags::read(sent).map_err(|reply| reply.body.unwrap_or_default()["error"]["message"].to_string())?;
+        // Without ARM's bounds: what it would refuse can be shown all the same.
+        let read = tags::parse(sent).map_err(|reply| reply.body.unwrap_or_default()["error"]["message"].to_string())?;
         world.tags.insert(id.to_ascii_lowercase(), read);
     }
     Ok(())

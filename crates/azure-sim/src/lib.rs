@@ -12,6 +12,7 @@ pub mod edit;
 pub mod entropy;
 pub mod estate;
 pub mod faults;
+pub mod guards;
 pub mod identity;
 pub mod journal;
 pub mod model;

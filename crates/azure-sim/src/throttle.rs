@@ -83,6 +83,25 @@ impl Throttle {
         Ok(headers)
     }
 
+    /// Requests of somebody else in a subscription: `reads`, `writes` or `deletes` take from the bucket of all its
+    /// principals, an action of Recovery Services (`Microsoft.RecoveryServices/vaults/backupJobs/read`) from its hour.
+    pub fn spend(&mut self, subscription: &str, what: &str, count: u32, (now, limits): (Timestamp, &Throttling)) {
+        let subscription = subscription.to_ascii_lowercase();
+        let size = match what {
+            "reads" => limits.reads,
+            "writes" => limits.writes,
+            "deletes" => limits.deletes,
+            action => {
+                let key = format!("{subscription} {}", action.to_ascii_lowercase());
+                self.windows.entry(key).or_insert(Window { opened: now, used: 0 }).used += count;
+                return;
+            }
+        };
+        let charge = global(&subscription, what, size, limits, Shown::Header(String::new()));
+        let bucket = self.filled(&charge, now);
+        bucket.micro_tokens = (bucket.micro_tokens - i64::from(count) * MICRO).max(0);
+    }
+
     fn filled(&mut self, charge: &Charge, now: Timestamp) -> &mut Bucket {
         let full = i64::from(charge.size.bucket) * MICRO;
         let bucket = self.buckets.entry(charge.key.clone()).or_insert(Bucket { micro_tokens: full, at: now });
@@ -164,8 +183,6 @@ fn arm_charges(req: &Inbound, target: &Target, limits: &Throttling, hourly: bool
         let key = format!("tenant {} {} {class}", req.caller.tenant_id, req.caller.object_id);
         return vec![Charge { key, size, shown: Shown::Header(format!("x-ms-ratelimit-remaining-tenant-{class}")) }];
     };
-    let factor = limits.global_factor.max(1);
-    let global = BucketSize { bucket: size.bucket.saturating_mul(factor), per_second: size.per_second * f64::from(factor) };
     let named = |name: String| Shown::Header(if hourly { String::new() } else { name });
     vec![
         Charge {
@@ -173,12 +190,15 @@ fn arm_charges(req: &Inbound, target: &Target, limits: &Throttling, hourly: bool
             size,
             shown: named(format!("x-ms-ratelimit-remaining-subscription-{class}")),
         },
-        Charge {
-            key: format!("{subscription} {class}"),
-            size: global,
-            shown: named(format!("x-ms-ratelimit-remaining-subscription-global-{class}")),
-        },
+        global(&subscription, class, size, limits, named(format!("x-ms-ratelimit-remaining-subscription-global-{class}"))),
     ]
+}
+
+/// The bucket of all principals of a subscription.
+fn global(subscription: &str, class: &str, size: BucketSize, limits: &Throttling, shown: Shown) -> Charge {
+    let factor = limits.global_factor.max(1);
+    let size = BucketSize { bucket: size.bucket.saturating_mul(factor), per_second: size.per_second * f64::from(factor) };
+    Charge { key: format!("{subscription} {class}"), size, shown }
 }
 
 /// A policy with its bucket and what it regains per minute; per resource when the last field says so.

@@ -104,6 +104,42 @@ pub trait Neighbours {
     fn chance(&self) -> f64;
     /// A fresh GUID from the simulator's seeded generator.
     fn guid(&self) -> String;
+    /// The resource guard of that id, if it exists.
+    fn guard(&self, _id: &str) -> Option<GuardView> {
+        None
+    }
+    /// Object id and client id of the user-assigned identity of that id, if anybody knows it.
+    fn identity(&self, _id: &str) -> Option<(String, String)> {
+        None
+    }
+    /// Whether a principal may wrap with a key of a key vault.
+    fn key_access(&self, _principal: &str, _key_uri: &str) -> KeyAccess {
+        KeyAccess::Unmodelled
+    }
+}
+
+/// A resource guard as Recovery Services sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GuardView {
+    /// Its ARM id in the stored spelling.
+    pub id: String,
+    /// What its owner wrote about it.
+    pub description: String,
+    /// The critical operations that it does not guard.
+    pub excluded: Vec<String>,
+}
+
+/// What a key vault would say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyAccess {
+    /// The principal may.
+    Granted,
+    /// It may not.
+    Denied,
+    /// The vault has no such key.
+    NoSuchKey,
+    /// The estate does not have that key vault: nothing is known of it.
+    Unmodelled,
 }
 
 /// A virtual machine as Azure Backup sees it.

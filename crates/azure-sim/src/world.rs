@@ -13,7 +13,7 @@ use crate::{
     identity::authorise::Access,
     path::canonical_location,
     settings::Settings,
-    wire::{DiskView, MachineView, Neighbours},
+    wire::{DiskView, GuardView, KeyAccess, MachineView, Neighbours},
 };
 
 /// A subscription.
@@ -61,12 +61,14 @@ pub enum Kind {
     SecurityGroup,
     /// Microsoft.Network/publicIPAddresses
     PublicAddress,
+    /// Microsoft.DataProtection/resourceGuards
+    Guard,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 7] =
-        [Kind::Machine, Kind::Disk, Kind::Interface, Kind::Network, Kind::Subnet, Kind::SecurityGroup, Kind::PublicAddress];
+    pub const ALL: [Kind; 8] =
+        [Kind::Machine, Kind::Disk, Kind::Interface, Kind::Network, Kind::Subnet, Kind::SecurityGroup, Kind::PublicAddress, Kind::Guard];
 
     /// The full type name.
     pub fn type_name(self) -> &'static str {
@@ -78,6 +80,7 @@ impl Kind {
             Kind::Subnet => "Microsoft.Network/virtualNetworks/subnets",
             Kind::SecurityGroup => "Microsoft.Network/networkSecurityGroups",
             Kind::PublicAddress => "Microsoft.Network/publicIPAddresses",
+            Kind::Guard => "Microsoft.DataProtection/resourceGuards",
         }
     }
 
@@ -158,8 +161,14 @@ pub struct World {
     pub subscriptions: BTreeMap<String, Subscription>,
     /// By lower-case (subscription, name).
     pub groups: BTreeMap<(String, String), Group>,
-    /// By lower-case id.
+    /// By lower-case id. Put in and taken out by [`World::insert`] and [`World::remove`] alone, which keep `kinds`.
     pub resources: BTreeMap<String, Resource>,
+    /// The same ids by kind, so that a page of a list costs what is on it.
+    pub(crate) kinds: BTreeSet<(Kind, String)>,
+    /// Key vaults, by lower-case name.
+    pub key_vaults: BTreeMap<String, KeyVault>,
+    /// Object id and client id of user-assigned identities, by lower-case ARM id.
+    pub identities: BTreeMap<String, (String, String)>,
     /// Tags of resources and groups, by lower-case id.
     pub tags: BTreeMap<String, BTreeMap<String, String>>,
     /// Tag names put there ahead of use.
@@ -174,6 +183,9 @@ pub struct World {
     pub deployments: BTreeMap<String, crate::arm::deployments::Deployment>,
     /// Running and ended operations, by id.
     pub operations: BTreeMap<String, Operation>,
+    /// When operations are due to end, and when they ended: kept beside `operations`, which stays the truth.
+    pub(crate) agenda: BTreeSet<(Timestamp, String)>,
+    pub(crate) ended: BTreeSet<(Timestamp, String)>,
     /// Deleted resources whose provider still answers `NotFound`, with the end of that time, by lower-case id.
     pub retired: BTreeMap<String, Timestamp>,
     /// The `c` of signed operation URLs.
@@ -192,6 +204,9 @@ impl World {
             subscriptions: BTreeMap::new(),
             groups: BTreeMap::new(),
             resources: BTreeMap::new(),
+            kinds: BTreeSet::new(),
+            key_vaults: BTreeMap::new(),
+            identities: BTreeMap::new(),
             tags: BTreeMap::new(),
             tag_names: BTreeMap::new(),
             locks: BTreeMap::new(),
@@ -199,6 +214,8 @@ impl World {
             access: Access::default(),
             deployments: BTreeMap::new(),
             operations: BTreeMap::new(),
+            agenda: BTreeSet::new(),
+            ended: BTreeSet::new(),
             retired: BTreeMap::new(),
             certificate,
         }
@@ -226,14 +243,17 @@ impl World {
 
     /// Stores a resource under its id.
     pub fn insert(&mut self, resource: Resource) {
-        self.retired.remove(&resource.id.to_ascii_lowercase());
-        self.resources.insert(resource.id.to_ascii_lowercase(), resource);
+        let key = resource.id.to_ascii_lowercase();
+        self.retired.remove(&key);
+        self.kinds.insert((resource.kind, key.clone()));
+        self.resources.insert(key, resource);
     }
 
     /// Takes a resource away, with its tags and locks; its provider answers `NotFound` for a moment longer.
     pub fn remove(&mut self, id: &str) -> Option<Resource> {
         let key = id.to_ascii_lowercase();
         let removed = self.resources.remove(&key)?;
+        self.kinds.remove(&(removed.kind, key.clone()));
         self.tags.remove(&key);
         self.locks.retain(|_, lock| !lock.scope.eq_ignore_ascii_case(id));
         let until = self.now + self.settings.durations.scaled(self.settings.durations.two_step_404);
@@ -243,13 +263,31 @@ impl World {
 
     /// Resources of a kind whose id begins with a scope, in order of id.
     pub fn below(&self, scope: &str, kind: Kind) -> Vec<&Resource> {
+        self.page_of(scope, kind, None).collect()
+    }
+
+    /// The same from after an id in lower case on, found one by one.
+    pub fn page_of<'w>(&'w self, scope: &str, kind: Kind, after: Option<&str>) -> impl Iterator<Item = &'w Resource> + use<'w> {
         let prefix = format!("{}/", scope.to_ascii_lowercase());
+        let from = after.filter(|after| **after > *prefix).unwrap_or(&prefix).to_owned();
+        let after = after.map(str::to_owned);
+        self.kinds
+            .range((kind, from)..)
+            .take_while(move |(of, key)| *of == kind && key.starts_with(&prefix))
+            .filter(move |(_, key)| after.as_ref().is_none_or(|after| key > after))
+            .filter_map(|(_, key)| self.resources.get(key))
+    }
+
+    /// Resources of every kind whose id begins with a scope, from after an id in lower case on, in order of id.
+    pub fn all_below<'w>(&'w self, scope: &str, after: Option<&str>) -> impl Iterator<Item = &'w Resource> + use<'w> {
+        let prefix = format!("{}/", scope.to_ascii_lowercase());
+        let from = after.filter(|after| **after > *prefix).unwrap_or(&prefix).to_owned();
+        let after = after.map(str::to_owned);
         self.resources
-            .range(prefix.clone()..)
-            .take_while(|(key, _)| key.starts_with(&prefix))
-            .map(|(_, r)| r)
-            .filter(|r| r.kind == kind)
-            .collect()
+            .range(from..)
+            .take_while(move |(key, _)| key.starts_with(&prefix))
+            .filter(move |(key, _)| after.as_ref().is_none_or(|after| *key > after))
+            .map(|(_, resource)| resource)
     }
 
     /// A resource as a GET shows it.
@@ -276,7 +314,7 @@ impl World {
 
     /// When something of this part of the world happens next.
     pub fn next_event(&self) -> Option<Timestamp> {
-        self.operations.values().filter_map(Operation::next_event).min()
+        self.agenda.iter().find_map(|(_, id)| self.operations.get(id).and_then(Operation::next_event))
     }
 
     /// A duration from the settings as a span from now.
@@ -349,4 +387,34 @@ impl Neighbours for World {
     fn guid(&self) -> String {
         self.entropy.guid()
     }
+
+    fn guard(&self, id: &str) -> Option<GuardView> {
+        self.resource(id).filter(|found| found.kind == Kind::Guard).map(crate::guards::view)
+    }
+
+    fn identity(&self, id: &str) -> Option<(String, String)> {
+        self.identities.get(&id.to_ascii_lowercase()).cloned()
+    }
+
+    fn key_access(&self, principal: &str, key_uri: &str) -> KeyAccess {
+        let rest = key_uri.strip_prefix("https://").unwrap_or(key_uri);
+        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let name = host.split('.').next().unwrap_or_default().to_ascii_lowercase();
+        let Some(vault) = self.key_vaults.get(&name) else { return KeyAccess::Unmodelled };
+        let key = path.strip_prefix("keys/").and_then(|rest| rest.split('/').next()).unwrap_or_default();
+        if !vault.keys.iter().any(|known| known.eq_ignore_ascii_case(key)) {
+            return KeyAccess::NoSuchKey;
+        }
+        let wraps = self.access.may_with_data(principal, "Microsoft.KeyVault/vaults/keys/wrap/action", &vault.id);
+        if wraps { KeyAccess::Granted } else { KeyAccess::Denied }
+    }
+}
+
+/// A key vault: what it holds is a list of names, and roles say who may use them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyVault {
+    /// Its ARM id.
+    pub id: String,
+    /// Names of its keys.
+    pub keys: Vec<String>,
 }

@@ -25,8 +25,10 @@ pub fn refusal(world: &World, req: &Inbound, target: &Target, owner: Owner, read
             return Some(refusal);
         }
         let writes = !matches!(req.method.as_str(), "GET" | "HEAD");
-        if let Some(namespace) =
-            target.namespace.as_ref().filter(|_| writes && matches!(owner, Owner::Compute | Owner::Network | Owner::Recovery))
+        if let Some(namespace) = target
+            .namespace
+            .as_ref()
+            .filter(|_| writes && matches!(owner, Owner::Compute | Owner::Network | Owner::Recovery | Owner::Guards))
             && !subscription.registered.contains(&namespace.to_ascii_lowercase())
         {
             return Some(errors::missing_registration(namespace));

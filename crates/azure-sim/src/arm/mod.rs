@@ -6,6 +6,7 @@ pub mod errors;
 pub mod gate;
 pub mod groups;
 pub mod locks;
+pub mod moves;
 pub mod operations;
 pub mod paging;
 pub mod policies;
@@ -28,6 +29,8 @@ pub enum Owner {
     Subscriptions,
     /// Resource groups.
     Groups,
+    /// `moveResources` and `validateMoveResources` of a group.
+    Moves,
     /// `…/resources` of a subscription or a group.
     Resources,
     /// `/subscriptions/{s}/operationresults/{id}`
@@ -48,6 +51,8 @@ pub enum Owner {
     Network,
     /// Microsoft.RecoveryServices
     Recovery,
+    /// Microsoft.DataProtection
+    Guards,
 }
 
 /// Who answers, or nobody: then the answer is 501.
@@ -60,6 +65,9 @@ pub fn owner(target: &Target, path: &[String]) -> Option<Owner> {
             ("subscriptions", 3 | 4, "resourcegroups") => Some(Owner::Groups),
             ("subscriptions", 3, "resources") => Some(Owner::Resources),
             ("subscriptions", 5, "resourcegroups") if words[4] == "resources" => Some(Owner::Resources),
+            ("subscriptions", 5, "resourcegroups") if matches!(words[4].as_str(), "moveresources" | "validatemoveresources") => {
+                Some(Owner::Moves)
+            }
             ("subscriptions", 4, "operationresults") => Some(Owner::GroupOperations),
             ("subscriptions", 3 | 4, "tagnames") => Some(Owner::TagNames),
             ("subscriptions", 6, "tagnames") if words[4] == "tagvalues" => Some(Owner::TagNames),
@@ -75,6 +83,7 @@ pub fn owner(target: &Target, path: &[String]) -> Option<Owner> {
         "microsoft.authorization" if matches!(kind.as_str(), "roleassignments" | "roledefinitions") => Some(Owner::Access),
         "microsoft.compute" if crate::compute::knows(&kind) => Some(Owner::Compute),
         "microsoft.network" if crate::network::knows(&kind) => Some(Owner::Network),
+        "microsoft.dataprotection" if crate::guards::knows(&kind) => Some(Owner::Guards),
         "microsoft.recoveryservices" if target.scope.len() >= 2 => Some(Owner::Recovery),
         _ => None,
     }
@@ -85,6 +94,7 @@ pub fn dispatch(model: &mut Model, req: &Inbound, target: &Target, owner: Owner)
     match owner {
         Owner::Subscriptions => subscriptions::handle(&mut model.world, req, target),
         Owner::Groups => groups::handle(&mut model.world, req, target),
+        Owner::Moves => moves::handle(&mut model.world, req, target),
         Owner::Resources => resources::list(model, req, target),
         Owner::GroupOperations => model.world.poll_group(req),
         Owner::Deployments => deployments::handle(model, req, target),
@@ -95,5 +105,6 @@ pub fn dispatch(model: &mut Model, req: &Inbound, target: &Target, owner: Owner)
         Owner::Compute => crate::compute::handle(&mut model.world, req, target),
         Owner::Network => crate::network::handle(&mut model.world, req, target),
         Owner::Recovery => model.recovery_services(req, target),
+        Owner::Guards => crate::guards::handle(&mut model.world, req, target),
     }
 }

@@ -40,6 +40,15 @@ pub enum Effect {
     Power(Power),
     /// The group goes with all that is in it.
     RemoveGroup,
+    /// Resources go to another group.
+    Move {
+        /// Their ids.
+        ids: Vec<String>,
+        /// The group's id.
+        into: String,
+    },
+    /// Nothing: it was only asked whether.
+    Nothing,
 }
 
 /// Something wrong with an operation, by a fault rule.
@@ -157,9 +166,11 @@ impl World {
             && old.ended.is_none()
         {
             old.ended = Some(now);
+            self.ended.insert((now, old.id.clone()));
             let message = "Operation execution has been preempted by a more recent operation.";
             old.error = Some(("OperationPreempted".to_owned(), message.to_owned()));
         }
+        self.agenda.insert((due, id.clone()));
         self.operations.insert(id.clone(), operation);
         id
     }
@@ -184,8 +195,9 @@ impl World {
     }
 
     fn group_url(&self, operation: &Operation, req: &Inbound) -> String {
-        let job =
-            json!({"jobId": format!("RESOURCEGROUPDELETIONJOB-{}", operation.id.to_ascii_uppercase()), "jobLocation": operation.location});
+        // The word for a move is a guess.
+        let word = if operation.effect == Effect::RemoveGroup { "RESOURCEGROUPDELETIONJOB" } else { "MOVERESOURCESJOB" };
+        let job = json!({"jobId": format!("{word}-{}", operation.id.to_ascii_uppercase()), "jobLocation": operation.location});
         let id = STANDARD.encode(job.to_string()).trim_end_matches('=').to_owned();
         format!(
             "{}/subscriptions/{}/operationresults/{id}?api-version={}&{}",
@@ -256,26 +268,41 @@ impl World {
             (Some(_), Some((code, message))) => {
                 Reply::json(409, json!({"Error": {"Code": code, "Target": null, "Message": message, "Details": []}}))
             }
-            (Some(_), None) => Reply::empty(200),
+            (Some(_), None) => Reply::empty(if operation.effect == Effect::RemoveGroup { 200 } else { 204 }),
         }
     }
 
     /// Ends every operation that is due until the world's present time, in order of time.
     pub fn settle_operations(&mut self) {
-        loop {
-            let now = self.now;
-            let due = self.operations.values().filter(|op| op.next_event().is_some_and(|at| at <= now));
-            let Some(id) = due.min_by_key(|op| (op.due, op.id.clone())).map(|op| op.id.clone()) else { break };
-            self.end_operation(&id);
-        }
         let now = self.now;
+        while let Some(entry) = self.agenda.iter().find(|(at, id)| *at > now || !self.is_stuck(id)).filter(|(at, _)| *at <= now).cloned() {
+            self.agenda.remove(&entry);
+            if self.operations.get(&entry.1).is_some_and(|operation| operation.ended.is_none()) {
+                self.end_operation(&entry.1);
+            }
+        }
         self.retired.retain(|_, until| *until > now);
-        self.operations.retain(|_, op| op.ended.is_none_or(|ended| now.duration_since(ended) < RECORD_LIFETIME));
+        while let Some((at, id)) = self.ended.first().filter(|(at, _)| now.duration_since(*at) >= RECORD_LIFETIME).cloned() {
+            self.operations.remove(&id);
+            self.ended.remove(&(at, id));
+        }
+    }
+
+    fn is_stuck(&self, id: &str) -> bool {
+        self.operations.get(id).is_some_and(|operation| operation.ended.is_none() && operation.rig == Some(Rig::Stuck))
+    }
+
+    /// Forgets every operation.
+    pub fn clear_operations(&mut self) {
+        self.operations.clear();
+        self.agenda.clear();
+        self.ended.clear();
     }
 
     fn end_operation(&mut self, id: &str) {
         let Some(operation) = self.operations.get_mut(id) else { return };
         operation.ended = Some(operation.due);
+        self.ended.insert((operation.due, operation.id.clone()));
         if let Some(Rig::Failed { code, message }) = &operation.rig {
             operation.error = Some((code.clone(), message.clone()));
         }
@@ -310,6 +337,8 @@ impl World {
             Effect::Remove => self.remove_with_dependents(&operation.subject),
             Effect::Power(power) => self.set_power(&operation.subject, *power),
             Effect::RemoveGroup => self.remove_group(&operation.subject),
+            Effect::Move { ids, into } => ids.iter().for_each(|id| drop(self.move_to_group(id, into))),
+            Effect::Nothing => {}
         }
     }
 }
@@ -318,7 +347,7 @@ impl World {
 fn group_job(encoded: &str) -> Option<String> {
     let padded = format!("{encoded}{}", "=".repeat((4 - encoded.len() % 4) % 4));
     let job: Value = serde_json::from_slice(&STANDARD.decode(padded).ok()?).ok()?;
-    Some(job["jobId"].as_str()?.trim_start_matches("RESOURCEGROUPDELETIONJOB-").to_ascii_lowercase())
+    Some(job["jobId"].as_str()?.split_once('-')?.1.to_ascii_lowercase())
 }
 
 /// The operation that a URL asks about, whoever keeps it: polls and results of every family end in the operation's id

@@ -1,5 +1,7 @@
 //! `/subscriptions/{s}/resources` and `{rg}/resources`: ARM's own list of everything, in pages (compute-and-arm.md F.4).
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -15,6 +17,28 @@ use crate::{
     world::{Kind, Resource, World},
 };
 
+/// One line of the list, not yet shown.
+enum Found<'a> {
+    Kept(&'a Resource),
+    Vault(Value),
+}
+
+impl Found<'_> {
+    fn id(&self) -> &str {
+        match self {
+            Found::Kept(resource) => &resource.id,
+            Found::Vault(shown) => shown["id"].as_str().unwrap_or_default(),
+        }
+    }
+
+    fn kind(&self) -> &str {
+        match self {
+            Found::Kept(resource) => resource.kind.type_name(),
+            Found::Vault(shown) => shown["type"].as_str().unwrap_or_default(),
+        }
+    }
+}
+
 /// Lists what a subscription or a group holds and the caller may read.
 pub fn list(model: &Model, req: &Inbound, target: &Target) -> Reply {
     if req.method != "GET" {
@@ -26,25 +50,51 @@ pub fn list(model: &Model, req: &Inbound, target: &Target) -> Reply {
     if !filter.trim().is_empty() && !filter.split(" and ").all(|term| known(term.trim())) {
         return errors::not_implemented("GET", &format!("{} with $filter={filter}", req.raw_path()));
     }
-    let scope = joined(&req.path[..req.path.len() - 1]);
+    let (scope, after) = (joined(&req.path[..req.path.len() - 1]), paging::after(req));
     let expand = req.query.get("$expand").map(|words| words.to_ascii_lowercase()).unwrap_or_default();
-    let mut items = model.vaults(target, &expand);
-    let world = &model.world;
-    for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Subnet) {
-        items.extend(world.below(&scope, kind).into_iter().map(|found| summary(world, found, &expand)));
-    }
     let wanted = |word: &str| filter_value(&filter, word);
     let (kind, name, group) = (wanted("resourceType"), wanted("name"), wanted("resourceGroup"));
-    let text = |item: &Value, field: &str| item[field].as_str().unwrap_or_default().to_owned();
-    items.retain(|item| kind.as_ref().is_none_or(|kind| text(item, "type").eq_ignore_ascii_case(kind)));
-    items.retain(|item| name.as_ref().is_none_or(|name| text(item, "name").eq_ignore_ascii_case(name)));
-    items.retain(|item| {
-        group.as_ref().is_none_or(|group| text(item, "id").split('/').nth(4).is_some_and(|found| found.eq_ignore_ascii_case(group)))
+    let world = &model.world;
+    let listed = everything(model, target, (&scope, after.as_deref()), kind.as_deref(), &expand).filter(|found| {
+        let mut segments = found.id().split('/');
+        let of_group = segments.nth(4);
+        kind.as_ref().is_none_or(|kind| found.kind().eq_ignore_ascii_case(kind))
+            && name.as_ref().is_none_or(|name| segments.next_back().is_some_and(|found| found.eq_ignore_ascii_case(name)))
+            && group.as_ref().is_none_or(|group| of_group.is_some_and(|found| found.eq_ignore_ascii_case(group)))
+            && filter_admits(world, found.id(), req)
+            && world.access.may(&req.caller.object_id, &format!("{}/read", found.kind()), found.id())
     });
-    items.retain(|item| filter_admits(world, &text(item, "id"), req));
-    items.retain(|item| world.access.may(&req.caller.object_id, &format!("{}/read", text(item, "type")), &text(item, "id")));
-    items.sort_by_key(|item| text(item, "id").to_ascii_lowercase());
-    paging::page(items, req, world.settings.pages.resources)
+    paging::page_of(listed, req, world.settings.pages.resources, |found| match found {
+        Found::Kept(resource) => summary(world, resource, &expand),
+        Found::Vault(shown) => shown,
+    })
+}
+
+/// What may be on the page, in order of id: of one type where the filter names one, so that the rest is not looked at.
+fn everything<'a>(
+    model: &'a Model,
+    target: &Target,
+    (scope, after): (&str, Option<&str>),
+    kind: Option<&str>,
+    expand: &str,
+) -> impl Iterator<Item = Found<'a>> + use<'a> {
+    let one = kind.and_then(|kind| Kind::ALL.into_iter().find(|known| known.type_name().eq_ignore_ascii_case(kind)));
+    let kept: Box<dyn Iterator<Item = &Resource>> = match one {
+        Some(kind) => Box::new(model.world.page_of(scope, kind, after)),
+        // Another type than those: the vaults'.
+        None if kind.is_some() => Box::new(std::iter::empty()),
+        None => Box::new(model.world.all_below(scope, after)),
+    };
+    let mut kept = kept.filter(|resource| resource.kind != Kind::Subnet).peekable();
+    let key = |vault: &Value| vault["id"].as_str().unwrap_or_default().to_ascii_lowercase();
+    let vaults: BTreeMap<String, Value> = model.vaults(target, expand).into_iter().map(|vault| (key(&vault), vault)).collect();
+    let mut vaults =
+        vaults.into_iter().filter(|(key, _)| after.is_none_or(|after| key.as_str() > after)).collect::<Vec<_>>().into_iter().peekable();
+    std::iter::from_fn(move || match (kept.peek(), vaults.peek()) {
+        (Some(resource), Some((key, _))) if resource.id.to_ascii_lowercase() < *key => kept.next().map(Found::Kept),
+        (Some(_), None) => kept.next().map(Found::Kept),
+        _ => vaults.next().map(|(_, vault)| Found::Vault(vault)),
+    })
 }
 
 fn summary(world: &World, resource: &Resource, expand: &str) -> Value {

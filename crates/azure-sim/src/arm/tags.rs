@@ -19,8 +19,15 @@ pub const LONGEST_NAME: usize = 512;
 /// How long a tag's value may be.
 pub const LONGEST_VALUE: usize = 256;
 
-/// Reads a `tags` object. A value that is no string is refused as ARM does.
+/// Reads a `tags` object. A value that is no string is refused as ARM does, and so is what breaks the bounds.
 pub fn read(tags: &Value) -> Result<BTreeMap<String, String>, Reply> {
+    let read = parse(tags)?;
+    check(&read)?;
+    Ok(read)
+}
+
+/// The same without the bounds.
+pub fn parse(tags: &Value) -> Result<BTreeMap<String, String>, Reply> {
     let Some(fields) = tags.as_object() else { return Err(errors::invalid_content("The 'tags' property must be an object.")) };
     let mut read: BTreeMap<String, String> = BTreeMap::new();
     for (name, value) in fields {
@@ -31,7 +38,6 @@ pub fn read(tags: &Value) -> Result<BTreeMap<String, String>, Reply> {
         };
         put(&mut read, name, value);
     }
-    check(&read)?;
     Ok(read)
 }
 

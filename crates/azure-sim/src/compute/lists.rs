@@ -15,21 +15,23 @@ pub fn list(world: &World, req: &Inbound, target: &Target, kind: Kind) -> Reply 
     if req.query.get("$filter").is_some_and(|filter| !filter.trim().is_empty()) {
         return errors::not_implemented("GET", &format!("{} with $filter", req.raw_path()));
     }
-    let found = world.below(&target.scope_id(), kind);
-    paging::page(items(world, req, found, target.group.is_none()), req, world.settings.pages.compute)
+    let found = world.page_of(&target.scope_id(), kind, paging::after(req).as_deref());
+    paging::page_of(found, req, world.settings.pages.compute, shower(world, req, target.group.is_none()))
 }
 
 /// `{S}/providers/Microsoft.Compute/locations/{l}/virtualMachines`
 pub fn machines_of_location(world: &World, req: &Inbound, target: &Target) -> Reply {
     let location = canonical_location(target.names.first().map_or("", String::as_str));
-    let found = world.below(&target.scope_id(), Kind::Machine).into_iter().filter(|vm| vm.location() == location).collect();
-    paging::page(items(world, req, found, true), req, world.settings.pages.compute)
+    let all = world.page_of(&target.scope_id(), Kind::Machine, paging::after(req).as_deref());
+    let found = all.filter(|vm| vm.location() == location);
+    paging::page_of(found, req, world.settings.pages.compute, shower(world, req, true))
 }
 
-fn items(world: &World, req: &Inbound, found: Vec<&Resource>, upper: bool) -> Vec<Value> {
+/// How an item of a list is shown.
+fn shower<'a>(world: &'a World, req: &Inbound, upper: bool) -> impl Fn(&'a Resource) -> Value {
     let status_only = req.query.get("statusonly").is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let expand = req.query.get("$expand").is_some_and(|value| value.eq_ignore_ascii_case("instanceView"));
-    let item = |resource: &Resource| {
+    move |resource: &Resource| {
         let mut shown = match (resource.kind, status_only) {
             (Kind::Disk, _) => disks::shown(world, resource),
             (_, true) => power::status_only(world, resource),
@@ -39,8 +41,7 @@ fn items(world: &World, req: &Inbound, found: Vec<&Resource>, upper: bool) -> Ve
             shown["id"] = json!(upper_group(&resource.id));
         }
         shown
-    };
-    found.into_iter().map(item).collect()
+    }
 }
 
 /// The id with its group's name in upper case.

@@ -195,11 +195,12 @@ pub(super) fn write(
         Err(refusal) => return refusal,
     };
     let is_new = before.is_none();
+    let held = before.as_ref().map(interfaces).unwrap_or_default();
     let vm = model(world, req, &id, body, &plan, before);
     let etag = vm.machine.as_ref().map(Machine::etag_text).unwrap_or_default();
     world.insert(vm);
     storage::apply(world, &id, plan);
-    world.join_interfaces(&id);
+    world.join_interfaces(&id, &held);
     tags::take_from_body(world, &id, req);
     let seconds = if is_new { world.settings.durations.vm_create } else { world.settings.durations.vm_update };
     let start = Start { family: Family::Compute, location, subject: id.clone(), effect: Effect::Settle, seconds };
@@ -217,6 +218,12 @@ pub(super) fn write(
     }
     let reply = Reply::json(201, echo).with_header("retry-after", "10").with_header("etag", etag);
     world.announce(reply, &operation, req, Announce::Status)
+}
+
+/// Ids of the interfaces that a machine names, in lower case.
+fn interfaces(vm: &Resource) -> Vec<String> {
+    let named = vm.at("/properties/networkProfile/networkInterfaces").and_then(Value::as_array).into_iter().flatten();
+    named.filter_map(|nic| nic["id"].as_str().map(str::to_ascii_lowercase)).collect()
 }
 
 fn interfaces_free(world: &World, id: &str, body: &Map<String, Value>) -> Result<(), Reply> {
@@ -349,25 +356,20 @@ impl World {
         let doomed = |entry: &Value| {
             entry.pointer("/properties/deleteOption").or(entry.get("deleteOption")).is_some_and(|option| option == "Delete")
         };
-        let held: Vec<String> = self
-            .resources
-            .values()
-            .filter(|r| r.text("/managedBy").eq_ignore_ascii_case(id) || r.text("/properties/virtualMachine/id").eq_ignore_ascii_case(id))
-            .map(|r| r.id.clone())
-            .collect();
         let profile = gone.at("/properties/storageProfile").cloned().unwrap_or_default();
         let nics = gone.at("/properties/networkProfile/networkInterfaces").and_then(Value::as_array).cloned().unwrap_or_default();
         let data = profile["dataDisks"].as_array().cloned().unwrap_or_default();
         let listed: Vec<Value> = std::iter::once(profile["osDisk"].clone()).chain(data).chain(nics).collect();
-        for held in held {
-            let entry = listed
-                .iter()
-                .find(|e| [&e["id"], &e["managedDisk"]["id"]].iter().any(|v| v.as_str().is_some_and(|v| v.eq_ignore_ascii_case(&held))));
-            if entry.is_some_and(doomed) {
+        for entry in &listed {
+            let named = [&entry["id"], &entry["managedDisk"]["id"]].into_iter().find_map(Value::as_str);
+            let Some(found) = named.and_then(|named| self.resource(named)) else { continue };
+            let owners = [found.text("/managedBy"), found.text("/properties/virtualMachine/id")];
+            let (held, mine) = (found.id.clone(), owners.iter().any(|owner| owner.eq_ignore_ascii_case(id)));
+            if mine && doomed(entry) {
                 self.remove(&held);
-                continue;
+            } else if mine {
+                self.release_disk_or_interface(&held);
             }
-            self.release_disk_or_interface(&held);
         }
     }
 
@@ -379,22 +381,17 @@ impl World {
         }
     }
 
-    /// Marks the machine's interfaces as its own, and lets go of those it no longer names.
-    pub fn join_interfaces(&mut self, vm_id: &str) {
-        let named: Vec<String> = self
-            .resource(vm_id)
-            .and_then(|vm| vm.at("/properties/networkProfile/networkInterfaces"))
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(|nic| nic["id"].as_str().map(str::to_ascii_lowercase))
-            .collect();
-        for (key, nic) in self.resources.iter_mut().filter(|(_, r)| r.kind == Kind::Interface) {
-            let mine = nic.text("/properties/virtualMachine/id").eq_ignore_ascii_case(vm_id);
-            if named.contains(key) {
+    /// Marks the machine's interfaces as its own, and lets go of those of `held` that it no longer names.
+    pub fn join_interfaces(&mut self, vm_id: &str, held: &[String]) {
+        let named = self.resource(vm_id).map(interfaces).unwrap_or_default();
+        for key in &named {
+            if let Some(nic) = self.resource_mut(key).filter(|found| found.kind == Kind::Interface) {
                 nic.properties_mut().insert("virtualMachine".to_owned(), json!({"id": vm_id}));
                 nic.properties_mut().insert("primary".to_owned(), json!(true));
-            } else if mine {
+            }
+        }
+        for key in held.iter().filter(|key| !named.contains(key)) {
+            if let Some(nic) = self.resource_mut(key).filter(|nic| nic.text("/properties/virtualMachine/id").eq_ignore_ascii_case(vm_id)) {
                 nic.properties_mut().remove("virtualMachine");
             }
         }

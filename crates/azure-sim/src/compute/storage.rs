@@ -239,6 +239,14 @@ pub fn apply(world: &mut World, vm_id: &str, plan: StoragePlan) {
     world.refresh_disk_states(vm_id);
 }
 
+/// Ids of the disks that a machine names.
+fn disks_of(vm: &Resource) -> Vec<String> {
+    let profile = vm.at("/properties/storageProfile");
+    let data = profile.and_then(|profile| profile["dataDisks"].as_array()).into_iter().flatten();
+    let disks = profile.map(|profile| &profile["osDisk"]).into_iter().chain(data);
+    disks.filter_map(|disk| disk["managedDisk"]["id"].as_str().map(str::to_owned)).collect()
+}
+
 impl World {
     /// The disk belongs to no machine any more.
     pub fn release_disk(&mut self, id: &str) {
@@ -256,8 +264,9 @@ impl World {
             self.resource(vm_id).and_then(|vm| vm.machine.as_ref()).is_some_and(|machine| machine.power == Power::Deallocated);
         let state = if deallocated { "Reserved" } else { "Attached" };
         let now = long_time(self.now);
-        for disk in self.resources.values_mut().filter(|disk| disk.text("/managedBy").eq_ignore_ascii_case(vm_id)) {
-            if disk.text("/properties/diskState") != state {
+        for id in self.resource(vm_id).map(disks_of).unwrap_or_default() {
+            let disk = self.resource_mut(&id).filter(|disk| disk.text("/managedBy").eq_ignore_ascii_case(vm_id));
+            if let Some(disk) = disk.filter(|disk| disk.text("/properties/diskState") != state) {
                 disk.properties_mut().insert("diskState".to_owned(), json!(state));
                 disk.properties_mut().insert("LastOwnershipUpdateTime".to_owned(), json!(now));
             }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use jiff::SignedDuration;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     arm::{locks::Lock, policies::PolicyAssignment, subscriptions::namespaces},
@@ -17,10 +17,10 @@ use crate::{
         directory::{Directory, Nature, Principal},
     },
     model::Model,
-    path::canonical_location,
+    path::{Target, canonical_location},
     recovery,
     wire::{Caller, Inbound},
-    world::{Group, Subscription, World},
+    world::{Group, KeyVault, Subscription, World},
 };
 
 /// Builds the simulator.
@@ -36,7 +36,12 @@ pub(crate) fn build(estate: Estate, options: Options) -> Result<Azure, EstateErr
         recovery::Settings::from_json(&estate.settings.recovery)
             .map_err(|error| EstateError::field("settings.recovery", error.to_string()))?
     };
-    let world = World::new(begin, options.seed, estate.settings.clone());
+    let mut world = World::new(begin, options.seed, estate.settings.clone());
+    world.identities = estate
+        .managed_identities
+        .iter()
+        .filter_map(|who| Some((who.resource_id.as_ref()?.to_ascii_lowercase(), (who.object_id.clone(), who.client_id.clone()))))
+        .collect();
     let mut model = Model { world, recovery: recovery::State::new(settings) };
     for (index, entry) in estate.subscriptions.iter().enumerate() {
         subscription(&mut model.world, entry, &estate.tenant_id, &format!("subscriptions[{index}]"))?;
@@ -45,20 +50,21 @@ pub(crate) fn build(estate: Estate, options: Options) -> Result<Azure, EstateErr
     let scale = std::mem::take(&mut model.world.settings.durations.scale);
     each_group(&estate, |entry, group, place| machines::make(&mut model, (entry, group), place))?;
     model.world.settings.durations.scale = scale;
+    each_group(&estate, |entry, group, place| guards(&mut model, (entry, group), place))?;
     each_group(&estate, |entry, group, place| vaults::make(&mut model, (entry, group), place))?;
     if model.world.now > options.start {
         return Err(EstateError::field("historyHours", "the vaults of this estate take longer to set up than that: give more hours"));
     }
     model.advance(options.start);
-    model.world.operations.clear();
+    model.world.clear_operations();
     // Locks come last: they would forbid the making of what they lie on.
-    each_group(&estate, |entry, group, _| {
+    each_group(&estate, |entry, group, place| {
         let id = group_id(entry, group);
         group.locks.iter().for_each(|held| lock(&mut model.world, &id, held));
         for machine in &group.machines {
-            machine.locks.iter().for_each(|held| {
-                lock(&mut model.world, &format!("{id}/providers/Microsoft.Compute/virtualMachines/{}", machine.name), held)
-            });
+            for vm in machines::ids(&id, machine, place)? {
+                machine.locks.iter().for_each(|held| lock(&mut model.world, &vm, held));
+            }
         }
         Ok(())
     })?;
@@ -68,6 +74,23 @@ pub(crate) fn build(estate: Estate, options: Options) -> Result<Azure, EstateErr
     // So do policies, which judge what is written from now on.
     model.world.policy_assignments = estate.policy_assignments.iter().map(policy).collect();
     Ok(Azure::from_parts(model, directory))
+}
+
+/// What stands beside the vaults of a group: guards before them, and the vaults of their keys.
+fn guards(model: &mut Model, (subscription, group): (&SubscriptionEntry, &GroupEntry), place: &str) -> Result<(), EstateError> {
+    let scope = group_id(subscription, group);
+    for (index, guard) in group.resource_guards.iter().enumerate() {
+        let id = format!("{scope}/providers/Microsoft.DataProtection/resourceGuards/{}", guard.name);
+        let properties = json!({"description": guard.description, "vaultCriticalOperationExclusionList": guard.excluded});
+        let req = inbound(&model.world, "PUT", &id, json!({"location": group.location, "properties": properties}));
+        let reply = crate::guards::handle(&mut model.world, &req, &Target::read("PUT", &req.path));
+        machines::accepted(&reply, &format!("{place}.resourceGuards[{index}]"))?;
+    }
+    for vault in &group.key_vaults {
+        let id = format!("{scope}/providers/Microsoft.KeyVault/vaults/{}", vault.name);
+        model.world.key_vaults.insert(vault.name.to_ascii_lowercase(), KeyVault { id, keys: vault.keys.clone() });
+    }
+    Ok(())
 }
 
 fn policy(entry: &DenyEntry) -> PolicyAssignment {

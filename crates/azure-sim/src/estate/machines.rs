@@ -8,6 +8,7 @@ use crate::{
     estate::{
         EstateError, GroupEntry, MachineEntry, Os, PowerEntry, SubscriptionEntry,
         load::{group_id, inbound},
+        many::names,
     },
     model::Model,
     network,
@@ -17,10 +18,19 @@ use crate::{
 
 /// Makes all machines of a group.
 pub(super) fn make(model: &mut Model, (subscription, group): (&SubscriptionEntry, &GroupEntry), place: &str) -> Result<(), EstateError> {
-    for (index, machine) in group.machines.iter().enumerate() {
-        one(model, &group_id(subscription, group), group, machine, &format!("{place}.machines[{index}]"))?;
+    for (index, entry) in group.machines.iter().enumerate() {
+        let place = format!("{place}.machines[{index}]");
+        for name in names(&entry.name, entry.count, &format!("{place}.name"))? {
+            one(model, &group_id(subscription, group), group, &MachineEntry { name, ..entry.clone() }, &place)?;
+        }
     }
     Ok(())
+}
+
+/// Ids of all machines of a group's entry.
+pub(super) fn ids(group: &str, machine: &MachineEntry, place: &str) -> Result<Vec<String>, EstateError> {
+    let names = names(&machine.name, machine.count, place)?;
+    Ok(names.into_iter().map(|name| format!("{group}/providers/Microsoft.Compute/virtualMachines/{name}")).collect())
 }
 
 fn one(model: &mut Model, group: &str, entry: &GroupEntry, machine: &MachineEntry, place: &str) -> Result<(), EstateError> {

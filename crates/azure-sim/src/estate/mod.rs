@@ -2,6 +2,7 @@
 
 pub mod load;
 mod machines;
+mod many;
 mod vaults;
 
 use std::{
@@ -128,9 +129,41 @@ pub struct GroupEntry {
     /// Machines; disks, interfaces and a network are made for them.
     #[serde(default)]
     pub machines: Vec<MachineEntry>,
+    /// Resource guards.
+    #[serde(default)]
+    pub resource_guards: Vec<GuardEntry>,
+    /// Key vaults, for the keys of vaults.
+    #[serde(default)]
+    pub key_vaults: Vec<KeyVaultEntry>,
     /// Recovery Services vaults.
     #[serde(default)]
     pub vaults: Vec<VaultEntry>,
+}
+
+/// A resource guard (Microsoft.DataProtection).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GuardEntry {
+    /// Its name.
+    pub name: String,
+    /// What its owner wrote about it.
+    #[serde(default)]
+    pub description: String,
+    /// Critical operations that it does not guard, by their whole name.
+    #[serde(default)]
+    pub excluded: Vec<String>,
+}
+
+/// A key vault: who may use its keys is a matter of roles at its id,
+/// `{group}/providers/Microsoft.KeyVault/vaults/{name}`. A key vault that no estate has says yes to everybody.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KeyVaultEntry {
+    /// Its name: `https://{name}.vault.azure.net`.
+    pub name: String,
+    /// Names of its keys.
+    #[serde(default)]
+    pub keys: Vec<String>,
 }
 
 /// An Azure Policy assignment with the effect `deny`.
@@ -194,6 +227,9 @@ pub enum PowerEntry {
 pub struct MachineEntry {
     /// Its name.
     pub name: String,
+    /// So many of them, with `{n}` in the name.
+    #[serde(default)]
+    pub count: Option<u32>,
     /// Windows or Linux.
     pub os: Os,
     /// `vmSize`
@@ -253,6 +289,9 @@ pub struct VaultEntry {
     /// What it protects.
     #[serde(default)]
     pub protected_items: Vec<ItemEntry>,
+    /// The resource guard before it: its name in this group, or its id.
+    #[serde(default)]
+    pub resource_guard: Option<String>,
 }
 
 /// A backup policy.
@@ -271,6 +310,9 @@ pub struct PolicyEntry {
 pub struct ItemEntry {
     /// The machine: its name in this group, or its id.
     pub machine: String,
+    /// So many of them, with `{n}` in the name.
+    #[serde(default)]
+    pub count: Option<u32>,
     /// The policy's name in this vault.
     pub policy: String,
     /// Whether a first backup was asked for.

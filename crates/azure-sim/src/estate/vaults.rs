@@ -8,10 +8,11 @@ use crate::{
         EstateError, GroupEntry, ItemEntry, SubscriptionEntry, VaultEntry,
         load::{group_id, inbound},
         machines::accepted,
+        many::names,
     },
     model::Model,
     path::{Target, canonical_location},
-    wire::{Neighbours, Reply},
+    wire::Reply,
 };
 
 /// Makes all vaults of a group.
@@ -39,44 +40,80 @@ fn one(model: &mut Model, group: &str, entry: &GroupEntry, vault: &VaultEntry, p
         let path = format!("{id}/backupPolicies/{}", policy.name);
         send(model, "PUT", &path, json!({"properties": policy.properties}), &format!("{place}.policies[{index}]"))?;
     }
-    for (index, item) in vault.protected_items.iter().enumerate() {
-        protect(model, (&id, group), item, &format!("{place}.protectedItems[{index}]"))?;
+    protect(model, (&id, group), vault, place)?;
+    if let Some(guard) = &vault.resource_guard {
+        let guard = if guard.starts_with('/') {
+            guard.clone()
+        } else {
+            format!("{group}/providers/Microsoft.DataProtection/resourceGuards/{guard}")
+        };
+        let body = json!({"properties": {"resourceGuardResourceId": guard}});
+        send(model, "PUT", &format!("{id}/backupResourceGuardProxies/VaultProxy"), body, &format!("{place}.resourceGuard"))?;
     }
     Ok(())
 }
 
-fn protect(model: &mut Model, (vault, group): (&str, &str), item: &ItemEntry, place: &str) -> Result<(), EstateError> {
-    let named = if item.machine.starts_with('/') {
-        item.machine.clone()
+/// One machine of an entry, on its way into the vault.
+struct Coming {
+    source: String,
+    path: String,
+    place: String,
+}
+
+/// Protects all machines of a vault, as many at a time as it has, so that a thousand take no longer than one.
+fn protect(model: &mut Model, (vault, group): (&str, &str), entry: &VaultEntry, place: &str) -> Result<(), EstateError> {
+    let mut coming = Vec::new();
+    let mut copied = Vec::new();
+    for (index, item) in entry.protected_items.iter().enumerate() {
+        let place = format!("{place}.protectedItems[{index}]");
+        for machine in names(&item.machine, item.count, &format!("{place}.machine"))? {
+            let one = ask(model, (vault, group), item, &machine, &place)?;
+            if item.first_backup {
+                copied.push(coming.len());
+            }
+            coming.push(one);
+        }
+    }
+    if !coming.is_empty() {
+        wait(model, 15);
+    }
+    for one in &coming {
+        let seen = send(model, "GET", &one.path, Value::Null, &one.place)?;
+        let source = seen.body.as_ref().and_then(|body| body.pointer("/properties/sourceResourceId")).and_then(Value::as_str);
+        if !source.is_some_and(|source| source.eq_ignore_ascii_case(&one.source)) {
+            return Err(EstateError::field(&one.place, "the machine did not become protected"));
+        }
+    }
+    for one in copied.iter().filter_map(|at| coming.get(*at)) {
+        let body = json!({"properties": {"objectType": "IaasVMBackupRequest"}});
+        send(model, "POST", &format!("{}/backup", one.path), body, &format!("{}.firstBackup", one.place))?;
+    }
+    if !copied.is_empty() {
+        wait(model, 180);
+    }
+    Ok(())
+}
+
+fn ask(model: &mut Model, (vault, group): (&str, &str), item: &ItemEntry, machine: &str, place: &str) -> Result<Coming, EstateError> {
+    let named = if machine.starts_with('/') {
+        machine.to_owned()
     } else {
-        format!("{group}/providers/Microsoft.Compute/virtualMachines/{}", item.machine)
+        format!("{group}/providers/Microsoft.Compute/virtualMachines/{machine}")
     };
-    let Some(machine) = model.world.machine(&named) else {
-        return Err(EstateError::field(format!("{place}.machine"), format!("no machine '{}'", item.machine)));
+    let Some(id) = model.world.resource(&named).map(|found| found.id.clone()) else {
+        return Err(EstateError::field(format!("{place}.machine"), format!("no machine '{machine}'")));
     };
-    let mut segments = machine.id.split('/').skip(4);
-    let (of_group, name) = (segments.next().unwrap_or_default(), machine.id.rsplit('/').next().unwrap_or_default());
+    let mut segments = id.split('/').skip(4);
+    let (of_group, name) = (segments.next().unwrap_or_default(), id.rsplit('/').next().unwrap_or_default());
     let tail = format!("iaasvmcontainerv2;{of_group};{name}");
     let path = format!("{vault}/backupFabrics/Azure/protectionContainers/IaasVMContainer;{tail}/protectedItems/VM;{tail}");
     let body = json!({"properties": {
         "protectedItemType": "Microsoft.Compute/virtualMachines",
-        "sourceResourceId": machine.id,
+        "sourceResourceId": id,
         "policyId": format!("{vault}/backupPolicies/{}", item.policy),
     }});
     send(model, "PUT", &path, body, place)?;
-    wait(model, 15);
-    let seen = send(model, "GET", &path, Value::Null, place)?;
-    let source =
-        seen.body.as_ref().and_then(|body| body.pointer("/properties/sourceResourceId")).and_then(Value::as_str).unwrap_or_default();
-    if !source.eq_ignore_ascii_case(&machine.id) {
-        return Err(EstateError::field(place, "the machine did not become protected"));
-    }
-    if item.first_backup {
-        let body = json!({"properties": {"objectType": "IaasVMBackupRequest"}});
-        send(model, "POST", &format!("{path}/backup"), body, &format!("{place}.firstBackup"))?;
-        wait(model, 180);
-    }
-    Ok(())
+    Ok(Coming { source: id, path, place: place.to_owned() })
 }
 
 fn wait(model: &mut Model, minutes: i64) {

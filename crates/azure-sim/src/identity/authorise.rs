@@ -122,10 +122,16 @@ impl Default for Access {
         // (GUID, name, actions, notActions): the three that everybody uses; ids are Azure's own.
         let elsewhere =
             ["Microsoft.Authorization/*/Delete", "Microsoft.Authorization/*/Write", "Microsoft.Authorization/elevateAccess/Action"];
-        let built_in: [(&str, &str, &str, &[&str]); 3] = [
+        let built_in: [(&str, &str, &str, &[&str]); 4] = [
             ("8e3af657-a8ff-443c-a75c-2fe8c4bcb635", "Owner", "*", &[]),
             ("b24988ac-6180-42a0-ab88-20f7382dd24c", "Contributor", "*", &elsewhere),
             ("acdd72a7-3385-48ef-bd42-f606fba81ae7", "Reader", "*/read", &[]),
+            (
+                "e147488a-f6f5-4113-8e2d-b22465e65bf6",
+                "Key Vault Crypto Service Encryption User",
+                "Microsoft.EventGrid/eventSubscriptions/read",
+                &[],
+            ),
         ];
         let roles = built_in.into_iter().map(|(id, name, actions, not_actions)| {
             let role = Role {
@@ -141,7 +147,20 @@ impl Default for Access {
             };
             (id.to_owned(), role)
         });
-        Access { roles: roles.collect(), assignments: BTreeMap::new() }
+        let mut roles: BTreeMap<String, Role> = roles.collect();
+        if let Some(role) = roles.get_mut("e147488a-f6f5-4113-8e2d-b22465e65bf6") {
+            role.data_actions =
+                ["read", "wrap/action", "unwrap/action"].map(|act| format!("Microsoft.KeyVault/vaults/keys/{act}")).to_vec();
+        }
+        // What a critical operation takes on its resource guard (backup.md §6.4).
+        let mut operator = roles["acdd72a7-3385-48ef-bd42-f606fba81ae7"].clone();
+        operator.id = "f54b6d04-23c6-443e-b462-9c16ab7b4a52".to_owned();
+        operator.name = "Backup MUA Operator".to_owned();
+        operator.actions = ["Microsoft.Authorization/*/read", "Microsoft.DataProtection/*/action", "Microsoft.DataProtection/*/read"]
+            .map(str::to_owned)
+            .to_vec();
+        roles.insert(operator.id.clone(), operator);
+        Access { roles, assignments: BTreeMap::new() }
     }
 }
 
@@ -157,6 +176,15 @@ impl Access {
         mine.filter_map(|given| self.roles.get(&given.role)).any(|role| {
             let any = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, action));
             any(&role.actions) && !any(&role.not_actions)
+        })
+    }
+
+    /// Whether a principal may do a data action at `scope`.
+    pub fn may_with_data(&self, principal: &str, action: &str, scope: &str) -> bool {
+        let mine = self.assignments.values().filter(|given| given.principal.eq_ignore_ascii_case(principal) && covers(&given.scope, scope));
+        mine.filter_map(|given| self.roles.get(&given.role)).any(|role| {
+            let any = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, action));
+            any(&role.data_actions) && !any(&role.not_data_actions)
         })
     }
 

@@ -1,12 +1,13 @@
-//! Configuration resources under a vault: soft delete, storage, encryption, guards (backup.md §6).
+//! Configuration resources under a vault: soft delete, storage, encryption (backup.md §6).
 
 use serde_json::{Value, json};
 
 use super::names::leaf;
 use super::state::{State, backup_error, merge};
 use super::vault::{SoftDelete, StorageTypeState, Vault, VaultPath};
+use super::vault_keys::KeyUpdate;
 use super::vault_rules::settle;
-use crate::wire::{Inbound, Reply};
+use crate::wire::{Inbound, Neighbours, Reply};
 
 impl Vault {
     /// The properties of `vaultconfig`: another view of the vault's soft delete settings (§6.2).
@@ -52,7 +53,7 @@ impl State {
     }
 
     /// PATCH or PUT of `vaultconfig`: 200 at once.
-    pub(super) fn write_config(&mut self, req: &Inbound, path: &VaultPath) -> Reply {
+    pub(super) fn write_config(&mut self, n: &dyn Neighbours, req: &Inbound, path: &VaultPath) -> Reply {
         let Some(vault) = self.vault(&path.key) else { return path.not_found() };
         let asked = &req.body["properties"];
         let mut soft = json!({});
@@ -69,6 +70,9 @@ impl State {
             Ok(patch) => patch,
             Err(refusal) => return *refusal,
         };
+        if let Err(refusal) = self.guarded_settings(n, vault, &patch, &asked["resourceGuardOperationRequests"]) {
+            return *refusal;
+        }
         let (now, behaviour) = (self.clock, self.settings.clone());
         let vault = self.vault_mut(&path.key).expect("looked up above");
         let before = vault.config();
@@ -116,27 +120,21 @@ impl State {
         let Some(vault) = self.vault(&path.key) else { return path.not_found() };
         let encryption = &vault.settings["encryption"];
         let properties = if encryption.is_null() {
-            json!({"useSystemAssignedIdentity": true, "encryptionAtRestType": "MicrosoftManaged", "lastUpdateStatus": "NotEnabled", "infrastructureEncryptionState": "Disabled"})
+            // `Failed` where a first key failed is a guess: the value is the SDK's.
+            let status = if vault.key == KeyUpdate::Failed { "Failed" } else { "NotEnabled" };
+            json!({"useSystemAssignedIdentity": true, "encryptionAtRestType": "MicrosoftManaged", "lastUpdateStatus": status, "infrastructureEncryptionState": "Disabled"})
         } else {
             json!({
                 "encryptionAtRestType": "CustomerManaged",
                 "keyUri": encryption["keyVaultProperties"]["keyUri"],
                 "subscriptionId": "",
-                "lastUpdateStatus": "Succeeded",
+                "lastUpdateStatus": if vault.key == KeyUpdate::Failed { "Failed" } else { "Succeeded" },
                 "infrastructureEncryptionState": encryption["infrastructureEncryption"].as_str().unwrap_or("Disabled"),
                 "useSystemAssignedIdentity": encryption["kekIdentity"]["useSystemAssignedIdentity"].as_bool().unwrap_or(false),
                 "userAssignedIdentity": encryption["kekIdentity"]["userAssignedIdentity"],
             })
         };
         Reply::json(200, vault.child("backupEncryptionConfigs", "backupResourceEncryptionConfig", properties))
-    }
-
-    /// The vault's guard proxies: none, since guards are not modelled.
-    pub(super) fn list_guards(&self, path: &VaultPath) -> Reply {
-        match self.vault(&path.key) {
-            Some(_) => Reply::json(200, json!({"value": []})),
-            None => path.not_found(),
-        }
     }
 
     /// What Site Recovery keeps of a vault that never replicated: no migration solution (site-recovery.md §5; the shape is

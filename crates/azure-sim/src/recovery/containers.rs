@@ -30,6 +30,10 @@ fn render_container(vault: &Vault, item: &Item, registration: &str) -> Value {
     })
 }
 
+fn shown((vault, now): (&Vault, Timestamp), item: &Item) -> Value {
+    render_container(vault, item, registration(item, now))
+}
+
 /// What the container list says, also when it is stale after an undelete (§9).
 fn registration(item: &Item, now: Timestamp) -> &'static str {
     if item.soft_deleted.is_some() || item.stale_container_until.is_some_and(|until| now < until) { "SoftDeleted" } else { "Registered" }
@@ -39,33 +43,43 @@ impl State {
     /// `V/backupProtectionContainers`: containers of items that are not soft-deleted. Its filter on `status` looks at
     /// the truth, its `registrationStatus` may be stale, as recorded.
     pub(super) fn list_containers(&self, req: &Inbound, path: &VaultPath) -> Reply {
-        self.list(req, path, |vault, terms, now| {
-            // Required (§4.3).
-            let Some(kind) = terms.get("backupmanagementtype") else {
-                return Err(Box::new(backup_error(
-                    400,
-                    "BMSUserErrorInvalidInput",
-                    "Input provided for the call is invalid. backupManagementType is missing.",
-                )));
-            };
-            let registered = terms.get("status").is_none_or(|status| status.eq_ignore_ascii_case("Registered"));
-            let wanted = vault.items.values().filter(|item| {
-                kind.eq_ignore_ascii_case("AzureIaasVM")
-                    && registered
-                    && item.soft_deleted.is_none()
-                    && terms.get("friendlyname").is_none_or(|name| name.eq_ignore_ascii_case(&item.friendly_name))
-            });
-            Ok(wanted.map(|item| render_container(vault, item, registration(item, now))).collect())
-        })
+        self.list(
+            req,
+            path,
+            |vault, terms, _| {
+                // Required (§4.3).
+                let Some(kind) = terms.get("backupmanagementtype") else {
+                    return Err(Box::new(backup_error(
+                        400,
+                        "BMSUserErrorInvalidInput",
+                        "Input provided for the call is invalid. backupManagementType is missing.",
+                    )));
+                };
+                let registered = terms.get("status").is_none_or(|status| status.eq_ignore_ascii_case("Registered"));
+                let wanted = vault.items.values().filter(|item| {
+                    kind.eq_ignore_ascii_case("AzureIaasVM")
+                        && registered
+                        && item.soft_deleted.is_none()
+                        && terms.get("friendlyname").is_none_or(|name| name.eq_ignore_ascii_case(&item.friendly_name))
+                });
+                Ok(wanted.collect())
+            },
+            shown,
+        )
     }
 
     /// `V/backupDeletedProtectionContainers`.
     pub(super) fn list_deleted_containers(&self, req: &Inbound, path: &VaultPath) -> Reply {
-        self.list(req, path, |vault, terms, now| {
-            let of_kind = terms.get("backupmanagementtype").is_none_or(|kind| kind.eq_ignore_ascii_case("AzureIaasVM"));
-            let wanted = vault.items.values().filter(|item| of_kind && item.soft_deleted.is_some());
-            Ok(wanted.map(|item| render_container(vault, item, registration(item, now))).collect())
-        })
+        self.list(
+            req,
+            path,
+            |vault, terms, _| {
+                let of_kind = terms.get("backupmanagementtype").is_none_or(|kind| kind.eq_ignore_ascii_case("AzureIaasVM"));
+                let wanted = vault.items.values().filter(|item| of_kind && item.soft_deleted.is_some());
+                Ok(wanted.collect())
+            },
+            shown,
+        )
     }
 
     /// GET of one container.
@@ -81,23 +95,29 @@ impl State {
     /// `V/backupProtectableItems`: machines that the last refresh found, minus those protected anywhere.
     pub(super) fn list_protectable(&self, n: &dyn Neighbours, req: &Inbound, path: &VaultPath) -> Reply {
         let view = self.listed();
-        self.list(req, path, |vault, terms, _| {
-            let matches = |term: &str, value: &str| terms.get(term).is_none_or(|wanted| wanted.eq_ignore_ascii_case(value));
-            let mut found = Vec::new();
-            for id in
-                vault.discovered.iter().filter(|_| matches("backupmanagementtype", "AzureIaasVM") && matches("status", "NotProtected"))
-            {
-                let (Some(key), Some(machine)) = (ItemKey::of_machine(id), n.machine(id)) else { continue };
-                let protected = vault.items.contains_key(&key)
-                    || view.vaults.values().any(|other| {
-                        other.items.get(&key).is_some_and(|item| item.soft_deleted.is_none() && item.source_id.eq_ignore_ascii_case(id))
-                    });
-                if !protected && matches("friendlyname", leaf(&machine.id)) {
-                    found.push(render_protectable(vault, &key, &machine.id));
+        let show = |(vault, _): (&Vault, Timestamp), (key, id): (ItemKey, String)| render_protectable(vault, &key, &id);
+        self.list(
+            req,
+            path,
+            |vault, terms, _| {
+                let matches = |term: &str, value: &str| terms.get(term).is_none_or(|wanted| wanted.eq_ignore_ascii_case(value));
+                let mut found = Vec::new();
+                for id in
+                    vault.discovered.iter().filter(|_| matches("backupmanagementtype", "AzureIaasVM") && matches("status", "NotProtected"))
+                {
+                    let (Some(key), Some(machine)) = (ItemKey::of_machine(id), n.machine(id)) else { continue };
+                    let protected = vault.items.contains_key(&key)
+                        || view.vaults.values().any(|other| {
+                            other.items.get(&key).is_some_and(|item| item.soft_deleted.is_none() && item.source_id.eq_ignore_ascii_case(id))
+                        });
+                    if !protected && matches("friendlyname", leaf(&machine.id)) {
+                        found.push((key, machine.id));
+                    }
                 }
-            }
-            Ok(found)
-        })
+                Ok(found)
+            },
+            show,
+        )
     }
 
     /// POST `refreshContainers`: what it finds is listed when its operation is over.

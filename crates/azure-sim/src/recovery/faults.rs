@@ -23,6 +23,9 @@ pub enum HookError {
     /// It is over, so it can neither fail nor stick.
     #[error("{0} has ended")]
     Ended(String),
+    /// It was tried, and failed.
+    #[error("{0}")]
+    Failed(String),
     /// The pointer does not lead to something that can be set so.
     #[error("{pointer} of {id} cannot be set to that value")]
     NotSettable {
@@ -163,6 +166,49 @@ impl State {
         let until = self.clock + lasting;
         let vault = self.vault_mut(&vault_id.to_lowercase()).ok_or_else(|| HookError::Unknown(vault_id.to_owned()))?;
         vault.stale_config = Some((until, config));
+        Ok(())
+    }
+
+    /// Whether there is a vault, policy or item of that id.
+    pub fn has(&self, id: &str) -> bool {
+        let (vault, part) = split(id);
+        self.vault(&vault).is_some_and(|vault| match part {
+            Part::Vault => true,
+            Part::Policy(name) => vault.policies.contains_key(&name),
+            Part::Item(key) => vault.items.contains_key(&key),
+        })
+    }
+
+    /// Ends an operation now, and says how it went.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such operation, or in its words when it failed.
+    pub fn finish_operation(&mut self, n: &dyn Neighbours, id: &str) -> Result<(), HookError> {
+        self.release_operation(n, id)?;
+        match &self.operation_mut(id)?.outcome {
+            Outcome::Failed { code, message } => Err(HookError::Failed(format!("{code}: {message}"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Uses up a share of a day's limit, as another tool would: of a vault's `policyWrites` and `protectionChanges`, of
+    /// an item's `onDemandBackups`.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such vault or item, or no such limit of it.
+    pub fn spend(&mut self, id: &str, limit: &str, count: usize) -> Result<(), HookError> {
+        let now = self.clock;
+        let (vault_key, part) = split(id);
+        let unknown = || HookError::Unknown(id.to_owned());
+        let vault = self.vault_mut(&vault_key).ok_or_else(unknown)?;
+        match (part, limit) {
+            (Part::Vault, "policyWrites") => vault.policy_writes.spend(now, count),
+            (Part::Vault, "protectionChanges") => vault.protection_changes.spend(now, count),
+            (Part::Item(key), "onDemandBackups") => vault.items.get_mut(&key).ok_or_else(unknown)?.on_demand.spend(now, count),
+            _ => return Err(HookError::NotSettable { id: id.to_owned(), pointer: format!("/spent/{limit}") }),
+        }
         Ok(())
     }
 

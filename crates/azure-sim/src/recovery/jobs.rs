@@ -196,30 +196,35 @@ impl State {
     /// Jobs of a vault, newest first. `startTime` and `endTime` of the filter bound the start of the job; without them all
     /// are shown (§4.5: a default window is not enforced by REST).
     pub(super) fn list_jobs(&self, req: &Inbound, path: &VaultPath) -> Reply {
-        self.list(req, path, |vault, terms, now| {
-            let moment = |term: &str| match terms.get(term) {
-                None => Ok(None),
-                Some(text) => filter_time(text)
-                    .map(Some)
-                    .ok_or_else(|| Box::new(backup_error(400, "BMSUserErrorInvalidInput", format!("'{text}' is not a time.")))),
-            };
-            let (from, to) = (moment("starttime")?, moment("endtime")?);
-            let matches = |term: &str, value: &str| terms.get(term).is_none_or(|wanted| wanted.eq_ignore_ascii_case(value));
-            let mut jobs: Vec<&Job> = vault
-                .jobs
-                .values()
-                .filter(|job| {
-                    matches("status", job.status.name())
-                        && matches("operation", job.kind.name())
-                        && matches("jobid", &job.id)
-                        && matches("backupmanagementtype", "AzureIaasVM")
-                        && from.is_none_or(|from| job.start >= from)
-                        && to.is_none_or(|to| job.start <= to)
-                })
-                .collect();
-            jobs.sort_by(|a, b| (b.start, &b.id).cmp(&(a.start, &a.id)));
-            Ok(jobs.into_iter().map(|job| job.summary(vault, now)).collect())
-        })
+        self.list(
+            req,
+            path,
+            |vault, terms, _| {
+                let moment = |term: &str| match terms.get(term) {
+                    None => Ok(None),
+                    Some(text) => filter_time(text)
+                        .map(Some)
+                        .ok_or_else(|| Box::new(backup_error(400, "BMSUserErrorInvalidInput", format!("'{text}' is not a time.")))),
+                };
+                let (from, to) = (moment("starttime")?, moment("endtime")?);
+                let matches = |term: &str, value: &str| terms.get(term).is_none_or(|wanted| wanted.eq_ignore_ascii_case(value));
+                let mut jobs: Vec<&Job> = vault
+                    .jobs
+                    .values()
+                    .filter(|job| {
+                        matches("status", job.status.name())
+                            && matches("operation", job.kind.name())
+                            && matches("jobid", &job.id)
+                            && matches("backupmanagementtype", "AzureIaasVM")
+                            && from.is_none_or(|from| job.start >= from)
+                            && to.is_none_or(|to| job.start <= to)
+                    })
+                    .collect();
+                jobs.sort_by(|a, b| (b.start, &b.id).cmp(&(a.start, &a.id)));
+                Ok(jobs)
+            },
+            |(vault, now), job| job.summary(vault, now),
+        )
     }
 
     /// POST `…/cancel`: 202, then the job is `Cancelling` and ends `Cancelled`, or `CompletedWithWarnings` once there is a snapshot.

@@ -21,6 +21,11 @@ impl Daily {
         self.0.push_back(now);
         true
     }
+
+    /// So many acts of somebody else, all of them now.
+    pub fn spend(&mut self, now: Timestamp, count: usize) {
+        self.0.extend(std::iter::repeat_n(now, count));
+    }
 }
 
 #[cfg(test)]

@@ -14,12 +14,14 @@ use super::vault::{Vault, VaultPath};
 use crate::wire::{Inbound, Reply};
 
 impl State {
-    /// A list under a vault, as of a while ago when lists lag. `rows` gets the vault, the filter's terms and the moment shown.
-    pub(super) fn list(
-        &self,
+    /// A list under a vault, as of a while ago when lists lag. `rows` gets the vault, the filter's terms and the moment
+    /// shown, and finds what is listed; `show` is asked for what is on the page alone.
+    pub(super) fn list<'a, T>(
+        &'a self,
         req: &Inbound,
         path: &VaultPath,
-        rows: impl FnOnce(&Vault, &BTreeMap<String, String>, Timestamp) -> Result<Vec<Value>, Box<Reply>>,
+        rows: impl FnOnce(&'a Vault, &BTreeMap<String, String>, Timestamp) -> Result<Vec<T>, Box<Reply>>,
+        show: impl Fn((&'a Vault, Timestamp), T) -> Value,
     ) -> Reply {
         if self.vault(&path.key).is_none() {
             return path.not_found();
@@ -28,15 +30,15 @@ impl State {
             return backup_error(400, "BMSUserErrorInvalidInput", "Input provided for the call is invalid. The filter cannot be read.");
         };
         let view = self.listed();
-        let Some(vault) = view.vault(&path.key) else { return self.page(req, Vec::new()) };
+        let Some(vault) = view.into_vault(&path.key) else { return self.page(req, Vec::new(), |row: Value| row) };
         match rows(vault, &terms, view.now) {
-            Ok(rows) => self.page(req, rows),
+            Ok(rows) => self.page(req, rows, |row| show((vault, view.now), row)),
             Err(refusal) => *refusal,
         }
     }
 
     /// One page of a list, with `nextLink` when there is more. The token is the number of rows before the page.
-    pub(super) fn page(&self, req: &Inbound, rows: Vec<Value>) -> Reply {
+    pub(super) fn page<T>(&self, req: &Inbound, rows: Vec<T>, show: impl Fn(T) -> Value) -> Reply {
         let token = req
             .query
             .get("$skiptoken")
@@ -45,7 +47,7 @@ impl State {
             return backup_error(400, "BMSUserErrorInvalidInput", "Input provided for the call is invalid. The skip token cannot be read.");
         };
         let (size, total) = (if self.settings.page_size == 0 { usize::MAX } else { self.settings.page_size }, rows.len());
-        let page: Vec<Value> = rows.into_iter().skip(start).take(size).collect();
+        let page: Vec<Value> = rows.into_iter().skip(start).take(size).map(show).collect();
         let next = start.saturating_add(page.len());
         let mut body = json!({"value": page});
         if next < total {

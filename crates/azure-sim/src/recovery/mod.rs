@@ -2,7 +2,7 @@
 //!
 //! [`State::handle`] answers a request, [`State::advance`] lets time pass. Nothing here does I/O; the same requests at
 //! the same times with the same [`Neighbours`](crate::wire::Neighbours) give the same answers. What is not modelled
-//! (restores, file recovery, archive, cross-region, resource guards) is answered 501, never invented.
+//! (restores, file recovery, archive, cross-region) is answered 501, never invented.
 //!
 //! Tags of vaults are Resource Manager's: the front takes them from the bodies of vault writes and shows them through
 //! `Neighbours::tags`.
@@ -11,6 +11,7 @@ mod backup;
 mod config;
 mod containers;
 mod faults;
+mod guards;
 mod item;
 mod jobs;
 mod limits;
@@ -29,6 +30,7 @@ mod state;
 mod status;
 mod usages;
 mod vault;
+mod vault_keys;
 mod vault_rules;
 mod vault_view;
 

@@ -171,7 +171,7 @@ impl State {
     fn apply(&mut self, n: &dyn Neighbours, operation: &Operation) -> Option<Finding> {
         match &operation.effect {
             Effect::CreateVault => self.vault_created(&operation.vault),
-            Effect::PatchVault { patch, identity } => self.vault_patched(&operation.vault, patch, identity.as_ref()),
+            Effect::PatchVault { patch, identity } => return self.vault_patched(n, &operation.vault, patch, identity.as_ref()),
             Effect::DeleteVault => self.vault_deleted(n, &operation.vault),
             Effect::Discover => self.discovered(n, &operation.vault),
             Effect::Accepted => {}

@@ -110,7 +110,7 @@ impl Point {
         self.until().into_iter().chain(snapshot).min()
     }
 
-    fn render(&self, item_id: &str, detail: Detail) -> Value {
+    fn render(&self, item: &Item, item_id: &str, detail: Detail) -> Value {
         let tier = |kind: &str, tier: Tier| {
             let status = match tier {
                 Tier::Absent => return None,
@@ -155,8 +155,10 @@ impl Point {
         }
         // Absent on on-demand points and on those not yet in the vault (§12.1).
         if let (Life::Scheduled { kept: Some(kept), .. }, Tier::Valid) = (self.life, self.hardened) {
+            // True below a soft-deleted item is a guess: no such point is recorded.
+            let gone = item.soft_deleted.is_some();
             properties["recoveryPointProperties"] =
-                json!({"expiryTime": zoneless_text(kept.until), "ruleName": kept.rule.name(), "isSoftDeleted": false});
+                json!({"expiryTime": zoneless_text(kept.until), "ruleName": kept.rule.name(), "isSoftDeleted": gone});
         }
         json!({
             "id": format!("{item_id}/recoveryPoints/{}", self.name),
@@ -180,20 +182,26 @@ impl State {
     pub(super) fn list_points(&self, req: &Inbound, path: &VaultPath, container: &str, item: &str) -> Reply {
         let Some(vault) = self.vault(&path.key) else { return path.not_found() };
         let Some(key) = item_key(container, item).filter(|key| vault.items.contains_key(key)) else { return no_item() };
-        self.list(req, path, |vault: &Vault, terms, _| {
-            let moment = |term: &str| match terms.get(term) {
-                None => Ok(None),
-                Some(text) => filter_time(text)
-                    .map(Some)
-                    .ok_or_else(|| Box::new(backup_error(400, "BMSUserErrorInvalidInput", format!("'{text}' is not a time.")))),
-            };
-            let (from, to) = (moment("startdate")?, moment("enddate")?);
-            // An item that the lagging view does not have yet has no points in it.
-            let Some(item) = vault.items.get(&key) else { return Ok(Vec::new()) };
-            let id = item.id(vault);
-            let inside = |point: &&Point| from.is_none_or(|from| point.taken.time >= from) && to.is_none_or(|to| point.taken.time <= to);
-            Ok(item.points.iter().rev().filter(inside).map(|point| point.render(&id, Detail::Counts)).collect())
-        })
+        self.list(
+            req,
+            path,
+            |vault: &Vault, terms, _| {
+                let moment = |term: &str| match terms.get(term) {
+                    None => Ok(None),
+                    Some(text) => filter_time(text)
+                        .map(Some)
+                        .ok_or_else(|| Box::new(backup_error(400, "BMSUserErrorInvalidInput", format!("'{text}' is not a time.")))),
+                };
+                let (from, to) = (moment("startdate")?, moment("enddate")?);
+                // An item that the lagging view does not have yet has no points in it.
+                let Some(item) = vault.items.get(&key) else { return Ok(Vec::new()) };
+                let id = item.id(vault);
+                let inside =
+                    |point: &&Point| from.is_none_or(|from| point.taken.time >= from) && to.is_none_or(|to| point.taken.time <= to);
+                Ok(item.points.iter().rev().filter(inside).map(|point| (point, item, id.clone())).collect())
+            },
+            |_, (point, item, id)| point.render(item, &id, Detail::Counts),
+        )
     }
 
     /// GET of a point.
@@ -201,7 +209,7 @@ impl State {
         let Some(vault) = self.vault(&path.key) else { return path.not_found() };
         let Some(item) = item_key(container, item).and_then(|key| vault.items.get(&key)) else { return no_item() };
         match item.points.iter().find(|point| point.name == name) {
-            Some(point) => Reply::json(200, point.render(&item.id(vault), Detail::Full)),
+            Some(point) => Reply::json(200, point.render(item, &item.id(vault), Detail::Full)),
             // The code is a guess.
             None => backup_error(404, "UserErrorRecoveryPointNotFound", format!("The recovery point '{name}' was not found.")),
         }

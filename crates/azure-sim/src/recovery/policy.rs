@@ -13,6 +13,7 @@ use super::schedule::Schedule;
 use super::settings::{ImmutabilityReach, Settings};
 use super::state::{State, backup_error, refused};
 use super::vault::{Immutability, Vault, VaultPath};
+use crate::guards::Guarded;
 use crate::wire::{Inbound, Neighbours, Reply};
 
 /// One policy.
@@ -99,7 +100,15 @@ impl State {
     /// PUT of a policy: 200 with the body, also for a policy in use, whose points are at once kept by its new rules.
     pub(super) fn put_policy(&mut self, n: &dyn Neighbours, req: &Inbound, path: &VaultPath, name: &str) -> Reply {
         let Some(vault) = self.vault(&path.key) else { return path.not_found() };
-        let properties = match self.check_policy(vault, name, &req.body["properties"]) {
+        let checked = self.check_policy(vault, name, &req.body["properties"]).and_then(|properties| {
+            let new = Policy { name: name.to_owned(), properties };
+            let asked = &req.body["properties"]["resourceGuardOperationRequests"];
+            if vault.policy(name).is_some_and(|old| old.lowered_by(&new)) {
+                self.guarded(n, vault, Guarded::UpdatePolicy, asked)?;
+            }
+            Ok(new.properties)
+        });
+        let properties = match checked {
             Ok(properties) => properties,
             Err(refusal) => return *refusal,
         };
@@ -149,12 +158,19 @@ impl State {
 
     /// The vault's policies, of all types unless the filter names one.
     pub(super) fn list_policies(&self, req: &Inbound, path: &VaultPath) -> Reply {
-        self.list(req, path, |vault, terms, _| {
-            let kind = terms.get("backupmanagementtype");
-            let of_kind =
-                vault.policies.values().filter(|policy| kind.is_none_or(|kind| policy.properties["backupManagementType"] == kind.as_str()));
-            Ok(of_kind.map(|policy| policy.render(vault, req.api_version())).collect())
-        })
+        self.list(
+            req,
+            path,
+            |vault, terms, _| {
+                let kind = terms.get("backupmanagementtype");
+                let of_kind = vault
+                    .policies
+                    .values()
+                    .filter(|policy| kind.is_none_or(|kind| policy.properties["backupManagementType"] == kind.as_str()));
+                Ok(of_kind.collect())
+            },
+            |(vault, _), policy: &Policy| policy.render(vault, req.api_version()),
+        )
     }
 
     /// DELETE of a policy: 200 empty, 204 when absent, refused while items use it.

@@ -53,6 +53,10 @@ impl State {
             Ok(change) => change,
             Err(refusal) => return *refusal,
         };
+        let (vault, asked) = (self.vault(&path.key).expect("looked up above"), &req.body["properties"]["resourceGuardOperationRequests"]);
+        if let Err(refusal) = self.guarded_change(n, vault, &key, &change, asked) {
+            return *refusal;
+        }
         match self.start_change(n, req, &path.key, &key, change) {
             Ok(id) => {
                 let raw = req.raw_path();
@@ -72,6 +76,9 @@ impl State {
         }
         if vault.forbids_loss(&self.settings) {
             return refused(&self.settings.refusals.immutable, "Backup data cannot be deleted while the vault is immutable.");
+        }
+        if let Err(refusal) = self.guarded_delete(n, vault, Some(&key)) {
+            return *refusal;
         }
         let change = if vault.soft_delete() == SoftDelete::Off { Change::HardDelete } else { Change::SoftDelete };
         match self.start_change(n, req, &path.key, &key, change) {
@@ -95,18 +102,23 @@ impl State {
 
     /// `V/backupProtectedItems`: soft-deleted ones too (§9).
     pub(super) fn list_items(&self, req: &Inbound, path: &VaultPath) -> Reply {
-        self.list(req, path, |vault, terms, now| {
-            let matches = |term: &str, value: &str| terms.get(term).is_none_or(|wanted| wanted.eq_ignore_ascii_case(value));
-            let wanted = vault.items.values().filter(|item| {
-                let policy = item.policy.as_deref().unwrap_or_default();
-                matches("backupmanagementtype", "AzureIaasVM")
-                    && matches("itemtype", "VM")
-                    && matches("policyname", policy)
-                    && matches("friendlyname", &item.friendly_name)
-                    && matches("containername", item.key.as_str())
-            });
-            Ok(wanted.map(|item| item.render(vault, &self.settings, now, req.api_version())).collect())
-        })
+        self.list(
+            req,
+            path,
+            |vault, terms, _| {
+                let matches = |term: &str, value: &str| terms.get(term).is_none_or(|wanted| wanted.eq_ignore_ascii_case(value));
+                let wanted = vault.items.values().filter(|item| {
+                    let policy = item.policy.as_deref().unwrap_or_default();
+                    matches("backupmanagementtype", "AzureIaasVM")
+                        && matches("itemtype", "VM")
+                        && matches("policyname", policy)
+                        && matches("friendlyname", &item.friendly_name)
+                        && matches("containername", item.key.as_str())
+                });
+                Ok(wanted.collect())
+            },
+            |(vault, now), item: &Item| item.render(vault, &self.settings, now, req.api_version()),
+        )
     }
 
     /// `I/operationsStatus/{id}` and `I/operationResults/{id}`.
@@ -186,11 +198,12 @@ impl State {
         if others >= self.settings.limits.machines_per_policy {
             return Err(Box::new(refused(&refusals.machines, "The policy protects as many machines as it can.")));
         }
+        // An item that was stopped or undeleted comes back no sooner than the other vault lets go: a guess for those.
+        if let Some(other) = self.holder_beside(vault, key, source).filter(|_| old.is_none_or(|item| !item.state.backs_up())) {
+            let message = format!("The virtual machine is already registered with the vault '{}'.", other.name);
+            return Err(Box::new(refused(&refusals.elsewhere_protected, message)));
+        }
         let Some(item) = old else {
-            if let Some((other, _)) = self.protector(key, source) {
-                let message = format!("The virtual machine is already registered with the vault '{}'.", other.name);
-                return Err(Box::new(refused(&refusals.elsewhere_protected, message)));
-            }
             let coming = vault.busy.keys().filter(|busy| !vault.items.contains_key(busy)).count();
             if vault.items.len() + coming >= self.settings.limits.machines_per_vault {
                 return Err(Box::new(refused(&refusals.machines, "The vault protects as many machines as it can.")));

@@ -53,6 +53,16 @@ impl Schedule {
         &self.zone
     }
 
+    /// Backups in a week.
+    pub fn per_week(&self) -> i64 {
+        let count = |list: usize| i64::try_from(list).unwrap_or(i64::MAX);
+        match &self.cadence {
+            Cadence::Daily { times } => 7 * count(times.len()),
+            Cadence::Weekly { days, times } => count(days.len() * times.len()),
+            Cadence::Hourly { every, hours, .. } => 7 * (hours / every.max(&1) + 1).min(24 / every.max(&1)),
+        }
+    }
+
     /// The first slot later than `after`.
     ///
     /// Local times that a change of clocks skips move later by its width, and of those that come twice the first
@@ -190,6 +200,27 @@ mod tests {
         // 29 March 2026: 02:30 does not exist and becomes 03:30; 25 October: it comes twice and the first counts.
         assert_eq!(run(&policy, "2026-03-27T12:00:00Z", 3), ["2026-03-28T01:30:00Z", "2026-03-29T01:30:00Z", "2026-03-30T00:30:00Z"]);
         assert_eq!(run(&policy, "2026-10-23T12:00:00Z", 3), ["2026-10-24T00:30:00Z", "2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"]);
+    }
+
+    #[test]
+    fn backups_of_a_week_are_as_many_as_its_slots() {
+        let v2 = |schedule: Value| json!({"timeZone": "UTC", "schedulePolicy": schedule});
+        let hourly = |every: i64, hours: i64| {
+            v2(json!({"schedulePolicyType": "SimpleSchedulePolicyV2", "scheduleRunFrequency": "Hourly",
+                "hourlySchedule": {"interval": every, "scheduleWindowStartTime": "2024-01-01T08:00:00Z", "scheduleWindowDuration": hours}}))
+        };
+        let weekly = v2(json!({"schedulePolicyType": "SimpleSchedulePolicy", "scheduleRunFrequency": "Weekly",
+            "scheduleRunDays": ["Monday", "Friday"], "scheduleRunTimes": ["2024-01-01T02:00:00Z"]}));
+        for (properties, wanted) in
+            [(daily("UTC", "02:00"), 7), (weekly, 2), (hourly(4, 12), 28), (hourly(4, 24), 42), (hourly(12, 12), 14)]
+        {
+            let schedule = Schedule::read(&properties).unwrap();
+            let (mut slots, mut last) = (0, at("2026-01-05T00:00:00Z"));
+            while let Some(slot) = schedule.next_after(last).filter(|slot| slot.at <= at("2026-01-12T00:00:00Z")) {
+                (slots, last) = (slots + 1, slot.at);
+            }
+            assert_eq!((schedule.per_week(), slots), (wanted, wanted), "{properties}");
+        }
     }
 
     #[test]

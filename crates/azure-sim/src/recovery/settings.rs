@@ -180,6 +180,10 @@ pub struct Refusals {
     pub policy_downgrade: Refusal,
     /// Cancel of a job that cannot be cancelled (§11.3 has the status).
     pub not_cancellable: Refusal,
+    /// A guarded call without the guard's request (§4.3 has the words, neither status nor code).
+    pub guarded: Refusal,
+    /// A key that the vault's identity cannot use.
+    pub key_access: Refusal,
 }
 
 impl Default for Refusals {
@@ -201,6 +205,8 @@ impl Default for Refusals {
             soft_deleted: Refusal::new(400, "BMSUserErrorItemSoftDeleted"),
             policy_downgrade: Refusal::new(400, "BMSUserErrorInvalidPolicyInput"),
             not_cancellable: Refusal::new(400, "UserErrorJobCannotBeCancelled"),
+            guarded: Refusal::new(403, "BMSUserErrorResourceGuardOperationRequestMissing"),
+            key_access: Refusal::new(400, "BMSUserErrorKeyVaultAccessDenied"),
         }
     }
 }

@@ -39,9 +39,9 @@ pub(super) struct View<'a> {
     pub now: Timestamp,
 }
 
-impl View<'_> {
+impl<'a> View<'a> {
     /// The vault of that key.
-    pub fn vault(&self, key: &str) -> Option<&Vault> {
+    pub fn into_vault(&self, key: &str) -> Option<&'a Vault> {
         self.vaults.get(key).map(Arc::as_ref)
     }
 }
@@ -171,13 +171,12 @@ impl State {
         self.vault_mut(vault)?.items.get_mut(item)
     }
 
-    /// The vault that protects a machine, with its item; soft-deleted items do not protect (§9: another vault may).
-    pub(super) fn protector(&self, item: &ItemKey, source_id: &str) -> Option<(&Vault, &Item)> {
-        self.vaults.values().find_map(|vault| {
-            let item =
-                vault.items.get(item).filter(|item| item.soft_deleted.is_none() && item.source_id.eq_ignore_ascii_case(source_id))?;
-            Some((vault.as_ref(), item))
-        })
+    /// Another vault that holds a machine; soft-deleted items do not (§9: another vault may protect then).
+    pub(super) fn holder_beside(&self, vault: &Vault, item: &ItemKey, source_id: &str) -> Option<&Vault> {
+        let holds = |other: &Vault| {
+            other.items.get(item).is_some_and(|item| item.soft_deleted.is_none() && item.source_id.eq_ignore_ascii_case(source_id))
+        };
+        self.vaults.values().map(Arc::as_ref).find(|other| other.id != vault.id && holds(other))
     }
 }
 

@@ -92,7 +92,7 @@ impl State {
             vault.subscription_id.eq_ignore_ascii_case(subscription) && vault.location == region && shown_until > self.clock
         });
         match name {
-            None => self.page(req, there.map(DeletedVault::render).collect()),
+            None => self.page(req, there.collect(), DeletedVault::render),
             Some(name) => there.into_iter().find(|vault| vault.name.eq_ignore_ascii_case(name)).map_or_else(
                 || Reply::error(404, "ResourceNotFound", format!("The deleted vault '{name}' was not found.")),
                 |vault| Reply::json(200, vault.render()),

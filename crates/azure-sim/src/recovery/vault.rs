@@ -5,16 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::item::Item;
+use super::guards::Proxy;
+use super::item::{Finding, Item};
 use super::jobs::Job;
 use super::limits::Daily;
 use super::names::{ItemKey, VAULT_TYPE, canonical_location, time_text};
 use super::operations::{Effect, Family, Outcome, vault_operation_id};
 use super::policy::{Policy, default_policies};
 use super::settings::{Settings, VaultDeletion, VaultWrite};
-use super::state::{State, backup_error, merge};
+use super::state::{State, backup_error, merge, refused};
 use super::status::DeletedVault;
-use super::vault_rules::{canonical_identity, initial_settings, settle};
+use super::vault_keys::{KeyUpdate, key_refusal};
+use super::vault_rules::{Refused, canonical_identity, initial_settings, settle};
 use super::vault_view::{Echo, render};
 use crate::wire::{Inbound, Neighbours, Reply};
 
@@ -90,6 +92,10 @@ pub struct Vault {
     pub(super) busy: BTreeMap<ItemKey, String>,
     pub(super) policy_writes: Daily,
     pub(super) protection_changes: Daily,
+    /// The resource guard before it.
+    pub(super) proxy: Option<Proxy>,
+    /// How the last write of its key went.
+    pub(super) key: KeyUpdate,
     /// What `vaultconfig` answers until a moment, instead of the truth.
     pub(super) stale_config: Option<(Timestamp, Value)>,
 }
@@ -132,6 +138,8 @@ impl Vault {
             busy: BTreeMap::new(),
             policy_writes: Daily::default(),
             protection_changes: Daily::default(),
+            proxy: None,
+            key: KeyUpdate::NotEnabled,
             stale_config: None,
         }
     }
@@ -187,25 +195,22 @@ impl State {
             return refusal;
         }
         let location = req.body["location"].as_str().unwrap_or_default().to_owned();
-        let patch = match settle(&self.settings, self.vault(&path.key), &req.body["properties"]) {
-            Ok(patch) => patch,
+        let (patch, identity) = match self.settled(n, req, path) {
+            Ok(settled) => settled,
             Err(refusal) => return *refusal,
         };
-        let identity = match canonical_identity(
-            n,
-            &req.caller.tenant_id,
-            self.vault(&path.key).and_then(|v| v.identity.as_ref()),
-            &req.body["identity"],
-        ) {
-            Ok(identity) => identity,
-            Err(refusal) => return *refusal,
-        };
+        if let Some(finding) = self.key_denied(n, self.vault(&path.key), &patch, identity.as_ref()) {
+            return refused(&self.settings.refusals.key_access, finding.message);
+        }
         let now = self.clock;
         let behaviour = self.settings.clone();
         let is_new = self.vault(&path.key).is_none();
         let stored = self.vaults.entry(path.key.clone()).or_insert_with(|| Vault::create(path, &location, now).into());
         let vault = std::sync::Arc::make_mut(stored);
         vault.write_settings(&behaviour, &patch, now);
+        if patch["encryption"].is_object() {
+            vault.key = KeyUpdate::Succeeded;
+        }
         if req.body["sku"].is_object() {
             vault.sku = req.body["sku"].clone();
         }
@@ -226,6 +231,20 @@ impl State {
         Reply::json(201, echo)
             .with_header("azure-asyncoperation", self.signed(req, &format!("{}/operationStatus/{id}", path.raw), req.api_version()))
             .with_header("retry-after", self.settings.retry_after.to_string())
+    }
+
+    /// What a PUT or PATCH changes, once every rule of the vault and its guard has let it.
+    fn settled(&self, n: &dyn Neighbours, req: &Inbound, path: &VaultPath) -> Result<(Value, Option<Value>), Refused> {
+        let vault = self.vault(&path.key);
+        let properties = &req.body["properties"];
+        let patch = settle(&self.settings, vault, properties)?;
+        let old = vault.and_then(|vault| vault.identity.as_ref());
+        let identity = canonical_identity(n, &req.caller.tenant_id, old, &req.body["identity"])?;
+        key_refusal(&self.settings, vault, &patch, identity.as_ref())?;
+        if let Some(vault) = vault {
+            self.guarded_settings(n, vault, &patch, &properties["resourceGuardOperationRequests"])?;
+        }
+        Ok((patch, identity))
     }
 
     fn refuse_put(&self, n: &dyn Neighbours, req: &Inbound, path: &VaultPath) -> Option<Reply> {
@@ -267,19 +286,17 @@ impl State {
 
     /// PATCH of a vault: 202, or 200 with the body for changes of identity without user identities (§5.2).
     pub(super) fn patch_vault(&mut self, n: &dyn Neighbours, req: &Inbound, path: &VaultPath) -> Reply {
-        let Some(vault) = self.vault(&path.key) else { return path.not_found() };
-        let patch = match settle(&self.settings, Some(vault), &req.body["properties"]) {
-            Ok(patch) => patch,
-            Err(refusal) => return *refusal,
-        };
-        let identity = match canonical_identity(n, &req.caller.tenant_id, vault.identity.as_ref(), &req.body["identity"]) {
-            Ok(identity) => identity,
+        if self.vault(&path.key).is_none() {
+            return path.not_found();
+        }
+        let (patch, identity) = match self.settled(n, req, path) {
+            Ok(settled) => settled,
             Err(refusal) => return *refusal,
         };
         let with_users = req.body["identity"]["userAssignedIdentities"].is_object();
         let only_identity = identity.is_some() && req.body["properties"].is_null() && !with_users;
         if only_identity {
-            self.vault_patched(&path.key, &patch, identity.as_ref());
+            self.vault_patched(n, &path.key, &patch, identity.as_ref());
             let vault = self.vault(&path.key).expect("looked up above");
             return Reply::json(200, render(vault, n, Echo::Read { version: req.api_version() }));
         }
@@ -326,7 +343,9 @@ impl State {
             VaultDeletion::SecureByDefault => false,
             VaultDeletion::BySoftDeleteState => vault.soft_delete() != SoftDelete::AlwaysOn,
         };
-        (classic && !soft.is_empty()).then(|| {
+        // Locked immutability keeps a vault with data, soft-deleted or not (§5.4); that the answer is the same is a guess.
+        let kept = vault.immutability() == Immutability::Locked && soft.iter().any(|item| !item.points.is_empty());
+        ((classic || kept) && !soft.is_empty()).then(|| {
             let message = format!(
                 "Recovery Services vault cannot be deleted as there are backup items still present in soft delete state. Visit the following link for the steps to permanently delete soft deleted items: https://aka.ms/undeletesoftdeleteditems.  : {}. {REST}",
                 names(&soft)
@@ -343,14 +362,22 @@ impl State {
         }
     }
 
-    pub(super) fn vault_patched(&mut self, key: &str, patch: &Value, identity: Option<&Value>) {
+    /// The end of a PATCH; what kept it from being done, when its key cannot be used.
+    pub(super) fn vault_patched(&mut self, n: &dyn Neighbours, key: &str, patch: &Value, identity: Option<&Value>) -> Option<Finding> {
         let (now, behaviour) = (self.clock, self.settings.clone());
-        if let Some(vault) = self.vault_mut(key) {
-            vault.write_settings(&behaviour, patch, now);
-            if let Some(identity) = identity {
-                vault.identity = Some(identity.clone());
-            }
+        let denied = self.key_denied(n, self.vault(key), patch, identity);
+        let vault = self.vault_mut(key)?;
+        if patch["encryption"].is_object() {
+            vault.key = if denied.is_some() { KeyUpdate::Failed } else { KeyUpdate::Succeeded };
         }
+        if denied.is_some() {
+            return denied;
+        }
+        vault.write_settings(&behaviour, patch, now);
+        if let Some(identity) = identity {
+            vault.identity = Some(identity.clone());
+        }
+        None
     }
 
     pub(super) fn vault_deleted(&mut self, n: &dyn Neighbours, key: &str) {
@@ -386,7 +413,7 @@ impl State {
             vault.subscription_id.eq_ignore_ascii_case(subscription)
                 && group.is_none_or(|group| vault.resource_group.eq_ignore_ascii_case(group))
         });
-        self.page(req, there.map(|vault| render(vault, n, Echo::Listed)).collect())
+        self.page(req, there.collect(), |vault| render(vault, n, Echo::Listed))
     }
 }
 

@@ -170,7 +170,8 @@ pub(super) fn canonical_identity(n: &dyn Neighbours, tenant: &str, old: Option<&
         for (id, value) in asked["userAssignedIdentities"].as_object().into_iter().flatten() {
             users.retain(|known, _| !known.eq_ignore_ascii_case(id) || !value.is_null());
             if !value.is_null() && !users.keys().any(|known| known.eq_ignore_ascii_case(id)) {
-                users.insert(id.clone(), json!({"principalId": n.guid(), "clientId": n.guid()}));
+                let (principal, client) = n.identity(id).unwrap_or_else(|| (n.guid(), n.guid()));
+                users.insert(id.clone(), json!({"principalId": principal, "clientId": client}));
             }
         }
         identity.insert("userAssignedIdentities".to_owned(), Value::Object(users));

@@ -105,7 +105,7 @@ fn read_security(vault: &Vault) -> Value {
     json!({
         "immutabilitySettings": security["immutabilitySettings"],
         "softDeleteSettings": security["softDeleteSettings"],
-        "multiUserAuthorization": "Disabled",
+        "multiUserAuthorization": if vault.proxy.is_some() { "Enabled" } else { "Disabled" },
     })
 }
 

@@ -176,6 +176,16 @@ fn edits_behind_our_back_leave_no_trace_in_the_journal() {
 }
 
 #[test]
+fn an_edit_shows_tags_that_arm_would_refuse() {
+    let mut client = small();
+    let vm = format!("{RG}/providers/Microsoft.Compute/virtualMachines/vm-a");
+    let tags: serde_json::Map<String, Value> = (0..64).map(|n| (format!("a?{n}\u{202e}<b>"), json!("x".repeat(16_384)))).collect();
+    assert_eq!(client.send("PATCH", &vm, json!({"tags": tags})).status, 400);
+    apply(&mut client.azure, serde_json::from_value(json!({"method": "PATCH", "id": vm, "body": {"tags": tags}})).unwrap()).unwrap();
+    assert_eq!(client.read(&vm)["tags"], json!(tags), "a megabyte of them");
+}
+
+#[test]
 fn a_standing_lag_is_a_setting_of_the_estate() {
     let mut client = crate::wire::with_settings("{ listLagSeconds: 60 }");
     let list = format!("{RG}/providers/Microsoft.Compute/disks");

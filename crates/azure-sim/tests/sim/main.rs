@@ -4,12 +4,16 @@
 
 mod arm;
 mod backup;
+mod changes;
+mod checklist;
 mod compute;
 mod deployments;
 mod doors;
 mod faults;
+mod guards;
 mod identity;
 mod recorded;
+mod scale;
 mod shop;
 mod throttle;
 mod wire;

@@ -60,6 +60,24 @@ fn backup_job_reads_have_an_hourly_budget_told_in_the_message() {
 }
 
 #[test]
+fn somebody_else_uses_up_what_a_subscription_shares() {
+    let mut client = small();
+    let mut spent = |what: &str, count: u32| {
+        let edit = serde_json::json!({"method": "PATCH", "id": SUB, "body": {"spent": {what: count}}});
+        azure_sim::edit::apply(&mut client.azure, serde_json::from_value(edit).unwrap()).map(drop)
+    };
+    spent("reads", 3_740).unwrap();
+    spent("Microsoft.RecoveryServices/vaults/backupJobs/read", 449).unwrap();
+    let (count, refused) = spend(&mut client, "GET", &format!("{SUB}/resourcegroups"));
+    assert_eq!((count, code(&refused).as_str()), (10, "SubscriptionRequestsThrottled"), "3,750 are for all");
+    client.wait(1);
+    let jobs = format!("{RG}/providers/Microsoft.RecoveryServices/vaults/rv-one/backupJobs");
+    assert_eq!(code(&client.get(&jobs)), "ResourceRequestsThrottled");
+    client.wait(3_600);
+    assert_ne!(client.get(&jobs).status, 429);
+}
+
+#[test]
 fn counting_only_refuses_nothing() {
     let mut client = with_settings("{ throttling: { enforce: countOnly } }");
     let url = format!("{SUB}/resourcegroups");

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::super::{Settings, State, operation_id};
-use crate::wire::{Caller, DiskView, Inbound, MachineView, Neighbours, Reply};
+use crate::wire::{Caller, DiskView, GuardView, Inbound, KeyAccess, MachineView, Neighbours, Reply};
 
 pub const SUB: &str = "/subscriptions/00000000-0000-0000-0000-000000000001";
 pub const VAULT: &str =
@@ -42,6 +42,9 @@ pub fn default_policy(vault: &str) -> String {
 pub struct World {
     pub machines: BTreeMap<String, MachineView>,
     pub tags: BTreeMap<String, BTreeMap<String, String>>,
+    pub guards: BTreeMap<String, GuardView>,
+    /// What every key vault says; unmodelled when `None`.
+    pub keys: Option<KeyAccess>,
     count: Cell<u64>,
 }
 
@@ -75,6 +78,14 @@ impl Neighbours for World {
 
     fn guid(&self) -> String {
         format!("{:08x}-0000-4000-8000-000000000000", self.next())
+    }
+
+    fn guard(&self, id: &str) -> Option<GuardView> {
+        self.guards.get(&id.to_lowercase()).cloned()
+    }
+
+    fn key_access(&self, _: &str, _: &str) -> KeyAccess {
+        self.keys.unwrap_or(KeyAccess::Unmodelled)
     }
 }
 

@@ -2,7 +2,10 @@
 
 mod backups;
 mod checklist;
+mod deletes;
+mod guards;
 mod items;
+mod keys;
 mod lab;
 mod policies;
 mod shapes;

@@ -272,6 +272,14 @@ fn configs_and_usages_are_as_recorded() {
 fn an_encrypted_vault_shows_its_key_as_recorded() {
     let exchanges = recorded("vault_cmk_patch_userassigned_key__202_then_gets.json");
     let mut lab = Lab::new();
+    let users: Vec<String> = exchanges
+        .iter()
+        .filter_map(|exchange| exchange["response"]["body"]["identity"]["userAssignedIdentities"].as_object())
+        .flat_map(|users| users.keys().cloned())
+        .collect();
+    let users: Value = users.into_iter().map(|id| (id, json!({}))).collect();
+    lab.send("PATCH", VAULT, json!({"identity": {"type": "SystemAssigned,UserAssigned", "userAssignedIdentities": users}}));
+    lab.wait(60);
     let patch = exchanges.iter().find(|exchange| !exchange["request"]["body"]["properties"]["encryption"].is_null()).unwrap();
     assert_eq!(lab.send("PATCH", VAULT, patch["request"]["body"].clone()).status, 202);
     lab.wait(60);
@@ -283,6 +291,31 @@ fn an_encrypted_vault_shows_its_key_as_recorded() {
         .find(|body| body["properties"]["encryptionAtRestType"] == "CustomerManaged")
         .unwrap();
     same_shape(&lab.read(&format!("{VAULT}/backupEncryptionConfigs/backupResourceEncryptionConfig")), theirs);
+}
+
+#[test]
+fn a_guard_stands_before_a_vault_as_recorded() {
+    let guard = super::guards::GUARD;
+    let mut lab = Lab::new();
+    let view = crate::wire::GuardView { id: guard.to_owned(), description: "d".to_owned(), excluded: Vec::new() };
+    lab.world.guards.insert(guard.to_lowercase(), view);
+    same_shape(&lab.read(&format!("{VAULT}/backupResourceGuardProxies")), &body("resourceguardproxies_list_empty__200.json", 0));
+    let proxy = format!("{VAULT}/backupResourceGuardProxies/VaultProxy");
+    let made = lab.put(&proxy, json!({"properties": {"resourceGuardResourceId": guard}}));
+    same_head(&made, &recorded("mua_proxy_put__200.json")[0]);
+    let (ours, theirs) = (made.body.unwrap(), body("mua_proxy_put__200.json", 0));
+    same_shape(&ours, &theirs);
+    let tails = |shown: &Value| -> Vec<(Value, String)> {
+        let details = shown["properties"]["resourceGuardOperationDetails"].as_array().unwrap().iter();
+        let tail = |request: &Value| request.as_str().unwrap().rsplitn(3, '/').take(2).collect::<Vec<_>>().join("/");
+        details.map(|detail| (detail["vaultCriticalOperation"].clone(), tail(&detail["defaultResourceRequest"]))).collect()
+    };
+    assert_eq!(tails(&ours)[..9], tails(&theirs)[..], "the tenth came later");
+    let asked = json!([crate::guards::Guarded::DeleteProxy.request_id(guard)]);
+    let unlocked = lab.send("POST", &format!("{proxy}/unlockDelete"), json!({"resourceGuardOperationRequests": asked}));
+    same_shape(unlocked.body.as_ref().unwrap(), &body("mua_unlockdelete__200.json", 0));
+    let deleted = lab.send("DELETE", &proxy, Value::Null);
+    same_shape(deleted.body.as_ref().unwrap(), &last_body("mua_proxy_delete__200.json"));
 }
 
 #[test]

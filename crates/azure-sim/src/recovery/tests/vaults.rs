@@ -223,7 +223,7 @@ fn what_is_not_modelled_is_refused_with_its_path() {
         ("POST", format!("{}/recoveryPoints/1/provisionInstantItemRecovery", item("win"))),
         ("POST", format!("{SUB}/providers/Microsoft.RecoveryServices/locations/westeurope/backupPreValidateProtection")),
         ("POST", format!("{SUB}/providers/Microsoft.RecoveryServices/locations/westeurope/backupCrossRegionRestore")),
-        ("PUT", format!("{VAULT}/backupResourceGuardProxies/VaultProxy")),
+        ("POST", format!("{VAULT}/backupSecurityPIN")),
         ("GET", format!("{VAULT}/replicationFabrics")),
         ("GET", "/providers/Microsoft.RecoveryServices/operations".to_owned()),
     ];

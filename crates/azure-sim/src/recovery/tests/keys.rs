@@ -1,0 +1,94 @@
+//! Customer-managed keys (backup.md §5.2, §5.3, §6.3).
+
+use serde_json::{Value, json};
+
+use super::super::operation_id;
+use super::lab::{Lab, VAULT, code};
+use crate::wire::KeyAccess;
+
+const CONFIG: &str = "backupEncryptionConfigs/backupResourceEncryptionConfig";
+const PERSON: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/person";
+
+fn with_identity() -> Lab {
+    let mut lab = Lab::new();
+    assert_eq!(lab.send("PATCH", VAULT, json!({"identity": {"type": "SystemAssigned"}})).status, 200);
+    lab
+}
+
+fn key(version: &str) -> Value {
+    json!({"properties": {"encryption": {"keyVaultProperties": {"keyUri": format!("https://kv.vault.azure.net/keys/k/{version}")},
+        "kekIdentity": {"useSystemAssignedIdentity": true}}}})
+}
+
+fn status(lab: &mut Lab) -> Value {
+    lab.read(&format!("{VAULT}/{CONFIG}"))["properties"]["lastUpdateStatus"].clone()
+}
+
+#[test]
+fn a_key_needs_an_identity_that_the_vault_has() {
+    let mut lab = Lab::new();
+    let denied = (400, "BMSUserErrorKeyVaultAccessDenied".to_owned());
+    assert_eq!(code(&lab.send("PATCH", VAULT, key("1"))), denied, "it has none");
+    let mut by_person = key("1");
+    by_person["properties"]["encryption"]["kekIdentity"] = json!({"userAssignedIdentity": PERSON});
+    let mut lab = with_identity();
+    assert_eq!(code(&lab.send("PATCH", VAULT, by_person.clone())), denied, "it has another");
+    by_person["identity"] = json!({"type": "UserAssigned", "userAssignedIdentities": {PERSON: {}}});
+    assert_eq!(lab.send("PATCH", VAULT, by_person).status, 202, "it gets it with the key");
+    lab.wait(60);
+    assert_eq!(status(&mut lab), "Succeeded");
+    assert_eq!(code(&lab.send("PATCH", VAULT, json!({"identity": {"type": "None"}}))), denied, "and keeps it as long as the key needs it");
+}
+
+#[test]
+fn an_identity_without_access_to_the_key_fails_late_and_leaves_the_vault_as_it_was() {
+    for (access, word) in [(KeyAccess::Denied, "no access"), (KeyAccess::NoSuchKey, "was not found")] {
+        let mut lab = with_identity();
+        lab.world.keys = Some(access);
+        let reply = lab.send("PATCH", VAULT, key("1"));
+        assert_eq!(reply.status, 202);
+        lab.wait(60);
+        let end = lab.read(&format!("{VAULT}/operationStatus/{}", operation_id(&reply).unwrap()));
+        assert_eq!((&end["status"], &end["error"]["code"]), (&json!("Failed"), &json!("BMSUserErrorKeyVaultAccessDenied")));
+        assert!(end["error"]["message"].as_str().unwrap().contains(word), "{end}");
+        assert!(lab.read(VAULT)["properties"].get("encryption").is_none());
+        let config = lab.read(&format!("{VAULT}/{CONFIG}"))["properties"].clone();
+        assert_eq!((&config["encryptionAtRestType"], &config["lastUpdateStatus"]), (&json!("MicrosoftManaged"), &json!("Failed")));
+        lab.world.keys = Some(KeyAccess::Granted);
+        lab.send("PATCH", VAULT, key("1"));
+        lab.wait(60);
+        assert_eq!(status(&mut lab), "Succeeded", "granted, the same write does it");
+    }
+    let mut lab = Lab::bare(super::super::Settings::default());
+    lab.world.keys = Some(KeyAccess::Denied);
+    let mut made = key("1");
+    made["location"] = json!("westeurope");
+    made["identity"] = json!({"type": "SystemAssigned"});
+    assert_eq!(lab.put(VAULT, made).status, 400, "an identity that is born with the vault has no access yet");
+    assert_eq!(lab.get(VAULT).status, 404);
+}
+
+#[test]
+fn a_key_changes_and_never_goes() {
+    let mut lab = with_identity();
+    lab.send("PATCH", VAULT, key("1"));
+    lab.wait(60);
+    lab.send("PATCH", VAULT, key("2"));
+    lab.wait(60);
+    assert_eq!(lab.read(VAULT)["properties"]["encryption"]["keyVaultProperties"]["keyUri"], "https://kv.vault.azure.net/keys/k/2");
+    for encryption in [json!({"keyVaultProperties": null}), json!({"keyVaultProperties": {"keyUri": ""}})] {
+        let reply = lab.send("PATCH", VAULT, json!({"properties": {"encryption": encryption}}));
+        assert_eq!(code(&reply), (400, "CloudInvalidInputError".to_owned()), "{encryption}");
+    }
+    let only_key = json!({"properties": {"encryption": {"keyVaultProperties": {"keyUri": "https://kv.vault.azure.net/keys/k/3"}}}});
+    assert_eq!(lab.send("PATCH", VAULT, only_key).status, 202);
+    lab.wait(60);
+    let kept = lab.read(VAULT)["properties"]["encryption"].clone();
+    assert_eq!(kept["kekIdentity"]["useSystemAssignedIdentity"], true, "a PATCH with the key alone keeps the identity");
+    let late = json!({"properties": {"encryption": {"infrastructureEncryption": "Enabled"}}});
+    assert_eq!(lab.send("PATCH", VAULT, late).status, 400, "infrastructure encryption comes with the first key or never");
+    lab.world.keys = Some(KeyAccess::Denied);
+    lab.send("PATCH", VAULT, key("4"));
+    lab.wait(60);
+    assert_eq!((status(&mut lab), lab.read(VAULT)["properties"]["encryption"].clone()), (json!("Failed"), kept), "the old key stays");
+}

@@ -1,7 +1,7 @@
 //! Microsoft.Network as far as machines need it (compute-and-arm.md C.5): virtual networks, subnets, interfaces,
 //! security groups, public addresses.
 
-use std::{collections::BTreeSet, net::Ipv4Addr};
+use std::net::Ipv4Addr;
 
 use serde_json::{Map, Value, json};
 
@@ -233,20 +233,23 @@ fn next_address(world: &World, properties: &Map<String, Value>) -> String {
     let prefix =
         known.and_then(|found| found.at("/properties/addressPrefix").or(found.at("/properties/addressPrefixes/0"))).and_then(Value::as_str);
     let base: Ipv4Addr = prefix.and_then(|prefix| prefix.split('/').next()?.parse().ok()).unwrap_or(Ipv4Addr::new(10, 0, 0, 0));
-    let taken: BTreeSet<&str> = world
-        .resources
-        .values()
-        .filter(|found| {
-            found.kind == Kind::Interface
-                && subnet_of(found.at("/properties/ipConfigurations")).is_some_and(|id| id.eq_ignore_ascii_case(&subnet))
-        })
-        .map(|found| found.text("/properties/ipConfigurations/0/properties/privateIPAddress"))
-        .collect();
-    let mut address = u32::from(base).saturating_add(4);
-    while taken.contains(Ipv4Addr::from(address).to_string().as_str()) {
-        address = address.saturating_add(1);
+    let first = u32::from(base).saturating_add(4);
+    let mut address = first;
+    let taken = world.addresses.get(&subnet.to_ascii_lowercase());
+    for (held, _) in taken.into_iter().flat_map(|taken| taken.range((first, String::new())..)) {
+        if *held > address {
+            break;
+        }
+        address = held.saturating_add(1);
     }
     Ipv4Addr::from(address).to_string()
+}
+
+/// The subnet, in lower case, and the address of an interface.
+pub(crate) fn seat(interface: &Resource) -> Option<(String, u32)> {
+    let subnet = interface.text("/properties/ipConfigurations/0/properties/subnet/id").to_ascii_lowercase();
+    let address: Ipv4Addr = interface.text("/properties/ipConfigurations/0/properties/privateIPAddress").parse().ok()?;
+    (interface.kind == Kind::Interface).then_some((subnet, u32::from(address)))
 }
 
 fn delete(world: &mut World, req: &Inbound, target: &Target, kind: Kind) -> Reply {

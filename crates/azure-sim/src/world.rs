@@ -165,6 +165,8 @@ pub struct World {
     pub resources: BTreeMap<String, Resource>,
     /// The same ids by kind, so that a page of a list costs what is on it.
     pub(crate) kinds: BTreeSet<(Kind, String)>,
+    /// Addresses of interfaces with their ids, by subnet, so that the next free one is found without a look at them all.
+    pub(crate) addresses: BTreeMap<String, BTreeSet<(u32, String)>>,
     /// Key vaults, by lower-case name.
     pub key_vaults: BTreeMap<String, KeyVault>,
     /// Object id and client id of user-assigned identities, by lower-case ARM id.
@@ -205,6 +207,7 @@ impl World {
             groups: BTreeMap::new(),
             resources: BTreeMap::new(),
             kinds: BTreeSet::new(),
+            addresses: BTreeMap::new(),
             key_vaults: BTreeMap::new(),
             identities: BTreeMap::new(),
             tags: BTreeMap::new(),
@@ -246,7 +249,12 @@ impl World {
         let key = resource.id.to_ascii_lowercase();
         self.retired.remove(&key);
         self.kinds.insert((resource.kind, key.clone()));
-        self.resources.insert(key, resource);
+        let seat = crate::network::seat(&resource);
+        let before = self.resources.insert(key.clone(), resource);
+        before.iter().for_each(|old| self.leave_seat(old, &key));
+        if let Some((subnet, address)) = seat {
+            self.addresses.entry(subnet).or_default().insert((address, key));
+        }
     }
 
     /// Takes a resource away, with its tags and locks; its provider answers `NotFound` for a moment longer.
@@ -254,11 +262,20 @@ impl World {
         let key = id.to_ascii_lowercase();
         let removed = self.resources.remove(&key)?;
         self.kinds.remove(&(removed.kind, key.clone()));
+        self.leave_seat(&removed, &key);
         self.tags.remove(&key);
         self.locks.retain(|_, lock| !lock.scope.eq_ignore_ascii_case(id));
         let until = self.now + self.settings.durations.scaled(self.settings.durations.two_step_404);
         self.retired.insert(key, until);
         Some(removed)
+    }
+
+    fn leave_seat(&mut self, interface: &Resource, key: &str) {
+        if let Some((subnet, address)) = crate::network::seat(interface)
+            && let Some(taken) = self.addresses.get_mut(&subnet)
+        {
+            taken.remove(&(address, key.to_owned()));
+        }
     }
 
     /// Resources of a kind whose id begins with a scope, in order of id.

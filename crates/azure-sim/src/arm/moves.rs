@@ -81,6 +81,13 @@ impl World {
         for resource in self.resources.values_mut() {
             resource.body.values_mut().for_each(|value| rename(value, &old, &new));
         }
+        // Interfaces may sit in a subnet of another name now.
+        self.addresses.clear();
+        for (key, interface) in &self.resources {
+            if let Some((subnet, address)) = crate::network::seat(interface) {
+                self.addresses.entry(subnet).or_default().insert((address, key.clone()));
+            }
+        }
         Some(new)
     }
 }

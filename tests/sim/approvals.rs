@@ -245,3 +245,100 @@ fn a_rebuilt_cluster_only_reads_until_one_takeover_and_then_writes_one_tag_and_n
     assert!(members.iter().filter(|o| o.data.pointer("/status/owned").is_some()).count() == 2, "{}", sim.tell());
     assert!(sim.cluster.write_log(0).iter().all(|w| w.writer != Writer::Operator || !format!("{w}").contains("Secret")));
 }
+
+/// The guard of the estate `guarded.yaml`.
+const GUARD: &str =
+    "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups/rg-guard/providers/Microsoft.DataProtection/resourceGuards/guard";
+
+#[test]
+fn guarded_calls_carry_the_guards_reference_and_a_refusal_names_the_operation() {
+    let mut sim = Simulation::new(Options { estate: "tests/sim/estates/guarded.yaml", ..Options::default() });
+    sim.apply_the_rule();
+    let manifest = granted()
+        .replace("resourceGroups: [rg-shop, rg-backup]", "resourceGroups: [rg-shop, rg-backup, rg-guard]")
+        .replace("  tags: { cost-center: shop }", &format!("  tags: {{ cost-center: shop }}\n  resourceGuard: {{ id: {GUARD} }}"));
+    sim.apply(&manifest);
+    sim.run_until("all stands", SignedDuration::from_hours(3), |sim| {
+        let all = sim.cluster.live_all("ProtectedMachine");
+        all.len() == 1
+            && sim.is_ready("ProtectedMachine", all[0].metadata.name.as_deref().unwrap())
+            && sim.is_ready("RecoveryVault", "main")
+    });
+    let stop = |sim: &Simulation| {
+        let name = sim.cluster.live_all("ProtectedMachine")[0].metadata.name.clone().unwrap();
+        sim.cluster.user().patch(&key("ProtectedMachine", &name), &json!({ "spec": { "protection": "Stopped" } })).unwrap();
+        name
+    };
+    let name = stop(&sim);
+    sim.run_until("it is stopped", SignedDuration::from_hours(2), |sim| sim.status("ProtectedMachine", &name)["protection"] == "Stopped");
+    let azure = sim.azure.lock().unwrap();
+    let stops = azure.journal().entries().iter().filter(|e| e.method == "PUT" && e.path.contains("/protectedItems/")).next_back();
+    let references = stops.expect("a stop").body.pointer("/properties/resourceGuardOperationRequests").cloned();
+    assert!(
+        references.as_ref().is_some_and(|r| r[0].as_str().unwrap().to_ascii_lowercase().starts_with(&GUARD.to_ascii_lowercase())),
+        "{references:?}"
+    );
+}
+
+#[test]
+fn a_guard_that_the_object_does_not_know_refuses_and_names_the_operation() {
+    let mut sim = Simulation::new(Options { estate: "tests/sim/estates/guarded.yaml", ..Options::default() });
+    let known = granted()
+        .replace("resourceGroups: [rg-shop, rg-backup]", "resourceGroups: [rg-shop, rg-backup, rg-guard]")
+        .replace("  tags: { cost-center: shop }", &format!("  tags: {{ cost-center: shop }}\n  resourceGuard: {{ id: {GUARD} }}"));
+    sim.apply(&known);
+    sim.run_until("protected", SignedDuration::from_hours(3), |sim| {
+        sim.cluster.live_all("ProtectedMachine").iter().any(|o| o.data.pointer("/status/owned").is_some())
+            && sim.is_ready("RecoveryVault", "main")
+    });
+    // Taken out of the manifest, it still guards.
+    sim.apply(&granted());
+    sim.run_for(SignedDuration::from_mins(30));
+    let name = sim.cluster.live_all("ProtectedMachine")[0].metadata.name.clone().unwrap();
+    sim.invariants.rights_are_withdrawn();
+    sim.cluster.user().patch(&key("ProtectedMachine", &name), &json!({ "spec": { "protection": "Stopped" } })).unwrap();
+    sim.run_until("it is refused", SignedDuration::from_hours(2), |sim| {
+        sim.condition("ProtectedMachine", &name, "Ready").1 == "ResourceGuarded"
+    });
+    let (_, _, message) = sim.condition("ProtectedMachine", &name, "Ready");
+    assert!(message.contains("stopProtectionWithRetainData") && message.contains("resourceGuards/guard"), "{message}");
+    assert_eq!(sim.condition("ProtectedMachine", &name, "Stalled").0, "True");
+}
+
+/// A key that the vault's own identity may read, and one that nobody may.
+const KEY: &str = "https://kv-shop.vault.azure.net/keys/backup";
+
+#[test]
+fn a_vault_gets_its_key_before_anything_is_in_it_and_is_asked_about_afterwards() {
+    let keyed = |manifest: &str| {
+        manifest.replace(
+            "  tags: { cost-center: shop }",
+            &format!("  tags: {{ cost-center: shop }}\n  encryption: {{ keyUri: '{KEY}', identity: {KEY_READER} }}"),
+        )
+    };
+    let mut sim = Simulation::new(Options { estate: "tests/sim/estates/guarded.yaml", ..Options::default() });
+    sim.apply(&keyed(&granted()));
+    sim.run_until("protected", SignedDuration::from_hours(3), |sim| {
+        sim.cluster.live_all("ProtectedMachine").iter().any(|o| o.data.pointer("/status/owned").is_some())
+    });
+    assert_eq!(sim.status("RecoveryVault", "main")["keyUri"], KEY, "{}", sim.tell());
+    let order: Vec<String> = sent(&sim, 0);
+    let at = |what: &str| order.iter().position(|line| line.contains(what)).unwrap_or_else(|| panic!("{what}: {order:#?}"));
+    assert!(at("PATCH") < at("/protectedItems/"), "{order:#?}");
+    // A vault that holds something already is asked about.
+    let mut sim = Simulation::new(Options { estate: "tests/sim/estates/guarded.yaml", ..Options::default() });
+    sim.apply_the_rule();
+    sim.apply(&granted());
+    sim.run_until("protected", SignedDuration::from_hours(3), |sim| {
+        sim.cluster.live_all("ProtectedMachine").iter().any(|o| o.data.pointer("/status/owned").is_some())
+    });
+    sim.apply(&keyed(&granted()));
+    let asks = asked(&mut sim, "RecoveryVault", "main", "one-way-encryption");
+    let before = sim.requests().len();
+    answer(&sim, ("RecoveryVault", "main"), &asks, "approve");
+    sim.run_until("encrypted", SignedDuration::from_hours(2), |sim| sim.is_ready("RecoveryVault", "main"));
+    assert_eq!(sim.status("RecoveryVault", "main")["keyUri"], KEY);
+    assert!((1..=2).contains(&sent(&sim, before).len()), "the identity and the key: {:#?}", sent(&sim, before));
+}
+
+const KEY_READER: &str = "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups/rg-backup/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-backup";

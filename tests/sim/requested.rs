@@ -54,6 +54,10 @@ fn weaken(sim: &mut Simulation) {
 fn a_request_for_a_turn_sees_at_once_what_memory_would_not() {
     let mut sim = settled();
     assert_eq!(days(&sim), Some(30));
+    // Right after a look of its own, nothing of drift is due for a while.
+    let config = format!("{}/backupconfig/vaultconfig", vault());
+    let since = sim.now();
+    sim.run_until("a look of its own", SignedDuration::from_mins(20), |sim| looks(sim, &config, since) > 0);
     weaken(&mut sim);
     sim.cluster.user().annotate(&key("RecoveryVault", "main"), "example.com/note", Some("a")).expect("it is there");
     sim.run_for(SignedDuration::from_secs(20));

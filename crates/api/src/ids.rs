@@ -35,6 +35,12 @@ pub const OBJECT_NAME: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0
 /// The name of a namespace in Kubernetes.
 pub const NAMESPACE: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 
+/// A key in Key Vault or a managed HSM.
+pub const KEY_URI: &str = r"^https://[A-Za-z0-9.-]+/keys/[A-Za-z0-9-]{1,127}(/[A-Za-z0-9]{1,64})?$";
+
+/// A resource guard's full ARM id.
+pub const RESOURCE_GUARD_ID: &str = r"(?i)^/subscriptions/[0-9a-f-]{36}/resourceGroups/[^/?#%&<>\\]{1,90}/providers/Microsoft\.DataProtection/resourceGuards/[^/?#%&<>\\]{1,63}$";
+
 /// A kind of ours: `BackupPolicy`.
 pub const KIND: &str = r"^[A-Z][A-Za-z0-9]*$";
 

@@ -119,6 +119,8 @@ reasons! {
     SubscriptionNotReady,
     /// A quota or service limit is reached.
     QuotaReached,
+    /// A resource guard protects the operation: its owners must let it pass.
+    ResourceGuarded,
     /// An Azure Policy denies the request.
     DeniedByPolicy,
 

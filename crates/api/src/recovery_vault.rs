@@ -76,6 +76,12 @@ pub struct RecoveryVaultSpec {
     /// Whether the vault can be reached over public networks; Enabled when a new vault is made without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_network_access: Option<PublicNetworkAccess>,
+    /// With which key the vault encrypts; not managed when left out. One-way. Protection waits until it stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
+    /// The resource guard whose permission Azure asks for before guarded operations; calls that it guards carry the reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_guard: Option<ResourceGuard>,
     /// Which namespaces' BackupPolicies may name this vault; only this one's when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_namespaces: Option<AllowedNamespaces>,
@@ -133,6 +139,28 @@ pub struct SoftDelete {
     pub retention_days: Option<i32>,
 }
 
+/// A customer-managed key.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Encryption {
+    /// The key in Key Vault, with its version or without: https://<vault>.vault.azure.net/keys/<name>.
+    #[schemars(length(min = 16, max = 512), regex(pattern = ids::KEY_URI))]
+    pub key_uri: String,
+    /// Who reads the key: System (the vault's own identity) or the ARM id of a user-assigned identity. It must have been given
+    /// rights on the key.
+    #[schemars(length(min = 1, max = 512))]
+    pub identity: String,
+}
+
+/// A resource guard.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceGuard {
+    /// Its full ARM id.
+    #[schemars(length(max = 512), regex(pattern = ids::RESOURCE_GUARD_ID))]
+    pub id: String,
+}
+
 /// How firmly soft delete is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
@@ -186,6 +214,10 @@ pub struct RecoveryVaultStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50), inner(length(max = 1024)))]
     pub blockers: Vec<String>,
+    /// The key that the vault encrypts with; absent with platform keys.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub key_uri: Option<String>,
     /// How many machines the vault protects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protected_items: Option<i64>,

@@ -140,6 +140,8 @@ const TABLE: &[Row] = &[
     write(Patch, "Microsoft.RecoveryServices/vaults/backupstorageconfig", Protect),
     read("Microsoft.RecoveryServices/vaults/backupEncryptionConfigs", One),
     read("Microsoft.RecoveryServices/vaults/backupResourceGuardProxies", All),
+    read("Microsoft.RecoveryServices/vaults/backupResourceGuardProxies", One),
+    write(Put, "Microsoft.RecoveryServices/vaults/backupResourceGuardProxies", Protect),
     read("Microsoft.RecoveryServices/vaults/backupPolicies", One),
     read("Microsoft.RecoveryServices/vaults/backupPolicies", All),
     write(Put, "Microsoft.RecoveryServices/vaults/backupPolicies", Protect),

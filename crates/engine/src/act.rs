@@ -82,7 +82,7 @@ pub(crate) fn handle_of(handle: &breakwater_arm::Handle) -> ApiHandle {
 }
 
 pub(crate) fn cut(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(300).collect()
+    text.chars().filter(|c| !c.is_control()).take(480).collect()
 }
 
 /// Saves intents, sends, saves handles; makes children. True when another turn should follow at once.
@@ -461,6 +461,7 @@ fn reason_of(error: &ArmError) -> Reason {
         _ if has(&["RequestDisallowedByPolicy", "UserErrorRequestDisallowedByPolicy"]) => Reason::DeniedByPolicy,
         _ if has(&["MissingSubscriptionRegistration", "SubscriptionNotFound"]) => Reason::SubscriptionNotReady,
         _ if has(&["CloudDosAbsoluteLimitReached", "QuotaExceeded", "CloudDosTimeboudLimitReached"]) => Reason::QuotaReached,
+        403 if error.to_string().to_ascii_lowercase().contains("resourceguard") => Reason::ResourceGuarded,
         429 => Reason::Throttled,
         401 | 403 => Reason::AuthorizationFailed,
         409 | 412 => Reason::Busy,

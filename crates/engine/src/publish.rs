@@ -259,6 +259,7 @@ fn trouble(t: &Telling<'_>, old: &[Condition], reason: Reason, message: &str) ->
             | Reason::TokenRefused
             | Reason::AccessDenied
             | Reason::Locked
+            | Reason::ResourceGuarded
             | Reason::DeniedByPolicy
             | Reason::QuotaReached
     );

@@ -21,7 +21,7 @@ use super::{
     policy_changes::{asked, change, digest, not_ours, put, still_used},
     policy_id,
     policy_members::{Member, count, healthy, member, member_name, members, selected, subscriptions, unlisted},
-    seconds, unreadable, vault_id, vault_is_ours,
+    seconds, unreadable, vault_guard, vault_id, vault_is_ours,
 };
 use crate::{
     facts::{Facts, Fresh, Need, ObjectRef},
@@ -49,6 +49,7 @@ impl Kind for BackupPolicy {
         needs.extend(unlisted(s, known).into_iter().map(|id| Need::Read { id, fresh: rarely.clone() }));
         if let Ok((vault, id)) = ids(s, known) {
             needs.push(kept(&vault));
+            needs.extend(vault_view(s, known).ok().and_then(|view| vault_guard::need(&vault, &view)));
             if known.resource(&vault).present().is_some() {
                 needs.extend([kept(&id), Need::Inventory { list: items_of(&vault), watch: Some(vec![]) }]);
             }
@@ -88,7 +89,10 @@ impl Kind for BackupPolicy {
         }
         // An edit that waits for a person holds up nobody: machines go on under the policy as it stands.
         let after: &[&str] = if foreign.is_none() && facts.resource(&id).present().is_some() { &[] } else { &["policy"] };
-        let change = change(s, &id, facts);
+        let mut change = change(s, &id, facts);
+        if let Some(change) = &mut change {
+            vault_guard::guarded(&mut change.request, &vault, facts, "backupPolicies/write");
+        }
         let (approved, asked) = match asked(s, &id, facts, change.as_ref()) {
             Ok(approved) => (approved, None),
             Err(hold) => (None, Some(hold)),

@@ -18,6 +18,7 @@ mod selected;
 mod takeover;
 mod vault_defences;
 mod vault_deletion;
+mod vault_guard;
 mod vault_writes;
 
 use std::collections::BTreeMap;

@@ -19,7 +19,7 @@ use super::{
     items_of, kept,
     machine_item::{Want, asked, change, coverage, put, wanted},
     machine_place::{Place, machine_hold, not_yet, place, policy_ref, standing, vanished, vault_full, vault_ref, vm},
-    machine_report, machines_of, power_states_of, protection, selected, unreadable, vault_is_ours,
+    machine_report, machines_of, power_states_of, protection, selected, unreadable, vault_guard, vault_is_ours,
 };
 use crate::{
     facts::{Facts, Fresh, List, Need},
@@ -42,6 +42,7 @@ impl Kind for ProtectedMachine {
         needs.push(Need::Inventory { list: items_of(&p.vault), watch: Some(vec![p.item.clone()]) });
         needs.push(Need::Inventory { list: machines_of(p.machine.subscription_id()), watch: Some(vec![p.machine.clone()]) });
         needs.extend([kept(&p.vault), kept(&p.policy)]);
+        needs.extend(vault_guard::need(&p.vault, &p.vault_view));
         needs.extend(machine_need(s, &p, known));
         needs.extend(selected::need(s, &p, known));
         needs.push(Need::Inventory { list: power_states_of(p.machine.subscription_id()), watch: Some(vec![p.machine.clone()]) });
@@ -86,9 +87,20 @@ impl Kind for ProtectedMachine {
         if stops && !matches!(stands.protection, Protection::Protected | Protection::InitialBackupPending | Protection::Unknown) {
             return Ok(graph);
         }
+        let keyless =
+            facts.resource(&p.vault).present().is_some_and(|body| !vault_guard::stands(p.vault_view.spec.encryption.as_ref(), body));
+        let new = keyless && facts.resource(&p.item).present().is_none();
+        let hold = hold.or_else(|| {
+            let message = || format!("{} does not encrypt with the declared key yet: nothing is put into it before", p.vault);
+            new.then(|| Hold::wait(Reason::DependencyNotReady, message()))
+        });
         let disks = coverage(s, &p, facts);
         let hold = hold.or_else(|| disks.is_none().then(|| Hold::wait(Reason::NotYetObserved, "which disks are meant is not known yet")));
-        let change = change(&p, s, facts);
+        let mut change = change(&p, s, facts);
+        if let Some(change) = &mut change {
+            let operation = if stops { "protectedItems/write#stopProtectionWithRetainData" } else { "protectedItems/write" };
+            vault_guard::guarded(&mut change.request, &p.vault, facts, operation);
+        }
         let (approved, asked) = match asked(&p, s, facts, change.as_ref()) {
             Ok(approved) => (approved, None),
             Err(hold) => (None, Some(hold)),

@@ -15,7 +15,7 @@ use super::{
     takeover::before_ours,
     text,
     vault_defences::{asks_for_less, drifted, ever_protected, remember_declared, too_late},
-    vault_deletion, vault_id, vault_is_ours,
+    vault_deletion, vault_guard, vault_id, vault_is_ours,
     vault_writes::{doors, open, put, raise, retag, soften_never, wrong_tags},
 };
 use crate::{
@@ -38,6 +38,7 @@ impl Kind for RecoveryVault {
         }
         if known.resource(&id).present().is_some() {
             needs.push(kept(&config_id(&id)));
+            needs.extend(s.spec.resource_guard.as_ref().map(|_| kept(&vault_guard::proxy_id(&id))));
             needs.push(Need::Inventory { list: items_of(&id), watch: None });
         }
         needs
@@ -70,6 +71,7 @@ impl Kind for RecoveryVault {
             let goal = Goal::Exists { create: None, change: soften_never(s, &config, facts) };
             graph.node("soft-delete", Node::arm(config, goal, tagged()).after(&["vault"]).locking(lock()).held(hold.clone()));
         }
+        vault_guard::add(s, &id, facts, hold.as_ref(), &mut graph);
         // What cannot be taken back is asked about, each door by itself; everything else goes on.
         for door in doors(s, facts) {
             let (target, change, answer) = open(s, &id, facts, door);
@@ -88,6 +90,7 @@ impl Kind for RecoveryVault {
         if let (Some(id), Some(body)) = (&id, &body) {
             let config = facts.resource(&config_id(id)).present().cloned();
             status.vault = Some(observed(s, id, body, config.as_deref().map(|c| &**c)));
+            status.key_uri = text(body, "/properties/encryption/keyVaultProperties/keyUri").map(str::to_owned);
             status.ever_protected = ever_protected(s, facts);
             status.protected_items = facts.list(&items_of(id)).map(|items| items.len() as i64);
             remember_declared(s, facts, &mut status.declared);

@@ -15,7 +15,7 @@ use super::{
     recovery_vault::config_id,
     text,
     vault_defences::{declared, ever_protected, seen},
-    vault_id,
+    vault_guard, vault_id,
 };
 use crate::{
     defence,
@@ -61,6 +61,10 @@ pub(super) fn put(s: &Subject<RecoveryVault>, id: &ResourceId) -> Request {
             "securitySettings": { "immutabilitySettings": { "state": spec.immutability.map_or(json!("Unlocked"), |i| json!(i.min(Immutability::Unlocked))) } },
         },
     });
+    let mut body = body;
+    if let Some(encryption) = &spec.encryption {
+        body["identity"] = vault_guard::identity(encryption, None);
+    }
     Request::new(Method::Put, id.as_str(), RECOVERY_SERVICES).with_body(body)
 }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails on the line that did")]
 
 mod access;
+mod canaries;
 mod crash;
 mod deletion;
 mod dev_commands;
@@ -12,11 +13,14 @@ mod explain;
 mod identities;
 mod identity;
 mod install;
+mod kills;
 mod leadership;
+mod load;
 mod observe;
 mod outage;
 mod policy_edit;
 mod protection;
+mod replicas;
 mod samples;
 mod schema;
 mod suspend;

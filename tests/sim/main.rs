@@ -2,11 +2,17 @@
 
 use breakwater_tests::sim::manifests;
 
+mod canaries;
 mod crashes;
 mod gate;
+mod leadership;
 mod main_job;
+mod one;
 mod oracle;
+mod pairs;
+mod red_team;
 mod rehearsal;
 mod requested;
 mod seeds;
 mod standing;
+mod tenants;

@@ -1,6 +1,8 @@
 //! What the end-to-end tests share: the built binaries, folders of their own, and planes and stacks to run on.
 
+use std::io::{BufRead, BufReader, Lines};
 use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Stdio};
 use std::sync::OnceLock;
 
 use breakwater_dev::plane::Plane;
@@ -120,4 +122,64 @@ pub fn protected(stack: &Stack) -> serde_json::Value {
 pub fn condition<'a>(object: &'a serde_json::Value, kind: &str) -> &'a serde_json::Value {
     let conditions = object["status"]["conditions"].as_array();
     conditions.and_then(|all| all.iter().find(|one| one["type"] == kind)).unwrap_or(&serde_json::Value::Null)
+}
+
+/// A watch of what is open: one line for each change of an object of a kind in the shop's namespace.
+#[derive(Debug)]
+pub struct OpenOperations {
+    kubectl: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl OpenOperations {
+    /// Watches `kind` from now on; what is there already comes first.
+    ///
+    /// # Panics
+    /// kubectl does not start.
+    pub fn of(stack: &Stack, kind: &str) -> Self {
+        let format = "jsonpath={.status.operations}{\"\\n\"}";
+        let mut command = stack.kubectl().command(&["get", kind, "-n", NAMESPACE, "--watch", "-o", format]);
+        let mut kubectl = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("kubectl starts");
+        let lines = BufReader::new(kubectl.stdout.take().expect("its output is piped")).lines();
+        OpenOperations { kubectl, lines }
+    }
+
+    /// Waits for a change that shows an operation of which this holds.
+    ///
+    /// # Panics
+    /// The watch ends first: kubectl ends it when the API server does.
+    pub fn until(&mut self, what: &str, holds: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+        for line in self.lines.by_ref() {
+            let line = line.expect("kubectl writes text");
+            let operations: Vec<serde_json::Value> = serde_json::from_str(&line).unwrap_or_default();
+            if let Some(found) = operations.into_iter().find(&holds) {
+                return found;
+            }
+        }
+        panic!("{what}: the watch ended before");
+    }
+}
+
+impl Drop for OpenOperations {
+    fn drop(&mut self) {
+        let _ = self.kubectl.kill();
+        let _ = self.kubectl.wait();
+    }
+}
+
+/// Asks again and again until there is an answer.
+///
+/// # Errors
+/// There is none within `patience`.
+pub fn until<T>(patience: std::time::Duration, mut ask: impl FnMut() -> Option<T>) -> Result<T, String> {
+    let deadline = std::time::Instant::now() + patience;
+    loop {
+        if let Some(answer) = ask() {
+            return Ok(answer);
+        }
+        if std::time::Instant::now() >= deadline {
+            return Err(format!("not within {} s", patience.as_secs()));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
 }

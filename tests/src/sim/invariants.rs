@@ -63,10 +63,21 @@ pub struct Invariants {
     rest: Rest,
 }
 
-/// How things stand after a step.
-pub struct Scene<'a> {
+/// Whose step it was.
+#[derive(Clone, Copy, Debug)]
+pub struct Eyes {
     /// Whether the process lives on: if not, it could not finish what it was at.
     pub lives: bool,
+    /// Whether it led, at the latest when the step began.
+    pub leads: bool,
+    /// Whether it stood still and was woken: it may try what it had in hand, and must not get it through.
+    pub woken: bool,
+}
+
+/// How things stand after a step.
+pub struct Scene<'a> {
+    /// Whose step.
+    pub eyes: Eyes,
     /// World time.
     pub now: Timestamp,
     /// World seconds in one of the wall's.
@@ -81,8 +92,6 @@ pub struct Scene<'a> {
     pub audit: &'a MemoryAudit,
     /// When objects take their next turns.
     pub due: &'a BTreeMap<ObjectKey, Timestamp>,
-    /// Whether the operator leads.
-    pub leads: bool,
 }
 
 impl Invariants {
@@ -95,18 +104,9 @@ impl Invariants {
         clock: &Arc<VirtualClock>,
         leadership: &Arc<SwitchableLeadership>,
     ) -> Self {
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let kinds: Vec<String> = kinds.iter().map(|kind| (*kind).to_owned()).collect();
-        arm.listen(Box::new(Listener {
-            heard: heard.clone(),
-            cluster: cluster.clone(),
-            clock: clock.clone(),
-            leadership: leadership.clone(),
-            kinds: kinds.clone(),
-        }));
-        Invariants {
-            heard,
-            kinds,
+        let oracle = Invariants {
+            heard: Arc::default(),
+            kinds: kinds.iter().map(|kind| (*kind).to_owned()).collect(),
             truth: Truth::default(),
             next_event: None,
             journal: 0,
@@ -117,7 +117,20 @@ impl Invariants {
             actions: Actions::default(),
             intents: Intents::default(),
             rest: Rest::new(now),
-        }
+        };
+        oracle.listen(arm, cluster, clock, leadership);
+        oracle
+    }
+
+    /// Listens to another process as well, which has that lease.
+    pub fn listen(&self, arm: &SimArm, cluster: &Arc<MemoryCluster>, clock: &Arc<VirtualClock>, leadership: &Arc<SwitchableLeadership>) {
+        arm.listen(Box::new(Listener {
+            heard: self.heard.clone(),
+            cluster: cluster.clone(),
+            clock: clock.clone(),
+            leadership: leadership.clone(),
+            kinds: self.kinds.clone(),
+        }));
     }
 
     /// The process is gone: what only it knew is gone with it.
@@ -159,7 +172,10 @@ impl Invariants {
         entries.iter().try_for_each(|entry| self.actions.look(entry))?;
         entries.iter().for_each(|entry| self.intents.journalled(entry));
         self.look_at_requests(scene, &calls, &writes)?;
-        self.intents.learn(scene.cluster.take_got());
+        let got = scene.cluster.take_got();
+        if !scene.eyes.woken {
+            self.intents.learn(got);
+        }
         self.look_at_rest(scene, &calls, &writes, &entries)?;
         self.writes += writes.len();
         if self.version != scene.cluster.version() {
@@ -171,7 +187,7 @@ impl Invariants {
             });
             actions::one_at_a_time(records)?;
         }
-        if !scene.lives {
+        if !scene.eyes.lives {
             return Ok(());
         }
         let objects = self.kinds.iter().flat_map(|kind| scene.cluster.live_all(kind)).map(|object| key_of(&object));
@@ -211,7 +227,7 @@ impl Invariants {
             self.intents.sent(call, scene.factor, line)?;
         }
         writes[next..].iter().try_for_each(|write| self.look_at_write(scene, write))?;
-        for call in calls.iter().filter(|call| scene.lives && call.accepted()) {
+        for call in calls.iter().filter(|call| scene.eyes.lives && call.accepted()) {
             let Some(holder) = &call.holder else { continue };
             let after = writes.iter().skip(call.writes_before.saturating_sub(self.writes)).filter(|write| write.key == holder.key);
             let saved = after.into_iter().all(|write| write.fault.is_none() && !matches!(write.outcome, Outcome::Failed(_)));
@@ -229,7 +245,10 @@ impl Invariants {
             let key = ObjectKey { kind: text("kind"), namespace: write.key.namespace.clone(), name: text("name") };
             scene.cluster.shown(&key).map(|object| object.data["spec"].clone())
         };
-        pauses::writes(write, scene.leads, owner)?;
+        // What a process tries after it was woken is only wrong where it gets it through.
+        if !scene.eyes.woken || write.outcome == Outcome::Applied {
+            pauses::writes(write, scene.eyes.leads, owner)?;
+        }
         let handed = scene.cluster.handed(&write.key);
         self.intents.wrote(write, handed.as_deref(), |id| self.truth.runs(id))
     }
@@ -250,7 +269,7 @@ impl Invariants {
         let ours: BTreeSet<String> = calls.iter().map(Call::id).filter(|id| !id.is_empty()).collect();
         let is_ours = |entry: &Entry| entry.client_request_id.as_ref().is_some_and(|id| ours.contains(id));
         let went_wrong = |entry: &Entry| entry.fault.is_some() || entry.throttled || (entry.status >= 400 && entry.status != 404);
-        let disturbed = !scene.leads
+        let disturbed = !scene.eyes.leads
             || scene.cluster.is_lagging()
             || writes.iter().any(|write| write.writer != Writer::Operator || write.fault.is_some())
             || entries.iter().any(|entry| went_wrong(entry) || (changes(entry) && !is_ours(entry)))

@@ -1,6 +1,6 @@
 //! Random seeds: everything goes wrong, nothing is doubled, and in the end machines are protected, or it is told why not.
 
-use breakwater_tests::sim::seeds::{Outcome, run};
+use breakwater_tests::sim::seeds::{Ends, Outcome, run};
 
 use crate::manifests::SMALL;
 
@@ -19,7 +19,7 @@ fn seeds(part: u64) {
     for seed in (1..=SEEDS).filter(|s| s % 2 == part) {
         let outcome = run(seed, SMALL);
         assert!(seed > TWICE || run(seed, SMALL).fingerprint == outcome.fingerprint, "seed {seed} gave two different runs");
-        assert!(outcome.rested > 0, "seed {seed} never came to rest");
+        assert!(outcome.rested > 0 || Ends::of(seed) == Ends::Settled, "seed {seed} never came to rest");
         (deaths, watched) = (deaths + outcome.deaths, watched + outcome.watched);
         match outcome.reason.as_deref() {
             _ if outcome.settled => settled += 1,

@@ -346,7 +346,7 @@ impl MemoryCluster {
         let mut state = self.state();
         let result = write(&mut state.store);
         self.server.record(&mut state, &Attempt { writer, verb, key, body, condition: None }, &result, None);
-        if state.garbage == GarbageCollection::AtOnce {
+        if state.garbage == GarbageCollection::AtOnce && makes_garbage(&result) {
             self.server.collect_garbage(&mut state);
         }
         result
@@ -385,7 +385,7 @@ impl MemoryCluster {
         };
         let result = unsent.unwrap_or_else(|| write(&mut state.store));
         self.server.record(&mut state, attempt, &result, fault.clone());
-        if state.garbage == GarbageCollection::AtOnce {
+        if state.garbage == GarbageCollection::AtOnce && makes_garbage(&result) {
             self.server.collect_garbage(&mut state);
         }
         match fault {
@@ -439,4 +439,9 @@ impl Server {
             }
         }
     }
+}
+
+/// Whether something may be garbage after this: only what is gone, or what names owners, makes any.
+fn makes_garbage(result: &Result<Written, ClusterError>) -> bool {
+    result.as_ref().is_ok_and(|written| written.after.as_ref().is_none_or(|after| after.value["metadata"]["ownerReferences"].is_array()))
 }

@@ -1,9 +1,10 @@
 //! What the end-to-end tests share: the built binaries, folders of their own, and planes and stacks to run on.
 
-use std::io::{BufRead, BufReader, Lines};
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Stdio};
-use std::sync::OnceLock;
+use std::process::{Child, Stdio};
+use std::sync::{OnceLock, mpsc};
+use std::time::{Duration, Instant};
 
 use breakwater_dev::plane::Plane;
 use breakwater_dev::progress::Progress;
@@ -110,7 +111,7 @@ pub fn policy(machine_name: &str, keep: &str, first_backup: &str, more: &str) ->
 /// It does not within two minutes.
 pub fn protected(stack: &Stack) -> serde_json::Value {
     let args = ["get", "pmach", "-n", NAMESPACE];
-    let seen = stack.kubectl().wait_until("a protected machine", std::time::Duration::from_secs(120), &args, |list| {
+    let seen = stack.kubectl().wait_until("a protected machine", Duration::from_secs(120), &args, |list| {
         let items = list["items"].as_array().filter(|items| items.len() == 1)?;
         let stands = matches!(items[0]["status"]["protection"].as_str(), Some("Protected" | "InitialBackupPending"));
         stands.then(|| items[0].clone())
@@ -128,7 +129,7 @@ pub fn condition<'a>(object: &'a serde_json::Value, kind: &str) -> &'a serde_jso
 #[derive(Debug)]
 pub struct OpenOperations {
     kubectl: Child,
-    lines: Lines<BufReader<ChildStdout>>,
+    lines: mpsc::Receiver<String>,
 }
 
 impl OpenOperations {
@@ -140,23 +141,27 @@ impl OpenOperations {
         let format = "jsonpath={.status.operations}{\"\\n\"}";
         let mut command = stack.kubectl().command(&["get", kind, "-n", NAMESPACE, "--watch", "-o", format]);
         let mut kubectl = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("kubectl starts");
-        let lines = BufReader::new(kubectl.stdout.take().expect("its output is piped")).lines();
+        let output = BufReader::new(kubectl.stdout.take().expect("its output is piped"));
+        let (tell, lines) = mpsc::channel();
+        std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
         OpenOperations { kubectl, lines }
     }
 
     /// Waits for a change that shows an operation of which this holds.
     ///
     /// # Panics
-    /// The watch ends first: kubectl ends it when the API server does.
+    /// There is none within two minutes, or the watch ends: kubectl ends it when the API server does.
     pub fn until(&mut self, what: &str, holds: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
-        for line in self.lines.by_ref() {
-            let line = line.expect("kubectl writes text");
+        let (deadline, mut seen) = (Instant::now() + Duration::from_secs(120), Vec::new());
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = self.lines.recv_timeout(left).unwrap_or_else(|error| panic!("{what}: {error}; seen: {seen:#?}"));
             let operations: Vec<serde_json::Value> = serde_json::from_str(&line).unwrap_or_default();
             if let Some(found) = operations.into_iter().find(&holds) {
                 return found;
             }
+            seen.push(line);
         }
-        panic!("{what}: the watch ended before");
     }
 }
 
@@ -171,15 +176,15 @@ impl Drop for OpenOperations {
 ///
 /// # Errors
 /// There is none within `patience`.
-pub fn until<T>(patience: std::time::Duration, mut ask: impl FnMut() -> Option<T>) -> Result<T, String> {
-    let deadline = std::time::Instant::now() + patience;
+pub fn until<T>(patience: Duration, mut ask: impl FnMut() -> Option<T>) -> Result<T, String> {
+    let deadline = Instant::now() + patience;
     loop {
         if let Some(answer) = ask() {
             return Ok(answer);
         }
-        if std::time::Instant::now() >= deadline {
+        if Instant::now() >= deadline {
             return Err(format!("not within {} s", patience.as_secs()));
         }
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(50));
     }
 }

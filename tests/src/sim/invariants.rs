@@ -57,6 +57,8 @@ pub struct Invariants {
     writes: usize,
     audited: usize,
     version: u64,
+    /// Every object of those kinds at that version.
+    objects: Vec<ObjectKey>,
     points: Points,
     actions: Actions,
     intents: Intents,
@@ -113,6 +115,7 @@ impl Invariants {
             writes: 0,
             audited: 0,
             version: 0,
+            objects: Vec::new(),
             points: Points::default(),
             actions: Actions::default(),
             intents: Intents::default(),
@@ -186,12 +189,12 @@ impl Invariants {
                 all.into_iter().flatten().map(|record| (key_of(object), record))
             });
             actions::one_at_a_time(records)?;
+            self.objects = objects.iter().map(|object| key_of(object)).collect();
         }
         if !scene.eyes.lives {
             return Ok(());
         }
-        let objects = self.kinds.iter().flat_map(|kind| scene.cluster.live_all(kind)).map(|object| key_of(&object));
-        turns::check(scene.now, objects, scene.due, |key| scene.cluster.is_pending(key, scene.cursor))
+        turns::check(scene.now, &self.objects, scene.due, |key| scene.cluster.is_pending(key, scene.cursor))
     }
 
     /// What came to pass in Azure; its state is read anew only when something can have changed it.

@@ -17,11 +17,34 @@ use crate::entropy::SeededEntropy;
 /// The longest that a run has peace for.
 const PEACE: SignedDuration = SignedDuration::from_hours(8);
 
-/// Steps of rest after which a settled run may end: most of an hour of it.
+/// How long a settled run is watched for what should not come.
+const AFTERWARDS: SignedDuration = SignedDuration::from_mins(20);
+
+/// Steps of rest after which a settled run that is to rest may end: most of an hour of it.
 const RESTED: u64 = 30;
 
-/// One run in so many has all of its peace, whether it is settled or not.
-const WHOLE: u64 = 10;
+/// How a run ends: time at rest is most of a run's cost, so not every run has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    /// Soon after it has settled.
+    Settled,
+    /// When it has been at rest for most of an hour.
+    Rested,
+    /// When all of its peace is over.
+    Late,
+}
+
+impl Ends {
+    /// How this seed's run ends.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        match seed % 20 {
+            0 | 1 => Ends::Late,
+            4 | 5 | 10 | 11 | 14 | 15 => Ends::Rested,
+            _ => Ends::Settled,
+        }
+    }
+}
 
 /// What one seed did.
 pub struct Outcome {
@@ -87,8 +110,14 @@ fn play(sim: &mut Simulation, chance: &SeededEntropy, seed: u64) {
     weather::peace(sim);
     let (until, rested) = (sim.now() + PEACE, sim.invariants.rested());
     while sim.now() < until {
-        sim.run_for(SignedDuration::from_mins(20));
-        if seed % WHOLE != 0 && sim.invariants.rested() >= rested + RESTED && is_settled(sim) {
+        sim.run_for(AFTERWARDS);
+        let is_over = match Ends::of(seed) {
+            Ends::Late => false,
+            Ends::Rested => is_settled(sim) && sim.invariants.rested() >= rested + RESTED,
+            Ends::Settled => is_settled(sim),
+        };
+        if is_over {
+            sim.run_for(AFTERWARDS);
             return;
         }
     }

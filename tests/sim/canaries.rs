@@ -53,17 +53,19 @@ impl<'a> MakeWriter<'a> for Page {
     }
 }
 
-/// Where Azure says something, and how.
-fn rules(text: &str) -> Vec<Rule> {
+/// Where Azure says something, and how; each place says another one of the texts, from the given one on.
+fn rules(first: usize) -> Vec<Rule> {
+    let said = std::cell::Cell::new(first);
+    let text = || texts()[said.replace(said.get() + 1) % texts().len()].clone();
     let status = |status, body, when| Fault::Status {
         status,
         retry_after: None,
         body,
         code: Some("UserErrorSomething".into()),
-        message: Some(text.to_owned()),
+        message: Some(text()),
         when,
     };
-    let failed = || Fault::OperationFailed { code: "UserErrorSomething".into(), message: text.to_owned() };
+    let failed = || Fault::OperationFailed { code: "UserErrorSomething".into(), message: text() };
     let places = [
         ("GET", "*/vaults/*", status(400, Shape::Standard, When::BeforeApply)),
         ("GET", "*/resources", status(500, Shape::Standard, When::BeforeApply)),
@@ -92,10 +94,10 @@ fn tag(sim: &mut Simulation, text: &str) {
 }
 
 /// A run in which Azure says one of the texts wherever it can.
-fn play(text: &str) -> Simulation {
+fn play(first: usize) -> Simulation {
     let mut sim = Simulation::new(Options::default());
-    tag(&mut sim, text);
-    for rule in rules(text) {
+    tag(&mut sim, &texts()[first % texts().len()]);
+    for rule in rules(first) {
         sim.azure.lock().unwrap_or_else(PoisonError::into_inner).faults_mut().add(rule);
     }
     sim.apply(SMALL);
@@ -109,39 +111,42 @@ fn found(what: &str, text: &str) -> Option<String> {
     Some(format!("{what}: …{around}…"))
 }
 
-/// Everything that the operator has said so far.
+/// Everything that the operator says: what was logged since this was asked last, and all that is kept.
 fn said(sim: &Simulation, page: &Page) -> Vec<String> {
-    let log = String::from_utf8_lossy(&page.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
+    let log = std::mem::take(&mut *page.0.lock().unwrap_or_else(PoisonError::into_inner));
+    let log = String::from_utf8_lossy(&log).into_owned();
     let audit: String = sim.audit.lines().iter().map(|line| format!("{line}\n")).collect();
     let events: String = sim.cluster.events().iter().map(|event| format!("{:?}\n", event.event)).collect();
-    [("a log", log), ("the audit record", audit), ("an event", events), ("an object", sim.cluster.dump())]
+    let mut told: Vec<String> = [("a log", log), ("the audit record", audit), ("an event", events)]
         .into_iter()
         .filter_map(|(what, text)| found(what, &text))
-        .collect()
+        .collect();
+    // What the tags hold of Azure's own is nobody's to show either.
+    told.extend(found("an object", &sim.cluster.dump()));
+    told
 }
 
 #[test]
 fn no_secret_in_an_answer_of_azure_comes_out_of_the_operator() {
     let mut leaks = Vec::new();
-    for text in texts() {
+    for first in [0, 2, 5] {
         let page = Page::default();
-        let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(page.clone()).finish();
-        let (sim, told) = tracing::subscriber::with_default(subscriber, || {
-            let mut sim = play(&text);
-            let mut told = Vec::new();
+        let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::DEBUG).with_writer(page.clone()).finish();
+        let (sim, logged) = tracing::subscriber::with_default(subscriber, || {
+            let (mut sim, mut logged) = (play(first), 0);
             // What is said in between may be gone in the end.
-            for _ in 0..36 {
+            for _ in 0..20 {
                 sim.run_for(SignedDuration::from_mins(10));
-                told.extend(said(&sim, &page));
+                logged += page.0.lock().unwrap_or_else(PoisonError::into_inner).len();
+                leaks.extend(said(&sim, &page));
             }
-            (sim, told)
+            (sim, logged)
         });
         let played = sim.requests().iter().filter(|line| line.contains("canary")).count();
-        assert!(played >= 8, "Azure said it {played} times: {text}");
-        assert!(!page.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty(), "nothing was logged");
-        leaks.extend(told.into_iter().take(3).map(|leak| format!("{text}\n  {leak}")));
+        assert!(played >= 8 && logged > 0, "Azure said it {played} times, {logged} bytes were logged");
     }
-    assert!(leaks.is_empty(), "{}", leaks.join("\n"));
+    leaks.dedup();
+    assert!(leaks.is_empty(), "{}", leaks.into_iter().take(8).collect::<Vec<_>>().join("\n"));
 }
 
 #[test]

@@ -248,8 +248,10 @@ impl Invariants {
             let key = ObjectKey { kind: text("kind"), namespace: write.key.namespace.clone(), name: text("name") };
             scene.cluster.shown(&key).map(|object| object.data["spec"].clone())
         };
-        // What a process tries after it was woken is only wrong where it gets it through.
-        if !scene.eyes.woken || write.outcome == Outcome::Applied {
+        // What a process tries after it was woken is only wrong where it gets it through; and what the version of the object
+        // fences, and begins nothing, tells at worst what the next turn of the leader mends.
+        let is_fenced = || write.condition.is_some() && !intents::begins(write);
+        if !scene.eyes.woken || (write.outcome == Outcome::Applied && !is_fenced()) {
             pauses::writes(write, scene.eyes.leads, owner)?;
         }
         let handed = scene.cluster.handed(&write.key);

@@ -5,6 +5,7 @@
 
 mod access;
 mod approval;
+mod canaries;
 mod crash;
 mod deletion;
 mod dev_commands;
@@ -13,11 +14,14 @@ mod explain;
 mod identities;
 mod identity;
 mod install;
+mod kills;
 mod leadership;
+mod load;
 mod observe;
 mod outage;
 mod policy_edit;
 mod protection;
+mod replicas;
 mod samples;
 mod schema;
 mod suspend;

@@ -3,13 +3,19 @@
 use breakwater_tests::sim::manifests;
 
 mod approvals;
+mod canaries;
 mod crashes;
 mod gate;
+mod leadership;
 mod letting_go;
 mod main_job;
+mod one;
 mod oracle;
 mod ownership;
+mod pairs;
+mod red_team;
 mod rehearsal;
 mod requested;
 mod seeds;
 mod standing;
+mod tenants;

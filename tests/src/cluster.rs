@@ -11,6 +11,7 @@ pub mod leadership;
 mod merge;
 mod metadata;
 mod openapi;
+mod port;
 pub mod record;
 pub mod schema;
 pub mod store;
@@ -25,8 +26,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use async_trait::async_trait;
-use breakwater_engine::ports::{Clock, Cluster, ClusterError, Event, ObjectKey};
+use breakwater_engine::ports::{Clock, ClusterError, ObjectKey};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
@@ -39,7 +39,7 @@ use self::{
     user::User,
     view::{Cursor, Lag, SeenChange, View},
 };
-use crate::clock::VirtualClock;
+use crate::{clock::VirtualClock, halt::Halt};
 
 /// One process's connection to the pretend API server.
 #[derive(Debug)]
@@ -50,6 +50,8 @@ pub struct MemoryCluster {
     handed: Mutex<BTreeMap<ObjectKey, String>>,
     /// Versions that live reads have answered with.
     got: Mutex<Vec<(ObjectKey, String)>>,
+    /// Where this process stands still, if it may.
+    halt: Option<Arc<Halt>>,
 }
 
 #[derive(Debug)]
@@ -128,14 +130,32 @@ impl MemoryCluster {
             events: Vec::new(),
             deaths: 0,
         };
-        Self { server: Arc::new(Server { clock, state: Mutex::new(state) }), view, handed: Mutex::default(), got: Mutex::default() }
+        Self {
+            server: Arc::new(Server { clock, state: Mutex::new(state) }),
+            view,
+            handed: Mutex::default(),
+            got: Mutex::default(),
+            halt: None,
+        }
     }
 
     /// A new process on the same cluster: its watches begin with a fresh list. The seed decides the chances of their lag.
     #[must_use]
     pub fn another_process(&self, seed: u64) -> Self {
         let view = Mutex::new(View::new(&self.state().store, seed));
-        Self { server: self.server.clone(), view, handed: Mutex::default(), got: Mutex::default() }
+        Self { server: self.server.clone(), view, handed: Mutex::default(), got: Mutex::default(), halt: None }
+    }
+
+    /// The same connection of a process that may stand still.
+    #[must_use]
+    pub fn walking_with(self, halt: Arc<Halt>) -> Self {
+        Self { halt: Some(halt), ..self }
+    }
+
+    async fn step(&self) {
+        if let Some(halt) = &self.halt {
+            halt.step().await;
+        }
     }
 
     /// A person with kubectl, or Git.
@@ -326,7 +346,7 @@ impl MemoryCluster {
         let mut state = self.state();
         let result = write(&mut state.store);
         self.server.record(&mut state, &Attempt { writer, verb, key, body, condition: None }, &result, None);
-        if state.garbage == GarbageCollection::AtOnce {
+        if state.garbage == GarbageCollection::AtOnce && makes_garbage(&result) {
             self.server.collect_garbage(&mut state);
         }
         result
@@ -341,6 +361,7 @@ impl MemoryCluster {
         condition: Option<&str>,
         write: impl FnOnce(&mut Store) -> Result<Written, ClusterError> + Send,
     ) -> Result<DynamicObject, ClusterError> {
+        self.step().await;
         match self.try_write(&Attempt { writer: Writer::Operator, verb, key, body, condition }, write) {
             Reply::Answer(result) => result.map(|written| written.answer.object.as_ref().clone()),
             Reply::Death => std::future::pending().await,
@@ -364,7 +385,7 @@ impl MemoryCluster {
         };
         let result = unsent.unwrap_or_else(|| write(&mut state.store));
         self.server.record(&mut state, attempt, &result, fault.clone());
-        if state.garbage == GarbageCollection::AtOnce {
+        if state.garbage == GarbageCollection::AtOnce && makes_garbage(&result) {
             self.server.collect_garbage(&mut state);
         }
         match fault {
@@ -420,81 +441,7 @@ impl Server {
     }
 }
 
-/// The version that a patch carries; an empty one makes no condition, as on the server.
-fn condition(resource_version: &str) -> Option<&str> {
-    Some(resource_version).filter(|version| !version.is_empty())
-}
-
-#[async_trait]
-impl Cluster for MemoryCluster {
-    fn cached(&self, key: &ObjectKey) -> Option<Arc<DynamicObject>> {
-        let mut view = self.view();
-        let object = view.objects(&self.state().store, &key.kind).get(key).cloned();
-        if let Some(version) = object.as_ref().and_then(|object| object.metadata.resource_version.clone()) {
-            self.handed.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), version);
-        }
-        object
-    }
-
-    fn cached_all(&self, kind: &str, namespace: Option<&str>) -> Vec<Arc<DynamicObject>> {
-        let mut view = self.view();
-        let objects = view.objects(&self.state().store, kind).iter();
-        objects.filter(|(key, _)| namespace.is_none_or(|namespace| key.namespace == namespace)).map(|(_, object)| object.clone()).collect()
-    }
-
-    async fn get(&self, key: &ObjectKey) -> Result<Option<DynamicObject>, ClusterError> {
-        let state = self.state();
-        match state.reach {
-            Reach::Up => {
-                let object = state.store.get(key).map(|stored| stored.object.as_ref().clone());
-                let version = object.as_ref().and_then(|object| object.metadata.resource_version.clone());
-                self.got.lock().unwrap_or_else(PoisonError::into_inner).extend(version.map(|version| (key.clone(), version)));
-                Ok(object)
-            }
-            Reach::Down => Err(ClusterError::Unknown("connection refused".to_owned())),
-        }
-    }
-
-    async fn patch_status(&self, key: &ObjectKey, resource_version: &str, status: &Value) -> Result<DynamicObject, ClusterError> {
-        let body = json!({"status": status});
-        self.write(Verb::PatchStatus, key, status, condition(resource_version), |store| {
-            let patch = |object: &mut Value| merge::merge(object, &body);
-            store.update(key, condition(resource_version), Part::Status, UnknownFields::Dropped, patch)
-        })
-        .await
-    }
-
-    async fn patch_metadata(&self, key: &ObjectKey, resource_version: &str, metadata: &Value) -> Result<DynamicObject, ClusterError> {
-        let body = json!({"metadata": metadata});
-        self.write(Verb::PatchMetadata, key, metadata, condition(resource_version), |store| {
-            let patch = |object: &mut Value| merge::merge(object, &body);
-            store.update(key, condition(resource_version), Part::Object, UnknownFields::Dropped, patch)
-        })
-        .await
-    }
-
-    async fn create(&self, key: &ObjectKey, object: &Value) -> Result<DynamicObject, ClusterError> {
-        let now = self.server.clock.wall_timestamp();
-        self.write(Verb::Create, key, object, None, |store| store.create(key, object, UnknownFields::Dropped, now)).await
-    }
-
-    async fn delete(&self, key: &ObjectKey, uid: &str) -> Result<(), ClusterError> {
-        let now = self.server.clock.wall_timestamp();
-        self.write(Verb::Delete, key, &Value::Null, None, |store| store.delete(key, Some(uid), now)).await.map(drop)
-    }
-
-    async fn event(&self, about: &DynamicObject, event: &Event) {
-        let mut state = self.state();
-        if state.reach == Reach::Down {
-            return;
-        }
-        let about_key = ObjectKey {
-            kind: about.types.as_ref().map(|types| types.kind.clone()).unwrap_or_default(),
-            namespace: about.metadata.namespace.clone().unwrap_or_default(),
-            name: about.metadata.name.clone().unwrap_or_default(),
-        };
-        let uid = about.metadata.uid.clone().unwrap_or_default();
-        let at = self.server.clock.now();
-        state.events.push(RecordedEvent { about: about_key, uid, event: event.clone(), at });
-    }
+/// Whether something may be garbage after this: only what is gone, or what names owners, makes any.
+fn makes_garbage(result: &Result<Written, ClusterError>) -> bool {
+    result.as_ref().is_ok_and(|written| written.after.as_ref().is_none_or(|after| after.value["metadata"]["ownerReferences"].is_array()))
 }

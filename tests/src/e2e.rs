@@ -1,7 +1,10 @@
 //! What the end-to-end tests share: the built binaries, folders of their own, and planes and stacks to run on.
 
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::process::{Child, Stdio};
+use std::sync::{OnceLock, mpsc};
+use std::time::{Duration, Instant};
 
 use breakwater_dev::plane::Plane;
 use breakwater_dev::progress::Progress;
@@ -108,7 +111,7 @@ pub fn policy(machine_name: &str, keep: &str, first_backup: &str, more: &str) ->
 /// It does not within two minutes.
 pub fn protected(stack: &Stack) -> serde_json::Value {
     let args = ["get", "pmach", "-n", NAMESPACE];
-    let seen = stack.kubectl().wait_until("a protected machine", std::time::Duration::from_secs(120), &args, |list| {
+    let seen = stack.kubectl().wait_until("a protected machine", Duration::from_secs(120), &args, |list| {
         let items = list["items"].as_array().filter(|items| items.len() == 1)?;
         let stands = matches!(items[0]["status"]["protection"].as_str(), Some("Protected" | "InitialBackupPending"));
         stands.then(|| items[0].clone())
@@ -120,4 +123,68 @@ pub fn protected(stack: &Stack) -> serde_json::Value {
 pub fn condition<'a>(object: &'a serde_json::Value, kind: &str) -> &'a serde_json::Value {
     let conditions = object["status"]["conditions"].as_array();
     conditions.and_then(|all| all.iter().find(|one| one["type"] == kind)).unwrap_or(&serde_json::Value::Null)
+}
+
+/// A watch of what is open: one line for each change of an object of a kind in the shop's namespace.
+#[derive(Debug)]
+pub struct OpenOperations {
+    kubectl: Child,
+    lines: mpsc::Receiver<String>,
+}
+
+impl OpenOperations {
+    /// Watches `kind` from now on; what is there already comes first.
+    ///
+    /// # Panics
+    /// kubectl does not start.
+    pub fn of(stack: &Stack, kind: &str) -> Self {
+        let format = "jsonpath={.status.operations}{\"\\n\"}";
+        let mut command = stack.kubectl().command(&["get", kind, "-n", NAMESPACE, "--watch", "-o", format]);
+        let mut kubectl = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("kubectl starts");
+        let output = BufReader::new(kubectl.stdout.take().expect("its output is piped"));
+        let (tell, lines) = mpsc::channel();
+        std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| tell.send(line)));
+        OpenOperations { kubectl, lines }
+    }
+
+    /// Waits for a change that shows an operation of which this holds.
+    ///
+    /// # Panics
+    /// There is none within two minutes, or the watch ends: kubectl ends it when the API server does.
+    pub fn until(&mut self, what: &str, holds: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+        let (deadline, mut seen) = (Instant::now() + Duration::from_secs(120), Vec::new());
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = self.lines.recv_timeout(left).unwrap_or_else(|error| panic!("{what}: {error}; seen: {seen:#?}"));
+            let operations: Vec<serde_json::Value> = serde_json::from_str(&line).unwrap_or_default();
+            if let Some(found) = operations.into_iter().find(&holds) {
+                return found;
+            }
+            seen.push(line);
+        }
+    }
+}
+
+impl Drop for OpenOperations {
+    fn drop(&mut self) {
+        let _ = self.kubectl.kill();
+        let _ = self.kubectl.wait();
+    }
+}
+
+/// Asks again and again until there is an answer.
+///
+/// # Errors
+/// There is none within `patience`.
+pub fn until<T>(patience: Duration, mut ask: impl FnMut() -> Option<T>) -> Result<T, String> {
+    let deadline = Instant::now() + patience;
+    loop {
+        if let Some(answer) = ask() {
+            return Ok(answer);
+        }
+        if Instant::now() >= deadline {
+            return Err(format!("not within {} s", patience.as_secs()));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }

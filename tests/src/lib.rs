@@ -5,4 +5,5 @@ pub mod cluster;
 pub mod contract;
 pub mod e2e;
 pub mod entropy;
+pub mod halt;
 pub mod sim;

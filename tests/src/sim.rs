@@ -3,6 +3,7 @@
 mod arm;
 mod invariants;
 pub mod manifests;
+mod process;
 mod run;
 pub mod seeds;
 

@@ -10,6 +10,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use breakwater_engine::ports::{Cluster, Event};
 use jiff::Timestamp;
 
 use super::{schema::tests::gadget_crd, *};

@@ -1,8 +1,11 @@
 //! `azure-sim` as the engine's port to Azure: no socket, no token, and a crash or a lost answer at any write.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -11,11 +14,11 @@ use azure_sim::{
     wire::{Caller, Disposition, WireReply, WireRequest},
 };
 use breakwater_arm::wire::{Answer, Request};
-use breakwater_engine::ports::{Arm, Clock, Identity, SendError};
+use breakwater_engine::ports::{Arm, Clock, Credential, Identity, SendError};
 use serde_json::{Value, json};
 
 use super::invariants::is_write;
-use crate::clock::VirtualClock;
+use crate::{clock::VirtualClock, halt::Halt};
 
 /// What happens at one write to Azure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub enum ArmFault {
     NeverSent,
     /// It is applied, and the answer is lost.
     AnswerLost,
+    /// The process stands still with the request in hand, and sends it when it is woken.
+    StandsStill,
 }
 
 /// Hears every request, reads as well.
@@ -38,11 +43,14 @@ pub trait Ear: Send + Sync {
     fn answered(&self, result: &Result<Answer, SendError>);
 }
 
-/// Azure in process.
+/// Azure in process, as one process of the operator reaches it.
 pub struct SimArm {
     azure: Arc<Mutex<Azure>>,
     clock: Arc<VirtualClock>,
     caller: Caller,
+    /// Who else may be sent as, by client id.
+    callers: BTreeMap<String, Caller>,
+    halt: Arc<Halt>,
     /// Counts writes from 1.
     writes: AtomicU64,
     deaths: AtomicU64,
@@ -55,10 +63,27 @@ fn open<T>(part: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl SimArm {
-    /// Azure as that caller sees it.
-    pub fn new(azure: Arc<Mutex<Azure>>, clock: Arc<VirtualClock>, caller: Caller) -> Self {
+    /// Azure as that caller sees it; as these callers, where an identity has their client id.
+    pub fn new(
+        azure: Arc<Mutex<Azure>>,
+        clock: Arc<VirtualClock>,
+        caller: Caller,
+        callers: BTreeMap<String, Caller>,
+        halt: Arc<Halt>,
+    ) -> Self {
         let (writes, deaths) = (AtomicU64::new(0), AtomicU64::new(0));
-        SimArm { azure, clock, caller, writes, deaths, faults: Mutex::default(), ear: Mutex::default() }
+        SimArm { azure, clock, caller, callers, halt, writes, deaths, faults: Mutex::default(), ear: Mutex::default() }
+    }
+
+    /// Azure as another process reaches it.
+    #[must_use]
+    pub fn of_another_process(&self, halt: Arc<Halt>) -> Self {
+        SimArm::new(self.azure.clone(), self.clock.clone(), self.caller.clone(), self.callers.clone(), halt)
+    }
+
+    /// The process's steps.
+    pub fn halt(&self) -> &Arc<Halt> {
+        &self.halt
     }
 
     /// Plays a fault at the n-th write from now on, counting from 1.
@@ -81,46 +106,74 @@ impl SimArm {
         *open(&self.ear) = Some(ear);
     }
 
-    fn apply(&self, request: &Request) -> Result<Answer, SendError> {
+    fn apply(&self, caller: &Caller, request: &Request) -> Result<Answer, SendError> {
         let wire = wire(request);
-        let reply = open(&self.azure).handle_as(self.clock.now(), self.caller.clone(), wire);
+        let reply = open(&self.azure).handle_as(self.clock.now(), caller.clone(), wire);
         self.clock.advance(reply.delay);
         answer(reply)
+    }
+
+    fn caller_of(&self, identity: &Identity) -> &Caller {
+        let client_id = match &identity.credential {
+            Credential::Workload { client_id, .. }
+            | Credential::Operator { client_id }
+            | Credential::Managed { client_id }
+            | Credential::ClientSecret { client_id, .. } => client_id,
+        };
+        self.callers.get(client_id).unwrap_or(&self.caller)
+    }
+
+    async fn send(&self, caller: &Caller, request: &Request, fault: Option<ArmFault>) -> Result<Answer, SendError> {
+        match fault {
+            None | Some(ArmFault::StandsStill) => self.apply(caller, request),
+            Some(ArmFault::NeverSent) => Err(SendError::Unknown("the connection was cut".into())),
+            Some(ArmFault::AnswerLost) => {
+                let _ = self.apply(caller, request);
+                Err(SendError::Unknown("the connection was cut".into()))
+            }
+            Some(ArmFault::DiesBefore) => self.death().await,
+            Some(ArmFault::DiesAfter) => {
+                let _ = self.apply(caller, request);
+                self.death().await
+            }
+        }
+    }
+
+    async fn death(&self) -> Result<Answer, SendError> {
+        self.deaths.fetch_add(1, Ordering::SeqCst);
+        std::future::pending().await
     }
 }
 
 #[async_trait]
 impl Arm for SimArm {
+    /// A token takes a step of its own.
+    async fn ready(&self, _: &Identity) -> Result<(), SendError> {
+        self.halt.step().await;
+        Ok(())
+    }
+
     async fn call(&self, identity: &Identity, request: &Request) -> Result<Answer, SendError> {
+        let is_write = is_write(request);
+        let nth = if is_write { self.writes.fetch_add(1, Ordering::SeqCst) + 1 } else { 0 };
+        let fault = open(&self.faults).iter().find(|(at, _)| is_write && *at == nth).map(|(_, fault)| *fault);
+        match (is_write, fault) {
+            (false, _) => self.halt.step().await,
+            // Between the gate's last look and the wire a process can only be stopped by force.
+            (true, Some(ArmFault::StandsStill)) => {
+                self.halt.stand();
+                self.halt.moves().await;
+            }
+            (true, _) => self.halt.moves().await,
+        }
         if let Some(ear) = &*open(&self.ear) {
             ear.leaves(identity, request);
         }
-        let result = self.send(request).await;
+        let result = self.send(self.caller_of(identity), request, fault).await;
         if let Some(ear) = &*open(&self.ear) {
             ear.answered(&result);
         }
         result
-    }
-}
-
-impl SimArm {
-    async fn send(&self, request: &Request) -> Result<Answer, SendError> {
-        if !is_write(request) {
-            return self.apply(request);
-        }
-        let nth = self.writes.fetch_add(1, Ordering::SeqCst) + 1;
-        let fault = open(&self.faults).iter().find(|(at, _)| *at == nth).map(|(_, fault)| *fault);
-        if matches!(fault, Some(ArmFault::DiesAfter | ArmFault::AnswerLost)) {
-            let _ = self.apply(request);
-        }
-        match fault {
-            None => self.apply(request),
-            Some(ArmFault::NeverSent | ArmFault::AnswerLost) => Err(SendError::Unknown("the connection was cut".into())),
-            Some(ArmFault::DiesBefore | ArmFault::DiesAfter) => {
-                self.deaths.fetch_add(1, Ordering::SeqCst);
-                std::future::pending().await
-            }
-        }
     }
 }
 

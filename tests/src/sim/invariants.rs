@@ -59,6 +59,8 @@ pub struct Invariants {
     writes: usize,
     audited: usize,
     version: u64,
+    /// Every object of those kinds at that version.
+    objects: Vec<ObjectKey>,
     points: Points,
     leave: Leave,
     actions: Actions,
@@ -66,10 +68,21 @@ pub struct Invariants {
     rest: Rest,
 }
 
-/// How things stand after a step.
-pub struct Scene<'a> {
+/// Whose step it was.
+#[derive(Clone, Copy, Debug)]
+pub struct Eyes {
     /// Whether the process lives on: if not, it could not finish what it was at.
     pub lives: bool,
+    /// Whether it led, at the latest when the step began.
+    pub leads: bool,
+    /// Whether it stood still and was woken: it may try what it had in hand, and must not get it through.
+    pub woken: bool,
+}
+
+/// How things stand after a step.
+pub struct Scene<'a> {
+    /// Whose step.
+    pub eyes: Eyes,
     /// World time.
     pub now: Timestamp,
     /// World seconds in one of the wall's.
@@ -84,8 +97,6 @@ pub struct Scene<'a> {
     pub audit: &'a MemoryAudit,
     /// When objects take their next turns.
     pub due: &'a BTreeMap<ObjectKey, Timestamp>,
-    /// Whether the operator leads.
-    pub leads: bool,
 }
 
 impl Invariants {
@@ -98,30 +109,35 @@ impl Invariants {
         clock: &Arc<VirtualClock>,
         leadership: &Arc<SwitchableLeadership>,
     ) -> Self {
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let kinds: Vec<String> = kinds.iter().map(|kind| (*kind).to_owned()).collect();
-        arm.listen(Box::new(Listener {
-            heard: heard.clone(),
-            cluster: cluster.clone(),
-            clock: clock.clone(),
-            leadership: leadership.clone(),
-            kinds: kinds.clone(),
-        }));
-        Invariants {
-            heard,
-            kinds,
+        let oracle = Invariants {
+            heard: Arc::default(),
+            kinds: kinds.iter().map(|kind| (*kind).to_owned()).collect(),
             truth: Truth::default(),
             next_event: None,
             journal: 0,
             writes: 0,
             audited: 0,
             version: 0,
+            objects: Vec::new(),
             points: Points::default(),
             leave: Leave::default(),
             actions: Actions::default(),
             intents: Intents::default(),
             rest: Rest::new(now),
-        }
+        };
+        oracle.listen(arm, cluster, clock, leadership);
+        oracle
+    }
+
+    /// Listens to another process as well, which has that lease.
+    pub fn listen(&self, arm: &SimArm, cluster: &Arc<MemoryCluster>, clock: &Arc<VirtualClock>, leadership: &Arc<SwitchableLeadership>) {
+        arm.listen(Box::new(Listener {
+            heard: self.heard.clone(),
+            cluster: cluster.clone(),
+            clock: clock.clone(),
+            leadership: leadership.clone(),
+            kinds: self.kinds.clone(),
+        }));
     }
 
     /// The process is gone: what only it knew is gone with it.
@@ -184,7 +200,10 @@ impl Invariants {
         entries.iter().try_for_each(|entry| self.actions.look(entry, &self.leave))?;
         entries.iter().for_each(|entry| self.intents.journalled(entry));
         self.look_at_requests(scene, &calls, &writes)?;
-        self.intents.learn(scene.cluster.take_got());
+        let got = scene.cluster.take_got();
+        if !scene.eyes.woken {
+            self.intents.learn(got);
+        }
         self.look_at_rest(scene, &calls, &writes, &entries)?;
         self.writes += writes.len();
         if self.version != scene.cluster.version() {
@@ -195,12 +214,12 @@ impl Invariants {
                 all.into_iter().flatten().map(|record| (key_of(object), record))
             });
             actions::one_at_a_time(records)?;
+            self.objects = objects.iter().map(|object| key_of(object)).collect();
         }
-        if !scene.lives {
+        if !scene.eyes.lives {
             return Ok(());
         }
-        let objects = self.kinds.iter().flat_map(|kind| scene.cluster.live_all(kind)).map(|object| key_of(&object));
-        turns::check(scene.now, objects, scene.due, |key| scene.cluster.is_pending(key, scene.cursor))
+        turns::check(scene.now, &self.objects, scene.due, |key| scene.cluster.is_pending(key, scene.cursor))
     }
 
     /// What came to pass in Azure; its state is read anew only when something can have changed it.
@@ -236,7 +255,7 @@ impl Invariants {
             self.intents.sent(call, scene.factor, line)?;
         }
         writes[next..].iter().try_for_each(|write| self.look_at_write(scene, write))?;
-        for call in calls.iter().filter(|call| scene.lives && call.accepted()) {
+        for call in calls.iter().filter(|call| scene.eyes.lives && call.accepted()) {
             let Some(holder) = &call.holder else { continue };
             let after = writes.iter().skip(call.writes_before.saturating_sub(self.writes)).filter(|write| write.key == holder.key);
             let saved = after.into_iter().all(|write| write.fault.is_none() && !matches!(write.outcome, Outcome::Failed(_)));
@@ -254,7 +273,12 @@ impl Invariants {
             let key = ObjectKey { kind: text("kind"), namespace: write.key.namespace.clone(), name: text("name") };
             scene.cluster.shown(&key).map(|object| object.data["spec"].clone())
         };
-        pauses::writes(write, scene.leads, owner)?;
+        // What a process tries after it was woken is only wrong where it gets it through; and what the version of the object
+        // fences, and begins nothing, tells at worst what the next turn of the leader mends.
+        let is_fenced = || write.condition.is_some() && !intents::begins(write);
+        if !scene.eyes.woken || (write.outcome == Outcome::Applied && !is_fenced()) {
+            pauses::writes(write, scene.eyes.leads, owner)?;
+        }
         let handed = scene.cluster.handed(&write.key);
         self.intents.wrote(write, handed.as_deref(), |id| self.truth.runs(id))
     }
@@ -275,7 +299,7 @@ impl Invariants {
         let ours: BTreeSet<String> = calls.iter().map(Call::id).filter(|id| !id.is_empty()).collect();
         let is_ours = |entry: &Entry| entry.client_request_id.as_ref().is_some_and(|id| ours.contains(id));
         let went_wrong = |entry: &Entry| entry.fault.is_some() || entry.throttled || (entry.status >= 400 && entry.status != 404);
-        let disturbed = !scene.leads
+        let disturbed = !scene.eyes.leads
             || scene.cluster.is_lagging()
             || writes.iter().any(|write| write.writer != Writer::Operator || write.fault.is_some())
             || entries.iter().any(|entry| went_wrong(entry) || (changes(entry) && !is_ours(entry)))

@@ -18,11 +18,15 @@ use breakwater_engine::{
     ports::{Clock, Cluster, Leadership, ObjectKey},
     telemetry::Quiet,
 };
-use futures::FutureExt;
+use futures::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::{ArmFault, Invariants, SimArm, invariants::Scene};
+use super::{
+    ArmFault, Invariants, SimArm,
+    invariants::{Eyes, Scene},
+    process::Sleeper,
+};
 use crate::{
     clock::VirtualClock,
     cluster::{
@@ -34,6 +38,7 @@ use crate::{
         view::{Cursor, Lag},
     },
     entropy::SeededEntropy,
+    halt::Halt,
 };
 
 /// Teaches an engine its kinds: the tests' own kind comes in through here.
@@ -87,13 +92,14 @@ pub struct Simulation {
     pub invariants: Invariants,
     /// What happened, line by line.
     pub story: Vec<String>,
-    engine: Engine,
-    options: Options,
-    due: BTreeMap<ObjectKey, Timestamp>,
-    cursor: Cursor,
-    next_sweep: Timestamp,
-    deaths: u64,
-    lag: Lag,
+    pub(super) engine: Arc<Engine>,
+    pub(super) options: Options,
+    pub(super) sleeper: Option<Sleeper>,
+    pub(super) due: BTreeMap<ObjectKey, Timestamp>,
+    pub(super) cursor: Cursor,
+    pub(super) next_sweep: Timestamp,
+    pub(super) deaths: u64,
+    pub(super) lag: Lag,
     /// Steps taken.
     pub steps: u64,
     /// How long the oracle took, on the wall of whoever runs the tests.
@@ -106,21 +112,28 @@ impl Simulation {
     /// # Panics
     /// When the estate or the definitions cannot be read.
     pub fn new(options: Options) -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace");
         let values = BTreeMap::from([("ISSUER".to_owned(), "https://issuer.example".to_owned())]);
-        let estate = Estate::read(&root.join(options.estate), &values).expect("the estate");
+        let estate = Estate::read(&root().join(options.estate), &values).expect("the estate");
+        Self::of(estate, options)
+    }
+
+    /// The same with an estate that the test made; its apps are who identities with their client ids are in Azure.
+    ///
+    /// # Panics
+    /// When the estate cannot be loaded.
+    pub fn of(estate: Estate, options: Options) -> Self {
         let start = "2026-11-24T08:00:00Z".parse().expect("a literal time");
+        let callers = estate.apps.iter().map(|app| (app.client_id.clone(), caller(&app.object_id, &app.client_id))).collect();
         let azure = Azure::new(estate, azure_sim::Options { seed: options.seed, start, ..Default::default() }).expect("the estate loads");
         let azure = Arc::new(Mutex::new(azure));
         let clock = Arc::new(VirtualClock::new(start));
-        let cluster = Arc::new(MemoryCluster::with_schemas(clock.clone(), schemas(), options.seed));
-        let caller = Caller {
-            object_id: "0b1ec700-0000-4000-8000-000000000001".into(),
-            client_id: "c11e0000-0000-4000-8000-000000000001".into(),
-            tenant_id: "72f988bf-0000-4000-8000-00000000000a".into(),
-        };
-        let arm = Arc::new(SimArm::new(azure.clone(), clock.clone(), caller));
-        let (leadership, audit) = (Arc::new(SwitchableLeadership::leading()), Arc::new(MemoryAudit::default()));
+        let leadership = Arc::new(SwitchableLeadership::leading());
+        let halt = Arc::new(Halt::new(leadership.clone()));
+        let cluster = MemoryCluster::with_schemas(clock.clone(), schemas(), options.seed).walking_with(halt.clone());
+        let cluster = Arc::new(cluster);
+        let usual = caller("0b1ec700-0000-4000-8000-000000000001", "c11e0000-0000-4000-8000-000000000001");
+        let arm = Arc::new(SimArm::new(azure.clone(), clock.clone(), usual, callers, halt));
+        let audit = Arc::new(MemoryAudit::default());
         let engine = engine(&options, &clock, &cluster, &arm, &leadership, &audit);
         let invariants = Invariants::new(start, &engine.kinds(), &arm, &cluster, &clock, &leadership);
         Simulation {
@@ -134,6 +147,7 @@ impl Simulation {
             story: Vec::new(),
             engine,
             options,
+            sleeper: None,
             due: BTreeMap::new(),
             cursor: Cursor::default(),
             next_sweep: start,
@@ -222,7 +236,7 @@ impl Simulation {
     pub fn step(&mut self, until: Timestamp) -> bool {
         self.steps += 1;
         self.hear();
-        let now = self.now();
+        let (now, led) = (self.now(), self.leadership.leads());
         if let Some(key) =
             self.due.iter().filter(|(_, at)| **at <= now).min_by_key(|(key, at)| (**at, (*key).clone())).map(|(k, _)| k.clone())
         {
@@ -240,23 +254,28 @@ impl Simulation {
             self.clock.set(next);
             self.azure.lock().unwrap_or_else(PoisonError::into_inner).advance(next);
         }
-        self.watch(true);
+        self.watch(true, led);
         true
     }
 
-    /// Lets the oracle look. A process that is gone finishes nothing any more.
-    fn watch(&mut self, lives: bool) {
+    /// Lets the oracle look. A process that is gone finishes nothing any more; one that led when the step began may end it.
+    pub(super) fn watch(&mut self, lives: bool, led: bool) {
+        let (cluster, leads) = (self.cluster.clone(), self.leadership.leads());
+        self.watch_as(&cluster, Eyes { lives, leads: led || leads, woken: false });
+    }
+
+    /// The same for whatever process.
+    pub(super) fn watch_as(&mut self, cluster: &MemoryCluster, eyes: Eyes) {
         let began = std::time::Instant::now();
         self.invariants.check(&Scene {
-            lives,
+            eyes,
             now: self.clock.now(),
             factor: self.clock.factor(),
             azure: &self.azure,
-            cluster: &self.cluster,
+            cluster,
             cursor: &self.cursor,
             audit: &self.audit,
             due: &self.due,
-            leads: self.leadership.leads(),
         });
         self.watched += began.elapsed();
     }
@@ -298,49 +317,25 @@ impl Simulation {
     }
 
     fn turn(&mut self, key: ObjectKey) {
-        let now = self.now();
-        match self.engine.turn(key.clone()).now_or_never() {
-            Some(Next::At(at)) => drop(self.due.insert(key.clone(), at.max(now + SignedDuration::from_millis(1)))),
-            Some(Next::Now) => drop(self.due.insert(key.clone(), now)),
+        let (now, engine, of) = (self.now(), self.engine.clone(), key.clone());
+        let going: BoxFuture<'static, Next> = Box::pin(async move { engine.turn(of).await });
+        match self.go(going, &format!("in the turn of {} {}", key.kind, key.name)) {
+            Some(Next::At(at)) => drop(self.due.insert(key, at.max(now + SignedDuration::from_millis(1)))),
+            Some(Next::Now) => drop(self.due.insert(key, now)),
             Some(Next::Gone) => drop(self.due.remove(&key)),
-            None => self.die(&format!("in the turn of {} {}", key.kind, key.name)),
+            None => {}
         }
         self.clock.advance(Duration::from_millis(1));
     }
 
     fn sweep(&mut self) {
-        match self.engine.sweep().now_or_never() {
-            Some((wake, next)) => {
-                let now = self.now();
-                self.due.extend(wake.into_iter().map(|key| (key, now)));
-                self.next_sweep = next;
-            }
-            None => self.die("in a sweep"),
+        let engine = self.engine.clone();
+        if let Some((wake, next)) = self.go(Box::pin(async move { engine.sweep().await }), "in a sweep") {
+            let now = self.now();
+            self.due.extend(wake.into_iter().map(|key| (key, now)));
+            self.next_sweep = next;
         }
         self.clock.advance(Duration::from_millis(1));
-    }
-
-    /// The process is gone; another one starts with nothing but what is saved.
-    pub fn die(&mut self, why: &str) {
-        self.deaths += 1;
-        self.story.push(format!("{} the operator dies {why}", self.now()));
-        self.watch(false);
-        self.invariants.forget_process(self.now());
-        self.cluster = Arc::new(self.cluster.another_process(self.options.seed + self.deaths));
-        self.cluster.set_lag(self.lag);
-        self.cursor = Cursor::default();
-        self.clock.advance(Duration::from_secs(3));
-        self.engine = engine(&self.options, &self.clock, &self.cluster, &self.arm, &self.leadership, &self.audit);
-        self.due.clear();
-        self.next_sweep = self.now();
-        let now = self.now();
-        for kind in self.engine.kinds() {
-            for object in self.cluster.cached_all(kind, None) {
-                let (namespace, name) =
-                    (object.metadata.namespace.clone().unwrap_or_default(), object.metadata.name.clone().unwrap_or_default());
-                self.due.insert(ObjectKey { kind: kind.to_owned(), namespace, name }, now);
-            }
-        }
     }
 
     /// Somebody changes Azure past its doors, and the oracle takes that for how things are.
@@ -442,20 +437,29 @@ fn names(object: &kube::core::DynamicObject, other: &ObjectKey) -> bool {
     ["vaultRef", "policyRef"].iter().any(|field| at(field).and_then(Value::as_str) == Some(other.namespace.as_str()))
 }
 
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace")
+}
+
+fn caller(object_id: &str, client_id: &str) -> Caller {
+    let tenant_id = "72f988bf-0000-4000-8000-00000000000a".to_owned();
+    Caller { object_id: object_id.to_owned(), client_id: client_id.to_owned(), tenant_id }
+}
+
 /// The shipped definitions, compiled once a process.
 fn schemas() -> Schemas {
     static COMPILED: OnceLock<Schemas> = OnceLock::new();
     COMPILED.get_or_init(|| Schemas::new(&breakwater_api::crdgen::crds()).expect("the definitions compile")).clone()
 }
 
-fn engine(
+pub(super) fn engine(
     options: &Options,
     clock: &Arc<VirtualClock>,
     cluster: &Arc<MemoryCluster>,
     arm: &Arc<SimArm>,
     leadership: &Arc<SwitchableLeadership>,
     audit: &Arc<MemoryAudit>,
-) -> Engine {
+) -> Arc<Engine> {
     let mut engine = Engine::new(Outside {
         arm: arm.clone(),
         cluster: cluster.clone(),
@@ -471,5 +475,5 @@ fn engine(
     });
     (options.register)(&mut engine);
     engine.prime();
-    engine
+    Arc::new(engine)
 }

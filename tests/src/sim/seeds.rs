@@ -1,19 +1,50 @@
 //! One seed, one run with everything going wrong at random; the same seed gives the same bytes.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+mod weather;
 
-use azure_sim::faults::{Fault, Match, Rule, Shape, When};
-use breakwater_engine::ports::Entropy;
-use jiff::SignedDuration;
-
-use super::{ArmFault, Options, Simulation};
-use crate::{
-    cluster::{
-        fault::{FaultPlan, Strike, WriteFault},
-        view::Lag,
-    },
-    entropy::SeededEntropy,
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::PoisonError,
 };
+
+use jiff::SignedDuration;
+use kube::core::DynamicObject;
+use serde_json::Value;
+
+use super::{Options, Simulation};
+use crate::entropy::SeededEntropy;
+
+/// The longest that a run has peace for.
+const PEACE: SignedDuration = SignedDuration::from_hours(8);
+
+/// How long a settled run is watched for what should not come.
+const AFTERWARDS: SignedDuration = SignedDuration::from_mins(20);
+
+/// Steps of rest after which a settled run that is to rest may end: most of an hour of it.
+const RESTED: u64 = 30;
+
+/// How a run ends: time at rest is most of a run's cost, so not every run has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ends {
+    /// Soon after it has settled.
+    Settled,
+    /// When it has been at rest for most of an hour.
+    Rested,
+    /// When all of its peace is over.
+    Late,
+}
+
+impl Ends {
+    /// How this seed's run ends.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        match seed % 20 {
+            0 | 1 => Ends::Late,
+            4 | 5 | 10 | 11 | 14 | 15 => Ends::Rested,
+            _ => Ends::Settled,
+        }
+    }
+}
 
 /// What one seed did.
 pub struct Outcome {
@@ -63,20 +94,33 @@ pub fn run(seed: u64, manifest: &str) -> Outcome {
 pub fn replay(seed: u64, manifest: &str) -> Outcome {
     let chance = SeededEntropy::new(seed);
     let mut sim = Simulation::new(Options { seed, ..Options::default() });
-    plan(&mut sim, &chance, seed);
+    weather::plan(&mut sim, &chance, seed);
     sim.apply(manifest);
     // The simulation is only read after a panic: what it holds is what had happened.
-    let broken = catch_unwind(AssertUnwindSafe(|| play(&mut sim, &chance))).err().map(|panic| words(&*panic));
+    let broken = catch_unwind(AssertUnwindSafe(|| play(&mut sim, &chance, seed))).err().map(|panic| words(&*panic));
     outcome(&sim, broken)
 }
 
-fn play(sim: &mut Simulation, chance: &SeededEntropy) {
+fn play(sim: &mut Simulation, chance: &SeededEntropy, seed: u64) {
     for hour in 0..6 {
         sim.run_for(SignedDuration::from_mins(20));
-        disturb(sim, chance, hour);
+        weather::recover(sim);
+        weather::disturb(sim, chance, hour);
     }
-    peace(sim);
-    sim.run_for(SignedDuration::from_hours(8));
+    weather::peace(sim);
+    let (until, rested) = (sim.now() + PEACE, sim.invariants.rested());
+    while sim.now() < until {
+        sim.run_for(AFTERWARDS);
+        let is_over = match Ends::of(seed) {
+            Ends::Late => false,
+            Ends::Rested => is_settled(sim) && sim.invariants.rested() >= rested + RESTED,
+            Ends::Settled => is_settled(sim),
+        };
+        if is_over {
+            sim.run_for(AFTERWARDS);
+            return;
+        }
+    }
 }
 
 /// What a panic says.
@@ -85,17 +129,33 @@ fn words(panic: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_else(|| "a panic without words".to_owned())
 }
 
+/// Whether both machines have points and nothing is left open.
+fn is_settled(sim: &Simulation) -> bool {
+    let all = sim.cluster.live_all("ProtectedMachine");
+    let points = all.iter().filter(|o| has_point(o)).count();
+    let open = all.iter().filter(|o| o.data.pointer("/status/operations").is_some()).count();
+    points == 2 && open == 0 && sim.is_ready("RecoveryVault", "main") && sim.is_ready("BackupPolicy", "daily")
+}
+
+fn has_point(object: &DynamicObject) -> bool {
+    object.data.pointer("/status/recoveryPoints/latest").is_some()
+}
+
 fn outcome(sim: &Simulation, broken: Option<String>) -> Outcome {
     let all = sim.cluster.live_all("ProtectedMachine");
-    let points = all.iter().filter(|o| o.data.pointer("/status/recoveryPoints/latest").is_some()).count();
-    let open = all.iter().filter(|o| o.data.pointer("/status/operations").is_some()).count();
-    let told: Vec<String> = all.iter().flat_map(|o| unknown(o)).collect();
-    let settled = points == 2 && open == 0 && sim.is_ready("RecoveryVault", "main") && sim.is_ready("BackupPolicy", "daily");
-    let reason = (!settled && !told.is_empty()).then(|| "OutcomeUnknown".to_owned());
+    let asked: Vec<String> = all.iter().flat_map(|o| unknown(o)).collect();
+    let settled = is_settled(sim);
+    let failed = if !settled && ended_badly(sim) { failures(sim, &all) } else { Vec::new() };
+    let reason = match () {
+        () if settled => None,
+        () if !asked.is_empty() => Some("OutcomeUnknown".to_owned()),
+        () if !failed.is_empty() => Some("FailedInAzure".to_owned()),
+        () => None,
+    };
     Outcome {
         settled,
         reason,
-        told,
+        told: asked.into_iter().chain(failed).collect(),
         deaths: sim.deaths(),
         fingerprint: sim.fingerprint(),
         story: sim.tell(),
@@ -106,71 +166,34 @@ fn outcome(sim: &Simulation, broken: Option<String>) -> Outcome {
     }
 }
 
+/// Whether something came to a bad end in Azure.
+fn ended_badly(sim: &Simulation) -> bool {
+    let azure = sim.azure.lock().unwrap_or_else(PoisonError::into_inner);
+    azure.journal().entries().iter().any(|entry| entry.fault.as_ref().is_some_and(|rules| rules.contains(weather::FOR_GOOD)))
+}
+
+/// What machines without a point say of it; empty where one says nothing, or where vault or policy do not stand.
+fn failures(sim: &Simulation, machines: &[std::sync::Arc<DynamicObject>]) -> Vec<String> {
+    let stands = sim.is_ready("RecoveryVault", "main") && sim.is_ready("BackupPolicy", "daily");
+    let without = machines.iter().filter(|o| !has_point(o) && o.data.pointer("/status/protection") != Some(&"ElsewhereProtected".into()));
+    let told: Vec<String> = without
+        .map(|object| {
+            let all = object.data.pointer("/status/conditions").and_then(Value::as_array);
+            let about = all.into_iter().flatten().find(|c| c["type"] == "Recoverable" && c["status"] == "False");
+            let failed = object.data.pointer("/status/lastBackup/result") == Some(&"Failed".into());
+            let open = object.data.pointer("/status/operations").is_some();
+            let words = about.and_then(|c| c["message"].as_str()).unwrap_or_default();
+            if words.is_empty() || !(failed || open) { String::new() } else { words.to_owned() }
+        })
+        .collect();
+    if stands && told.iter().all(|words| !words.is_empty()) { told } else { Vec::new() }
+}
+
 /// What an object says of an outcome that nobody knows: its conditions, and its plan.
-fn unknown(object: &kube::core::DynamicObject) -> Vec<String> {
-    let conditions = object.data.pointer("/status/conditions").and_then(serde_json::Value::as_array);
+fn unknown(object: &DynamicObject) -> Vec<String> {
+    let conditions = object.data.pointer("/status/conditions").and_then(Value::as_array);
     let conditions = conditions.into_iter().flatten().filter(|c| c["reason"] == "OutcomeUnknown");
     let conditions = conditions.map(|c| format!("{}: {}", c["type"].as_str().unwrap_or("?"), c["message"].as_str().unwrap_or("?")));
-    let plan = object.data.pointer("/status/plan").and_then(serde_json::Value::as_str).unwrap_or_default();
+    let plan = object.data.pointer("/status/plan").and_then(Value::as_str).unwrap_or_default();
     conditions.chain(plan.lines().filter(|line| line.contains("OutcomeUnknown")).map(|line| format!("plan: {line}"))).collect()
-}
-
-/// Faults that strike by chance while the run is young.
-fn plan(sim: &mut Simulation, chance: &SeededEntropy, seed: u64) {
-    let faults =
-        [WriteFault::NeverSent, WriteFault::AppliedAnswerLost, WriteFault::Conflict, WriteFault::DiesBefore, WriteFault::DiesAfter];
-    let plan = faults.into_iter().fold(FaultPlan::seeded(seed), |plan, fault| plan.with(Strike::Chance(0.02 * chance.unit()), fault));
-    sim.cluster_faults(plan);
-    for fault in [ArmFault::NeverSent, ArmFault::AnswerLost, ArmFault::DiesBefore, ArmFault::DiesAfter] {
-        if chance.unit() < 0.5 {
-            sim.arm_fault(1 + chance.below(10), fault);
-        }
-    }
-    let mut azure = sim.azure.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    // In every third run all lists are behind what a read shows, for as long as there are faults.
-    if chance.below(3) == 0 {
-        let fault = Fault::ListLag { seconds: 30.0 + 90.0 * chance.unit() };
-        azure.faults_mut().add(Rule { id: "lists lag".into(), matches: Match::default(), fault });
-    }
-    for _ in 0..chance.below(6) {
-        let fault = azure_fault(chance);
-        let matches = Match { nth: Some(1 + chance.below(40) as u32), count: Some(1 + chance.below(3) as u32), ..Match::default() };
-        azure.faults_mut().add(Rule { id: String::new(), matches, fault });
-    }
-}
-
-fn azure_fault(chance: &SeededEntropy) -> Fault {
-    let status = |status, retry_after, body, when| Fault::Status { status, retry_after, body, code: None, message: None, when };
-    match chance.below(9) {
-        0 => Fault::DropBeforeApply,
-        1 => Fault::DropAfterApply,
-        2 => status(429, Some(20), Shape::Standard, When::BeforeApply),
-        3 => status(503, None, Shape::Empty, When::BeforeApply),
-        4 => status(504, None, Shape::Standard, When::AfterApply),
-        5 => Fault::CutBody,
-        6 => Fault::MalformedBody,
-        7 => Fault::ListLag { seconds: 90.0 },
-        _ => Fault::OperationExpired,
-    }
-}
-
-/// People and clusters do things meanwhile.
-fn disturb(sim: &mut Simulation, chance: &SeededEntropy, hour: i64) {
-    match chance.below(5) {
-        0 => sim.die("for no reason"),
-        1 => sim.set_watch_lag(Lag::Random { stall: 0.5 }),
-        2 => sim.set_watch_lag(Lag::None),
-        3 => {
-            sim.leadership.lose();
-            sim.run_for(SignedDuration::from_mins(2));
-            sim.leadership.gain();
-        }
-        _ => sim.story.push(format!("{} hour {hour} is quiet", sim.now())),
-    }
-}
-
-fn peace(sim: &mut Simulation) {
-    sim.cluster_faults(FaultPlan::default());
-    sim.set_watch_lag(Lag::None);
-    sim.azure.lock().unwrap_or_else(std::sync::PoisonError::into_inner).faults_mut().clear();
 }

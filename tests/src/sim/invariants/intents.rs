@@ -178,6 +178,12 @@ impl Intents {
     }
 }
 
+/// Whether a write puts an operation on record that was not there before.
+pub fn begins(write: &WriteRecord) -> bool {
+    let before = records(write.before.as_deref().map(|before| &before.value));
+    records(write.after.as_deref().map(|after| &after.value)).keys().any(|id| !before.contains_key(id))
+}
+
 /// Records by request id.
 pub fn records(object: Option<&Value>) -> BTreeMap<String, Value> {
     let all = object.and_then(|object| object.pointer("/status/operations")).and_then(Value::as_array);
@@ -240,6 +246,12 @@ mod tests {
         assert_eq!(intents.wrote(&own, Some("6"), |_| false), Ok(()), "our own write answered with it");
         intents.forget_process();
         assert!(intents.wrote(&own, Some("6"), |_| false).is_err(), "another process did");
+    }
+
+    #[test]
+    fn what_puts_an_operation_on_record_begins_it_and_what_keeps_or_drops_one_does_not() {
+        assert!(begins(&write(&[], &[record()], "7")));
+        assert!(!begins(&write(&[record()], &[record()], "7")) && !begins(&write(&[record()], &[], "7")));
     }
 
     #[test]

@@ -14,16 +14,11 @@ const AT_THE_LATEST: SignedDuration = SignedDuration::from_mins(65);
 ///
 /// # Errors
 /// The object that sleeps.
-pub fn check(
-    now: Timestamp,
-    objects: impl Iterator<Item = ObjectKey>,
-    due: &BTreeMap<ObjectKey, Timestamp>,
-    unseen: impl Fn(&ObjectKey) -> bool,
-) -> Verdict {
+pub fn check(now: Timestamp, objects: &[ObjectKey], due: &BTreeMap<ObjectKey, Timestamp>, unseen: impl Fn(&ObjectKey) -> bool) -> Verdict {
     for key in objects {
         let who = || format!("{} {}/{}", key.kind, key.namespace, key.name);
-        match due.get(&key) {
-            None if unseen(&key) => {}
+        match due.get(key) {
+            None if unseen(key) => {}
             None => return Err(format!("{} has no next turn", who())),
             Some(at) if *at > now + AT_THE_LATEST => return Err(format!("{} sleeps until {at}", who())),
             Some(_) => {}
@@ -40,7 +35,7 @@ mod tests {
         let key = ObjectKey { kind: "Gadget".into(), namespace: "shop".into(), name: "one".into() };
         let due = due.map(|at| (key.clone(), at.parse().expect("a time"))).into_iter().collect();
         let now = "2026-11-24T08:00:00Z".parse().expect("a time");
-        check(now, [key].into_iter(), &due, |_| unseen).err().unwrap_or_default()
+        check(now, &[key], &due, |_| unseen).err().unwrap_or_default()
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `BackupPolicy`: one policy in a vault, and one `ProtectedMachine` for each machine that its entries mean. An edit
 //! that would let points expire stops; what somebody made longer in Azure is said and left.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use breakwater_api::{
     BackupPolicy, BackupPolicySpec, BackupPolicyStatus, ConditionType, ProtectedMachine, Reason, RecoveryVault, status::Owned,
@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use super::{
     DRIFT_WITHIN, VaultView, gone, items_of, kept, machines_of, policy_id,
-    policy_members::{Member, count, healthy, member, member_name, members, selected, subscriptions, unlisted},
+    policy_members::{count, healthy, member, member_name, members, selected, subscriptions, unlisted},
     seconds, unreadable, vault_id, vault_is_ours,
 };
 use crate::{
@@ -75,9 +75,11 @@ impl Kind for BackupPolicy {
         let goal = Goal::Exists { create, change: change(s, &id, facts) };
         let mut graph = Desired::new();
         graph.node("policy", Node::arm(id.clone(), goal, ownership).locking([format!("policy:{}", id.key())]).held(hold));
+        let members = members(s, facts);
+        let there: BTreeSet<&str> = members.iter().map(|m| m.meta.name.as_str()).collect();
         for machine in selected(s, facts, &view).iter().filter(|m| m.excluded.is_none()) {
             let name = member_name(&machine.id);
-            let exists = facts.objects::<Member>(ProtectedMachine::NAME, &s.meta.namespace).iter().any(|m| m.meta.name == name);
+            let exists = there.contains(name.as_str());
             graph.node(
                 &format!("machine-{name}"),
                 Node::child(ProtectedMachine::NAME, &name, exists, member(s, &name, &machine.id)).after(after),

@@ -11,10 +11,10 @@ use breakwater_tests::bench::{
 };
 use jiff::SignedDuration;
 
-/// Two hundred machines, settled and watched for a day.
+/// Forty machines, settled and watched for a day.
 fn at_rest() -> &'static Figures {
     static FIGURES: OnceLock<Figures> = OnceLock::new();
-    FIGURES.get_or_init(|| rest::measure(200, 2))
+    FIGURES.get_or_init(|| rest::measure(40, 2))
 }
 
 #[test]

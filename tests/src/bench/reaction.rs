@@ -15,6 +15,9 @@ use super::{
 /// Edits in each state of the fleet.
 const EDITS: usize = 20;
 
+/// What an edit of a vault's tags leads to.
+const EDIT: &str = "PATCH tags/{}";
+
 /// What the operator runs at once of each kind by default (crates/operator/src/args.rs, `--concurrency`).
 const CONCURRENCY: u32 = 16;
 
@@ -42,9 +45,9 @@ fn react(fleet: &mut Fleet, edits: usize) -> Vec<Reaction> {
         fleet.objects.apply(&vault);
         let of_kind = |fleet: &Fleet| fleet.spent.get("RecoveryVault").map_or(0, |(n, _)| *n);
         let (turns, own, began, wall) = (fleet.turns, of_kind(fleet), fleet.now(), Instant::now());
-        let before = fleet.calls().of("PATCH vaults/{}");
+        let before = fleet.calls().of(EDIT);
         let until = began + SignedDuration::from_mins(30);
-        while fleet.calls().of("PATCH vaults/{}") == before && fleet.step(until) {}
+        while fleet.calls().of(EDIT) == before && fleet.step(until) {}
         all.push(Reaction {
             turns: fleet.turns - turns,
             of_its_kind: of_kind(fleet) - own,

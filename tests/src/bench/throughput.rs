@@ -36,19 +36,23 @@ pub struct Figures {
 /// World time after which a run is given up.
 const GIVE_UP: SignedDuration = SignedDuration::from_hours(96);
 
+/// How exactly the end is told at least: to a two-hundredth of the floor, or to this.
+const LOOK_EVERY: SignedDuration = SignedDuration::from_secs(5);
+
 /// Protects everything.
 pub fn measure(layout: Layout) -> Figures {
     let began = Instant::now();
     let mut fleet = Fleet::new(layout);
     let start = fleet.now();
-    let done = fleet.run_until(GIVE_UP, SignedDuration::from_secs(30), |fleet| fleet.protected() == layout.machines);
+    let floor = floor::floor(&layout);
+    let done = fleet.run_until(GIVE_UP, LOOK_EVERY.max(floor.time / 200), |fleet| fleet.protected() == layout.machines);
     let time = done.then(|| fleet.now().duration_since(start));
     let spent = fleet.spent.iter().map(|(kind, (n, time))| format!("{n} turns of {kind}: {:.1} s", time.as_secs_f64()));
     Figures {
         layout,
         time,
         protected: fleet.protected(),
-        floor: floor::floor(&layout),
+        floor,
         calls: fleet.calls().clone(),
         kube_writes: fleet.kube_writes(),
         turns: fleet.turns,

@@ -8,7 +8,7 @@
 pub mod audit;
 pub mod fault;
 pub mod leadership;
-mod merge;
+pub(crate) mod merge;
 mod metadata;
 mod openapi;
 mod port;

@@ -1,5 +1,6 @@
 //! What the tests of every level share: the pretend world that the engine is run against.
 
+pub mod bench;
 pub mod clock;
 pub mod cluster;
 pub mod contract;

@@ -3,6 +3,7 @@
 //!
 //! Everything here blocks: it drives processes, and a test or a demo reads best from top to bottom.
 
+pub mod bench;
 pub mod binaries;
 pub mod child;
 pub mod crds;

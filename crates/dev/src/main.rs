@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use breakwater_dev::demo::{self, Afterwards};
 use breakwater_dev::progress::Progress;
-use breakwater_dev::{child, crds, supervisor, test_run, workspace};
+use breakwater_dev::{bench, child, crds, supervisor, test_run, workspace};
 use clap::{Parser, Subcommand};
 
 /// How many times faster than ours the simulated world runs, so that a first backup shows within a minute.
@@ -62,6 +62,8 @@ enum Command {
         /// The folder; its format is that of the recordings in the azure notes.
         dir: PathBuf,
     },
+    /// Count and measure what the operator costs, at rest and at scale, and print one table.
+    Bench(bench::Bench),
     /// Replay one random run of the engine against the simulated Azure, or count how many runs end.
     Sim {
         /// The run to replay: every request, how things stood in the end, and what was broken.
@@ -125,6 +127,7 @@ fn run() -> Result<()> {
             let dir = dir.canonicalize().with_context(|| dir.display().to_string())?;
             workspace::run_of_tests("breakwater-contract", &[dir.as_os_str()])
         }
+        Command::Bench(wanted) => bench::run(&wanted),
         Command::Sim { seed, seeds } => {
             let (flag, number) = seeds.map_or(("--seed", seed), |seeds| ("--seeds", seeds));
             workspace::run_of_tests("breakwater-sim", &[flag.as_ref(), number.to_string().as_ref()])

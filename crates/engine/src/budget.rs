@@ -50,6 +50,8 @@ pub enum Class {
     Delete,
     /// Reads of backup jobs: 150 to 450 an hour (backup.md §4.4).
     JobRead,
+    /// Other reads of Recovery Services: 1,099 an hour, subscription and action (backup.md §4.4).
+    BackupRead,
     /// Backup policy writes: 50 a day and vault (backup.md §4.4).
     PolicyWrite,
     /// Changes of protection: 1,000 a day and vault (backup.md §4.4).
@@ -57,15 +59,21 @@ pub enum Class {
 }
 
 impl Class {
-    /// Size of the bucket and its refill a second.
+    /// Size of the bucket and its refill a second; a window's is full again only when it is over.
     fn rate(self) -> (f64, f64) {
         match self {
+            Class::BackupRead => (1099.0, 0.0),
             Class::Read => (250.0, 25.0),
             Class::Write | Class::Delete => (200.0, 10.0),
             Class::JobRead => (150.0, 150.0 / 3600.0),
             Class::PolicyWrite => (50.0, 50.0 / 86_400.0),
             Class::ProtectionChange => (1000.0, 1000.0 / 86_400.0),
         }
+    }
+
+    /// For how long a window counts that opens with the first call in it; none where a bucket refills by and by.
+    fn window(self) -> Option<SignedDuration> {
+        (self == Class::BackupRead).then_some(SignedDuration::from_hours(1))
     }
 
     /// The classes that a request counts against.
@@ -79,6 +87,7 @@ impl Class {
         let mut classes = vec![base];
         match request.method {
             Method::Get if path.contains("/backupjobs") => classes.push(Class::JobRead),
+            Method::Get if backup_action(&path).is_some() => classes.push(Class::BackupRead),
             Method::Put if path.contains("/backuppolicies/") => classes.push(Class::PolicyWrite),
             Method::Put | Method::Delete if path.contains("/protecteditems/") => classes.push(Class::ProtectionChange),
             _ => {}
@@ -93,26 +102,40 @@ impl Class {
             Class::Write => "write",
             Class::Delete => "delete",
             Class::JobRead => "job-read",
+            Class::BackupRead => "backup-read",
             Class::PolicyWrite => "policy-write",
             Class::ProtectionChange => "protection-change",
         }
     }
 
-    /// Daily limits of the service belong to a vault, the others to a subscription.
+    /// Daily limits of the service belong to a vault, the others to a subscription; reads of backups to an action there too.
     fn scope(self, path: &str) -> String {
         let path = path.to_ascii_lowercase();
+        let action = backup_action(&path).filter(|_| self == Class::BackupRead).map(|action| format!(" {action}")).unwrap_or_default();
         let cut = match self {
             Class::PolicyWrite | Class::ProtectionChange => path.find("/backuppolicies/").or_else(|| path.find("/backupfabrics/")),
             _ => path.match_indices('/').nth(2).map(|(at, _)| at),
         };
-        path[..cut.unwrap_or(path.len())].to_owned()
+        format!("{}{action}", &path[..cut.unwrap_or(path.len())])
     }
 }
+
+/// The action of Recovery Services that a GET is, by its types: `vaults/backuppolicies`. None for the vault itself.
+fn backup_action(path: &str) -> Option<String> {
+    let (_, rest) = path.split_once("/providers/microsoft.recoveryservices/")?;
+    let types: Vec<&str> = rest.split('/').step_by(2).collect();
+    (types.len() > 1).then(|| types.join("/"))
+}
+
+/// The share of a window that calls on their way may have taken before the answers of earlier ones show it.
+const ON_THE_WAY: f64 = 0.1;
 
 #[derive(Clone, Copy, Debug)]
 struct Bucket {
     level: f64,
     at: Timestamp,
+    /// When a window opened.
+    opened: Timestamp,
     /// Nothing goes before: a 429 said so.
     closed_until: Timestamp,
 }
@@ -144,6 +167,9 @@ impl Budget {
             }
             let floor = size * priority.reserve();
             if bucket.level - 1.0 < floor {
+                if let Some(window) = class.window() {
+                    return Err((*class, bucket.opened + window));
+                }
                 let short = floor + 1.0 - bucket.level;
                 return Err((*class, now + SignedDuration::from_millis(((short / refill) * 1000.0).ceil() as i64)));
             }
@@ -160,6 +186,10 @@ impl Budget {
         for class in Class::of(request) {
             let bucket = bucket(&mut buckets, access, request, class, now);
             if let Some(left) = remaining(class, answer) {
+                // Far more than we reckoned with, and not for calls that are still on their way: Azure's window opened anew.
+                if class.window().is_some() && left > bucket.level + class.rate().0 * ON_THE_WAY {
+                    (bucket.level, bucket.opened) = (left, now);
+                }
                 bucket.level = bucket.level.min(left);
             }
             // A refusal speaks of the narrowest class that the request counts against, not of every read of the scope.
@@ -191,7 +221,10 @@ fn bucket<'a>(
 ) -> &'a mut Bucket {
     let (size, refill) = class.rate();
     let key = (access.to_owned(), class.scope(&request.path), class);
-    let bucket = buckets.entry(key).or_insert(Bucket { level: size, at: now, closed_until: Timestamp::UNIX_EPOCH });
+    let bucket = buckets.entry(key).or_insert(Bucket { level: size, at: now, opened: now, closed_until: Timestamp::UNIX_EPOCH });
+    if class.window().is_some_and(|window| bucket.opened + window <= now) {
+        (bucket.level, bucket.opened) = (size, now);
+    }
     let elapsed = now.duration_since(bucket.at).as_secs_f64().max(0.0);
     bucket.level = (bucket.level + elapsed * refill).min(size);
     bucket.at = now;
@@ -202,7 +235,7 @@ fn bucket<'a>(
 fn remaining(class: Class, answer: &Answer) -> Option<f64> {
     let names: &[&str] = match class {
         Class::Read => &["x-ms-ratelimit-remaining-subscription-reads"],
-        Class::JobRead => &["x-ms-ratelimit-remaining-subscription-resource-requests"],
+        Class::JobRead | Class::BackupRead => &["x-ms-ratelimit-remaining-subscription-resource-requests"],
         Class::Write => &["x-ms-ratelimit-remaining-subscription-writes"],
         Class::Delete => &["x-ms-ratelimit-remaining-subscription-deletes"],
         Class::PolicyWrite | Class::ProtectionChange => &[],
@@ -242,6 +275,33 @@ mod tests {
         let refused = Answer { status: 429, ..Answer::default() };
         budget.learn("a", &get, &refused, Some(SignedDuration::from_secs(324)), at(0));
         assert_eq!(budget.take("a", &get, Priority::Failover, at(10)).unwrap_err().1, at(324));
+    }
+
+    #[test]
+    fn reads_of_backups_are_counted_by_action_and_hour_and_stop_nothing_else() {
+        let budget = Budget::default();
+        let vault = format!("{SUB}/resourceGroups/rg/providers/Microsoft.RecoveryServices/vaults/v");
+        let item = Request::new(Method::Get, format!("{vault}/backupFabrics/Azure/protectionContainers/c/protectedItems/i"), "1");
+        // Slowly, so that ARM's own bucket of reads never empties.
+        let takes = |from: i64| (from..from + 1_100).take_while(|n| budget.take("a", &item, Priority::UserChange, at(*n)).is_ok()).count();
+        assert_eq!(takes(0), 769);
+        assert_eq!(budget.take("a", &item, Priority::UserChange, at(2_000)).unwrap_err(), (Class::BackupRead, at(3_600)));
+        budget.take("a", &Request::new(Method::Get, format!("{vault}/backupPolicies/p"), "1"), Priority::Sweep, at(2_000)).unwrap();
+        budget.take("a", &Request::new(Method::Get, vault.clone(), "1"), Priority::Sweep, at(2_000)).unwrap();
+        let refused = Answer { status: 429, ..Answer::default() };
+        budget.learn("a", &item, &refused, Some(SignedDuration::from_secs(900)), at(2_000));
+        budget.take("a", &Request::new(Method::Get, vault, "1"), Priority::Sweep, at(2_001)).unwrap();
+        assert_eq!(takes(3_600), 769, "a new window");
+        let left = |n: &str| Answer {
+            status: 200,
+            headers: [("x-ms-ratelimit-remaining-subscription-resource-requests".into(), n.into())].into(),
+            ..Answer::default()
+        };
+        budget.learn("a", &item, &left("390"), None, at(5_000));
+        budget.take("a", &item, Priority::UserChange, at(5_000)).unwrap_err();
+        budget.learn("a", &item, &left("1098"), None, at(5_000));
+        budget.take("a", &item, Priority::UserChange, at(5_000)).unwrap();
+        assert_eq!(takes(5_001), 767, "Azure's window opened before ours");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `BackupPolicy`: one policy in a vault, and one `ProtectedMachine` for each machine that its entries mean. An edit
 //! that would let points expire stops; what somebody made longer in Azure is said and left.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use breakwater_api::{
     BackupPolicy, BackupPolicySpec, BackupPolicyStatus, ConditionType, ProtectedMachine, Reason, RecoveryVault,
@@ -20,7 +20,7 @@ use super::{
     DRIFT_WITHIN, VaultView, gone, is_admitted_by, items_of, kept, machines_of, no_such,
     policy_changes::{asked, change, digest, not_ours, put, still_used},
     policy_id,
-    policy_members::{Member, count, healthy, member, member_name, members, selected, subscriptions, unlisted},
+    policy_members::{count, healthy, member, member_name, members, selected, subscriptions, unlisted},
     seconds, unreadable, vault_guard, vault_id, vault_is_ours,
 };
 use crate::{
@@ -101,9 +101,11 @@ impl Kind for BackupPolicy {
         let goal = Goal::Exists { create, change };
         let node = Node::arm(id.clone(), goal, ownership).locking(lock).held(foreign.or(asked)).approved(approved);
         graph.node("policy", node);
+        let members = members(s, facts);
+        let there: BTreeSet<&str> = members.iter().map(|m| m.meta.name.as_str()).collect();
         for machine in selected(s, facts, &view).iter().filter(|m| m.excluded.is_none()) {
             let name = member_name(&machine.id);
-            let exists = facts.objects::<Member>(ProtectedMachine::NAME, &s.meta.namespace).iter().any(|m| m.meta.name == name);
+            let exists = there.contains(name.as_str());
             graph.node(
                 &format!("machine-{name}"),
                 Node::child(ProtectedMachine::NAME, &name, exists, member(s, &name, &machine.id)).after(after),

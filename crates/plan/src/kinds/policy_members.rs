@@ -146,13 +146,16 @@ pub(super) fn count(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView,
     let matched = selected(s, facts, vault);
     let in_vain: Vec<(ResourceId, Reason)> =
         named_in_vain(s, facts).into_iter().filter(|(id, _)| !matched.iter().any(|m| m.id == *id)).collect();
-    let mine = |id: &ResourceId| members.iter().find(|m| is_of(m, s) && m.meta.name == member_name(id));
+    let ours = members.iter().filter(|m| is_of(m, s));
+    let ours: BTreeMap<&str, &Arc<Member>> = ours.map(|m| (m.meta.name.as_str(), m)).collect();
+    let mine = |id: &ResourceId| ours.get(member_name(id).as_str()).copied();
     let mut excluded: Vec<ExcludedMachine> = Vec::new();
     excluded.extend(in_vain.iter().map(|(id, reason)| ExcludedMachine { machine: id.to_string(), reason: reason.to_string() }));
     // A name that means nothing is a machine that somebody believes protected.
     let (mut protected, mut failing, mut kept) = (0, in_vain.len() as i64, 0);
     // Members that no entry means any more are still protected, and may still fail.
-    let left = members.iter().filter(|m| is_of(m, s) && !matched.iter().any(|o| member_name(&o.id) == m.meta.name));
+    let meant: BTreeSet<String> = matched.iter().map(|m| member_name(&m.id)).collect();
+    let left = ours.values().filter(|m| !meant.contains(&m.meta.name));
     failing += left.filter(|m| is_failing(m)).count() as i64;
     for machine in &matched {
         let state = mine(&machine.id).and_then(|m| m.status.protection.clone());
@@ -166,7 +169,8 @@ pub(super) fn count(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView,
         failing += i64::from(mine(&machine.id).is_some_and(|m| is_failing(m)));
     }
     let scope = candidates(s, facts);
-    let unmatched = scope.iter().filter(|c| !matched.iter().any(|m| m.id == c.id));
+    let chosen: BTreeSet<&ResourceId> = matched.iter().map(|m| &m.id).collect();
+    let unmatched = scope.iter().filter(|c| !chosen.contains(&c.id));
     let in_scope = |c: &&Candidate| s.spec.machines.iter().filter_map(|e| e.selector.as_ref()).any(|sel| selection::in_scope(sel, c));
     let by_tags: Vec<&Candidate> = unmatched.filter(in_scope).filter(|c| is_admitted(s, &c.id)).collect();
     excluded.extend(by_tags.iter().map(|c| ExcludedMachine { machine: c.id.to_string(), reason: "TagsDoNotMatch".into() }));

@@ -2,10 +2,12 @@
 
 use breakwater_tests::sim::manifests;
 
+mod caught;
 mod crashes;
 mod gate;
 mod main_job;
 mod oracle;
+mod orders;
 mod rehearsal;
 mod requested;
 mod seeds;

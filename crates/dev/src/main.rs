@@ -51,7 +51,7 @@ enum Command {
         /// Only tests whose name contains this.
         filter: Option<String>,
     },
-    /// Break rules of the product on purpose and show which test catches each: the table in tests/planted/bugs.yaml.
+    /// Break rules of the product on purpose and show which test catches each: the lists in tests/planted.
     Planted {
         /// Only bugs whose name contains this.
         filter: Option<String>,

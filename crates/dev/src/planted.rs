@@ -1,7 +1,7 @@
 //! `cargo dev planted`: rules of the product broken on purpose, each shown caught by a named test.
 //!
-//! The table is tests/planted/bugs.yaml. A copy of the workspace is made in which every broken line is chosen at run time by
-//! [`PLANTED`], so that one build serves all bugs and the product's own sources stay clean. Each test of the table must pass
+//! The lists are in tests/planted. A copy of the workspace is made in which every broken line is chosen at run time by
+//! [`PLANTED`], so that one build serves all bugs and the product's own sources stay clean. Each test that they name must pass
 //! in that build with nothing planted, and fail, by its own assertions, with its bug.
 
 mod overlay;
@@ -30,7 +30,7 @@ pub fn run(filter: Option<&str>) -> Result<()> {
     let table = Table::read(root)?;
     let stale = table.stale(root)?;
     if !stale.is_empty() {
-        bail!("tests/planted/bugs.yaml is stale:\n  {}", stale.join("\n  "));
+        bail!("tests/planted is stale:\n  {}", stale.join("\n  "));
     }
     let folder = workspace::target_dir()?.join("planted");
     let overlay = Overlay::write(root, &folder.join("workspace"), &table.bugs)?;

@@ -1,4 +1,4 @@
-//! The table of bugs: what each breaks, where, and which test must notice.
+//! The lists of bugs: what each breaks, where, and which test must notice.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -9,12 +9,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-/// Where the table is, below the workspace's root.
-const TABLE: &str = "tests/planted/bugs.yaml";
+/// Where the lists of bugs are, below the workspace's root.
+const FOLDER: &str = "tests/planted";
 
 /// All bugs.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub struct Table {
     /// In the order in which they are told.
     pub bugs: Vec<Bug>,
@@ -114,14 +113,22 @@ impl NamedTest {
 }
 
 impl Table {
-    /// Reads the table of the workspace at `root`.
+    /// Reads all lists of the workspace at `root`, in the order of their names.
     ///
     /// # Errors
-    /// The file is missing or is no table.
+    /// A file that cannot be read or is no list of bugs.
     pub fn read(root: &Path) -> Result<Table> {
-        let file = root.join(TABLE);
-        let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
-        serde_saphyr::from_str(&text).with_context(|| TABLE.to_owned())
+        let folder = root.join(FOLDER);
+        let entries = fs::read_dir(&folder).with_context(|| folder.display().to_string())?;
+        let mut files = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<PathBuf>>>()?;
+        files.retain(|file| file.extension().is_some_and(|end| end == "yaml"));
+        files.sort();
+        let mut bugs = Vec::new();
+        for file in files {
+            let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+            bugs.extend(serde_saphyr::from_str::<Vec<Bug>>(&text).with_context(|| file.display().to_string())?);
+        }
+        Ok(Table { bugs })
     }
 
     /// What does not fit the sources any more, a line each: a text that is not there exactly once, a test that is gone.

@@ -109,13 +109,11 @@ fn request_in_hand(when: Wakes) {
 }
 
 #[test]
-#[ignore = "fails: nothing fences a request between Gate::send and the wire (crates/engine/src/gate.rs, crates/arm-http/src/client.rs): it leaves late"]
 fn a_process_that_wakes_soon_with_an_old_request_in_hand_does_not_send_it() {
     request_in_hand(Wakes::Soon);
 }
 
 #[test]
-#[ignore = "fails: nothing fences a request between Gate::send and the wire (crates/engine/src/gate.rs, crates/arm-http/src/client.rs): it leaves late"]
 fn a_process_that_wakes_late_with_an_old_request_in_hand_does_not_send_it() {
     request_in_hand(Wakes::Late);
 }

@@ -4,6 +4,7 @@ use breakwater_tests::sim::manifests;
 
 mod approvals;
 mod canaries;
+mod caught;
 mod crashes;
 mod gate;
 mod leadership;
@@ -11,6 +12,7 @@ mod letting_go;
 mod main_job;
 mod one;
 mod oracle;
+mod orders;
 mod ownership;
 mod pairs;
 mod red_team;

@@ -11,7 +11,7 @@ use breakwater_arm::{
     redacted,
     wire::{Answer, Method, Request},
 };
-use breakwater_engine::ports::{Arm, Identity, SendError};
+use breakwater_engine::ports::{Arm, Identity, SendError, TOO_LATE};
 use uuid::Uuid;
 
 use crate::{
@@ -72,12 +72,24 @@ impl Arm for ArmHttp {
     }
 
     async fn call(&self, identity: &Identity, request: &Request) -> Result<Answer, SendError> {
+        self.call_if(identity, request, &|| true).await
+    }
+
+    async fn call_if(
+        &self,
+        identity: &Identity,
+        request: &Request,
+        may_leave: &(dyn Fn() -> bool + Send + Sync),
+    ) -> Result<Answer, SendError> {
         let endpoints = self.endpoints.of(identity.cloud);
         let url = url_of(endpoints.arm(), request).map_err(SendError::NotSent)?;
         let mut http = HttpRequest::new(url, method_of(request.method));
         fill(&mut http, request)?;
         let token = self.tokens.get(identity).await?;
         http.insert_header("authorization", format!("Bearer {}", token.secret()));
+        if !may_leave() {
+            return Err(SendError::NotSent(TOO_LATE.to_owned()));
+        }
         let answer = match tokio::time::timeout(SEND_TIMEOUT, self.send(http)).await {
             Ok(answer) => answer?,
             Err(_) => return Err(SendError::Unknown(format!("no whole answer within {} s", SEND_TIMEOUT.as_secs()))),

@@ -72,12 +72,21 @@ pub struct Classified {
 }
 
 impl Classified {
+    /// Whether it only gives back what was lent, or merges a tag: what may be done on a saved record's word alone.
+    pub fn is_closing(&self) -> bool {
+        let named = self.action.as_ref().is_some_and(|action| CLOSING.iter().any(|c| c.eq_ignore_ascii_case(action)));
+        named || self.resource_type.eq_ignore_ascii_case("Microsoft.Resources/tags")
+    }
+
     /// Whether it cannot be taken back: failing over and what completes it, other disks under a machine, any removal.
     /// Such a request is looked at once more just before it leaves (architecture.md, rule 6).
     pub fn is_irreversible(&self) -> bool {
         matches!(self.act, Act::Delete | Act::FailOver | Act::ReplaceDisks)
     }
 }
+
+/// What gives back something lent: a mount, a disk's address, a test failover, a mark.
+const CLOSING: [&str; 4] = ["revokeInstantItemRecovery", "endGetAccess", "testFailoverCleanup", "refreshContainers"];
 
 /// What the path of a row names.
 #[derive(Clone, Copy, PartialEq)]

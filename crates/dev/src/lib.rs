@@ -15,6 +15,7 @@ pub mod kubectl;
 pub mod operator;
 pub mod pki;
 pub mod plane;
+pub mod planted;
 pub mod progress;
 pub mod runs;
 pub mod simulator;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use breakwater_dev::demo::{self, Afterwards};
 use breakwater_dev::progress::Progress;
-use breakwater_dev::{bench, child, crds, supervisor, test_run, workspace};
+use breakwater_dev::{bench, child, crds, planted, supervisor, test_run, workspace};
 use clap::{Parser, Subcommand};
 
 /// How many times faster than ours the simulated world runs, so that a first backup shows within a minute.
@@ -49,6 +49,11 @@ enum Command {
     /// Run every test of every level; builds what is needed first.
     Test {
         /// Only tests whose name contains this.
+        filter: Option<String>,
+    },
+    /// Break rules of the product on purpose and show which test catches each: the lists in tests/planted.
+    Planted {
+        /// Only bugs whose name contains this.
         filter: Option<String>,
     },
     /// Write crds/ from the types.
@@ -111,6 +116,7 @@ fn run() -> Result<()> {
             Ok(())
         }
         Command::Test { filter } => test_run::run(filter.as_deref()),
+        Command::Planted { filter } => planted::run(filter.as_deref()),
         Command::Crds { check: true } => {
             let stale = crds::stale()?;
             if !stale.is_empty() {

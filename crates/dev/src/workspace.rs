@@ -20,14 +20,29 @@ pub fn cargo() -> Command {
     command
 }
 
-/// The folder that cargo builds into, wherever the user's configuration has put it.
+/// The folder that cargo puts programs into, wherever the user's configuration has put it.
+///
+/// # Errors
+/// Cargo does not say.
 pub fn target_dir() -> Result<PathBuf> {
+    metadata_dir("target_directory")
+}
+
+/// The folder in which cargo keeps what it builds on the way to them: the same unless configured otherwise.
+///
+/// # Errors
+/// Cargo does not say.
+pub fn build_dir() -> Result<PathBuf> {
+    metadata_dir("build_directory")
+}
+
+fn metadata_dir(field: &str) -> Result<PathBuf> {
     let output = cargo().args(["metadata", "--no-deps", "--format-version", "1"]).output().context("cargo metadata")?;
     if !output.status.success() {
         bail!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).context("cargo metadata's answer")?;
-    let dir = metadata["target_directory"].as_str().context("cargo metadata names no target_directory")?;
+    let dir = metadata[field].as_str().with_context(|| format!("cargo metadata names no {field}"))?;
     Ok(PathBuf::from(dir))
 }
 

@@ -19,8 +19,17 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
-    access, act::handle_of, budget::Priority, engine::Next, gate::Order, look::poll_of, memory::Memory, ports::ClusterError,
-    publish::Pause, reader::Looker, turn::Turn,
+    access,
+    act::{handle_of, vault_of},
+    budget::Priority,
+    engine::Next,
+    gate::Order,
+    look::poll_of,
+    memory::Memory,
+    ports::ClusterError,
+    publish::Pause,
+    reader::Looker,
+    turn::Turn,
 };
 
 /// Holds an object until nothing of it is open.
@@ -242,6 +251,14 @@ fn order<K: Kind>(turn: &Turn<'_, K>, record: &OperationRecord, debt: &Debt) -> 
     request.client_request_id =
         Some(keys::request_id(&turn.subject.estate, &format!("{} close", record.key), &record.node, record.attempt));
     let access = access::for_debt(&*turn.engine.outside.cluster, &debt.access)?;
+    // The record is what anybody with a hand in the status may have written: it closes what it opened, under the object's
+    // own access, and nothing else.
+    let same_vault = vault_of(&debt.path) == vault_of(&record.target);
+    let own = turn.access_name().is_none_or(|name| name == debt.access);
+    if !same_vault || !own {
+        let message = format!("{} does not belong to {} under this object's access: it is not sent", debt.path, record.target);
+        return Err(Hold::stuck(Reason::DebtUnpayable, message));
+    }
     Ok(Order {
         holder: (turn.key.clone(), record.node.clone()),
         uid: turn.subject.meta.uid.clone(),

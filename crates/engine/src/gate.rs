@@ -124,9 +124,13 @@ impl Gate {
             self.consented(order, stake.as_ref())?;
             self.defended(order, act, stake.is_some())?;
         }
-        if order.debt && act == Act::Delete {
-            // What was lent is given back; nothing that was there before is ever removed on a record's word alone.
-            self.defended(order, act, false)?;
+        let closes = class.is_closing() && !body.as_ref().is_some_and(|b| b.pointer("/properties/tags").is_some_and(marks));
+        if order.debt && !closes && (*method != Method::Delete || self.defended(order, act, false).is_err()) {
+            // A record may be anybody's word: by it alone things are closed that were lent, and nothing else is ever done.
+            return refuse(
+                Reason::DebtUnpayable,
+                format!("{method} {path} closes nothing that was lent: it is not sent on a record's word"),
+            );
         }
         if !order.locks.is_empty() && !self.locks.holds(&order.locks, &order.holder) {
             return refuse(Reason::Busy, "its locks are not held".into());
@@ -159,7 +163,8 @@ impl Gate {
         }
         let act = self.check(order)?;
         self.looked_again(order)?;
-        if self.clock.wall().saturating_sub(order.intent_wall) > SEND_WITHIN {
+        let in_time = || self.clock.wall().saturating_sub(order.intent_wall) <= SEND_WITHIN;
+        if !in_time() {
             return Err(Refusal::new(Reason::Retrying, "its intent is older than 20 s"));
         }
         self.record(order, act, "sending", None)?;
@@ -169,7 +174,9 @@ impl Gate {
                 sent.entry(scope.0).or_default().push_back(self.clock.now());
             }
         }
-        let result = self.arm.call(&order.identity, &order.request).await;
+        // Asked once more where it leaves: a process may be stopped anywhere before that.
+        let may_leave = || in_time() && self.leadership.leads();
+        let result = self.arm.call_if(&order.identity, &order.request, &may_leave).await;
         self.telemetry.arm_call(&order.request, &result);
         let answer = match &result {
             Ok(answer) => json!({ "status": answer.status, "requestId": answer.header("x-ms-request-id") }),
@@ -413,6 +420,11 @@ impl Gate {
         }
         Ok(())
     }
+}
+
+/// Whether tags that would be merged are marks of ownership.
+fn marks(tags: &Value) -> bool {
+    defence::is_marked(&json!({ "tags": tags }))
 }
 
 /// The brakes that an order is under: of all calls of its access, and of its own scope.

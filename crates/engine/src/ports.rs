@@ -78,12 +78,29 @@ pub enum SendError {
     Unknown(String),
 }
 
+/// Why a request that was in hand did not leave.
+pub const TOO_LATE: &str = "its time was over, or the lease was lost, before it left";
+
 /// Azure Resource Manager.
 #[async_trait]
 pub trait Arm: Send + Sync {
     /// Gets what a call will need (a token), so that the call itself leaves at once.
     async fn ready(&self, _identity: &Identity) -> Result<(), SendError> {
         Ok(())
+    }
+
+    /// Sends one request once, if `may_leave` still says so at the last moment before it leaves the process: a process that was
+    /// stopped with a request in hand wakes with one that is nobody's any more (architecture.md, rule 2).
+    async fn call_if(
+        &self,
+        identity: &Identity,
+        request: &Request,
+        may_leave: &(dyn Fn() -> bool + Send + Sync),
+    ) -> Result<Answer, SendError> {
+        if !may_leave() {
+            return Err(SendError::NotSent(TOO_LATE.to_owned()));
+        }
+        self.call(identity, request).await
     }
 
     /// Sends one request once. Never retries, never sleeps, never interprets: any whole answer, of any status, is `Ok`.

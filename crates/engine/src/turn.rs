@@ -467,6 +467,11 @@ impl<'e, K: Kind> Turn<'e, K> {
         })
     }
 
+    /// The name of the access that the object works under, as pinned.
+    pub(crate) fn access_name(&self) -> Option<&str> {
+        self.pinned.as_ref().map(|pin| pin.name.as_str())
+    }
+
     /// Why it has no access, where it needs one.
     fn no_access(&self) -> Option<&Hold> {
         self.access.as_ref().err().filter(|_| K::ACCESS != AccessNeed::None)
@@ -500,6 +505,9 @@ impl<'e, K: Kind> Turn<'e, K> {
     /// When it was not written, or nobody knows.
     pub async fn save(&mut self, old: &Value, new: &Value) -> Result<(), ClusterError> {
         let Some(patch) = merge_patch(old, new) else { return Ok(()) };
+        if !self.engine.outside.leadership.leads() {
+            return Err(ClusterError::Refused("this process does not hold the lease any more".into()));
+        }
         let version = self.object.metadata.resource_version.clone().unwrap_or_default();
         self.engine.outside.telemetry.kube_write(K::NAME, "status");
         let written = self.engine.outside.cluster.patch_status(&self.key, &version, &patch).await?;

@@ -72,13 +72,14 @@ fn by_job(d: &Decision<'_>, acted: &Acted, proof: &JobProof, record: &OperationR
     if let Some(job) = &record.job {
         return follow(d, proof, job);
     }
-    if record.error.is_some() {
-        return refused(d, acted, record);
-    }
-    // A list that somebody has read meanwhile may show our job already: it needs no poll.
+    // A list that somebody has read meanwhile may show our job already: it needs no poll, and says more than an operation
+    // that failed.
     let known = d.world.jobs.get(&proof.vault).and_then(|l| l.last.as_ref()).filter(|l| l.at > record.intent_at).map(SeenJob::all);
     if let Some(job) = known.as_ref().and_then(|jobs| own_job(d, acted, jobs)) {
         return Verdict::Do(Step::Adopt { job: job.name.clone() });
+    }
+    if record.error.is_some() {
+        return refused(d, acted, record);
     }
     if record.handle.is_some() && record.ended_at.is_none() {
         return d.poll(d.node.id().expect("actions are Azure's"));

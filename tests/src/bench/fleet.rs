@@ -27,6 +27,7 @@ use crate::{
     clock::VirtualClock,
     cluster::{audit::MemoryAudit, leadership::SwitchableLeadership, record::Verb},
     entropy::SeededEntropy,
+    halt::Halt,
     sim::{SimArm, shipped},
 };
 
@@ -83,7 +84,8 @@ impl Fleet {
             client_id: "c11e0000-0000-4000-8000-000000000001".into(),
             tenant_id: "72f988bf-0000-4000-8000-00000000000a".into(),
         };
-        let arm = Arc::new(SimArm::new(azure.clone(), clock.clone(), caller));
+        let halt = Arc::new(Halt::new(Arc::new(SwitchableLeadership::leading())));
+        let arm = Arc::new(SimArm::new(azure.clone(), clock.clone(), caller, BTreeMap::new(), halt));
         let objects = Arc::new(Objects::new(clock.clone()));
         layout.manifests().iter().for_each(|manifest| objects.apply(manifest));
         let engine = engine(&clock, &objects, &arm);

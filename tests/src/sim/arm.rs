@@ -14,7 +14,7 @@ use azure_sim::{
     wire::{Caller, Disposition, WireReply, WireRequest},
 };
 use breakwater_arm::wire::{Answer, Request};
-use breakwater_engine::ports::{Arm, Clock, Credential, Identity, SendError};
+use breakwater_engine::ports::{Arm, Clock, Credential, Identity, SendError, TOO_LATE};
 use serde_json::{Value, json};
 
 use super::invariants::is_write;
@@ -154,6 +154,15 @@ impl Arm for SimArm {
     }
 
     async fn call(&self, identity: &Identity, request: &Request) -> Result<Answer, SendError> {
+        self.call_if(identity, request, &|| true).await
+    }
+
+    async fn call_if(
+        &self,
+        identity: &Identity,
+        request: &Request,
+        may_leave: &(dyn Fn() -> bool + Send + Sync),
+    ) -> Result<Answer, SendError> {
         let is_write = is_write(request);
         let nth = if is_write { self.writes.fetch_add(1, Ordering::SeqCst) + 1 } else { 0 };
         let fault = open(&self.faults).iter().find(|(at, _)| is_write && *at == nth).map(|(_, fault)| *fault);
@@ -165,6 +174,9 @@ impl Arm for SimArm {
                 self.halt.moves().await;
             }
             (true, _) => self.halt.moves().await,
+        }
+        if !may_leave() {
+            return Err(SendError::NotSent(TOO_LATE.to_owned()));
         }
         if let Some(ear) = &*open(&self.ear) {
             ear.leaves(identity, request);

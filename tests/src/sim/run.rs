@@ -357,7 +357,8 @@ impl Simulation {
         self.story.push(format!("{} the cluster is lost; {writer} begins with nothing", self.now()));
         self.options.writer = writer;
         self.options.seed += 1000;
-        self.cluster = Arc::new(MemoryCluster::with_schemas(self.clock.clone(), schemas(), self.options.seed));
+        let cluster = MemoryCluster::with_schemas(self.clock.clone(), schemas(), self.options.seed);
+        self.cluster = Arc::new(cluster.walking_with(self.arm.halt().clone()));
         self.cursor = Cursor::default();
         self.engine = engine(&self.options, &self.clock, &self.cluster, &self.arm, &self.leadership, &self.audit);
         self.due.clear();

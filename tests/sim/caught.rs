@@ -96,6 +96,14 @@ fn a_right_that_is_withdrawn_in_the_middle_is_no_empty_world() {
 }
 
 #[test]
+fn machines_on_a_later_page_are_protected_too() {
+    let mut sim = Simulation::new(Options { estate: "tests/sim/estates/paged.yaml", ..Options::default() });
+    sim.apply(SMALL);
+    sim.run_until("both are backed up", HOUR * 8, |sim| both_have_points(sim));
+    assert_eq!(sim.status("BackupPolicy", "daily")["coverage"]["machines"], 4, "{}", sim.tell());
+}
+
+#[test]
 fn what_is_on_a_later_page_counts() {
     let mut sim = Simulation::new(Options::default());
     sim.azure.lock().unwrap_or_else(PoisonError::into_inner).recovery_mut().settings_mut().page_size = 1;

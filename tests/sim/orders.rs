@@ -87,8 +87,11 @@ fn allowed(group: &str, acts: &[&str]) -> Allowed {
 /// A sound order: the policy `mine` in a vault of ours is to keep points longer.
 fn longer(sim: &Simulation) -> Order {
     let credential = Credential::Operator { client_id: "c11e0000-0000-4000-8000-000000000001".into() };
-    let allow =
-        vec![allowed("rg-backup", &["Read", "Protect", "Delete"]), allowed("rg-shop", &["Read", "Protect", "Delete"]), allowed("rg-look", &["Read"])];
+    let allow = vec![
+        allowed("rg-backup", &["Read", "Protect", "Delete"]),
+        allowed("rg-shop", &["Read", "Protect", "Delete"]),
+        allowed("rg-look", &["Read"]),
+    ];
     Order {
         holder: (ObjectKey { kind: "X".into(), namespace: "shop".into(), name: "x".into() }, "n".to_owned()),
         uid: "u".into(),

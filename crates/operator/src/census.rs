@@ -16,12 +16,15 @@ use crate::{
 pub fn take(watches: &Watches, metrics: &Metrics) {
     let mut counts: BTreeMap<Readiness, i64> = BTreeMap::new();
     for watched in watches.all().filter(|w| w.kind.role == Role::Turned) {
-        let mut open = 0;
+        let (mut open, mut debts, mut questions) = (0, 0, 0);
         for object in watched.store.state() {
             open += open_operations(&object);
+            debts += entries(&object, "operations").filter(|o| o.get("debt").is_some_and(|d| !d.is_null())).count();
+            questions += entries(&object, "questions").count();
             *counts.entry(readiness(watched.kind.kind, &object)).or_default() += 1;
         }
         metrics.record_open_operations(watched.kind.kind, open);
+        metrics.record_debts_and_questions(watched.kind.kind, debts, questions);
     }
     metrics.record_ready(&counts);
 }
@@ -30,7 +33,10 @@ pub fn take(watches: &Watches, metrics: &Metrics) {
 pub fn forget(watches: &Watches, metrics: &Metrics) {
     metrics.record_ready(&BTreeMap::new());
     metrics.record_inventory(&BTreeMap::new());
-    watches.all().filter(|w| w.kind.role == Role::Turned).for_each(|w| metrics.record_open_operations(w.kind.kind, 0));
+    for watched in watches.all().filter(|w| w.kind.role == Role::Turned) {
+        metrics.record_open_operations(watched.kind.kind, 0);
+        metrics.record_debts_and_questions(watched.kind.kind, 0, 0);
+    }
 }
 
 fn readiness(kind: &str, object: &DynamicObject) -> Readiness {
@@ -41,8 +47,13 @@ fn readiness(kind: &str, object: &DynamicObject) -> Readiness {
 }
 
 fn open_operations(object: &DynamicObject) -> usize {
-    let operations = object.data.get("status").and_then(|s| s.get("operations")?.as_array());
-    operations.map_or(0, |all| all.iter().filter(|o| o.get("endedAt").is_none_or(Value::is_null)).count())
+    entries(object, "operations").filter(|o| o.get("endedAt").is_none_or(Value::is_null)).count()
+}
+
+/// The entries of a list of status.
+fn entries<'a>(object: &'a DynamicObject, list: &str) -> impl Iterator<Item = &'a Value> {
+    let all = object.data.get("status").and_then(|s| s.get(list)?.as_array());
+    all.into_iter().flatten()
 }
 
 #[cfg(test)]
@@ -56,7 +67,8 @@ mod tests {
     async fn objects_are_counted_by_how_they_stand_and_forgotten_by_a_standby() {
         let server = ApiServer::new();
         let waiting = json!({ "conditions": [{ "type": "Ready", "status": "False", "reason": "OperationRunning" }],
-            "operations": [{ "node": "a" }, { "node": "b", "endedAt": "2026-11-24T00:00:00Z" }] });
+            "questions": [{ "id": "q" }],
+            "operations": [{ "node": "a", "debt": { "method": "POST" } }, { "node": "b", "endedAt": "2026-11-24T00:00:00Z" }] });
         for name in ["a", "b"] {
             server.apply("ProtectedMachine", "shop", name, json!({ "spec": {}, "status": waiting }));
         }
@@ -71,6 +83,8 @@ mod tests {
             r#"breakwater_ready{kind="ProtectedMachine",ready="False",reason="OperationRunning"} 2"#,
             r#"breakwater_ready{kind="RecoveryVault",ready="Unset",reason="Unset"} 1"#,
             r#"breakwater_open_operations{kind="ProtectedMachine"} 2"#,
+            r#"breakwater_debts{kind="ProtectedMachine"} 2"#,
+            r#"breakwater_questions{kind="ProtectedMachine"} 2"#,
         ] {
             assert!(page.contains(line), "{line} is missing from\n{page}");
         }

@@ -89,6 +89,8 @@ pub struct Metrics {
     turn_reasons: Family<KindReason, Counter>,
     ready: Family<Readiness, Gauge>,
     open_operations: Family<ByKind, Gauge>,
+    debts: Family<ByKind, Gauge>,
+    questions: Family<ByKind, Gauge>,
     inventory_age: Family<ByKind, Fraction>,
     inventory_read: Arc<Mutex<BTreeMap<String, Instant>>>,
     budget: Family<ByClass, Fraction>,
@@ -117,6 +119,8 @@ impl Default for Metrics {
             turn_reasons: Family::default(),
             ready: Family::default(),
             open_operations: Family::default(),
+            debts: Family::default(),
+            questions: Family::default(),
             inventory_age: Family::default(),
             inventory_read: Arc::default(),
             budget: Family::default(),
@@ -153,6 +157,8 @@ impl Metrics {
         all.register("turn_reasons", "Turns by the reason they ended with, waits among them", self.turn_reasons.clone());
         all.register("ready", "Objects by their Ready condition and its reason", self.ready.clone());
         all.register("open_operations", "Operations in Azure that are begun and not ended", self.open_operations.clone());
+        all.register("debts", "What is lent or half-open in Azure and must be closed", self.debts.clone());
+        all.register("questions", "Questions that wait for a person", self.questions.clone());
         all.register_with_unit(
             "inventory_age",
             "Wall time since the oldest whole listing, by type of what is listed",
@@ -207,6 +213,13 @@ impl Metrics {
     /// How many operations of a kind's objects are open.
     pub fn record_open_operations(&self, kind: &str, count: usize) {
         self.open_operations.get_or_create(&ByKind { kind: kind.to_owned() }).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// How much of a kind's objects is lent, and how many questions they ask.
+    pub fn record_debts_and_questions(&self, kind: &str, debts: usize, questions: usize) {
+        let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        self.debts.get_or_create(&ByKind { kind: kind.to_owned() }).set(gauge(debts));
+        self.questions.get_or_create(&ByKind { kind: kind.to_owned() }).set(gauge(questions));
     }
 
     /// How old the oldest whole listing of each type is, wall time; what was recorded before is forgotten. Ages grow by

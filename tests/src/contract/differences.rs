@@ -163,6 +163,7 @@ pub const ALONE: &[Difference] = &[
     but("", "/tags/*", "anything may be tagged; the recorded ones were not"),
     but("microsoft.authorization/roledefinitions", "/properties/description", "the recorded role has none: null"),
     but("microsoft.authorization/roledefinitions", "/properties/permissions[]/notActions", "the recorded role has none: an empty list"),
+    but("microsoft.authorization/roledefinitions", "/properties/permissions[]/dataActions[]", "the recorded role has none: an empty list"),
     but(
         "microsoft.compute/locations/diskoperations",
         "/error",

@@ -154,9 +154,8 @@ impl FromStr for ResourceId {
         {
             return Err(IdError::NoSubscription(text.into()));
         }
-        let bad = |s: &&str| {
-            s.is_empty() || *s == "." || *s == ".." || s.len() > 260 || s.contains(|c: char| c.is_control() || "<>%&\\?#\"".contains(c))
-        };
+        let no_name = |c: char| matches!(c, '<' | '>' | '%' | '&' | '\\' | '?' | '#' | '"') || c.is_control();
+        let bad = |s: &&str| s.is_empty() || *s == "." || *s == ".." || s.len() > 260 || s.contains(no_name);
         if let Some(segment) = segments[1..].iter().copied().find(bad) {
             return Err(IdError::BadSegment { id: text.into(), segment: segment.into() });
         }
@@ -208,8 +207,9 @@ impl PartialOrd for ResourceId {
 
 impl Ord for ResourceId {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        let lower = |id: &Self| id.0.bytes().map(|b| b.to_ascii_lowercase()).collect::<Vec<_>>();
-        lower(self).cmp(&lower(other))
+        // Maps are ordered by ids: nothing is copied for it.
+        let (mine, others) = (self.0.bytes(), other.0.bytes());
+        mine.map(|b| b.to_ascii_lowercase()).cmp(others.map(|b| b.to_ascii_lowercase()))
     }
 }
 

@@ -224,17 +224,23 @@ fn a_vault_goes_only_when_a_look_of_now_found_nothing_in_it_and_a_foreign_one_ge
         let acts = vec!["Read".into(), "Protect".into()];
         let allow = vec![Allowed { subscription_id: SUBSCRIPTION.into(), resource_groups: vec!["rg-backup".into()], acts }];
         let grant = Arc::new(Grant { name: "shop".into(), uid: "a".into(), allow });
-        Order { request, ownership, consents, grant, looked_again: Some(look(&sim, true, None)), ..removal(&sim, &vault(), seen) }
+        let order = removal(&sim, &vault(), seen);
+        Order { request, ownership, consents, grant, looked_again: Some(look(&sim, true, None)), vault: order.evidence.clone(), ..order }
     };
     let (taken, adopted) = (Ownership::TakenOver { owner: "o".into() }, Ownership::Adopted { owner: "o".into() });
     let (writer, all) = (json!({ TAG_WRITER: "w" }), tags("e", "w")["tags"].clone());
     let mut more = writer.clone();
     more["cost"] = json!("ours");
+    let meanwhile = Order {
+        vault: Some(Sighting { at: sim.now(), how: How::Read, what: Some(Arc::new(tags("e", "x"))) }),
+        ..marks(taken.clone(), tags("e", "v"), writer.clone(), true)
+    };
     let cases = [
         ("an empty vault", going(Some(0)), None),
         ("something is in it", going(Some(1)), Some(Reason::Retrying)),
         ("nobody looked into it", going(None), Some(Reason::Retrying)),
         ("another cluster's, agreed", marks(taken.clone(), tags("e", "v"), writer.clone(), true), None),
+        ("another cluster's, and a third took it over meanwhile", meanwhile, Some(Reason::OneWay)),
         ("another cluster's, not agreed", marks(taken.clone(), tags("e", "v"), writer.clone(), false), Some(Reason::OneWay)),
         ("another cluster's, and a tag of its own", marks(taken.clone(), tags("e", "v"), more, true), Some(Reason::NotOurs)),
         ("another estate's", marks(taken, tags("f", "v"), writer.clone(), true), Some(Reason::NotOurs)),

@@ -19,7 +19,7 @@ use breakwater_plan::{
     graph::{Acted, Desired, Goal, Node, Ownership, Target},
     keys,
     kind::Kind,
-    kinds::items_of,
+    kinds::all_items_of,
     planner::{Plan, Step, Write},
     questions::Approved,
     show,
@@ -183,9 +183,9 @@ async fn stands_live<K: Kind>(turn: &Turn<'_, K>) -> bool {
     live.metadata.uid == cached.metadata.uid && live.metadata.generation == cached.metadata.generation
 }
 
-/// How many items a vault holds, by a whole listing of now.
+/// How many items of whatever workload a vault holds, by a whole listing of now.
 async fn items_live<K: Kind>(turn: &Turn<'_, K>, by: &Looker, vault: &ResourceId) -> Option<usize> {
-    let (list, now) = (items_of(vault), turn.engine.now());
+    let (list, now) = (all_items_of(vault), turn.engine.now());
     turn.engine.reader.list(by, &list, now, "").await;
     let listed = turn.engine.reader.memory.list(&by.identity.access, &list, now).value;
     listed.last.filter(|l| l.at >= now).map(|l| l.items.len())
@@ -212,16 +212,16 @@ fn orders<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan) -> Ve
             continue;
         }
         let Some(mut order) = order(turn, key, node, write, &digest) else { continue };
+        if turn.answered.len() + order.consents.len() > MAX_QUESTIONS {
+            turn.met = Some(Met::new(Reason::AtBound, format!("{MAX_QUESTIONS} answers were used: edit the object to go on"), None));
+            continue;
+        }
         let holder = order.holder.clone();
         if let Err((lock, by)) = turn.engine.locks.take(&order.locks, &holder) {
             let ours = by.0.namespace == turn.key.namespace;
             let who = if ours { format!("{} {}", by.0.kind, by.0.name) } else { "another operation".to_owned() };
             let until = Some(turn.engine.now() + turn.engine.bounds.read_every * 2);
             turn.met = Some(Met::new(Reason::Busy, format!("{who} holds {lock}"), until));
-            continue;
-        }
-        if turn.answered.len() + order.consents.len() > MAX_QUESTIONS {
-            turn.met = Some(Met::new(Reason::AtBound, format!("{MAX_QUESTIONS} answers were used: edit the object to go on"), None));
             continue;
         }
         match passed(turn, &mut order).and_then(|()| turn.engine.gate.afford(&order)) {
@@ -286,7 +286,7 @@ fn order<K: Kind>(turn: &Turn<'_, K>, key: &str, node: &Node, write: &Write, dig
     request.client_request_id = Some(keys::request_id(&turn.subject.estate, &write.key, key, write.attempt));
     fill(turn, node, &mut request)?;
     let evidence = seen(id).read;
-    let around = around(&request, evidence.as_ref(), |id| seen(id).latest()?.what.clone());
+    let around = around(&request, evidence.as_ref(), |id| seen(id).read?.what);
     Some(Order {
         consents: node.approved.iter().chain(&write.approved).cloned().collect(),
         around,

@@ -333,7 +333,8 @@ impl Gate {
     /// A vault that is not ours yet gets our marks, merged, and nothing else: the writer's where it is ours by estate and owner,
     /// all of them where nobody has marked it.
     fn marks_only(&self, order: &Order, owner: &str, marks: &[&str]) -> Result<(), Refusal> {
-        let body = order.evidence.as_ref().and_then(|s| s.what.as_ref());
+        // The vault as the last look saw it, where there was one: another cluster may have taken it over meanwhile.
+        let body = order.vault.as_ref().or(order.evidence.as_ref()).and_then(|s| s.what.as_ref());
         let state = body.map(|b| (defence::tag_owner(b, &self.estate, owner, &self.writer), defence::is_marked(b)));
         let may = match state {
             Some((defence::TagOwner::OtherWriter(_), _)) => marks.len() == 1,
@@ -365,7 +366,9 @@ impl Gate {
 
     /// What the order puts at stake, by what was read of it and around it.
     fn stake(&self, order: &Order) -> Option<Stake> {
-        let before = order.evidence.as_ref().and_then(|s| s.what.as_deref());
+        let marks = matches!(order.ownership, Ownership::TakenOver { .. } | Ownership::Adopted { .. });
+        let seen = order.vault.as_ref().filter(|_| marks).or(order.evidence.as_ref());
+        let before = seen.and_then(|s| s.what.as_deref());
         let vault = |id: &ResourceId| (id.resource_type() == *VAULT).then(|| order.vault.as_ref()?.what.clone()).flatten();
         let around = |id: &ResourceId| order.around.get(id).cloned().or_else(|| vault(id));
         defence::at_stake(&order.request, before, &around)

@@ -83,6 +83,11 @@ pub fn items_of(vault: &ResourceId) -> List {
     List { path: format!("{vault}/backupProtectedItems"), query, api_version: versions::RECOVERY_SERVICES, partial: false }
 }
 
+/// The items of a vault, of whatever workload: what a vault that goes would take along.
+pub fn all_items_of(vault: &ResourceId) -> List {
+    List { query: Vec::new(), ..items_of(vault) }
+}
+
 /// The machines of a subscription, with their tags: 1,000 a page (compute-and-arm.md F.4).
 pub fn machines_of(subscription_id: &str) -> List {
     let query = vec![

@@ -10,7 +10,7 @@ use breakwater_arm::{
 use jiff::SignedDuration;
 use serde_json::Value;
 
-use super::{items_of, text, unreadable, vault_is_ours};
+use super::{all_items_of, text, unreadable, vault_is_ours};
 use crate::{
     facts::{Facts, Fresh, List, Need},
     graph::{Desired, Goal, Hold, Node, Ownership},
@@ -36,7 +36,7 @@ fn locks_of(vault: &ResourceId) -> List {
 /// What must be known before the vault goes.
 pub(super) fn needs(id: &ResourceId) -> Vec<Need> {
     let list = |list: List| Need::ListUnder { list, fresh: Fresh::Within(LOOK_EVERY) };
-    vec![list(items_of(id)), list(containers_of(id)), list(locks_of(id))]
+    vec![list(all_items_of(id)), list(containers_of(id)), list(locks_of(id))]
 }
 
 /// The vault gone, or what keeps it.
@@ -57,7 +57,7 @@ pub(super) fn desire(s: &Subject<RecoveryVault>, id: &ResourceId, facts: &Facts)
 }
 
 fn blocked(id: &ResourceId, facts: &Facts) -> Option<Hold> {
-    let unseen = [items_of(id), containers_of(id), locks_of(id)].into_iter().find(|list| facts.list(list).is_none());
+    let unseen = [all_items_of(id), containers_of(id), locks_of(id)].into_iter().find(|list| facts.list(list).is_none());
     if let Some(list) = unseen {
         return Some(Hold::wait(Reason::NotYetObserved, format!("{} was not read whole yet", list.path)));
     }
@@ -76,7 +76,7 @@ pub(super) fn blockers(id: &ResourceId, facts: &Facts) -> Vec<String> {
     let of = |list: List, line: &dyn Fn(&ResourceId, &Value) -> String| -> Vec<String> {
         facts.list(&list).into_iter().flatten().map(|(id, body)| line(id, body)).collect()
     };
-    let mut all = of(items_of(id), &|item, body| {
+    let mut all = of(all_items_of(id), &|item, body| {
         let deleted = body.pointer("/properties/isScheduledForDeferredDelete").and_then(Value::as_bool) == Some(true);
         let what = if deleted { "soft-deleted backups of" } else { "backups of" };
         format!("{what} {}", text(body, "/properties/sourceResourceId").map_or_else(|| named(body, item), str::to_owned))

@@ -38,6 +38,9 @@ pub const NAMESPACE: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 /// A key in Key Vault or a managed HSM.
 pub const KEY_URI: &str = r"^https://[A-Za-z0-9.-]+/keys/[A-Za-z0-9-]{1,127}(/[A-Za-z0-9]{1,64})?$";
 
+/// Who reads a key: the vault's own identity, or a user-assigned one by its full ARM id.
+pub const KEY_READER: &str = r"(?i)^(System|/subscriptions/[0-9a-f-]{36}/resourceGroups/[^/?#%&<>\\]{1,90}/providers/Microsoft\.ManagedIdentity/userAssignedIdentities/[^/?#%&<>\\]{1,128})$";
+
 /// A resource guard's full ARM id.
 pub const RESOURCE_GUARD_ID: &str = r"(?i)^/subscriptions/[0-9a-f-]{36}/resourceGroups/[^/?#%&<>\\]{1,90}/providers/Microsoft\.DataProtection/resourceGuards/[^/?#%&<>\\]{1,63}$";
 

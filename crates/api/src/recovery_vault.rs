@@ -148,7 +148,7 @@ pub struct Encryption {
     pub key_uri: String,
     /// Who reads the key: System (the vault's own identity) or the ARM id of a user-assigned identity. It must have been given
     /// rights on the key.
-    #[schemars(length(min = 1, max = 512))]
+    #[schemars(length(min = 1, max = 512), regex(pattern = ids::KEY_READER))]
     pub identity: String,
 }
 

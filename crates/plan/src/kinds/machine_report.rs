@@ -83,9 +83,8 @@ pub(super) fn report(s: &Subject<ProtectedMachine>, facts: &Facts, decided: Deci
     // The policy tells what it promises: computing it anew for each machine walks a year of its schedule.
     let told_rpo = p.policy_view.status.rpo.as_ref().map(|span| span.as_signed());
     let rpo = told_rpo.or_else(|| policy::promised_rpo(&p.policy_view.spec).ok()).unwrap_or(SignedDuration::from_hours(28));
-    let since = status.protected_since.unwrap_or(s.now);
     let (promise, due) = match (&stands.hold, settled) {
-        (_, true) => recovery_points::promise(status.recovery_points.as_ref(), since, rpo, s.now),
+        (_, true) => recovery_points::promise(status.recovery_points.as_ref(), status.protected_since, rpo, s.now),
         (Some(hold), _) => (Promise::broken(hold.reason, hold.message.clone()), None),
         (None, false) if stands.protection == Protection::Stopped && wanted(s, &p, facts) == Want::Stopped => (
             Promise::kept(Reason::ProtectionStopped, format!("protection of {} is stopped, as declared; its points are kept", p.machine)),

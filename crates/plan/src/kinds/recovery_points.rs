@@ -88,17 +88,21 @@ pub fn as_declared(point: &RecoveryPoint, declared: DeclaredConsistency, os: Opt
 /// Answers when it falls due, too.
 pub fn promise(
     points: Option<&RecoveryPoints>,
-    protected_since: Timestamp,
+    protected_since: Option<Timestamp>,
     rpo: SignedDuration,
     now: Timestamp,
 ) -> (Promise, Option<Timestamp>) {
     let last = points.and_then(|p| p.latest_in_vault.as_ref());
-    let base = last.map_or(protected_since, |p| p.at.max(Timestamp::MIN));
+    let Some(base) = last.map(|p| p.at).or(protected_since) else {
+        // A time that moves with the clock would be written anew at every look.
+        let message = "protected; since when is told as soon as the vault's jobs can be read";
+        return (Promise::kept(Reason::AwaitingFirstBackup, message), None);
+    };
     let due = base + rpo;
     let promise = match (last, now <= due) {
         (None, true) => Promise::kept(
             Reason::AwaitingFirstBackup,
-            format!("protected since {protected_since}; the first recovery point in the vault is due by {due}"),
+            format!("protected since {base}; the first recovery point in the vault is due by {due}"),
         ),
         (None, false) => Promise::broken(Reason::NoRecoveryPoint, format!("no recovery point in the vault, and one was due by {due}")),
         (Some(p), true) => {

@@ -172,8 +172,6 @@ impl<'e, K: Kind> Turn<'e, K> {
         let access = resolved.map(|a: Access| Looker { identity: a.identity, grant: a.grant, priority });
         let pin = |a: &Looker| PinnedAccess { name: a.grant.name.clone(), uid: Some(a.grant.uid.clone()) };
         let pinned = if K::ACCESS == AccessNeed::Namespace { pinned.or_else(|| access.as_ref().ok().map(pin)) } else { None };
-        let namespace = ObjectKey { kind: "Namespace".into(), namespace: String::new(), name: key.namespace.clone() };
-        let labels = engine.outside.cluster.cached(&namespace).and_then(|n| n.metadata.labels.clone()).unwrap_or_default();
         let subject = Subject {
             meta,
             spec: parsed.spec,
@@ -186,7 +184,6 @@ impl<'e, K: Kind> Turn<'e, K> {
             writer: engine.outside.writer.as_str().into(),
             region: engine.outside.region.as_deref().map(Into::into),
             access: access.as_ref().ok().map(|a| a.grant.clone()),
-            namespace_labels: Arc::new(labels),
             answers: Arc::default(),
         };
         let handled = parsed.shared.last_handled_request.clone();

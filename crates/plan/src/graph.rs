@@ -294,7 +294,7 @@ impl Hold {
     /// Something that a person must answer.
     pub fn question(reason: Reason, question: Question) -> Self {
         let message =
-            format!("{}; answer question {} in status.questions with an Approval, or set the field back", question.asks, question.id);
+            format!("{}? Answer question {} of status.questions with an Approval, or set the field back", question.asks, question.id);
         Hold { question: Some(Box::new(question)), ..Hold::stuck(reason, message) }
     }
 }

@@ -41,8 +41,6 @@ pub struct Subject<K: Kind + ?Sized> {
     pub region: Option<Arc<str>>,
     /// The access it uses; `None` for an `AzureAccess` itself.
     pub access: Option<Arc<Grant>>,
-    /// The labels of its namespace.
-    pub namespace_labels: Arc<BTreeMap<String, String>>,
     /// What persons have answered it.
     pub answers: Arc<Answers>,
 }

@@ -149,7 +149,7 @@ fn unknown(d: &Decision<'_>, acted: &Acted, record: &OperationRecord, why: &str)
     };
     let question = Question { id: format!("outcome-of-{}", d.key), asks: asks.clone(), answers, stake, up_to: 1 };
     let ask = |asks: String| {
-        let message = format!("{asks}; answer question {} in status.questions with an Approval", question.id);
+        let message = format!("{asks}. Answer question {} of status.questions with an Approval", question.id);
         Verdict::Stuck { reason: Reason::OutcomeUnknown, message, question: Some(Box::new(question.clone())) }
     };
     let Some(given) = d.world.answers.to(&question, d.world.asker) else { return ask(asks) };

@@ -121,7 +121,8 @@ impl Kind for BackupPolicy {
         if let (Ok((_, id)), Some(body)) = (&found, &present) {
             // In a vault of ours, a name that derives from this object is its own.
             let is_derived = s.spec.azure_name.is_none();
-            let is_adopted = s.spec.adopt == Adopt::IfNotWeaker && decided.is_ok() && not_ours(s, id, facts).is_none();
+            let stands = decided.is_ok_and(|plan| plan.verdicts.get("policy") == Some(&Verdict::Done));
+            let is_adopted = s.spec.adopt == Adopt::IfNotWeaker && stands;
             if is_adopted || s.status.policy_id.is_some() || s.operations.contains_key("policy") || s.owns(id) || is_derived {
                 status.policy_id = Some(id.to_string());
             }

@@ -67,7 +67,6 @@ pub fn subject<K: Kind>(name: &str, spec: Value, status: Value) -> Subject<K> {
         estate: "acme".into(),
         writer: "w1".into(),
         access: Some(Arc::new(grant)),
-        namespace_labels: Arc::default(),
         answers: Arc::default(),
     }
 }

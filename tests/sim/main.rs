@@ -10,6 +10,7 @@ mod gate;
 mod leadership;
 mod letting_go;
 mod main_job;
+mod moved;
 mod one;
 mod oracle;
 mod orders;

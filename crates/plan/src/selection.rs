@@ -70,6 +70,11 @@ fn matched(entries: &[MachineEntry], machine: &Candidate, vault_location: &str) 
     Some(Matched { id: machine.id.clone(), chosen, entry, disks: entries[entry].disks.clone(), excluded })
 }
 
+/// Whether an entry names the machine by its id.
+pub fn is_named(entries: &[MachineEntry], machine: &ResourceId) -> bool {
+    entries.iter().any(|entry| names(entry, machine))
+}
+
 fn names(entry: &MachineEntry, id: &ResourceId) -> bool {
     entry.id.as_ref().and_then(|text| text.parse::<ResourceId>().ok()).is_some_and(|named| named == *id)
 }

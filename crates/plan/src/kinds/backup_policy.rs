@@ -71,7 +71,7 @@ impl Kind for BackupPolicy {
             return Ok(Desired::new());
         }
         if view.status.vault.is_some() && facts.read(&vault).is_absent() {
-            return Err(gone(&vault, &format!("RecoveryVault {}", view.meta.name)));
+            return Err(gone::missing(&vault, &format!("RecoveryVault {}", view.meta.name)));
         }
         if view.status.vault.is_none() || facts.resource(&vault).is_absent() {
             return Err(Hold::wait(Reason::DependencyNotReady, format!("RecoveryVault {} is not in Azure yet", view.meta.name)));

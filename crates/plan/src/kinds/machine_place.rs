@@ -9,8 +9,8 @@ use breakwater_api::{
 use breakwater_arm::{ResourceId, bodies::VirtualMachine, names};
 
 use super::{
-    PolicyView, VaultView, gone, is_admitted_by, items_of, machine_item, machine_report, no_such, policy_id, protection, unreadable,
-    vault_id,
+    PolicyView, VaultView, gone, is_admitted_by, items_of, machine_item, machine_report, no_such, policy_id, protection, selected,
+    unreadable, vault_id,
 };
 use crate::{
     facts::{Facts, ObjectRef},
@@ -83,9 +83,9 @@ pub(super) fn not_yet(id: &ResourceId) -> Hold {
 /// The vault or the policy that this machine stood on is gone, by a direct read.
 pub(super) fn vanished(p: &Place, facts: &Facts) -> Option<Hold> {
     if p.vault_view.status.vault.is_some() && facts.read(&p.vault).is_absent() {
-        return Some(gone(&p.vault, &format!("RecoveryVault {}", p.vault_view.meta.name)));
+        return Some(gone::missing(&p.vault, &format!("RecoveryVault {}", p.vault_view.meta.name)));
     }
-    facts.read(&p.policy).is_absent().then(|| gone(&p.policy, &format!("BackupPolicy {}", p.policy_view.meta.name)))
+    facts.read(&p.policy).is_absent().then(|| gone::missing(&p.policy, &format!("BackupPolicy {}", p.policy_view.meta.name)))
 }
 
 pub(super) fn standing(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> protection::Standing {
@@ -122,11 +122,8 @@ pub(super) fn vault_full(p: &Place, facts: &Facts) -> Option<Hold> {
 
 /// What the machine itself forbids.
 pub(super) fn machine_hold(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> Option<Hold> {
-    if facts.read(&p.machine).is_absent() {
-        return Some(Hold::stuck(
-            Reason::MachineNotFound,
-            format!("{} does not exist: its recovery points, if any, stay restorable", p.machine),
-        ));
+    if let Some(hold) = gone::machine_hold(s, p, facts) {
+        return Some(hold);
     }
     let seen = match (vm(p, facts), &s.status.machine) {
         (Some(vm), before) => machine_report::observed(&vm, before.as_ref()),
@@ -150,6 +147,12 @@ pub(super) fn machine_hold(s: &Subject<ProtectedMachine>, p: &Place, facts: &Fac
             format!("{} is in {here} and the vault in {there}: use a vault in the machine's region", p.machine),
         ));
     }
-    let unmanaged = vm(p, facts).is_some_and(|vm| vm.properties.has_unmanaged_disks());
+    let vm = vm(p, facts);
+    let chosen = !selected::is_made_by_hand(s, p) && !selection::is_named(&p.policy_view.spec.machines, &p.machine);
+    if chosen && !s.owns(&p.item) && vm.as_ref().is_some_and(gone::is_drill_copy) {
+        let message = format!("{} is a copy that a test failover made: a policy that is to mean it names it by its id", p.machine);
+        return Some(Hold::stuck(Reason::DrillCopy, message));
+    }
+    let unmanaged = vm.is_some_and(|vm| vm.properties.has_unmanaged_disks());
     unmanaged.then(|| Hold::stuck(Reason::Unsupported, format!("{} has unmanaged disks: convert them to managed disks", p.machine)))
 }

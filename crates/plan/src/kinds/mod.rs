@@ -4,6 +4,7 @@ mod approval;
 mod azure_access;
 mod backup_policy;
 mod first_backup;
+mod gone;
 mod machine_conditions;
 mod machine_item;
 mod machine_place;
@@ -128,14 +129,6 @@ pub fn vault_is_ours(vault: &ResourceId, facts: &Facts, estate: &str, owner: &st
         )),
         TagOwner::NotOurs => Some(Hold::stuck(Reason::NotOurs, format!("{vault} exists and is not ours: see its RecoveryVault"))),
     }
-}
-
-/// What was there and is gone: nothing is made in its place, and everything that stands on it says so.
-pub fn gone(id: &ResourceId, object: &str) -> Hold {
-    let message = format!(
-        "{id} was there and is gone, with what it held: it is not made again empty; see whether it was deleted, moved or soft-deleted in Azure; {object} stays as it is until it is back or deleted"
-    );
-    Hold::stuck(Reason::Missing, message)
 }
 
 /// Text of an error of Azure that a fact carries, as a hold.

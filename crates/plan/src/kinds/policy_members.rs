@@ -187,9 +187,10 @@ pub(super) fn count(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView,
 
 /// Why a member that exists cannot be protected by us.
 pub(super) fn left_out(member: &Member) -> Option<String> {
-    let conflict = Reason::Conflict.as_str();
-    if member.shared.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "False" && c.reason == conflict) {
-        return Some(conflict.to_owned());
+    let not_ready =
+        |reason: Reason| member.shared.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "False" && c.reason == reason.as_str());
+    if let Some(reason) = [Reason::Conflict, Reason::DrillCopy].into_iter().find(|reason| not_ready(*reason)) {
+        return Some(reason.to_string());
     }
     match member.status.protection.as_ref()? {
         Protection::ElsewhereProtected => Some(Reason::ElsewhereProtected.to_string()),

@@ -11,7 +11,7 @@ use breakwater_arm::ResourceId;
 use serde_json::{Map, Value};
 
 use super::{
-    DRIFT_WITHIN, items_of, kept, seconds,
+    DRIFT_WITHIN, gone, items_of, kept, seconds,
     takeover::before_ours,
     text,
     vault_defences::{asks_for_less, drifted, ever_protected, remember_declared, too_late},
@@ -33,6 +33,7 @@ impl Kind for RecoveryVault {
     fn needs(s: &Subject<Self>, known: &Facts) -> Vec<Need> {
         let Ok(id) = vault_id(&s.meta, &s.spec) else { return Vec::new() };
         let mut needs = vec![kept(&id)];
+        needs.extend(gone::vault_needs(s, &id, known));
         if s.meta.deleting && s.spec.deletion_policy == DeletionPolicy::Delete {
             needs.extend(vault_deletion::needs(&id));
         }
@@ -53,7 +54,10 @@ impl Kind for RecoveryVault {
         if s.meta.deleting {
             return vault_deletion::desire(s, &id, facts);
         }
-        let hold = moved(s, &id, facts).or_else(|| asks_for_less(s, facts)).or_else(|| too_late(s, facts));
+        let hold = gone::vault_hold(s, &id, facts)
+            .or_else(|| in_another_region(s, &id, facts))
+            .or_else(|| asks_for_less(s, facts))
+            .or_else(|| too_late(s, facts));
         if let Some(first) = before_ours(s, &id, facts, hold.clone()) {
             return Ok(first);
         }
@@ -142,8 +146,8 @@ fn owned(s: &Subject<RecoveryVault>, id: Option<&ResourceId>) -> Vec<Owned> {
     owned
 }
 
-/// A vault of that id in another region, or on the move, is not the one that is declared.
-fn moved(s: &Subject<RecoveryVault>, id: &ResourceId, facts: &Facts) -> Option<Hold> {
+/// A vault of that id in another region is not the one that is declared.
+fn in_another_region(s: &Subject<RecoveryVault>, id: &ResourceId, facts: &Facts) -> Option<Hold> {
     let body = facts.resource(id).into_present()?;
     let there = text(body, "/location").unwrap_or_default();
     (!same_location(there, &s.spec.location)).then(|| {

@@ -28,7 +28,7 @@ pub fn owner(status: Value) -> Subject<ProtectedMachine> {
     Subject { owned: vec![owned(&item())], ..declares(json!({}), status) }
 }
 
-fn vm(more: Value) -> Value {
+pub fn vm(more: Value) -> Value {
     let storage = json!({ "osDisk": { "osType": "Windows", "managedDisk": { "id": "/os" } }, "dataDisks": [
         { "lun": 0, "managedDisk": { "id": "/d0" } }, { "lun": 1, "managedDisk": { "id": "/d1" } }] });
     json!({ "id": machine(), "location": "westeurope", "properties": with(json!({ "vmId": "VM-1", "storageProfile": storage }), more) })

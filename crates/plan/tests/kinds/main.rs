@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod estate;
+mod gone;
 mod machine;
 mod machine_stopped;
 mod machine_told;

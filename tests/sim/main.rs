@@ -7,6 +7,7 @@ mod canaries;
 mod caught;
 mod crashes;
 mod gate;
+mod granted;
 mod leadership;
 mod letting_go;
 mod main_job;

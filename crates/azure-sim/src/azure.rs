@@ -370,8 +370,15 @@ impl Azure {
             applied: outcome.is_some_and(|(outcome, _)| outcome.reached && outcome.reply.status < 400),
             fault: played.names(),
             throttled: outcome.is_some_and(|(outcome, _)| outcome.throttled),
+            actions: outcome.filter(|(outcome, _)| outcome.reached).map(|_| asked_of(req)).unwrap_or_default(),
         });
     }
+}
+
+/// The actions that a request asked of its caller's roles.
+fn asked_of(req: &Inbound) -> Vec<String> {
+    let target = Target::read(&req.method, &req.path);
+    arm::owner(&target, &req.path).map(|owner| actions::named(req, &target, owner)).unwrap_or_default()
 }
 
 fn seconds(seconds: f64) -> SignedDuration {

@@ -41,6 +41,9 @@ pub struct Entry {
     pub fault: Option<String>,
     /// Whether a limit refused it.
     pub throttled: bool,
+    /// The actions that the caller's roles had to hold, linked ones last; empty where nothing was asked of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<String>,
 }
 
 /// All entries, in order.

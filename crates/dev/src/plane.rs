@@ -67,6 +67,18 @@ pub struct Plane {
     kubeconfig: PathBuf,
 }
 
+/// What the ServiceAccounts of the operator's namespace ask of the API server is written down, without bodies.
+const AUDIT_POLICY: &str = "apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+  - level: Metadata
+    userGroups: ['system:serviceaccounts:breakwater-system']
+  - level: None
+";
+
+const AUDIT_LOG: &str = "audit.log";
+
 impl Plane {
     /// Starts a control plane that keeps everything in `dir`, and waits until it is ready.
     ///
@@ -101,9 +113,10 @@ impl Plane {
         let for_controllers = dir.join("controller-manager.kubeconfig");
         write_kubeconfig(&for_controllers, &server, &pki.ca, &client_certificate(&pki.controller_manager))?;
 
+        fs::write(dir.join("audit-policy.yaml"), AUDIT_POLICY).context("writing the audit policy")?;
         let start = |name: &str, path: &Path, args: Vec<OsString>| Child::start(launcher, program(&dir, name, path, args));
         let mut etcd = start("etcd", &binaries.etcd, etcd_args(&dir, ports))?;
-        let mut api_server = start("kube-apiserver", &binaries.kube_apiserver, api_server_args(ports, &pki))?;
+        let mut api_server = start("kube-apiserver", &binaries.kube_apiserver, api_server_args(&dir, ports, &pki))?;
         until_ready(&mut etcd, &mut api_server, &Kubectl::new(&binaries.kubectl, &kubeconfig, &dir.join(KUBECTL_CACHE)))?;
         // Not earlier: it gives up when the API server has not yet written the roles that let it read.
         let controllers = controller_manager_args(ports, &pki, &for_controllers);
@@ -133,6 +146,16 @@ impl Plane {
     /// The plane's folder.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// What the ServiceAccounts of the operator's namespace asked for so far, as the API server wrote it down.
+    ///
+    /// # Errors
+    /// The log cannot be read.
+    pub fn audit(&self) -> Result<Vec<serde_json::Value>> {
+        let text = fs::read_to_string(self.dir.join(AUDIT_LOG)).context("the API server's audit log")?;
+        // The last line may be half written.
+        Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
     }
 
     /// kubectl as the admin.
@@ -169,7 +192,7 @@ impl Plane {
     /// As [`Plane::start`].
     pub fn restart_api_server(&mut self) -> Result<()> {
         self.api_server.stop(STOP_WITHIN)?;
-        let args = api_server_args(self.ports, &self.pki);
+        let args = api_server_args(&self.dir, self.ports, &self.pki);
         let server = program(&self.dir, "kube-apiserver", &self.binaries.kube_apiserver, args);
         self.api_server = Child::start(&self.launcher, server)?;
         let kubectl = self.kubectl();
@@ -260,7 +283,7 @@ fn etcd_args(dir: &Path, ports: Ports) -> Vec<OsString> {
     args
 }
 
-fn api_server_args(ports: Ports, pki: &Pki) -> Vec<OsString> {
+fn api_server_args(dir: &Path, ports: Ports, pki: &Pki) -> Vec<OsString> {
     let issuer = format!("https://127.0.0.1:{}", ports.api_server);
     let mut args: Vec<OsString> = vec![
         format!("--etcd-servers=http://127.0.0.1:{}", ports.etcd).into(),
@@ -273,6 +296,8 @@ fn api_server_args(ports: Ports, pki: &Pki) -> Vec<OsString> {
         "--service-cluster-ip-range=10.0.0.0/24".into(),
         "--endpoint-reconciler-type=none".into(),
     ];
+    args.push(flag("--audit-policy-file", &dir.join("audit-policy.yaml")));
+    args.push(flag("--audit-log-path", &dir.join(AUDIT_LOG)));
     args.push(flag("--client-ca-file", &pki.ca));
     args.push(flag("--tls-cert-file", &pki.server.cert));
     args.push(flag("--tls-private-key-file", &pki.server.key));

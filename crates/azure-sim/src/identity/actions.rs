@@ -107,6 +107,15 @@ pub fn refusal(world: &World, req: &Inbound, target: &Target, owner: Owner) -> O
     }
 }
 
+/// The actions that a request asks of its caller's roles, linked ones last.
+pub fn named(req: &Inbound, target: &Target, owner: Owner) -> Vec<String> {
+    let own = match check(req, target, owner) {
+        Check::Nothing => None,
+        Check::Reaches { action, .. } | Check::May { action, .. } => Some(action),
+    };
+    own.into_iter().chain(linked(req, target, owner).into_iter().map(|(action, _)| action.to_owned())).collect()
+}
+
 /// Keeps of a list over a subscription what the caller may read.
 pub fn filter_list(world: &World, req: &Inbound, target: &Target, owner: Owner, reply: &mut Reply) {
     let Check::Reaches { action, scope } = check(req, target, owner) else { return };

@@ -91,6 +91,7 @@ mod tests {
             applied: status < 400,
             fault: None,
             throttled: false,
+            actions: Vec::new(),
         }
     }
 

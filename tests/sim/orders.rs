@@ -201,3 +201,29 @@ fn twenty_destructive_calls_leave_in_an_hour_and_no_more() {
     sim.clock.advance(Duration::from_secs(3601));
     assert_eq!(refused(&gate, &removal(20)), None, "an hour later");
 }
+
+#[test]
+fn what_an_earlier_leader_sent_counts_for_the_next() {
+    let sim = world();
+    let removal = |n: usize| {
+        let spare = policy(&format!("spare-{n}"));
+        Order {
+            request: Request::new(Method::Delete, spare.as_str(), RECOVERY_SERVICES),
+            ownership: Ownership::Named { vault: vault(), owner: "o".into(), name: spare.name().to_owned() },
+            evidence: seen(&sim, Some(json!({ "properties": { "protectedItemsCount": 0 } }))),
+            ..longer(&sim)
+        }
+    };
+    let before = gate(&sim);
+    for n in 0..12 {
+        assert_eq!(refused(&before, &removal(n)), None, "{n}");
+    }
+    // A record of a call that the leader's last word does not hold, and one of a call that it does.
+    let late = sim.now() - jiff::SignedDuration::from_mins(9);
+    let after = gate(&sim);
+    after.recall(&[("shop".to_owned(), late), ("shop".to_owned(), sim.now())]);
+    for n in 12..19 {
+        assert_eq!(refused(&after, &removal(n)), None, "{n}");
+    }
+    assert_eq!(refused(&after, &removal(19)), Some(Reason::Brake), "twelve, one that nobody wrote down, and seven");
+}

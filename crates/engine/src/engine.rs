@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use breakwater_api::{SharedSpec, SharedStatus};
+use breakwater_api::{OperationRecord, SharedSpec, SharedStatus, azure_access::Act, operations::Outcome};
 use breakwater_arm::ResourceId;
 use breakwater_plan::{
     facts::{AnyObject, List},
@@ -135,13 +135,16 @@ impl Engine {
         self.kinds.keys().copied().collect()
     }
 
-    /// Rebuilds locks and claims from every object, before a new leader's first write.
+    /// Rebuilds locks, claims and the brake from every object and the lease, before a new leader's first write.
     pub fn prime(&self) {
+        let mut destructive = Vec::new();
         for (kind, entry) in &self.kinds {
             for object in self.outside.cluster.cached_all(kind, None) {
                 (entry.prime)(self, &object);
+                destructive.extend(destructive_intents(&object));
             }
         }
+        self.gate.recall(&destructive);
     }
 
     /// One turn of one object.
@@ -242,6 +245,14 @@ fn view<K: Kind>(object: &DynamicObject) -> Option<AnyObject> {
     let parsed = object::Parsed::<K>::of(object).ok()?;
     let view = View::<K> { meta: object::meta(K::NAME, object, None), spec: parsed.spec, status: parsed.status, shared: parsed.shared };
     Some(Arc::new(view))
+}
+
+/// The destructive calls that an object's records tell of: `(access, intent)`.
+fn destructive_intents(object: &DynamicObject) -> Vec<(String, Timestamp)> {
+    let shared = object::shared(object).unwrap_or_default();
+    let Some(access) = shared.access.map(|a| a.name) else { return Vec::new() };
+    let destructive = |record: &OperationRecord| record.act == Act::Delete && record.outcome != Some(Outcome::Refused);
+    shared.operations.iter().filter(|r| destructive(r)).map(|r| (access.clone(), r.intent_at)).collect()
 }
 
 fn prime<K: Kind>(engine: &Engine, object: &DynamicObject) {

@@ -1,11 +1,7 @@
 //! The gate: the only door for ARM writes, sole owner of the client that can send them. Whatever the planner
 //! thinks, it checks again. A refusal is a condition, never a retry loop.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use breakwater_api::{Reason, questions::APPROVE};
 use breakwater_arm::{
@@ -22,6 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
+    brake::Brake,
     budget::Budget,
     locks::{Holder, Locks},
     ports::{Arm, AuditSink, Clock, Leadership, SendError},
@@ -36,9 +33,6 @@ pub const SEND_WITHIN: Duration = Duration::from_secs(20);
 /// A last look is good for this long, in wall time.
 pub const LAST_LOOK: Duration = Duration::from_secs(5);
 
-/// Destructive calls at most, an hour and access.
-const BRAKE: usize = 20;
-
 /// The gate.
 pub struct Gate {
     arm: Arc<dyn Arm>,
@@ -50,7 +44,7 @@ pub struct Gate {
     telemetry: Arc<dyn Telemetry>,
     estate: String,
     writer: String,
-    destructive: Mutex<BTreeMap<String, VecDeque<Timestamp>>>,
+    brake: Brake,
 }
 
 /// The doors and rules that a gate is made of.
@@ -79,7 +73,14 @@ impl Gate {
     /// A gate over its parts.
     pub fn new(parts: GateParts) -> Self {
         let GateParts { arm, clock, leadership, audit, budget, locks, telemetry, estate, writer } = parts;
-        Gate { arm, clock, leadership, audit, budget, locks, telemetry, estate, writer, destructive: Mutex::default() }
+        Gate { arm, clock, leadership, audit, budget, locks, telemetry, estate, writer, brake: Brake::default() }
+    }
+
+    /// What was sent of destructive calls before this process led: as the last leader wrote it down, and by records that
+    /// are still open, `(access, intent)`.
+    pub fn recall(&self, intents: &[(String, Timestamp)]) {
+        self.brake.recall(&self.leadership.noted());
+        intents.iter().for_each(|(access, at)| self.brake.recall_intent(access, *at));
     }
 
     /// Checks that need no token: done before the intent is saved, so that what would be refused leaves no trace.
@@ -135,7 +136,7 @@ impl Gate {
         if !order.locks.is_empty() && !self.locks.holds(&order.locks, &order.holder) {
             return refuse(Reason::Busy, "its locks are not held".into());
         }
-        self.brake(order, act)?;
+        self.braked(order, act)?;
         Ok(act)
     }
 
@@ -169,10 +170,7 @@ impl Gate {
         }
         self.record(order, act, "sending", None)?;
         if act == Act::Delete {
-            let mut sent = self.destructive.lock().unwrap_or_else(PoisonError::into_inner);
-            for scope in scopes(order) {
-                sent.entry(scope.0).or_default().push_back(self.clock.now());
-            }
+            self.leadership.note(&self.brake.count(order, self.clock.now()));
         }
         // Asked once more where it leaves: a process may be stopped anywhere before that.
         let may_leave = || in_time() && self.leadership.leads();
@@ -400,26 +398,16 @@ impl Gate {
     }
 
     /// Destructive calls within the hour; beyond them a person is asked, call by call.
-    fn brake(&self, order: &Order, act: Act) -> Result<(), Refusal> {
+    fn braked(&self, order: &Order, act: Act) -> Result<(), Refusal> {
         if act != Act::Delete || order.debt {
             return Ok(());
         }
-        let now = self.clock.now();
-        let mut all = self.destructive.lock().unwrap_or_else(PoisonError::into_inner);
-        for (scope, most) in scopes(order) {
-            let sent = all.entry(scope).or_default();
-            while sent.front().is_some_and(|at| *at + SignedDuration::from_hours(1) < now) {
-                sent.pop_front();
-            }
-            let question = braked(order, most);
-            let asker = Asker { uid: order.uid.clone(), generation: order.generation };
-            let lifted = order.consents.iter().any(|c| c.question == question && c.given.digest == question.digest(&asker));
-            if sent.len() >= most && !lifted {
-                let until = sent.front().map(|at| *at + SignedDuration::from_hours(1));
-                let message =
-                    format!("{}; it goes on by itself within the hour, or when question {} is answered", question.asks, question.id);
-                return Err(Refusal { reason: Reason::Brake, message, until, question: Some(Box::new(question)) });
-            }
+        let asker = Asker { uid: order.uid.clone(), generation: order.generation };
+        let is_lifted =
+            |question: &Question| order.consents.iter().any(|c| c.question == *question && c.given.digest == question.digest(&asker));
+        if let Some((question, until)) = self.brake.holds(order, self.clock.now(), is_lifted) {
+            let message = format!("{}; it goes on by itself within the hour, or when question {} is answered", question.asks, question.id);
+            return Err(Refusal { reason: Reason::Brake, message, until: Some(until), question: Some(Box::new(question)) });
         }
         Ok(())
     }
@@ -428,29 +416,6 @@ impl Gate {
 /// Whether tags that would be merged are marks of ownership.
 fn marks(tags: &Value) -> bool {
     defence::is_marked(&json!({ "tags": tags }))
-}
-
-/// The brakes that an order is under: of all calls of its access, and of its own scope.
-fn scopes(order: &Order) -> Vec<(String, usize)> {
-    let own = order.brake.iter().map(|b| (format!("{} {}", order.identity.access, b.scope), b.most));
-    own.chain([(order.identity.access.clone(), BRAKE)]).collect()
-}
-
-/// The question that lifts the brake for one call.
-fn braked(order: &Order, most: usize) -> Question {
-    let id: Option<ResourceId> = order.request.path.parse().ok();
-    let stake = Stake {
-        ids: id.into_iter().collect(),
-        field: "brake".into(),
-        from: format!("{most} destructive calls an hour"),
-        to: "one more".into(),
-        loses_points: false,
-    };
-    let asks = format!(
-        "{most} destructive calls were sent within the hour. Shall {} {} be sent all the same",
-        order.request.method, order.request.path
-    );
-    Question::to_approve(format!("brake-{}", order.holder.1), stake, 1, asks)
 }
 
 fn of_consent(consent: &Approved) -> Value {

@@ -3,6 +3,7 @@
 pub mod access;
 mod act;
 mod answers;
+mod brake;
 pub mod budget;
 mod debts;
 pub mod engine;

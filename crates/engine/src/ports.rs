@@ -194,6 +194,12 @@ pub trait Entropy: Send + Sync {
 pub trait Leadership: Send + Sync {
     /// True while the lease is certainly ours.
     fn leads(&self) -> bool;
+
+    /// Writes a short text down with the lease, at its next renewal, for whoever leads next.
+    fn note(&self, text: &str);
+
+    /// What was written down last, by this leader or the one before; empty when nothing was.
+    fn noted(&self) -> String;
 }
 
 /// Where audit records go: durable when this returns.

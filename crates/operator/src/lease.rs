@@ -27,6 +27,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::health::Heartbeat;
 
+/// What the leader writes down for whoever leads next.
+const NOTE: &str = "breakwater.io/noted";
+
 /// How long the release at the end may take, all tries together.
 const RELEASE: Duration = Duration::from_secs(5);
 
@@ -57,17 +60,26 @@ pub struct Lead {
     until: Mutex<Option<Instant>>,
     terms: watch::Sender<Option<Term>>,
     begun: AtomicU64,
+    note: Mutex<String>,
 }
 
 impl Default for Lead {
     fn default() -> Self {
-        Lead { until: Mutex::new(None), terms: watch::Sender::new(None), begun: AtomicU64::new(0) }
+        Lead { until: Mutex::new(None), terms: watch::Sender::new(None), begun: AtomicU64::new(0), note: Mutex::default() }
     }
 }
 
 impl Leadership for Lead {
     fn leads(&self) -> bool {
         self.until().is_some_and(|until| Instant::now() < until)
+    }
+
+    fn note(&self, text: &str) {
+        text.clone_into(&mut self.note.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn noted(&self) -> String {
+        self.note.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -214,7 +226,14 @@ impl Elector {
                 return Ok(Attempt::Theirs(holder));
             }
         }
-        self.sign(spec);
+        // Whoever led before has written down what must not be forgotten; who leads writes it anew.
+        let leads = spec.holder_identity.as_deref() == Some(self.identity.as_str()) && self.lead.until().is_some();
+        let notes = lease.metadata.annotations.get_or_insert_default();
+        match leads {
+            true => drop(notes.insert(NOTE.to_owned(), self.lead.noted())),
+            false => self.lead.note(notes.get(NOTE).map_or("", String::as_str)),
+        }
+        self.sign(lease.spec.get_or_insert_default());
         // The replacement carries the resourceVersion read above: of two candidates that see a stale lease, one loses.
         Self::written(self.api.replace(&self.name, &PostParams::default(), &lease).await)
     }
@@ -257,6 +276,7 @@ impl Elector {
         }
         spec.holder_identity = Some(String::new());
         spec.renew_time = Some(MicroTime(Timestamp::now()));
+        lease.metadata.annotations.get_or_insert_default().insert(NOTE.to_owned(), self.lead.noted());
         self.api.replace(&self.name, &PostParams::default(), &lease).await.map(|_| ())
     }
 }

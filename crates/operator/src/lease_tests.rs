@@ -162,6 +162,28 @@ async fn stopping_gives_the_lease_back_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_leader_noted_is_with_whoever_leads_next() {
+    let server = Server::default();
+    let a = candidate(&server, "a");
+    watch_for(3, &[&a]).await;
+    a.lead.note("first");
+    watch_for(5, &[&a]).await;
+    let b = candidate(&server, "b");
+    // Without a clean end: the lease goes stale.
+    a.cut.store(true, Ordering::SeqCst);
+    watch_for(30, &[&a, &b]).await;
+    assert!(b.lead.leads());
+    assert_eq!(b.lead.noted(), "first");
+    // With one: what was noted a moment ago goes with it.
+    b.lead.note("second");
+    b.stop.cancel();
+    b.task.await.unwrap();
+    let c = candidate(&server, "c");
+    watch_for(3, &[&c]).await;
+    assert_eq!((c.lead.leads(), c.lead.noted().as_str()), (true, "second"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lease_taken_away_ends_leadership_at_the_next_attempt() {
     let server = Server::default();
     let a = candidate(&server, "a");

@@ -7,7 +7,7 @@ use futures::{FutureExt, future::BoxFuture};
 
 use super::{SimArm, Simulation, invariants::Eyes, run::engine};
 use crate::{
-    cluster::{MemoryCluster, leadership::SwitchableLeadership, view::Cursor},
+    cluster::{MemoryCluster, view::Cursor},
     halt::Halt,
 };
 
@@ -63,7 +63,7 @@ impl Simulation {
     }
 
     fn lead_anew(&mut self) {
-        self.leadership = Arc::new(SwitchableLeadership::leading());
+        self.leadership = Arc::new(self.leadership.successor());
         let halt = Arc::new(Halt::new(self.leadership.clone()));
         self.arm = Arc::new(self.arm.of_another_process(halt.clone()));
         self.invariants.listen(&self.arm, &self.cluster, &self.clock, &self.leadership);

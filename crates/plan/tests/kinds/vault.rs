@@ -7,7 +7,7 @@ use breakwater_plan::{
     facts::{Facts, List, Need},
     graph::HoldKind,
     kind::{Kind as _, Meta, Subject},
-    kinds::items_of,
+    kinds::{all_items_of, items_of},
 };
 use serde_json::{Value, json};
 
@@ -213,7 +213,7 @@ fn a_vault_is_deleted_on_request_only_while_nothing_is_in_it_soft_deleted_backup
             .collect();
         assert_eq!(lists.len(), 3);
         for one in lists {
-            let full = one == items_of(&vault());
+            let full = one == all_items_of(&vault());
             list(facts, one, if full { items } else { &[] });
         }
     };

@@ -239,7 +239,7 @@ fn concerned(changed: &[ResourceId], watchers: BTreeMap<ObjectKey, Option<Vec<Re
 
 /// What other kinds see of an object.
 fn view<K: Kind>(object: &DynamicObject) -> Option<AnyObject> {
-    let parsed = object::Parsed::<K>::of(object).ok()?;
+    let parsed = object::Typed::<K>::of(object).ok()?;
     let view = View::<K> { meta: object::meta(K::NAME, object, None), spec: parsed.spec, status: parsed.status, shared: parsed.shared };
     Some(Arc::new(view))
 }
@@ -255,7 +255,7 @@ fn prime<K: Kind>(engine: &Engine, object: &DynamicObject) {
             tracing::error!(kind = K::NAME, namespace = key.namespace, name = key.name, lock, holder = by.name, "a lock is held twice");
         }
     }
-    if let Ok(parsed) = object::Parsed::<K>::of(object) {
+    if let Ok(parsed) = object::Typed::<K>::of(object) {
         let meta = object::meta(K::NAME, object, Some(&*engine.outside.clock));
         let spec: SharedSpec = object.data.get("spec").cloned().and_then(|s| serde_json::from_value(s).ok()).unwrap_or_default();
         let named = spec.access_ref.as_ref().map(|r| r.name.as_str());

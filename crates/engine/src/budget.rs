@@ -1,9 +1,13 @@
 //! How much of Azure's patience is ours: token buckets fed by Azure's own headers, with priorities.
 //!
 //! Buckets per (access, subscription, class), as ARM's front end keeps them (compute-and-arm.md E.6). 30 % is left for
-//! people and other tools; the lower a priority, the more of the rest it must leave.
+//! people and other tools; the lower a priority, the more of the rest it must leave. Who comes when there is nothing left
+//! stands in line: each is told a time of its own.
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use breakwater_arm::wire::{Answer, Method, Request};
 use jiff::{SignedDuration, Timestamp};
@@ -21,21 +25,34 @@ pub enum Priority {
     UserChange,
     /// Backups and protection.
     Backup,
-    /// The sweep that looks for drift.
+    /// The sweep that looks for drift, and questions: they give way to the writes that they were asked for.
     Sweep,
+    /// A listing before its time, which spares others their reads.
+    Early,
+    /// What can as well be learned later or in another way: done only where hardly anything was used.
+    Spare,
 }
 
 impl Priority {
     /// The share of a bucket that must be left after this call.
-    fn reserve(self) -> f64 {
-        match self {
-            Priority::Failover => 0.0,
-            Priority::Debt => 0.02,
-            Priority::Restore => 0.05,
-            Priority::UserChange => 0.3,
-            Priority::Backup => 0.35,
-            Priority::Sweep => 0.4,
+    fn reserve(self, class: Class) -> f64 {
+        match (self, class.window()) {
+            (Priority::Failover, _) => 0.0,
+            (Priority::Debt, _) => 0.02,
+            (Priority::Restore, _) => 0.05,
+            (Priority::UserChange | Priority::Backup, _) => 0.3,
+            // What a window holds is spent once: there is nobody to give way to, for a listing is an action of its own.
+            (Priority::Sweep, Some(_)) => 0.3,
+            (Priority::Sweep | Priority::Early | Priority::Spare, None) => 0.35,
+            (Priority::Early, Some(_)) => 0.85,
+            (Priority::Spare, Some(_)) => 0.97,
         }
+    }
+
+    /// Of two lines, the one that somebody who was told to come back stands in: who waits for a person's edit does not
+    /// stand behind a fleet.
+    fn line(self) -> usize {
+        usize::from(self > Priority::UserChange)
     }
 }
 
@@ -127,6 +144,13 @@ fn backup_action(path: &str) -> Option<String> {
     (types.len() > 1).then(|| types.join("/"))
 }
 
+/// Between two who were told to come back when a window opens: what ARM's bucket of writes lets through
+/// (compute-and-arm.md E.6), since whoever reads for a write writes next.
+const APART: SignedDuration = SignedDuration::from_millis(100);
+
+/// How far ahead a line reaches.
+const LONGEST_LINE: SignedDuration = SignedDuration::from_mins(10);
+
 /// The share of a window that calls on their way may have taken before the answers of earlier ones show it.
 const ON_THE_WAY: f64 = 0.1;
 
@@ -138,11 +162,31 @@ struct Bucket {
     opened: Timestamp,
     /// Nothing goes before: a 429 said so.
     closed_until: Timestamp,
+    /// When the last one in each line was told to come back.
+    lines: [Timestamp; 2],
 }
+
+impl Bucket {
+    fn has(&self, class: Class, priority: Priority, now: Timestamp) -> bool {
+        self.closed_until <= now && self.level - 1.0 >= class.rate().0 * priority.reserve(class)
+    }
+
+    /// The next place in a line that begins at `from`. One that has grown too long begins anew beside itself: those in it
+    /// may have come and gone for other reasons.
+    fn place(&mut self, line: usize, from: Timestamp, apart: SignedDuration) -> Timestamp {
+        let next = from.max(self.lines[line] + apart);
+        let place = if next > from + LONGEST_LINE.max(apart * 40) { from } else { next };
+        self.lines[line] = place;
+        place
+    }
+}
+
+/// Whose bucket: the access, the scope and the class.
+type Key = (String, String, Class);
 
 /// All buckets. Times are world times; the factor turns refills, which are wall rates, into world rates.
 pub struct Budget {
-    buckets: Mutex<BTreeMap<(String, String, Class), Bucket>>,
+    buckets: Mutex<BTreeMap<Key, Bucket>>,
 }
 
 impl Default for Budget {
@@ -157,32 +201,37 @@ impl Budget {
     /// # Errors
     /// The class that is spent and the world time at which to come back.
     pub fn take(&self, access: &str, request: &Request, priority: Priority, now: Timestamp) -> Result<(), (Class, Timestamp)> {
-        let mut buckets = self.buckets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let classes = Class::of(request);
-        for class in &classes {
-            let (size, refill) = class.rate();
-            let bucket = bucket(&mut buckets, access, request, *class, now);
-            if bucket.closed_until > now {
-                return Err((*class, bucket.closed_until));
-            }
-            let floor = size * priority.reserve();
-            if bucket.level - 1.0 < floor {
-                if let Some(window) = class.window() {
-                    return Err((*class, bucket.opened + window));
-                }
-                let short = floor + 1.0 - bucket.level;
-                return Err((*class, now + SignedDuration::from_millis(((short / refill) * 1000.0).ceil() as i64)));
-            }
-        }
-        for class in &classes {
-            bucket(&mut buckets, access, request, *class, now).level -= 1.0;
+        let mut buckets = self.open();
+        in_line(&mut buckets, access, request, priority, now)?;
+        for class in Class::of(request) {
+            bucket(&mut buckets, access, request, class, now).level -= 1.0;
         }
         Ok(())
     }
 
+    /// The same for all of these or none, and nothing is taken yet.
+    ///
+    /// # Errors
+    /// The first class that is spent and the world time at which to come back.
+    pub fn admits(&self, access: &str, requests: &[(Request, Priority)], now: Timestamp) -> Result<(), (Class, Timestamp)> {
+        let mut buckets = self.open();
+        requests.iter().try_for_each(|(request, priority)| in_line(&mut buckets, access, request, *priority, now))
+    }
+
+    /// Whether it could be taken now. Nobody stands in line for it.
+    pub fn spares(&self, access: &str, request: &Request, priority: Priority, now: Timestamp) -> bool {
+        let mut buckets = self.open();
+        let has = |class: Class| bucket(&mut buckets, access, request, class, now).has(class, priority, now);
+        Class::of(request).into_iter().all(has)
+    }
+
+    fn open(&self) -> MutexGuard<'_, BTreeMap<Key, Bucket>> {
+        self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Learns from an answer: what Azure says is left, and a 429's closing time (world seconds).
     pub fn learn(&self, access: &str, request: &Request, answer: &Answer, retry_after: Option<SignedDuration>, now: Timestamp) {
-        let mut buckets = self.buckets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut buckets = self.open();
         for class in Class::of(request) {
             let bucket = bucket(&mut buckets, access, request, class, now);
             if let Some(left) = remaining(class, answer) {
@@ -202,7 +251,7 @@ impl Budget {
 
     /// The lowest level of each class, as a share of its size: for metrics.
     pub fn levels(&self) -> BTreeMap<&'static str, f64> {
-        let buckets = self.buckets.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let buckets = self.open();
         let mut levels = BTreeMap::new();
         for ((_, _, class), bucket) in buckets.iter() {
             let share = bucket.level / class.rate().0;
@@ -212,16 +261,41 @@ impl Budget {
     }
 }
 
-fn bucket<'a>(
-    buckets: &'a mut BTreeMap<(String, String, Class), Bucket>,
+/// Whether there is a token of every class; who comes when there is none is given a place in line.
+fn in_line(
+    buckets: &mut BTreeMap<Key, Bucket>,
     access: &str,
     request: &Request,
-    class: Class,
+    priority: Priority,
     now: Timestamp,
-) -> &'a mut Bucket {
+) -> Result<(), (Class, Timestamp)> {
+    for class in Class::of(request) {
+        let (size, refill) = class.rate();
+        let bucket = bucket(buckets, access, request, class, now);
+        if bucket.has(class, priority, now) {
+            continue;
+        }
+        let seconds = |seconds: f64| SignedDuration::from_millis((seconds * 1000.0).ceil() as i64);
+        let (from, apart) = match class.window() {
+            _ if bucket.closed_until > now => (bucket.closed_until, APART),
+            Some(window) => (bucket.opened + window, APART),
+            None => (now + seconds((size * priority.reserve(class) + 1.0 - bucket.level) / refill), seconds(1.0 / refill)),
+        };
+        return Err((class, bucket.place(priority.line(), from, apart)));
+    }
+    Ok(())
+}
+
+fn bucket<'a>(buckets: &'a mut BTreeMap<Key, Bucket>, access: &str, request: &Request, class: Class, now: Timestamp) -> &'a mut Bucket {
     let (size, refill) = class.rate();
     let key = (access.to_owned(), class.scope(&request.path), class);
-    let bucket = buckets.entry(key).or_insert(Bucket { level: size, at: now, opened: now, closed_until: Timestamp::UNIX_EPOCH });
+    let bucket = buckets.entry(key).or_insert(Bucket {
+        level: size,
+        at: now,
+        opened: now,
+        closed_until: Timestamp::UNIX_EPOCH,
+        lines: [Timestamp::UNIX_EPOCH; 2],
+    });
     if class.window().is_some_and(|window| bucket.opened + window <= now) {
         (bucket.level, bucket.opened) = (size, now);
     }
@@ -285,7 +359,8 @@ mod tests {
         // Slowly, so that ARM's own bucket of reads never empties.
         let takes = |from: i64| (from..from + 1_100).take_while(|n| budget.take("a", &item, Priority::UserChange, at(*n)).is_ok()).count();
         assert_eq!(takes(0), 769);
-        assert_eq!(budget.take("a", &item, Priority::UserChange, at(2_000)).unwrap_err(), (Class::BackupRead, at(3_600)));
+        let (class, when) = budget.take("a", &item, Priority::UserChange, at(2_000)).unwrap_err();
+        assert!(class == Class::BackupRead && when >= at(3_600) && when <= at(3_601), "{class:?} {when}");
         budget.take("a", &Request::new(Method::Get, format!("{vault}/backupPolicies/p"), "1"), Priority::Sweep, at(2_000)).unwrap();
         budget.take("a", &Request::new(Method::Get, vault.clone(), "1"), Priority::Sweep, at(2_000)).unwrap();
         let refused = Answer { status: 429, ..Answer::default() };
@@ -302,6 +377,41 @@ mod tests {
         budget.learn("a", &item, &left("1098"), None, at(5_000));
         budget.take("a", &item, Priority::UserChange, at(5_000)).unwrap();
         assert_eq!(takes(5_001), 767, "Azure's window opened before ours");
+    }
+
+    #[test]
+    fn who_comes_too_late_is_told_a_time_of_his_own_and_a_person_stands_in_a_shorter_line() {
+        let budget = Budget::default();
+        let item = format!("{SUB}/resourceGroups/rg/providers/Microsoft.RecoveryServices/vaults/v/backupPolicies/p");
+        let item = Request::new(Method::Get, item, "1");
+        (0..769).for_each(|n| budget.take("a", &item, Priority::Backup, at(n)).unwrap());
+        let told: Vec<Timestamp> = (0..100).map(|_| budget.take("a", &item, Priority::Backup, at(800)).unwrap_err().1).collect();
+        assert!(told.windows(2).all(|two| two[0] < two[1]), "nobody at the same moment");
+        assert_eq!((told[0], told[99]), (at(3_600), at(3_609) + APART * 9));
+        assert_eq!(budget.take("a", &item, Priority::UserChange, at(800)).unwrap_err().1, at(3_600), "not behind the fleet");
+        let write = Request::new(Method::Post, format!("{SUB}/resourceGroups/rg"), "1");
+        (0..140).for_each(|_| budget.take("a", &write, Priority::Backup, at(0)).unwrap());
+        let told: Vec<Timestamp> = (0..9_000).map(|_| budget.take("a", &write, Priority::Backup, at(0)).unwrap_err().1).collect();
+        assert_eq!(told[..3], [at(0) + APART, at(0) + APART * 2, at(0) + APART * 3], "as fast as it refills");
+        assert!(told.iter().all(|when| *when <= at(0) + LONGEST_LINE + APART), "a line does not reach beyond ten minutes");
+    }
+
+    #[test]
+    fn all_or_none_and_what_is_spare_is_taken_from_plenty_only() {
+        let budget = Budget::default();
+        let vault = format!("{SUB}/resourceGroups/rg/providers/Microsoft.RecoveryServices/vaults/v");
+        let item = Request::new(Method::Get, format!("{vault}/backupFabrics/Azure/protectionContainers/c/protectedItems/i"), "1");
+        let question = Request::new(Method::Post, format!("{SUB}/providers/Microsoft.RecoveryServices/locations/l/backupStatus"), "1");
+        let both = [(item.clone(), Priority::Backup), (question.clone(), Priority::Sweep)];
+        budget.admits("a", &both, at(0)).unwrap();
+        let asked = (0..200).take_while(|_| budget.take("a", &question, Priority::Sweep, at(0)).is_ok()).count();
+        assert_eq!(asked, 130);
+        assert_eq!(budget.admits("a", &both, at(0)).unwrap_err().0, Class::Write);
+        budget.take("a", &question, Priority::Backup, at(0)).expect("a question gives way to the write that it is for");
+        let spare = (0..100)
+            .take_while(|_| budget.spares("a", &item, Priority::Spare, at(0)) && budget.take("a", &item, Priority::Spare, at(0)).is_ok());
+        assert_eq!(spare.count(), 32);
+        budget.take("a", &item, Priority::Backup, at(0)).unwrap();
     }
 
     #[test]

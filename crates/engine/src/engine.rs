@@ -1,8 +1,8 @@
 //! The engine: what one process needs to turn objects, whatever their kind.
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use breakwater_api::{OperationRecord, SharedSpec, SharedStatus, azure_access::Act, operations::Outcome};
@@ -98,6 +98,8 @@ pub struct Engine {
     /// One parser a kind.
     pub parsers: BTreeMap<&'static str, Parser>,
     watchers: Mutex<Watchers>,
+    /// Who waits for a listing before its time.
+    soon: Mutex<BTreeMap<(String, List), BTreeSet<ObjectKey>>>,
 }
 
 impl Engine {
@@ -118,9 +120,9 @@ impl Engine {
             estate: outside.estate.clone(),
             writer: outside.writer.clone(),
         });
-        let bounds = Bounds::for_factor(outside.clock.factor());
+        let bounds = Bounds { listed_within: outside.interval * 2, ..Bounds::for_factor(outside.clock.factor()) };
         let (claims, kinds, parsers, watchers) = (Claims::default(), BTreeMap::new(), BTreeMap::new(), Mutex::default());
-        Engine { outside, reader, gate, locks, claims, bounds, budget, kinds, parsers, watchers }
+        Engine { outside, reader, gate, locks, claims, bounds, budget, kinds, parsers, watchers, soon: Mutex::default() }
     }
 
     /// Teaches it a kind.
@@ -161,6 +163,7 @@ impl Engine {
         self.locks.keep_only(key, &[]);
         self.reader.memory.forget(key);
         self.watch("", key, &[]);
+        self.soon().values_mut().for_each(|askers| askers.retain(|asker| asker != key));
     }
 
     /// World time.
@@ -194,6 +197,22 @@ impl Engine {
         watchers.retain(|_, objects| !objects.is_empty());
     }
 
+    /// Asks for the listings in which an object watches this item before their time; the object is woken when they came.
+    pub fn list_soon(&self, access: &str, key: &ObjectKey, id: &ResourceId) {
+        let watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        let shows = |objects: &BTreeMap<ObjectKey, Option<Vec<ResourceId>>>| {
+            objects.get(key).is_some_and(|i| i.as_ref().is_some_and(|i| i.contains(id)))
+        };
+        let lists = watchers.iter().filter(|((by, list), objects)| by == access && !list.partial && shows(objects));
+        for (list, _) in lists {
+            self.soon().entry(list.clone()).or_default().insert(key.clone());
+        }
+    }
+
+    fn soon(&self) -> MutexGuard<'_, BTreeMap<(String, List), BTreeSet<ObjectKey>>> {
+        self.soon.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Lists again whatever is due and wanted; answers the objects that should look, and when to sweep next.
     pub async fn sweep(&self) -> (Vec<ObjectKey>, Timestamp) {
         let now = self.now();
@@ -201,17 +220,28 @@ impl Engine {
         let wanted = self.reader.memory.wanted_lists(now);
         let mut next = now + interval;
         let mut wake = Vec::new();
-        for ((by, list), last, not_before) in wanted {
-            let watchers = self.watchers_of(&by, &list);
-            let Some((looker, watchers)) = self.looker_of(&by, watchers) else { continue };
+        for (key, last, not_before) in wanted {
+            let (by, list) = &key;
             let every = interval * list.intervals();
-            let due = last.map_or(now, |at| at + every).max(not_before.unwrap_or(Timestamp::MIN));
-            if due > now {
+            let not_before = not_before.unwrap_or(Timestamp::MIN);
+            let due = last.map_or(now, |at| at + every).max(not_before);
+            let early = due > now && self.soon().contains_key(&key) && last.is_none_or(|at| at + NOT_SOONER <= now);
+            if due > now && (!early || not_before > now) {
                 next = next.min(due);
                 continue;
             }
-            let changed = self.reader.list(&looker, &list, now - every + SignedDuration::from_nanos(1), "").await;
+            let watchers = self.watchers_of(by, list);
+            let Some((looker, watchers)) = self.looker_of(by, watchers) else { continue };
+            if early && !self.reader.spares(&Looker { priority: Priority::Early, ..looker.clone() }, &list.request()) {
+                next = next.min(due);
+                continue;
+            }
+            let since = if early { now } else { now - every + SignedDuration::from_nanos(1) };
+            let changed = self.reader.list(&looker, list, since, "").await;
             wake.extend(concerned(&changed, watchers));
+            if self.reader.memory.list(by, list, now).value.last.is_some_and(|l| l.at >= since) {
+                wake.extend(self.soon().remove(&key).unwrap_or_default());
+            }
         }
         self.reader.memory.prune(now);
         wake.sort();
@@ -234,7 +264,11 @@ impl Engine {
     }
 }
 
+/// Between two listings of one collection, however many ask for it.
+const NOT_SOONER: SignedDuration = SignedDuration::from_secs(10);
+
 fn concerned(changed: &[ResourceId], watchers: BTreeMap<ObjectKey, Option<Vec<ResourceId>>>) -> Vec<ObjectKey> {
+    let changed: BTreeSet<&ResourceId> = changed.iter().collect();
     let cares =
         |items: &Option<Vec<ResourceId>>| items.as_ref().map_or(!changed.is_empty(), |ids| ids.iter().any(|id| changed.contains(id)));
     watchers.into_iter().filter(|(_, items)| cares(items)).map(|(key, _)| key).collect()
@@ -242,7 +276,7 @@ fn concerned(changed: &[ResourceId], watchers: BTreeMap<ObjectKey, Option<Vec<Re
 
 /// What other kinds see of an object.
 fn view<K: Kind>(object: &DynamicObject) -> Option<AnyObject> {
-    let parsed = object::Parsed::<K>::of(object).ok()?;
+    let parsed = object::Typed::<K>::of(object).ok()?;
     let view = View::<K> { meta: object::meta(K::NAME, object, None), spec: parsed.spec, status: parsed.status, shared: parsed.shared };
     Some(Arc::new(view))
 }
@@ -266,7 +300,7 @@ fn prime<K: Kind>(engine: &Engine, object: &DynamicObject) {
             tracing::error!(kind = K::NAME, namespace = key.namespace, name = key.name, lock, holder = by.name, "a lock is held twice");
         }
     }
-    if let Ok(parsed) = object::Parsed::<K>::of(object) {
+    if let Ok(parsed) = object::Typed::<K>::of(object) {
         let meta = object::meta(K::NAME, object, Some(&*engine.outside.clock));
         let spec: SharedSpec = object.data.get("spec").cloned().and_then(|s| serde_json::from_value(s).ok()).unwrap_or_default();
         let named = spec.access_ref.as_ref().map(|r| r.name.as_str());

@@ -1,7 +1,10 @@
 //! Who holds what: the registry of locks and the order of claims. In memory, rebuilt from every object's
 //! `status.operations` before a new leader's first write.
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use breakwater_plan::kind::Claim;
 use jiff::Timestamp;
@@ -23,7 +26,7 @@ impl Locks {
     /// # Errors
     /// The lock and its holder.
     pub fn take(&self, locks: &[String], holder: &Holder) -> Result<(), (String, Holder)> {
-        let mut held = self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((lock, by)) = locks.iter().find_map(|l| held.get(l).filter(|h| *h != holder).map(|h| (l.clone(), h.clone()))) {
             return Err((lock, by));
         }
@@ -35,24 +38,24 @@ impl Locks {
 
     /// Whether this holder holds all of them.
     pub fn holds(&self, locks: &[String], holder: &Holder) -> bool {
-        let held = self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         locks.iter().all(|l| held.get(l) == Some(holder))
     }
 
     /// Gives back all that a holder held.
     pub fn release(&self, holder: &Holder) {
-        self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner).retain(|_, by| by != holder);
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, by| by != holder);
     }
 
     /// Gives back all that an object held except for these nodes.
     pub fn keep_only(&self, object: &ObjectKey, nodes: &[&str]) {
-        let mut held = self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.retain(|_, (by, node)| by != object || nodes.contains(&node.as_str()));
     }
 
     /// How many are held.
     pub fn count(&self) -> usize {
-        self.held.lock().unwrap_or_else(std::sync::PoisonError::into_inner).len()
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 }
 
@@ -71,35 +74,57 @@ struct Rank {
 /// Claims of all live objects.
 #[derive(Default)]
 pub struct Claims {
-    by_key: Mutex<BTreeMap<String, BTreeMap<ObjectKey, Rank>>>,
+    all: Mutex<Contests>,
+}
+
+#[derive(Default)]
+struct Contests {
+    by_key: BTreeMap<String, BTreeMap<ObjectKey, Rank>>,
+    /// What each object claims: a turn looks at its own claims, not at everybody's.
+    of: BTreeMap<ObjectKey, Vec<String>>,
+}
+
+impl Contests {
+    fn withdraw(&mut self, object: &ObjectKey) {
+        for key in self.of.remove(object).unwrap_or_default() {
+            if let Some(contenders) = self.by_key.get_mut(&key) {
+                contenders.remove(object);
+                if contenders.is_empty() {
+                    self.by_key.remove(&key);
+                }
+            }
+        }
+    }
 }
 
 impl Claims {
+    fn open(&self) -> MutexGuard<'_, Contests> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// States an object's claims anew, in place of all that it claimed before.
     pub fn state(&self, object: &ObjectKey, uid: &str, created: Timestamp, claims: &[Claim]) {
-        let mut by_key = self.by_key.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        by_key.retain(|key, contenders| {
-            if !claims.iter().any(|c| c.key == *key) {
-                contenders.remove(object);
-            }
-            !contenders.is_empty()
-        });
+        let mut all = self.open();
+        all.withdraw(object);
         for claim in claims {
             let rank = Rank { not_held: !claim.holds, not_explicit: !claim.explicit, created, uid: uid.to_owned() };
-            by_key.entry(claim.key.clone()).or_default().insert(object.clone(), rank);
+            all.by_key.entry(claim.key.clone()).or_default().insert(object.clone(), rank);
+        }
+        if !claims.is_empty() {
+            all.of.insert(object.clone(), claims.iter().map(|claim| claim.key.clone()).collect());
         }
     }
 
     /// Withdraws all claims of an object that is gone.
     pub fn withdraw(&self, object: &ObjectKey) {
-        self.state(object, "", Timestamp::UNIX_EPOCH, &[]);
+        self.open().withdraw(object);
     }
 
     /// The first claim of this object that another one wins. Says nothing of the other.
     pub fn lost(&self, object: &ObjectKey, claims: &[Claim]) -> Option<String> {
-        let by_key = self.by_key.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let all = self.open();
         claims.iter().find_map(|claim| {
-            let contenders = by_key.get(&claim.key)?;
+            let contenders = all.by_key.get(&claim.key)?;
             let (winner, _) = contenders.iter().min_by_key(|(_, rank)| (*rank).clone())?;
             (winner != object).then(|| claim.key.clone())
         })

@@ -15,9 +15,15 @@ use jiff::SignedDuration;
 
 use crate::{
     act::{blank, cut, use_answer},
+    budget::Priority,
     publish::Pause,
+    reader::Looker,
     turn::Turn,
 };
+
+/// An operation that is younger is asked about only where Azure admits far more than was used: protecting a machine takes
+/// 40 to 90 s, and Azure wants to be asked once a minute (backup.md §3.2).
+const PATIENCE: SignedDuration = SignedDuration::from_secs(120);
 
 /// Takes the steps that only look. True when something was learned and the plan must be made again.
 pub async fn look<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan) -> bool {
@@ -27,6 +33,10 @@ pub async fn look<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Pla
     for (node, step) in plan.steps() {
         match step {
             Step::Read { id } => reads.push(id.clone()),
+            Step::Confirm { id } => {
+                confirm(turn, node, id).await;
+                learned = true;
+            }
             Step::ListJobs { vault, since } => {
                 turn.engine.reader.jobs(&by, vault, *since, turn.engine.now()).await;
                 learned = true;
@@ -55,6 +65,20 @@ pub async fn look<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Pla
         learned = true;
     }
     learned
+}
+
+/// Reads a target whose operation has ended, where reads are plenty. Else the next listing shows it, which is asked for
+/// before its time; the object looks again when it came, and reads all the same when none did.
+async fn confirm<K: Kind>(turn: &Turn<'_, K>, node: &str, id: &ResourceId) {
+    let (engine, Ok(by)) = (turn.engine, &turn.access) else { return };
+    if engine.reader.read_if_spare(by, id).await {
+        return;
+    }
+    engine.list_soon(&by.identity.access, &turn.key, id);
+    if let Some(record) = turn.subject.operations.get(node) {
+        let ended = record.ended_at.unwrap_or(engine.now());
+        engine.reader.memory.advance(&record.client_request_id, |p| p.next_poll = Some(ended + engine.bounds.listed_within));
+    }
 }
 
 /// A person's word is in the audit record before it is used; used up with the next save.
@@ -117,6 +141,12 @@ async fn poll<K: Kind>(turn: &mut Turn<'_, K>, node: &str, goal: Option<&Goal>) 
         record.handle = None;
         return true;
     };
+    // Most operations take longer than the first minute: who asks then asks twice, where reads are few.
+    let patient = record.intent_at + PATIENCE;
+    if now < patient && !engine.reader.spares(&Looker { priority: Priority::Spare, ..by.clone() }, &request) {
+        engine.reader.memory.advance(&id, |p| p.next_poll = Some(patient));
+        return true;
+    }
     let answer = match engine.reader.poll(&by, &request).await {
         Ok(answer) => answer,
         Err(trouble) => {
@@ -137,6 +167,9 @@ async fn poll<K: Kind>(turn: &mut Turn<'_, K>, node: &str, goal: Option<&Goal>) 
                 }
             });
             ended(turn, node, status, goal);
+            if turn.subject.operations.get(node).is_some_and(|record| record.ended_at.is_some()) {
+                engine.reader.memory.advance(&id, |p| p.next_poll = None);
+            }
         }
     }
     true

@@ -3,6 +3,7 @@
 use breakwater_api::SharedStatus;
 use breakwater_plan::kind::{Kind, Meta};
 use kube::core::DynamicObject;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::ports::{Clock, ObjectKey};
@@ -25,16 +26,37 @@ impl<K: Kind> Parsed<K> {
     /// # Errors
     /// A sentence that names the field, when spec or the shared status cannot be read.
     pub fn of(object: &DynamicObject) -> Result<Self, String> {
-        let spec = object.data.get("spec").cloned().unwrap_or_default();
+        let Typed { spec, status, shared } = Typed::<K>::of(object)?;
+        let own = serde_json::to_value(&status).ok().and_then(|v| v.as_object().cloned()).unwrap_or_default();
+        Ok(Parsed { spec, status, shared, own })
+    }
+}
+
+/// What others see of an object: a policy looks at a thousand.
+pub struct Typed<K: Kind> {
+    /// What it declares.
+    pub spec: K::Spec,
+    /// Its own status; the default before the first visit.
+    pub status: K::Status,
+    /// The shared part of status.
+    pub shared: SharedStatus,
+}
+
+impl<K: Kind> Typed<K> {
+    /// Parses an object, without copies of its JSON.
+    ///
+    /// # Errors
+    /// A sentence that names the field, when spec or status cannot be read.
+    pub fn of(object: &DynamicObject) -> Result<Self, String> {
+        let spec = object.data.get("spec").unwrap_or(&Value::Null);
         let spec = serde_path_to_error::deserialize(spec).map_err(|e| format!("spec.{}: {}", e.path(), e.inner()))?;
         let shared = shared(object)?;
         // What was once seen must not be forgotten: a status that cannot be read stops the object.
         let status: K::Status = match object.data.get("status") {
             None | Some(Value::Null) => K::Status::default(),
-            Some(status) => serde_json::from_value(status.clone()).map_err(|e| format!("status cannot be read: {e}"))?,
+            Some(status) => K::Status::deserialize(status).map_err(|e| format!("status cannot be read: {e}"))?,
         };
-        let own = serde_json::to_value(&status).ok().and_then(|v| v.as_object().cloned()).unwrap_or_default();
-        Ok(Parsed { spec, status, shared, own })
+        Ok(Typed { spec, status, shared })
     }
 }
 
@@ -45,7 +67,7 @@ impl<K: Kind> Parsed<K> {
 pub fn shared(object: &DynamicObject) -> Result<SharedStatus, String> {
     match object.data.get("status") {
         None | Some(Value::Null) => Ok(SharedStatus::default()),
-        Some(status) => serde_json::from_value(status.clone()).map_err(|e| format!("status cannot be read: {e}")),
+        Some(status) => SharedStatus::deserialize(status).map_err(|e| format!("status cannot be read: {e}")),
     }
 }
 

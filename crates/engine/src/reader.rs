@@ -19,7 +19,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::{
-    budget::{Budget, Priority},
+    budget::{Budget, Class, Priority},
     memory::{Kept, Memory},
     ports::{Arm, Clock, Identity, ObjectKey, SendError},
     telemetry::Telemetry,
@@ -61,16 +61,12 @@ impl Reader {
         let flight = self.memory.flight(format!("{access} {}", id.key()));
         let _alone = flight.lock().await;
         let now = self.clock.now();
-        let kept = self.memory.seen(access, id, now);
-        let fresh = kept.value.read.as_ref().is_some_and(|s| s.at >= since) && (version.is_empty() || kept.version == version);
-        let troubled = kept.value.trouble.as_ref().is_some_and(|t| t.until > now && t.at >= since);
-        if fresh || troubled {
+        if !self.is_read_due(access, id, since, version) {
             return;
         }
-        let Some(api) = api_version(&id.resource_type()) else {
+        let Some(request) = get(id) else {
             return self.note(access, id, trouble(Reason::InternalError, format!("no api-version is known for {id}"), now, HOUR));
         };
-        let request = Request::new(Method::Get, id.as_str(), api);
         match self.send(by, &request).await {
             Err(trouble) => self.note(access, id, trouble),
             Ok(answer) if answer.status == 404 || answer.is_success() => {
@@ -83,6 +79,46 @@ impl Reader {
                 });
             }
             Ok(answer) => self.note(access, id, self.refusal(&request, &answer)),
+        }
+    }
+
+    fn is_read_due(&self, access: &str, id: &ResourceId, since: Timestamp, version: &str) -> bool {
+        let now = self.clock.now();
+        let kept = self.memory.seen(access, id, now);
+        let fresh = kept.value.read.as_ref().is_some_and(|s| s.at >= since) && (version.is_empty() || kept.version == version);
+        let troubled = kept.value.trouble.as_ref().is_some_and(|t| t.until > now && t.at >= since);
+        !fresh && !troubled
+    }
+
+    /// GETs a resource where Azure admits far more than was used. False when it does not: nothing was asked or noted.
+    pub async fn read_if_spare(&self, by: &Looker, id: &ResourceId) -> bool {
+        let by = Looker { priority: Priority::Spare, ..by.clone() };
+        let spares = get(id).is_some_and(|request| self.spares(&by, &request));
+        if spares {
+            self.read(&by, id, self.clock.now(), "").await;
+        }
+        spares
+    }
+
+    /// Whether the budget admits a call now.
+    pub fn spares(&self, by: &Looker, request: &Request) -> bool {
+        self.budget.spares(&by.identity.access, request, by.priority, self.clock.now())
+    }
+
+    /// What is asked together with a question is of use only with its answer, and the other way round: when the budget
+    /// lacks for one of them, that is noted for all and nothing leaves.
+    pub fn together(&self, by: &Looker, object: &ObjectKey, reads: &[(&ResourceId, Timestamp, &str)], asks: &[Due<'_>]) {
+        let (access, now) = (&by.identity.access, self.clock.now());
+        let reads: Vec<_> = reads.iter().filter(|(id, since, version)| self.is_read_due(access, id, *since, version)).collect();
+        let asks: Vec<_> = asks.iter().filter(|ask| self.is_ask_due(object, ask)).collect();
+        let of_reads = reads.iter().filter_map(|(id, ..)| Some((get(id)?, by.priority)));
+        let of_asks = asks.iter().map(|ask| (ask.request.clone(), asking(by)));
+        let Err(spent) = self.budget.admits(access, &of_reads.chain(of_asks).collect::<Vec<_>>(), now) else { return };
+        let trouble = throttled(spent, now);
+        reads.iter().for_each(|(id, ..)| self.note(access, id, trouble.clone()));
+        for ask in asks {
+            let asked = Asked { at: now, body: None, trouble: Some(trouble.clone()) };
+            self.memory.see_asked(object, ask.name, Kept { value: asked, version: ask.version.to_owned(), wanted: Some(now) });
         }
     }
 
@@ -102,9 +138,7 @@ impl Reader {
         if fresh || troubled {
             return Vec::new();
         }
-        let mut first = Request::new(Method::Get, list.path.as_str(), list.api_version);
-        first.query.extend(list.query.iter().cloned());
-        match self.pages(by, first).await {
+        match self.pages(by, list.request()).await {
             Err(trouble) => {
                 self.memory.see_list(access, list, |kept| {
                     kept.value.trouble = Some(trouble);
@@ -160,21 +194,24 @@ impl Reader {
     }
 
     /// Asks a question that is a POST and yet a read by the table, unless it was answered at or after `since`.
-    pub async fn ask(&self, by: &Looker, object: &ObjectKey, name: &str, request: &Request, since: Timestamp, version: &str) {
-        let now = self.clock.now();
-        if let Some(kept) = self.memory.asked(object, name) {
-            let answered = kept.value.at >= since && (version.is_empty() || kept.version == version);
-            let troubled = kept.value.trouble.as_ref().is_some_and(|t| t.until > now);
-            if troubled || (answered && kept.value.trouble.is_none()) {
-                return;
-            }
+    pub async fn ask(&self, by: &Looker, object: &ObjectKey, ask: &Due<'_>) {
+        if !self.is_ask_due(object, ask) {
+            return;
         }
-        let asked = match self.send(by, request).await {
+        let now = self.clock.now();
+        let asked = match self.send(&Looker { priority: asking(by), ..by.clone() }, ask.request).await {
             Err(trouble) => Asked { at: now, body: None, trouble: Some(trouble) },
             Ok(answer) if answer.is_success() => Asked { at: now, body: Some(Arc::new(answer.body)), trouble: None },
-            Ok(answer) => Asked { at: now, body: None, trouble: Some(self.refusal(request, &answer)) },
+            Ok(answer) => Asked { at: now, body: None, trouble: Some(self.refusal(ask.request, &answer)) },
         };
-        self.memory.see_asked(object, name, Kept { value: asked, version: version.to_owned(), wanted: Some(now) });
+        self.memory.see_asked(object, ask.name, Kept { value: asked, version: ask.version.to_owned(), wanted: Some(now) });
+    }
+
+    fn is_ask_due(&self, object: &ObjectKey, ask: &Due<'_>) -> bool {
+        let Some(kept) = self.memory.asked(object, ask.name) else { return true };
+        let answered = kept.value.at >= ask.since && (ask.version.is_empty() || kept.version == ask.version);
+        let troubled = kept.value.trouble.as_ref().is_some_and(|t| t.until > self.clock.now());
+        !troubled && (!answered || kept.value.trouble.is_some())
     }
 
     /// Polls: a read whose whole answer the caller wants.
@@ -215,10 +252,7 @@ impl Reader {
     async fn send(&self, by: &Looker, request: &Request) -> Result<Answer, Trouble> {
         let now = self.clock.now();
         self.admits(by, request).map_err(|why| trouble(Reason::AccessDenied, why, now, HOUR))?;
-        if let Err((class, until)) = self.budget.take(&by.identity.access, request, by.priority, now) {
-            let message = format!("the budget of {} calls is spent", class.as_str());
-            return Err(Trouble { at: now, reason: Reason::Throttled, message, until });
-        }
+        self.budget.take(&by.identity.access, request, by.priority, now).map_err(|spent| throttled(spent, now))?;
         let result = self.arm.call(&by.identity, request).await;
         let now = self.clock.now();
         self.telemetry.arm_call(request, &result);
@@ -287,6 +321,32 @@ impl Reader {
 const LONGEST_WAIT: f64 = 86_400.0;
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 const MINUTES: SignedDuration = SignedDuration::from_mins(2);
+
+/// A question that is due.
+#[derive(Clone, Copy, Debug)]
+pub struct Due<'a> {
+    /// Names the answer.
+    pub name: &'a str,
+    /// The POST.
+    pub request: &'a Request,
+    /// How new the answer must be.
+    pub since: Timestamp,
+    /// The token of `Fresh::Version`.
+    pub version: &'a str,
+}
+
+/// Questions count as writes at Azure, and give way to writes.
+fn asking(by: &Looker) -> Priority {
+    by.priority.max(Priority::Sweep)
+}
+
+fn get(id: &ResourceId) -> Option<Request> {
+    api_version(&id.resource_type()).map(|api| Request::new(Method::Get, id.as_str(), api))
+}
+
+fn throttled((class, until): (Class, Timestamp), now: Timestamp) -> Trouble {
+    Trouble { at: now, reason: Reason::Throttled, message: format!("the budget of {} calls is spent", class.as_str()), until }
+}
 
 fn trouble(reason: Reason, message: String, now: Timestamp, wait: SignedDuration) -> Trouble {
     Trouble { at: now, reason, message, until: now + wait }

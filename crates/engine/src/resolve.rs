@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use breakwater_arm::ResourceId;
+use breakwater_arm::{ResourceId, wire::Request};
 use breakwater_plan::{
     facts::{AnyObject, Facts, Fresh, List, Need, ObjectRef, SharedView},
     kind::{Kind, Subject},
@@ -15,7 +15,7 @@ use crate::{
     memory::Memory,
     object,
     ports::{Cluster, ObjectKey},
-    reader::{Looker, Reader},
+    reader::{Due, Looker, Reader},
 };
 
 /// How a watched object becomes what kinds see.
@@ -63,6 +63,7 @@ impl Resolver<'_> {
             if new.is_empty() {
                 return resolved;
             }
+            self.together(&new);
             for need in new {
                 self.answer(&need, &mut resolved).await;
                 asked.push(need);
@@ -70,6 +71,30 @@ impl Resolver<'_> {
         }
         tracing::warn!(kind = K::NAME, "a kind asks without end");
         resolved
+    }
+
+    /// Reads and questions of one round go together or not at all.
+    fn together(&self, round: &[Need]) {
+        let asks = round.iter().filter_map(|need| match need {
+            Need::Ask { name, request, fresh } => Some(self.due(name, request, fresh)),
+            _ => None,
+        });
+        let asks: Vec<Due<'_>> = asks.collect();
+        let reads = round.iter().filter_map(|need| match need {
+            Need::Read { id, fresh } => {
+                let (since, version) = self.since(fresh);
+                Some((id, since, version))
+            }
+            _ => None,
+        });
+        if let Some(by) = self.looker.filter(|_| !asks.is_empty()) {
+            self.reader.together(by, self.key, &reads.collect::<Vec<_>>(), &asks);
+        }
+    }
+
+    fn due<'n>(&self, name: &'n str, request: &'n Request, fresh: &'n Fresh) -> Due<'n> {
+        let (since, version) = self.since(fresh);
+        Due { name, request, since, version }
     }
 
     async fn answer(&self, need: &Need, resolved: &mut Resolved) {
@@ -129,8 +154,7 @@ impl Resolver<'_> {
             }
             Need::Ask { name, request, fresh } => {
                 if let Some(by) = self.looker {
-                    let (since, version) = self.since(fresh);
-                    self.reader.ask(by, self.key, name, request, since, version).await;
+                    self.reader.ask(by, self.key, &self.due(name, request, fresh)).await;
                     if let Some(kept) = self.reader.memory.asked(self.key, name) {
                         facts.asked.insert(name.clone(), kept.value);
                     }

@@ -22,7 +22,7 @@ use crate::{
 /// Between two sweeps at least, wall time, however fast the world runs.
 const SWEEP_AT_MOST: Duration = Duration::from_secs(1);
 /// Between two sweeps at most: a list that was not wanted when the last sweep ended may be by now.
-const SWEEP_AT_LEAST: Duration = Duration::from_secs(15);
+const SWEEP_AT_LEAST: Duration = Duration::from_secs(5);
 
 /// One term's engine, with every kind, primed from the stores before its first turn.
 ///

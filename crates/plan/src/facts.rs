@@ -3,7 +3,10 @@
 use std::{any::Any, collections::BTreeMap, sync::Arc};
 
 use breakwater_api::SharedStatus;
-use breakwater_arm::{ResourceId, wire::Request};
+use breakwater_arm::{
+    ResourceId,
+    wire::{Method, Request},
+};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -98,6 +101,13 @@ pub struct List {
 }
 
 impl List {
+    /// The GET of its first page.
+    pub fn request(&self) -> Request {
+        let mut first = Request::new(Method::Get, self.path.as_str(), self.api_version);
+        first.query.extend(self.query.iter().cloned());
+        first
+    }
+
     /// How many inventory intervals pass between two listings.
     pub fn intervals(&self) -> i32 {
         if self.partial { 3 } else { 1 }

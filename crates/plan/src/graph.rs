@@ -7,7 +7,10 @@ use breakwater_arm::{ResourceId, wire::Request};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::questions::{Approved, Question};
+use crate::{
+    questions::{Approved, Question},
+    sighting::Trouble,
+};
 
 /// Names a node inside one object's graph: `vault`, `policy`, `protection`, `first-backup`, ...
 pub type NodeKey = String;
@@ -269,6 +272,8 @@ pub struct Hold {
     pub kind: HoldKind,
     /// The question that an Approval would answer, where one does.
     pub question: Option<Box<Question>>,
+    /// When its turn comes in the line for what Azure admits, where it stands in one.
+    pub until: Option<Timestamp>,
 }
 
 /// Who must move.
@@ -283,12 +288,18 @@ pub enum HoldKind {
 impl Hold {
     /// Something that will pass.
     pub fn wait(reason: Reason, message: impl Into<String>) -> Self {
-        Hold { reason, message: message.into(), kind: HoldKind::Wait, question: None }
+        Hold { reason, message: message.into(), kind: HoldKind::Wait, question: None, until: None }
+    }
+
+    /// What an error to see holds up.
+    pub fn trouble(trouble: &Trouble, message: impl Into<String>) -> Self {
+        let until = (trouble.reason == Reason::Throttled).then_some(trouble.until);
+        Hold { until, ..Hold::wait(trouble.reason, message) }
     }
 
     /// Something that a person must change.
     pub fn stuck(reason: Reason, message: impl Into<String>) -> Self {
-        Hold { reason, message: message.into(), kind: HoldKind::Stuck, question: None }
+        Hold { reason, message: message.into(), kind: HoldKind::Stuck, question: None, until: None }
     }
 
     /// Something that a person must answer.

@@ -9,7 +9,8 @@ const REQUEST_IDS: Uuid = Uuid::from_u128(0x6272_6561_6b77_6174_6572_2e69_6f2f_7
 
 /// SHA-256 over NUL-joined parts, in lower-case hex (api.md, "Whose is it?").
 pub fn hash(parts: &[&str]) -> String {
-    Sha256::digest(parts.join("\0").as_bytes()).iter().map(|b| format!("{b:02x}")).collect()
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
+    Sha256::digest(parts.join("\0").as_bytes()).iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Eight hex digits, for names.

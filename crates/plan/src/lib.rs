@@ -16,4 +16,5 @@ pub mod selection;
 pub mod show;
 pub mod sighting;
 pub mod strength;
+pub mod verdict;
 pub mod zones;

@@ -9,9 +9,11 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     graph::{Desired, Difference, Goal, Hold, HoldKind, Node, NodeKey, Shared},
     once,
-    questions::{Answers, Approved, Asker, Question},
+    questions::{Answers, Asker},
     sighting::{Listed, Seen, Sighting, in_flight},
 };
+
+pub use crate::verdict::{Plan, Step, Verdict, Write};
 
 /// How long things may take, in world time.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,6 +26,8 @@ pub struct Bounds {
     pub settle: SignedDuration,
     /// The same for a `Once`: the longer of 5 min world and 30 s wall (architecture.md, "Time").
     pub settle_once: SignedDuration,
+    /// How long the shared listings may take to show how an operation ended; then the target is read directly.
+    pub listed_within: SignedDuration,
 }
 
 /// Attempts of one intent (architecture.md, rule 2).
@@ -36,7 +40,13 @@ impl Bounds {
     /// Bounds for a world that runs `factor` times faster than the wall.
     pub fn for_factor(factor: f64) -> Self {
         let longer = |world: i64, wall: f64| SignedDuration::from_secs(world.max((wall * factor) as i64));
-        Bounds { read_every: longer(5, 1.0), jobs_every: longer(60, 1.0), settle: longer(60, 5.0), settle_once: longer(300, 30.0) }
+        Bounds {
+            read_every: longer(5, 1.0),
+            jobs_every: longer(60, 1.0),
+            settle: longer(60, 5.0),
+            settle_once: longer(300, 30.0),
+            listed_within: longer(600, 30.0),
+        }
     }
 }
 
@@ -68,102 +78,6 @@ pub struct World<'a> {
 /// The choice that keeps a person's word about an action of unknown outcome, for as long as the object lives.
 pub fn outcome_choice(key: &str) -> String {
     format!("outcome-of-{}", key.chars().take(32).collect::<String>())
-}
-
-/// What to do next about one node.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Step {
-    /// GET a resource.
-    Read {
-        /// Its id.
-        id: ResourceId,
-    },
-    /// Read a vault's job list to its end.
-    ListJobs {
-        /// The vault.
-        vault: ResourceId,
-        /// How far back it must reach.
-        since: Timestamp,
-    },
-    /// Save an intent, send, save the handle.
-    Write(Box<Write>),
-    /// Ask how a running operation goes.
-    Poll,
-    /// Our job was found: note it in the record.
-    Adopt {
-        /// The job's name.
-        job: String,
-    },
-    /// The target shows how the recorded operation ended: drop the record.
-    Forget,
-    /// A person said that the action happened: keep that, and drop the record.
-    Conclude(Box<Approved>),
-    /// A person named the job that is the action: follow it.
-    Named {
-        /// The job's name.
-        job: String,
-        /// Who said so.
-        approved: Box<Approved>,
-    },
-    /// Create a Kubernetes child.
-    Create,
-}
-
-/// A request that is due.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Write {
-    /// What to send; values of `from` are still missing.
-    pub request: Request,
-    /// What differs, for the printed plan.
-    pub differences: Vec<Difference>,
-    /// 1 to 8.
-    pub attempt: i32,
-    /// The once-key that request ids derive from.
-    pub key: String,
-    /// Ids of jobs that fit and were there before.
-    pub known_jobs: Vec<String>,
-    /// Whether a job of ours already showed our request id in this vault.
-    pub witness: bool,
-    /// Only for an action: a repeat could do harm.
-    pub once: bool,
-    /// Closing request and deadline, when the write opens a debt.
-    pub debt: Option<(Request, Timestamp)>,
-    /// The answer that lets it be sent again, where its outcome was unknown.
-    pub approved: Option<Approved>,
-}
-
-/// The answer for one node.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Verdict {
-    /// As wanted.
-    Done,
-    /// Do this.
-    Do(Step),
-    /// Nothing to do before then.
-    Wait {
-        /// World time.
-        until: Timestamp,
-        /// CamelCase.
-        reason: Reason,
-        /// A sentence.
-        message: String,
-    },
-    /// A person must move.
-    Stuck {
-        /// CamelCase.
-        reason: Reason,
-        /// A sentence with what to do.
-        message: String,
-        /// The question that an Approval would answer, where one does.
-        question: Option<Box<Question>>,
-    },
-}
-
-/// One verdict a node.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Plan {
-    /// By node.
-    pub verdicts: BTreeMap<NodeKey, Verdict>,
 }
 
 /// Decides. The same inputs give the same plan, in the same order.
@@ -283,7 +197,7 @@ impl Decision<'_> {
     pub(crate) fn held(&self, hold: &Hold) -> Verdict {
         match hold.kind {
             HoldKind::Stuck => Verdict::Stuck { reason: hold.reason, message: hold.message.clone(), question: hold.question.clone() },
-            HoldKind::Wait => wait(self.world.now + self.bounds.read_every * 6, hold.reason, hold.message.clone()),
+            HoldKind::Wait => wait(hold.until.unwrap_or(self.world.now + self.bounds.read_every * 6), hold.reason, hold.message.clone()),
         }
     }
 
@@ -299,6 +213,24 @@ impl Decision<'_> {
             return Err(wait(trouble.until, trouble.reason, format!("{id}: {}", trouble.message)));
         }
         seen.and_then(|s| s.read_since(since)).ok_or_else(|| Verdict::Do(Step::Read { id: id.clone() }))
+    }
+
+    /// How the target looks since its operation ended. That it ended is what Azure said of the operation itself; the look of
+    /// what is there may come from a listing that others need anyway, and reads of one resource are few (backup.md §4.4).
+    /// A listing that does not agree in due time says nothing: then, and for absence always, it is read directly.
+    fn look_after(&self, id: &ResourceId, ended: Timestamp) -> Result<&Sighting, Verdict> {
+        let listed = self.world.seen.get(id).filter(|s| s.read_since(ended).is_none()).and_then(|s| s.listed.as_ref());
+        let Some(listed) = listed.filter(|_| matches!(self.node.goal, Goal::Exists { .. })) else { return self.read_after(id, ended) };
+        if listed.at > ended && goal_met(self.node, Some(listed)) {
+            return Ok(listed);
+        }
+        match self.world.polls.get(self.key) {
+            _ if self.world.now >= ended + self.bounds.listed_within => self.read_after(id, ended),
+            Some(due) if *due > self.world.now => {
+                Err(wait(*due, Reason::Settling, format!("the operation on {id} ended; waiting until {id} shows it")))
+            }
+            _ => Err(Verdict::Do(Step::Confirm { id: id.clone() })),
+        }
     }
 
     /// The same again after a while, when the last read does not say what it must.
@@ -364,7 +296,7 @@ impl Decision<'_> {
         let id = self.node.id().expect("only children are not Azure's");
         match (&record.ended_at, &record.handle) {
             (Some(ended), _) if record.error.is_some() => self.failed(record, *ended),
-            (Some(ended), _) => match self.read_after(id, *ended) {
+            (Some(ended), _) => match self.look_after(id, *ended) {
                 Err(verdict) => verdict,
                 Ok(s) if goal_met(self.node, Some(s)) || matches!(self.node.goal, Goal::Holds { .. }) => Verdict::Do(Step::Forget),
                 // Another wish by now: what became of the old one does not matter.
@@ -451,35 +383,4 @@ pub(crate) fn retry_verdict(record: &OperationRecord, now: Timestamp) -> Option<
 
 pub(crate) fn wait(until: Timestamp, reason: Reason, message: String) -> Verdict {
     Verdict::Wait { until, reason, message }
-}
-
-impl Plan {
-    /// True when every node is as wanted.
-    pub fn converged(&self) -> bool {
-        self.verdicts.values().all(|v| *v == Verdict::Done)
-    }
-
-    /// The steps that are due, by node.
-    pub fn steps(&self) -> impl Iterator<Item = (&NodeKey, &Step)> {
-        self.verdicts.iter().filter_map(|(key, v)| if let Verdict::Do(step) = v { Some((key, step)) } else { None })
-    }
-
-    /// The first node that a person must look at.
-    pub fn stuck(&self) -> Option<(Reason, &str)> {
-        self.verdicts
-            .values()
-            .find_map(|v| if let Verdict::Stuck { reason, message, .. } = v { Some((*reason, message.as_str())) } else { None })
-    }
-
-    /// The first node that waits.
-    pub fn waiting(&self) -> Option<(Reason, &str)> {
-        self.verdicts
-            .values()
-            .find_map(|v| if let Verdict::Wait { reason, message, .. } = v { Some((*reason, message.as_str())) } else { None })
-    }
-
-    /// When the earliest wait is over.
-    pub fn next(&self) -> Option<Timestamp> {
-        self.verdicts.values().filter_map(|v| if let Verdict::Wait { until, .. } = v { Some(*until) } else { None }).min()
-    }
 }

@@ -86,10 +86,15 @@ pub fn selects(selector: &MachineSelector, machine: &Candidate) -> bool {
 
 /// True when the machine is where the selector looks, whatever its tags: what coverage is counted over.
 pub fn in_scope(selector: &MachineSelector, machine: &Candidate) -> bool {
-    let group = machine.id.resource_group().unwrap_or_default();
-    machine.id.subscription_id().eq_ignore_ascii_case(&selector.subscription_id)
+    is_where(selector, &machine.id, &machine.location)
+}
+
+/// The same, before tags were looked at.
+pub fn is_where(selector: &MachineSelector, id: &ResourceId, location: &str) -> bool {
+    let group = id.resource_group().unwrap_or_default();
+    id.subscription_id().eq_ignore_ascii_case(&selector.subscription_id)
         && (selector.resource_groups.is_empty() || selector.resource_groups.iter().any(|glob| glob_matches(glob, group)))
-        && (selector.locations.is_empty() || selector.locations.iter().any(|l| same_location(l, &machine.location)))
+        && (selector.locations.is_empty() || selector.locations.iter().any(|l| same_location(l, location)))
 }
 
 /// Tag keys are compared without case and values with it, as Azure does (compute-and-arm.md E).

@@ -51,6 +51,7 @@ pub fn show(desired: &Desired, plan: &Plan) -> String {
             }
             Verdict::Do(Step::Create) => writeln!(text, "{key}: create {target}"),
             Verdict::Do(Step::Read { id }) => writeln!(text, "{key}: read {id}"),
+            Verdict::Do(Step::Confirm { id }) => writeln!(text, "{key}: see how {id} looks now that its operation has ended"),
             Verdict::Do(Step::ListJobs { vault, .. }) => writeln!(text, "{key}: list the jobs of {vault}"),
             Verdict::Do(Step::Poll) => writeln!(text, "{key}: ask how the operation on {target} goes"),
             Verdict::Do(Step::Adopt { job }) => writeln!(text, "{key}: job {job} is it"),

@@ -38,7 +38,7 @@ const REFERENCES: [(&str, &str); 2] = [("vaultRef", "RecoveryVault"), ("policyRe
 pub const INTERVAL: SignedDuration = SignedDuration::from_mins(5);
 
 /// Between two sweeps at most (crates/operator/src/wiring.rs, `SWEEP_AT_LEAST`).
-const SWEEP_AT_LEAST: SignedDuration = SignedDuration::from_secs(15);
+const SWEEP_AT_LEAST: SignedDuration = SignedDuration::from_secs(5);
 
 /// What a turn takes, so that order has a time.
 const TURN: Duration = Duration::from_millis(1);

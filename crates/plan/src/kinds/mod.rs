@@ -134,7 +134,7 @@ pub fn vault_is_ours(vault: &ResourceId, facts: &Facts, estate: &str, owner: &st
 /// Text of an error of Azure that a fact carries, as a hold.
 pub fn unreadable(id: &ResourceId, facts: &Facts) -> Hold {
     match facts.trouble(id) {
-        Some(t) => Hold::wait(t.reason, format!("{id}: {}", t.message)),
+        Some(t) => Hold::trouble(t, format!("{id}: {}", t.message)),
         None => Hold::wait(Reason::NotYetObserved, format!("{id} was not read yet")),
     }
 }

@@ -11,6 +11,7 @@ use breakwater_api::{
     status::MAX_LISTED,
 };
 use breakwater_arm::{ResourceId, bodies::ResourceListItem};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{PolicyView, VaultView, machines_of};
@@ -70,16 +71,24 @@ fn is_admitted(s: &Subject<BackupPolicy>, machine: &ResourceId) -> bool {
     s.access.as_ref().is_some_and(|a| a.admits("Read", machine))
 }
 
-/// The machines of the listings, and those that an entry names and a direct read shows though no listing does.
+/// The machines of the listings that an entry names or that are where a selector looks, and those that an entry names and a
+/// direct read shows though no listing does. Of ten thousand in a subscription a policy means a few: only they are read.
 pub(super) fn candidates(s: &Subject<BackupPolicy>, facts: &Facts) -> Vec<Candidate> {
     let lists = subscriptions(&s.spec);
     let items = lists.iter().filter_map(|sub| facts.list(&machines_of(sub))).flatten();
     let unlisted = unlisted(s, facts);
     let read = unlisted.iter().filter_map(|id| Some((id, facts.read(id).into_present()?)));
+    let named: BTreeSet<ResourceId> = s.spec.machines.iter().filter_map(|entry| entry.id.as_ref()?.parse().ok()).collect();
+    let selectors: Vec<_> = s.spec.machines.iter().filter_map(|entry| entry.selector.as_ref()).collect();
+    let concerns = |id: &ResourceId, body: &Value| {
+        let location = body.get("location").and_then(Value::as_str).unwrap_or_default();
+        named.contains(id) || selectors.iter().any(|selector| selection::is_where(selector, id, location))
+    };
     items
         .chain(read)
+        .filter(|(id, body)| concerns(id, body))
         .filter_map(|(id, body)| {
-            let item: ResourceListItem = serde_json::from_value((**body).clone()).ok()?;
+            let item = ResourceListItem::deserialize(&**body).ok()?;
             Some(Candidate { id: id.clone(), location: item.location.unwrap_or_default(), tags: item.tags.unwrap_or_default() })
         })
         .collect()
@@ -148,25 +157,26 @@ pub(super) fn count(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView,
         named_in_vain(s, facts).into_iter().filter(|(id, _)| !matched.iter().any(|m| m.id == *id)).collect();
     let ours = members.iter().filter(|m| is_of(m, s));
     let ours: BTreeMap<&str, &Arc<Member>> = ours.map(|m| (m.meta.name.as_str(), m)).collect();
-    let mine = |id: &ResourceId| ours.get(member_name(id).as_str()).copied();
     let mut excluded: Vec<ExcludedMachine> = Vec::new();
     excluded.extend(in_vain.iter().map(|(id, reason)| ExcludedMachine { machine: id.to_string(), reason: reason.to_string() }));
     // A name that means nothing is a machine that somebody believes protected.
     let (mut protected, mut failing, mut kept) = (0, in_vain.len() as i64, 0);
     // Members that no entry means any more are still protected, and may still fail.
-    let meant: BTreeSet<String> = matched.iter().map(|m| member_name(&m.id)).collect();
-    let left = ours.values().filter(|m| !meant.contains(&m.meta.name));
+    let names: Vec<String> = matched.iter().map(|m| member_name(&m.id)).collect();
+    let meant: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+    let left = ours.values().filter(|m| !meant.contains(m.meta.name.as_str()));
     failing += left.filter(|m| is_failing(m)).count() as i64;
-    for machine in &matched {
-        let state = mine(&machine.id).and_then(|m| m.status.protection.clone());
-        let left_out = machine.excluded.map(|r| r.to_string()).or_else(|| mine(&machine.id).and_then(|m| left_out(m)));
+    for (machine, name) in matched.iter().zip(&names) {
+        let mine = ours.get(name.as_str()).copied();
+        let state = mine.and_then(|m| m.status.protection.clone());
+        let left_out = machine.excluded.map(|r| r.to_string()).or_else(|| mine.and_then(|m| left_out(m)));
         if let Some(reason) = left_out {
             excluded.push(ExcludedMachine { machine: machine.id.to_string(), reason });
             continue;
         }
         kept += 1;
         protected += i64::from(matches!(state, Some(Protection::Protected | Protection::InitialBackupPending)));
-        failing += i64::from(mine(&machine.id).is_some_and(|m| is_failing(m)));
+        failing += i64::from(mine.is_some_and(|m| is_failing(m)));
     }
     let scope = candidates(s, facts);
     let chosen: BTreeSet<&ResourceId> = matched.iter().map(|m| &m.id).collect();

@@ -57,10 +57,14 @@ impl Kind for ProtectedMachine {
                 // What a move would let expire is told by both policies.
                 needs.extend(protection::Item::read(body).and_then(|i| i.policy).filter(|old| *old != p.policy).map(|old| kept(&old)));
             }
-            // Not listed, or no listing came: only a direct read says absent, and only then another vault is asked about.
-            Known::Absent(_) | Known::Unknown => {
-                needs.push(kept(&p.item));
-                needs.extend(whereabouts(s, &p, known));
+            // Not listed, or no listing came: only a direct read says that what was there is gone. Of what was never there it
+            // is read together with the question about other vaults: reads of items are the scarcest of all.
+            seen => {
+                let asks = whereabouts(s, &p, known);
+                if seen.is_unknown() || s.owns(&p.item) || !asks.is_empty() {
+                    needs.push(kept(&p.item));
+                }
+                needs.extend(asks);
             }
         }
         needs

@@ -213,8 +213,10 @@ fn absent(q: &Question<'_>, facts: &Facts) -> Standing {
     }
     let answer = facts.answer(BACKUP_STATUS);
     let Some(status) = answer.and_then(|a| a.body.as_ref()).and_then(|b| serde_json::from_value::<BackupStatus>((**b).clone()).ok()) else {
-        let hold = match answer.and_then(|a| a.trouble.as_ref()) {
-            Some(t) => Hold::wait(t.reason, format!("backupStatus of {}: {}", q.machine, t.message)),
+        // It is asked where the machine is: a machine that cannot be read holds the question up.
+        let trouble = answer.and_then(|a| a.trouble.as_ref()).or_else(|| facts.trouble(q.machine));
+        let hold = match trouble {
+            Some(t) => Hold::trouble(t, format!("backupStatus of {}: {}", q.machine, t.message)),
             None => Hold::wait(Reason::NotYetObserved, format!("it is not known yet whether another vault protects {}", q.machine)),
         };
         return Standing { protection: Protection::NotProtected, hold: Some(hold), elsewhere: None };

@@ -22,6 +22,7 @@ pub const BOUNDS: Bounds = Bounds {
     jobs_every: SignedDuration::from_secs(60),
     settle: SignedDuration::from_secs(60),
     settle_once: SignedDuration::from_secs(300),
+    listed_within: SignedDuration::from_secs(600),
 };
 pub const ESTATE: &str = "acme";
 const EPOCH: i64 = 1_770_000_000;
@@ -248,6 +249,7 @@ pub fn told(verdict: &Verdict) -> String {
         Verdict::Do(Step::Read { id }) => format!("read {}", id.name()),
         Verdict::Do(Step::Write(write)) => format!("{} attempt {}", write.request.method, write.attempt),
         Verdict::Do(Step::ListJobs { vault, .. }) => format!("list the jobs of {}", vault.name()),
+        Verdict::Do(Step::Confirm { id }) => format!("confirm {}", id.name()),
         Verdict::Do(Step::Poll) => "poll".into(),
         Verdict::Do(Step::Adopt { job }) => format!("adopt {job}"),
         Verdict::Do(Step::Forget) => "forget".into(),

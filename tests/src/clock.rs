@@ -37,6 +37,12 @@ impl VirtualClock {
         Self { world_origin, wall_origin, factor, elapsed: Mutex::new(Duration::ZERO) }
     }
 
+    /// Another clock that shows what this one shows now.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self { elapsed: Mutex::new(self.elapsed()), ..*self }
+    }
+
     /// Lets `by` pass, in world time.
     pub fn advance(&self, by: Duration) {
         *self.elapsed.lock().unwrap_or_else(PoisonError::into_inner) += by;

@@ -146,6 +146,26 @@ impl MemoryCluster {
         Self { server: self.server.clone(), view, handed: Mutex::default(), got: Mutex::default(), halt: None }
     }
 
+    /// Another cluster with another clock that holds what this one holds, as a new process sees it; what was written so far
+    /// is told of it as well. No fault is planned for it.
+    #[must_use]
+    pub fn copy(&self, clock: Arc<VirtualClock>, seed: u64) -> Self {
+        let state = self.state();
+        let view = Mutex::new(View::new(&state.store, seed));
+        let state = State {
+            store: state.store.clone(),
+            plan: FaultPlan::default(),
+            reach: state.reach,
+            garbage: state.garbage,
+            writes: state.writes.clone(),
+            counts: state.counts.clone(),
+            events: state.events.clone(),
+            deaths: state.deaths,
+        };
+        let server = Arc::new(Server { clock, state: Mutex::new(state) });
+        Self { server, view, handed: Mutex::default(), got: Mutex::default(), halt: None }
+    }
+
     /// The same connection of a process that may stand still.
     #[must_use]
     pub fn walking_with(self, halt: Arc<Halt>) -> Self {

@@ -47,7 +47,8 @@ impl Default for Options {
     }
 }
 
-/// The simulated Azure.
+/// The simulated Azure. A clone is another one that stands where this one does and goes its own way.
+#[derive(Clone)]
 pub struct Azure {
     pub(crate) model: Model,
     pub(crate) directory: Directory,

@@ -2,11 +2,12 @@
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     sync::{MutexGuard, PoisonError},
 };
 
 use azure_sim::{
-    Azure,
+    Azure, Estate,
     faults::{Fault, Match, Rule, Shape, When},
     journal::Entry,
     wire::{Caller, WireRequest},
@@ -37,9 +38,22 @@ fn kinds(engine: &mut Engine) {
     engine.register::<Rehearsal>();
 }
 
+/// The small estate, where the operator may also do what no shipped kind does yet.
+fn estate() -> Estate {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("sim/estates/small.yaml");
+    let mut estate = Estate::read(&path, &BTreeMap::new()).expect("the estate");
+    let refresh = "Microsoft.RecoveryServices/Vaults/backupFabrics/refreshContainers/action";
+    let role = json!({ "Name": "Rehearsal", "Actions": [refresh] });
+    let group = "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups/rg-backup";
+    let assignment = json!({ "principal": "operator", "role": "Rehearsal", "scope": group });
+    estate.role_definitions.push(serde_json::from_value(role).expect("a role"));
+    estate.role_assignments.push(serde_json::from_value(assignment).expect("an assignment"));
+    estate
+}
+
 /// A settled world: both machines are protected, and the schedule is far away.
 pub fn world() -> Simulation {
-    let mut sim = Simulation::new(Options { register: kinds, ..Options::default() });
+    let mut sim = Simulation::of(estate(), Options { register: kinds, ..Options::default() });
     sim.apply(&SMALL.replace("firstBackup: Now", "firstBackup: OnSchedule"));
     sim.run_until("both machines are protected", SignedDuration::from_hours(3), |sim| {
         let all = sim.cluster.live_all("ProtectedMachine");

@@ -12,13 +12,13 @@ use serde_json::Value;
 #[derive(Debug, Default)]
 pub struct MemoryAudit(Mutex<Disk>);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Disk {
     lines: Vec<Value>,
     health: Health,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 enum Health {
     #[default]
     Fine,
@@ -28,6 +28,12 @@ enum Health {
 }
 
 impl MemoryAudit {
+    /// Another sink with the same lines in it.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self(Mutex::new(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()))
+    }
+
     /// Everything written so far, in order.
     #[must_use]
     pub fn lines(&self) -> Vec<Value> {

@@ -74,7 +74,7 @@ pub enum UnknownFields {
 }
 
 /// The store. Every method is one request; `now` is wall time.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Store {
     schemas: Schemas,
     objects: BTreeMap<ObjectKey, Arc<Stored>>,

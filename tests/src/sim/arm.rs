@@ -81,6 +81,12 @@ impl SimArm {
         SimArm::new(self.azure.clone(), self.clock.clone(), self.caller.clone(), self.callers.clone(), halt)
     }
 
+    /// Another Azure with another clock, reached as this one is.
+    #[must_use]
+    pub fn before_another_azure(&self, azure: Arc<Mutex<Azure>>, clock: Arc<VirtualClock>, halt: Arc<Halt>) -> Self {
+        SimArm::new(azure, clock, self.caller.clone(), self.callers.clone(), halt)
+    }
+
     /// The process's steps.
     pub fn halt(&self) -> &Arc<Halt> {
         &self.halt

@@ -129,6 +129,35 @@ impl Invariants {
         oracle
     }
 
+    /// The oracle of a run that goes on from here in a world of its own: it remembers what this one does, and listens there.
+    #[must_use]
+    pub fn copy(
+        &self,
+        arm: &SimArm,
+        cluster: &Arc<MemoryCluster>,
+        clock: &Arc<VirtualClock>,
+        leadership: &Arc<SwitchableLeadership>,
+    ) -> Self {
+        let oracle = Invariants {
+            heard: Arc::default(),
+            kinds: self.kinds.clone(),
+            truth: self.truth.clone(),
+            objects: self.objects.clone(),
+            points: self.points.clone(),
+            leave: self.leave.clone(),
+            actions: self.actions.clone(),
+            intents: self.intents.clone(),
+            rest: self.rest.clone(),
+            next_event: self.next_event,
+            journal: self.journal,
+            writes: self.writes,
+            audited: self.audited,
+            version: self.version,
+        };
+        oracle.listen(arm, cluster, clock, leadership);
+        oracle
+    }
+
     /// Listens to another process as well, which has that lease.
     pub fn listen(&self, arm: &SimArm, cluster: &Arc<MemoryCluster>, clock: &Arc<VirtualClock>, leadership: &Arc<SwitchableLeadership>) {
         arm.listen(Box::new(Listener {

@@ -1,13 +1,17 @@
 //! Processes: the one that works, one that died, and one that stands still in the middle of a turn while another took over.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use breakwater_engine::ports::{Cluster, ObjectKey};
 use futures::{FutureExt, future::BoxFuture};
 
 use super::{SimArm, Simulation, invariants::Eyes, run::engine};
 use crate::{
-    cluster::{MemoryCluster, view::Cursor},
+    cluster::{MemoryCluster, leadership::SwitchableLeadership, view::Cursor},
     halt::Halt,
 };
 
@@ -53,6 +57,47 @@ impl Simulation {
         self.sleeper = Some(Sleeper { going, arm: self.arm.clone(), cluster: self.cluster.clone() });
         self.clock.advance(LEASE);
         self.lead_anew();
+    }
+
+    /// The same world once more, with a process of its own that has just started: what happens there is not heard of here.
+    ///
+    /// # Panics
+    /// When a process stands still: what it has in hand cannot be had twice.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        assert!(self.sleeper.is_none(), "a process that stands still has no copy");
+        let clock = Arc::new(self.clock.copy());
+        let azure = Arc::new(Mutex::new(self.azure.lock().unwrap_or_else(PoisonError::into_inner).clone()));
+        let leadership = Arc::new(SwitchableLeadership::leading());
+        let halt = Arc::new(Halt::new(leadership.clone()));
+        let cluster = Arc::new(self.cluster.copy(clock.clone(), self.options.seed).walking_with(halt.clone()));
+        let arm = Arc::new(self.arm.before_another_azure(azure.clone(), clock.clone(), halt.clone()));
+        let audit = Arc::new(self.audit.copy());
+        let engine = engine(&self.options, &clock, &cluster, &arm, &leadership, &audit);
+        let invariants = self.invariants.copy(&arm, &cluster, &clock, &leadership);
+        let (options, story, due) = (self.options.clone(), self.story.clone(), BTreeMap::new());
+        let mut fork = Simulation {
+            clock,
+            azure,
+            cluster,
+            arm,
+            leadership,
+            audit,
+            invariants,
+            story,
+            engine,
+            options,
+            due,
+            sleeper: None,
+            cursor: Cursor::default(),
+            next_sweep: self.next_sweep,
+            deaths: 0,
+            lag: self.lag,
+            steps: 0,
+            watched: Duration::ZERO,
+        };
+        fork.start(halt);
+        fork
     }
 
     /// Another process takes the lease that this one has lost.

@@ -12,9 +12,10 @@ use crate::{
 
 /// The simulator's signing key. Made when first needed: RSA keys come from the operating system's randomness, not from
 /// the seed, and a run in process needs none.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Signer(Option<Keys>);
 
+#[derive(Clone)]
 struct Keys {
     encoding: EncodingKey,
     decoding: DecodingKey,

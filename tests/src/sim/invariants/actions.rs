@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{Verdict, leave::Leave, truth::text};
 
 /// What was started so far.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Actions {
     backups: BTreeMap<String, u64>,
     /// Set where a test withdraws rights: else each denial is a right that the shipped roles lack.

@@ -17,7 +17,7 @@ const SEND_WITHIN: f64 = 20.0;
 const SETTLE_ONCE: SignedDuration = SignedDuration::from_mins(5);
 
 /// What was intended, sent and saved so far.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Intents {
     /// Of each intent: the generation that it was saved on.
     saved: BTreeMap<String, i64>,

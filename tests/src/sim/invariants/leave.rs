@@ -16,7 +16,7 @@ use super::{
 use crate::cluster::MemoryCluster;
 
 /// Everything that was allowed so far.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Leave {
     /// Approvals by uid, with the request that they were used for: each for one.
     used: BTreeMap<String, String>,

@@ -15,7 +15,7 @@ use super::{
 type Retention = BTreeMap<&'static str, i64>;
 
 /// What was promised so far.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Points {
     defences: BTreeMap<String, BTreeMap<&'static str, i64>>,
     retentions: BTreeMap<String, Retention>,
@@ -23,6 +23,7 @@ pub struct Points {
 }
 
 /// An item, with its points and until when each was promised to be kept.
+#[derive(Clone)]
 struct Held {
     policy: String,
     points: BTreeMap<String, Timestamp>,

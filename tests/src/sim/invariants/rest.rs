@@ -8,6 +8,7 @@ use super::Verdict;
 const SETTLED_AFTER: SignedDuration = SignedDuration::from_mins(75);
 
 /// When something last moved.
+#[derive(Clone)]
 pub struct Rest {
     moved: Timestamp,
     /// Runs in which this was looked at while at rest: a rule that never looks cannot fail.

@@ -11,74 +11,20 @@ use breakwater_tests::{
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::manifests::SMALL;
-
-/// The small estate with the act Delete granted, protected, with points, and the rule of who may answer in force.
-fn protected(manifest: &str) -> Simulation {
-    let mut sim = Simulation::new(Options::default());
-    sim.apply_the_rule();
-    sim.apply(manifest);
-    sim.run_until("two machines with points", SignedDuration::from_hours(6), |sim| {
-        let all = sim.cluster.live_all("ProtectedMachine");
-        let open = all.iter().filter(|o| o.data.pointer("/status/operations").is_some()).count();
-        open == 0 && all.iter().filter(|o| o.data.pointer("/status/recoveryPoints/latestInVault").is_some()).count() == 2
-    });
-    sim
-}
-
-fn granted() -> String {
-    // Azure itself refuses a shorter retention in an immutable vault.
-    SMALL
-        .replace("acts: [Read, Protect, Backup]", "acts: [Read, Protect, Backup, Delete]")
-        .replace("immutability: Unlocked", "immutability: Disabled")
-}
-
-fn key(kind: &str, name: &str) -> ObjectKey {
-    ObjectKey { kind: kind.into(), namespace: "shop".into(), name: name.into() }
-}
-
-fn question(sim: &Simulation, kind: &str, name: &str, id: &str) -> Option<Value> {
-    let status = sim.status(kind, name);
-    status["questions"].as_array().into_iter().flatten().find(|q| q["id"] == id).cloned()
-}
-
-/// Runs until the object asks; the question.
-fn asked(sim: &mut Simulation, kind: &str, name: &str, id: &str) -> Value {
-    sim.run_until(&format!("{kind} {name} asks {id}"), SignedDuration::from_hours(2), |sim| question(sim, kind, name, id).is_some());
-    question(sim, kind, name, id).expect("it asks")
-}
-
-/// The Approval that a person makes of a question.
-fn approval(sim: &Simulation, at: (&str, &str), question: &Value, answer: &str) -> Value {
-    let (kind, name) = at;
-    let uid = sim.cluster.live(&key(kind, name)).and_then(|o| o.metadata.uid.clone()).expect("the object");
-    json!({ "apiVersion": "breakwater.io/v1alpha1", "kind": "Approval", "metadata": { "name": format!("{name}-{}", question["id"].as_str().unwrap()), "namespace": "shop" },
-        "spec": { "targetRef": { "kind": kind, "name": name }, "targetUid": uid, "question": question["id"], "digest": question["digest"],
-            "answer": answer, "approvedBy": "ann@example.com", "expiresAt": sim.now() + SignedDuration::from_hours(4) } })
-}
-
-fn answer(sim: &Simulation, at: (&str, &str), question: &Value, answer: &str) {
-    sim.cluster.user().apply_object(&approval(sim, at, question, answer)).expect("the API server takes it");
-}
-
-/// `(method, path)` of every write that the operator sent since.
-fn sent(sim: &Simulation, since: usize) -> Vec<String> {
-    let is_write = |line: &&String| !line.contains(" GET ") && !line.to_ascii_lowercase().contains("/backupstatus");
-    sim.requests().iter().skip(since).filter(is_write).cloned().collect()
-}
+use crate::{
+    manifests::SMALL,
+    people::{answer, approval, asked, edit, granted, key, protected, question, sent},
+};
 
 const DAILY: (&str, &str) = ("BackupPolicy", "daily");
 
 fn shorten(sim: &mut Simulation, days: i64) {
-    sim.cluster
-        .user()
-        .patch(&key("BackupPolicy", "daily"), &json!({ "spec": { "retention": { "daily": { "keep": format!("{days}d") } } } }))
-        .unwrap();
+    edit(sim, "BackupPolicy", "daily", json!({ "retention": { "daily": { "keep": format!("{days}d") } } }));
 }
 
 #[test]
 fn a_shorter_retention_waits_for_an_answer_and_uses_it_once() {
-    let mut sim = protected(&granted());
+    let mut sim = protected(&granted("Disabled"));
     shorten(&mut sim, 8);
     let asks = asked(&mut sim, "BackupPolicy", "daily", "points-expire");
     assert!(asks["asks"].as_str().unwrap().contains("2 machines"), "{asks}");
@@ -108,7 +54,7 @@ fn a_shorter_retention_waits_for_an_answer_and_uses_it_once() {
 
 #[test]
 fn an_answer_that_does_not_count_changes_nothing_and_says_why() {
-    let mut sim = protected(&granted());
+    let mut sim = protected(&granted("Disabled"));
     shorten(&mut sim, 8);
     let asks = asked(&mut sim, "BackupPolicy", "daily", "points-expire");
     let before = sim.requests().len();
@@ -145,7 +91,7 @@ fn an_answer_that_does_not_count_changes_nothing_and_says_why() {
 
 #[test]
 fn without_the_rule_of_who_may_answer_no_answer_counts() {
-    let mut sim = protected(&granted());
+    let mut sim = protected(&granted("Disabled"));
     shorten(&mut sim, 8);
     let asks = asked(&mut sim, "BackupPolicy", "daily", "points-expire");
     let before = sim.requests().len();
@@ -184,7 +130,7 @@ fn an_answer_needs_the_act_in_the_grant_too() {
 #[test]
 fn an_approved_edit_survives_every_fault_and_is_sent_no_oftener_than_it_must_be() {
     let play = |what: &str, fault: &dyn Fn(&Simulation)| {
-        let mut sim = protected(&granted());
+        let mut sim = protected(&granted("Disabled"));
         shorten(&mut sim, 8);
         let asks = asked(&mut sim, "BackupPolicy", "daily", "points-expire");
         fault(&sim);
@@ -254,7 +200,7 @@ const GUARD: &str =
 fn guarded_calls_carry_the_guards_reference_and_a_refusal_names_the_operation() {
     let mut sim = Simulation::new(Options { estate: "tests/sim/estates/guarded.yaml", ..Options::default() });
     sim.apply_the_rule();
-    let manifest = granted()
+    let manifest = granted("Disabled")
         .replace("resourceGroups: [rg-shop, rg-backup]", "resourceGroups: [rg-shop, rg-backup, rg-guard]")
         .replace("  tags: { cost-center: shop }", &format!("  tags: {{ cost-center: shop }}\n  resourceGuard: {{ id: {GUARD} }}"));
     sim.apply(&manifest);
@@ -283,7 +229,7 @@ fn guarded_calls_carry_the_guards_reference_and_a_refusal_names_the_operation() 
 #[test]
 fn a_guard_that_the_object_does_not_know_refuses_and_names_the_operation() {
     let mut sim = Simulation::new(Options { estate: "tests/sim/estates/guarded.yaml", ..Options::default() });
-    let known = granted()
+    let known = granted("Disabled")
         .replace("resourceGroups: [rg-shop, rg-backup]", "resourceGroups: [rg-shop, rg-backup, rg-guard]")
         .replace("  tags: { cost-center: shop }", &format!("  tags: {{ cost-center: shop }}\n  resourceGuard: {{ id: {GUARD} }}"));
     sim.apply(&known);
@@ -292,7 +238,7 @@ fn a_guard_that_the_object_does_not_know_refuses_and_names_the_operation() {
             && sim.is_ready("RecoveryVault", "main")
     });
     // Taken out of the manifest, it still guards.
-    sim.apply(&granted());
+    sim.apply(&granted("Disabled"));
     sim.run_for(SignedDuration::from_mins(30));
     let name = sim.cluster.live_all("ProtectedMachine")[0].metadata.name.clone().unwrap();
     sim.invariants.rights_are_withdrawn();
@@ -317,7 +263,7 @@ fn a_vault_gets_its_key_before_anything_is_in_it_and_is_asked_about_afterwards()
         )
     };
     let mut sim = Simulation::new(Options { estate: "tests/sim/estates/guarded.yaml", ..Options::default() });
-    sim.apply(&keyed(&granted()));
+    sim.apply(&keyed(&granted("Disabled")));
     sim.run_until("protected", SignedDuration::from_hours(3), |sim| {
         sim.cluster.live_all("ProtectedMachine").iter().any(|o| o.data.pointer("/status/owned").is_some())
     });
@@ -328,11 +274,11 @@ fn a_vault_gets_its_key_before_anything_is_in_it_and_is_asked_about_afterwards()
     // A vault that holds something already is asked about.
     let mut sim = Simulation::new(Options { estate: "tests/sim/estates/guarded.yaml", ..Options::default() });
     sim.apply_the_rule();
-    sim.apply(&granted());
+    sim.apply(&granted("Disabled"));
     sim.run_until("protected", SignedDuration::from_hours(3), |sim| {
         sim.cluster.live_all("ProtectedMachine").iter().any(|o| o.data.pointer("/status/owned").is_some())
     });
-    sim.apply(&keyed(&granted()));
+    sim.apply(&keyed(&granted("Disabled")));
     let asks = asked(&mut sim, "RecoveryVault", "main", "one-way-encryption");
     let before = sim.requests().len();
     answer(&sim, ("RecoveryVault", "main"), &asks, "approve");

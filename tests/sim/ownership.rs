@@ -5,22 +5,15 @@ use breakwater_tests::sim::{Options, Simulation};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::manifests::SMALL;
+use crate::{
+    manifests::SMALL,
+    people::{key, sent},
+};
 
 const LEGACY: &str =
     "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups/rg-backup/providers/Microsoft.RecoveryServices/vaults/rv-legacy";
 const OLD: &str =
     "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups/rg-shop/providers/Microsoft.Compute/virtualMachines/old-1";
-
-fn key(kind: &str, namespace: &str, name: &str) -> ObjectKey {
-    ObjectKey { kind: kind.into(), namespace: namespace.into(), name: name.into() }
-}
-
-/// What the operator sent and Azure carried out, without reads.
-fn sent(sim: &Simulation) -> Vec<String> {
-    let is_write = |line: &&String| !line.contains(" GET ") && !line.to_ascii_lowercase().contains("/backupstatus");
-    sim.requests().iter().filter(is_write).cloned().collect()
-}
 
 /// The access alone.
 fn access() -> String {
@@ -44,7 +37,7 @@ fn policy(name: &str, more: Value) -> Value {
 fn a_vault_a_policy_and_a_machine_made_by_hand_are_adopted_by_one_merge_of_tags() {
     let mut sim = Simulation::new(Options::default());
     sim.apply(&access());
-    let before = sent(&sim).len();
+    let before = sent(&sim, 0).len();
     sim.cluster.user().apply_object(&legacy("Never")).unwrap();
     let by_name = |more: Value| {
         let mut all = json!({ "azureName": "DefaultPolicy", "adopt": "IfNotWeaker" });
@@ -55,17 +48,17 @@ fn a_vault_a_policy_and_a_machine_made_by_hand_are_adopted_by_one_merge_of_tags(
     sim.run_for(SignedDuration::from_hours(1));
     assert_eq!(sim.condition("RecoveryVault", "legacy", "Ready").1, "NotOurs", "{}", sim.tell());
     assert!(sim.condition("RecoveryVault", "legacy", "Ready").2.contains("adopt: IfNotWeaker"));
-    assert_eq!(sent(&sim).len(), before, "nothing is touched unasked");
+    assert_eq!(sent(&sim, 0).len(), before, "nothing is touched unasked");
     // The first plan is shown before anything is sent.
     let plan = json!({ "spec": { "adopt": "IfNotWeaker", "mode": "Plan" } });
-    sim.cluster.user().patch(&key("RecoveryVault", "shop", "legacy"), &plan).unwrap();
+    sim.cluster.user().patch(&key("RecoveryVault", "legacy"), &plan).unwrap();
     sim.run_for(SignedDuration::from_mins(30));
     let shown = sim.status("RecoveryVault", "legacy")["plan"].as_str().unwrap_or_default().to_owned();
     assert!(shown.contains("ownership: PATCH") && shown.contains("tags.breakwater-owner"), "{shown}");
-    assert_eq!((sim.condition("RecoveryVault", "legacy", "Ready").1.as_str(), sent(&sim).len()), ("PlanOnly", before));
-    sim.cluster.user().patch(&key("RecoveryVault", "shop", "legacy"), &json!({ "spec": { "mode": "Manage" } })).unwrap();
+    assert_eq!((sim.condition("RecoveryVault", "legacy", "Ready").1.as_str(), sent(&sim, 0).len()), ("PlanOnly", before));
+    sim.cluster.user().patch(&key("RecoveryVault", "legacy"), &json!({ "spec": { "mode": "Manage" } })).unwrap();
     sim.run_for(SignedDuration::from_hours(2));
-    let written = sent(&sim).split_off(before);
+    let written = sent(&sim, 0).split_off(before);
     assert!(
         written.len() == 1 && written[0].contains("/vaults/rv-legacy/providers/Microsoft.Resources/tags/default"),
         "{written:#?}\n{}",
@@ -88,7 +81,7 @@ fn a_machine_under_somebody_elses_policy_is_taken_over_only_where_declared_and_n
         let more = json!({ "adopt": adopt, "retention": { "instantRestoreDays": 2, "daily": { "keep": keep } } });
         sim.cluster.user().apply_object(&policy("ours", more)).unwrap();
         sim.run_for(SignedDuration::from_hours(3));
-        let moves = sent(&sim).into_iter().filter(|line| line.contains("PUT") && line.contains("/protectedItems/")).count();
+        let moves = sent(&sim, 0).into_iter().filter(|line| line.contains("PUT") && line.contains("/protectedItems/")).count();
         assert_eq!(moves, usize::from(takes), "{keep} {adopt}: {}", sim.tell());
         let name = sim.cluster.live_all("ProtectedMachine")[0].metadata.name.clone().unwrap();
         let reason = sim.condition("ProtectedMachine", &name, "Ready").1;
@@ -113,7 +106,7 @@ spec:
 "#;
 
 fn told(sim: &Simulation, kind: &str, name: &str) -> (String, String) {
-    let object = sim.cluster.live(&key(kind, "team", name)).expect("the object");
+    let object = sim.cluster.live(&ObjectKey { namespace: "team".into(), ..key(kind, name) }).expect("the object");
     let all = object.data.pointer("/status/conditions").and_then(Value::as_array).cloned().unwrap_or_default();
     let ready = all.into_iter().find(|c| c["type"] == "Ready").unwrap_or_default();
     (ready["reason"].as_str().unwrap_or_default().to_owned(), ready["message"].as_str().unwrap_or_default().to_owned())
@@ -132,21 +125,21 @@ fn a_vault_serves_other_namespaces_only_where_it_says_so_and_what_is_not_admitte
     sim.run_for(SignedDuration::from_mins(30));
     assert_eq!(told(&sim, "BackupPolicy", "teams2").1.replace("nothing", "main"), closed.1, "absent and closed are told alike");
     let admit = |labels: Value| json!({ "spec": { "allowedNamespaces": { "from": "Selector", "selector": { "matchLabels": labels } } } });
-    sim.cluster.user().patch(&key("RecoveryVault", "shop", "main"), &admit(json!({ "tier": "other" }))).unwrap();
+    sim.cluster.user().patch(&key("RecoveryVault", "main"), &admit(json!({ "tier": "other" }))).unwrap();
     sim.run_for(SignedDuration::from_mins(30));
     assert_eq!(told(&sim, "BackupPolicy", "teams").0, "ReferenceNotFound");
-    sim.cluster.user().patch(&key("RecoveryVault", "shop", "main"), &admit(json!({ "tier": "trusted" }))).unwrap();
+    sim.cluster.user().patch(&key("RecoveryVault", "main"), &admit(json!({ "tier": "trusted" }))).unwrap();
     sim.run_until("protected from another namespace", SignedDuration::from_hours(3), |sim| {
         let all = sim.cluster.live_all("ProtectedMachine");
         all.iter().any(|o| o.metadata.namespace.as_deref() == Some("team") && o.data.pointer("/status/owned").is_some())
     });
-    let ours = sent(&sim).into_iter().filter(|line| line.contains("PUT") && line.contains("off-1")).count();
+    let ours = sent(&sim, 0).into_iter().filter(|line| line.contains("PUT") && line.contains("off-1")).count();
     assert_eq!(ours, 1, "{}", sim.tell());
     // Closed again: nothing is undone, nothing new is begun.
-    let before = sent(&sim).len();
-    sim.cluster.user().patch(&key("RecoveryVault", "shop", "main"), &json!({ "spec": { "allowedNamespaces": null } })).unwrap();
+    let before = sent(&sim, 0).len();
+    sim.cluster.user().patch(&key("RecoveryVault", "main"), &json!({ "spec": { "allowedNamespaces": null } })).unwrap();
     sim.run_for(SignedDuration::from_hours(2));
-    assert_eq!((told(&sim, "BackupPolicy", "teams").0.as_str(), sent(&sim).len()), ("ReferenceNotFound", before), "{}", sim.tell());
+    assert_eq!((told(&sim, "BackupPolicy", "teams").0.as_str(), sent(&sim, 0).len()), ("ReferenceNotFound", before), "{}", sim.tell());
 }
 
 #[test]
@@ -154,22 +147,22 @@ fn a_suspended_access_starts_nothing_for_anybody_and_goes_on_where_it_was() {
     let mut sim = Simulation::new(Options::default());
     let suspended = SMALL.replace("  namespaces: { names: [shop] }", "  namespaces: { names: [shop] }\n  suspend: true");
     sim.apply(&suspended);
-    let before = sent(&sim).len();
+    let before = sent(&sim, 0).len();
     sim.run_for(SignedDuration::from_hours(2));
-    assert_eq!(sent(&sim).len(), before, "{}", sim.tell());
+    assert_eq!(sent(&sim, 0).len(), before, "{}", sim.tell());
     let (status, reason, message) = sim.condition("RecoveryVault", "main", "Suspended");
     assert_eq!((status.as_str(), reason.as_str()), ("True", "Suspended"));
     assert!(message.contains("AzureAccess"), "{message}");
     assert_eq!(sim.condition("RecoveryVault", "main", "Ready").0, "False");
     assert!(sim.cluster.live_all("ProtectedMachine").is_empty(), "nothing is made either");
-    let access = key("AzureAccess", "", "shop");
+    let access = key("AzureAccess", "shop");
     sim.cluster.user().patch(&access, &json!({ "spec": { "suspend": false } })).unwrap();
     sim.run_until("the vault", SignedDuration::from_hours(1), |sim| sim.is_ready("RecoveryVault", "main"));
     // In the middle of it all, and settled: the world is told as it is.
     sim.cluster.user().patch(&access, &json!({ "spec": { "suspend": true } })).unwrap();
     sim.run_for(SignedDuration::from_mins(10));
-    let before = sent(&sim).len();
+    let before = sent(&sim, 0).len();
     sim.run_for(SignedDuration::from_hours(2));
-    assert_eq!(sent(&sim).len(), before, "{}", sim.tell());
+    assert_eq!(sent(&sim, 0).len(), before, "{}", sim.tell());
     assert_eq!(sim.condition("RecoveryVault", "main", "Ready").0, "True", "a vault that stands is told so");
 }

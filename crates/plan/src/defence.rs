@@ -187,12 +187,14 @@ fn of_item(id: &ResourceId, before: &Value, after: &Value, around: Around<'_>) -
     if stops && !is_stopped(&was) {
         // Points of a stopped machine are kept for good only where the vault is not immutable (backup.md §9).
         let vault = id.ancestor(names::VAULT).and_then(|vault| around(&vault));
-        let kept = vault.is_some_and(|v| text(&v, IMMUTABILITY).is_none_or(|s| s.eq_ignore_ascii_case("Disabled")));
+        let kept = vault.is_some_and(|v| !is_immutable(&v));
         if !kept || !wanted.eq_ignore_ascii_case("ProtectionStopped") {
             all.push(lost("protection", was_of(&was), &wanted, true));
         }
     }
-    if !stops && is_stopped(&was) && new.is_some() {
+    // What was suspended expires as its policy says already: where that is seen, the policies are compared below.
+    let expires = was.eq_ignore_ascii_case(SUSPENDED) && old.is_some();
+    if !stops && is_stopped(&was) && !expires && new.is_some() {
         let name = new.as_ref().map(|id| id.name().to_owned()).unwrap_or_default();
         all.push(lost("protection", "stopped, points kept", format!("protected under {name}"), true));
     }
@@ -213,12 +215,21 @@ fn of_item(id: &ResourceId, before: &Value, after: &Value, around: Around<'_>) -
     all
 }
 
-fn is_stopped(state: &str) -> bool {
-    ["ProtectionStopped", "ProtectionPaused", "BackupsSuspended"].iter().any(|s| state.eq_ignore_ascii_case(s))
+/// The state of a machine that gets no backups and whose points expire as its policy says (backup.md §9).
+pub const SUSPENDED: &str = "BackupsSuspended";
+
+/// Whether no backups are taken of an item in that state, by somebody's word.
+pub fn is_stopped(state: &str) -> bool {
+    ["ProtectionStopped", "ProtectionPaused", SUSPENDED].iter().any(|s| state.eq_ignore_ascii_case(s))
 }
 
 fn was_of(state: &str) -> &str {
     if state.is_empty() { "protected" } else { state }
+}
+
+/// Whether a vault, as it shows itself, lets points die only as their policy says. A word that is not known counts as one.
+pub fn is_immutable(vault: &Value) -> bool {
+    text(vault, IMMUTABILITY).is_some_and(|state| !state.eq_ignore_ascii_case("Disabled"))
 }
 
 /// Where a vault shows its immutability.

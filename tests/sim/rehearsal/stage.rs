@@ -10,7 +10,6 @@ use azure_sim::{
     Azure, Estate,
     faults::{Fault, Match, Rule, Shape, When},
     journal::Entry,
-    wire::{Caller, WireRequest},
 };
 use breakwater_arm::{ResourceId, names};
 use breakwater_engine::{Engine, ports::ObjectKey};
@@ -20,14 +19,15 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::kind::{BACKUP, Rehearsal, once_key};
-use crate::manifests::SMALL;
+use crate::{
+    manifests::SMALL,
+    people::{OPERATOR, PERSON, by_hand},
+};
 
 const VAULT: &str =
     "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups/rg-backup/providers/Microsoft.RecoveryServices/vaults/rv-shop-weu";
 const MACHINES: &str =
     "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups/rg-shop/providers/Microsoft.Compute/virtualMachines";
-const OPERATOR: &str = "000000000001";
-const PERSON: &str = "000000000002";
 
 /// What `backupStatus` answers of off-1, which no object protects: this text comes from nowhere else.
 pub const ANSWER: &str = "vm;iaasvmcontainerv2;rg-shop;off-1";
@@ -42,8 +42,9 @@ fn kinds(engine: &mut Engine) {
 fn estate() -> Estate {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("sim/estates/small.yaml");
     let mut estate = Estate::read(&path, &BTreeMap::new()).expect("the estate");
-    let refresh = "Microsoft.RecoveryServices/Vaults/backupFabrics/refreshContainers/action";
-    let role = json!({ "Name": "Rehearsal", "Actions": [refresh] });
+    let fabric = "Microsoft.RecoveryServices/Vaults/backupFabrics";
+    let actions = [format!("{fabric}/refreshContainers/action"), format!("{fabric}/operationResults/read")];
+    let role = json!({ "Name": "Rehearsal", "Actions": actions });
     let group = "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups/rg-backup";
     let assignment = json!({ "principal": "operator", "role": "Rehearsal", "scope": group });
     estate.role_definitions.push(serde_json::from_value(role).expect("a role"));
@@ -104,36 +105,18 @@ pub fn sent(sim: &Simulation, method: &str, end: &str) -> Vec<Entry> {
     ours.filter(|e| e.method == method && e.path.to_ascii_lowercase().ends_with(end)).cloned().collect()
 }
 
-/// A request by hand, as somebody with an account: status and body.
-fn call(sim: &Simulation, who: &str, method: &str, path: &str, api_version: &str, body: Value) -> (u16, Value) {
-    let caller = Caller {
-        object_id: format!("0b1ec700-0000-4000-8000-{who}"),
-        client_id: format!("c11e0000-0000-4000-8000-{who}"),
-        tenant_id: "72f988bf-0000-4000-8000-00000000000a".into(),
-    };
-    let request = WireRequest {
-        method: method.into(),
-        url: format!("{}?api-version={api_version}", path.replace(';', "%3B")),
-        headers: BTreeMap::from([("content-type".to_owned(), "application/json".to_owned())]),
-        body: if body.is_null() { Vec::new() } else { body.to_string().into_bytes() },
-        origin: "https://management.azure.com".into(),
-    };
-    let reply = azure(sim).handle_as(sim.now(), caller, request);
-    (reply.status, serde_json::from_slice(&reply.body).unwrap_or_default())
-}
-
 /// Somebody presses "Backup now" in the portal.
 pub fn person_backs_up(sim: &Simulation, name: &str) {
     let item = names::item_id(&vault(), &machine(name)).expect("a machine has an item");
     let body = json!({ "properties": { "objectType": "IaasVMBackupRequest" } });
-    let (status, body) = call(sim, PERSON, "POST", &format!("{item}/backup"), "2024-04-01", body);
+    let (status, body) = by_hand(sim, PERSON, "POST", &format!("{item}/backup"), "2024-04-01", body);
     assert_eq!(status, 202, "{body:#}");
 }
 
 /// Somebody puts a tag on the vault.
 pub fn person_tags(sim: &Simulation, name: &str, value: &str) {
     let body = json!({ "operation": "Merge", "properties": { "tags": { name: value } } });
-    let (status, body) = call(sim, PERSON, "PATCH", &format!("{VAULT}/providers/Microsoft.Resources/tags/default"), "2022-09-01", body);
+    let (status, body) = by_hand(sim, PERSON, "PATCH", &format!("{VAULT}/providers/Microsoft.Resources/tags/default"), "2022-09-01", body);
     assert_eq!(status, 200, "{body:#}");
 }
 
@@ -155,12 +138,12 @@ pub fn job(sim: &Simulation) -> Option<String> {
 
 /// Somebody makes a policy like another one in the vault.
 pub fn person_makes_policy(sim: &Simulation, name: &str) -> ResourceId {
-    let (status, policies) = call(sim, OPERATOR, "GET", &format!("{VAULT}/backupPolicies"), "2024-04-01", Value::Null);
+    let (status, policies) = by_hand(sim, OPERATOR, "GET", &format!("{VAULT}/backupPolicies"), "2024-04-01", Value::Null);
     assert_eq!(status, 200, "{policies:#}");
     let mut properties = policies["value"][0]["properties"].clone();
     properties.as_object_mut().expect("an object").remove("protectedItemsCount");
     let path = format!("{VAULT}/backupPolicies/{name}");
-    let (status, body) = call(sim, PERSON, "PUT", &path, "2024-04-01", json!({ "properties": properties }));
+    let (status, body) = by_hand(sim, PERSON, "PUT", &path, "2024-04-01", json!({ "properties": properties }));
     assert!(status < 300, "{status} {body:#}");
     path.parse().expect("an id")
 }
@@ -179,7 +162,7 @@ pub fn all_backed_up_once(sim: &Simulation, what: &str) {
 pub fn backed_up_once(sim: &Simulation, name: &str, what: &str) {
     let sent = sent(sim, "POST", "/backup");
     assert_eq!(sent.len(), 1, "{what}: {sent:#?}\n{}", sim.tell());
-    let (status, jobs) = call(sim, OPERATOR, "GET", &format!("{VAULT}/backupJobs"), "2024-04-01", Value::Null);
+    let (status, jobs) = by_hand(sim, OPERATOR, "GET", &format!("{VAULT}/backupJobs"), "2024-04-01", Value::Null);
     assert_eq!(status, 200, "{jobs:#}");
     let once = once_key("shop", "one", &vault(), &machine(name));
     let ids: Vec<String> = (1..=MOST_ATTEMPTS).map(|n| keys::request_id("test-estate", &once, BACKUP, n).to_string()).collect();

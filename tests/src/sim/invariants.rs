@@ -190,8 +190,10 @@ impl Invariants {
         (self.intents, self.rest) = (fresh.intents, fresh.rest);
     }
 
-    /// Somebody who is not the operator changed Azure past its doors: that is how it is from now on.
+    /// Somebody who is not the operator changed Azure, through its doors or past them: that is how it is from now on, and what
+    /// was asked of Azure between two steps is theirs.
     pub fn accept(&mut self, azure: &mut Azure) {
+        self.journal = azure.journal().next_seq() - 1;
         self.truth = Truth::read(azure);
         self.points.accept(azure.now(), &self.truth);
         self.rest.disturb(azure.now());

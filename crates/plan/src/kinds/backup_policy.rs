@@ -91,7 +91,7 @@ impl Kind for BackupPolicy {
         let after: &[&str] = if foreign.is_none() && facts.resource(&id).present().is_some() { &[] } else { &["policy"] };
         let mut change = change(s, &id, facts);
         if let Some(change) = &mut change {
-            vault_guard::guarded(&mut change.request, &vault, facts, "backupPolicies/write");
+            vault_guard::guarded(&mut change.request, &vault, facts, &["backupPolicies/write"]);
         }
         let (approved, asked) = match asked(s, &id, facts, change.as_ref()) {
             Ok(approved) => (approved, None),

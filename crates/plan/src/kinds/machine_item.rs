@@ -69,15 +69,19 @@ pub(super) fn change(p: &Place, s: &Subject<ProtectedMachine>, facts: &Facts) ->
         Some(Change { differences, request })
     };
     if item.soft_deleted {
-        let undelete = || one("undelete", "soft-deleted", "stopped, points kept", stopping(p, true));
+        let undelete = || one("undelete", "soft-deleted", "stopped, points kept", undeleting(p));
         return s.spec.undelete.then(undelete).flatten();
     }
     if wanted(s, p, facts) == Want::Stopped {
-        return (!item.is_stopped()).then(|| one("protection", &item.state, "ProtectionStopped", stopping(p, false))).flatten();
+        let how = stopped_state(p, facts);
+        return (!item.is_stopped()).then(|| one("protection", &item.state, how, stopping(p, how))).flatten();
     }
     let have = Coverage::of_item(body);
     let want = coverage(s, p, facts).unwrap_or_else(|| have.clone());
     let mut differences = Vec::new();
+    if item.is_stopped() {
+        differences.push(Difference { field: "protection".into(), have: item.state.clone(), want: "Protected".into() });
+    }
     if item.policy.as_ref() != Some(&p.policy) {
         let from = item.policy.as_ref().map_or("none", |id| id.name()).to_owned();
         differences.push(Difference { field: "policyRef".into(), have: from, want: p.policy.name().to_owned() });
@@ -93,18 +97,31 @@ pub(super) fn change(p: &Place, s: &Subject<ProtectedMachine>, facts: &Facts) ->
     (!differences.is_empty()).then_some(Change { differences, request })
 }
 
-/// Stop and keep all points; of what is soft-deleted, bring it back so (backup.md §9).
-fn stopping(p: &Place, undelete: bool) -> Request {
-    let mut properties = json!({
+/// How a machine is stopped: with every point kept, or, where the vault is immutable, in the one way that Azure offers there:
+/// no more backups, and the points expire as the policy says (backup.md §9, §4.3).
+fn stopped_state(p: &Place, facts: &Facts) -> &'static str {
+    let vault = facts.resource(&p.vault).into_present();
+    if vault.is_some_and(|vault| defence::is_immutable(vault)) { defence::SUSPENDED } else { "ProtectionStopped" }
+}
+
+/// A stop, in the words that clients send (backup.md §9; azure-cli sends no policy with either state).
+fn stopping(p: &Place, state: &str) -> Request {
+    let properties = json!({
         "protectedItemType": names::VIRTUAL_MACHINE,
         "sourceResourceId": p.machine,
         "policyId": "",
-        "protectionState": "ProtectionStopped",
+        "protectionState": state,
     });
-    if undelete {
-        properties["isRehydrate"] = json!(true);
-    }
     Request::new(Method::Put, p.item.as_str(), RECOVERY_SERVICES).with_body(json!({ "properties": properties }))
+}
+
+/// What is soft-deleted is brought back stopped, with all points (backup.md §9).
+fn undeleting(p: &Place) -> Request {
+    let mut request = stopping(p, "ProtectionStopped");
+    if let Some(body) = &mut request.body {
+        body["properties"]["isRehydrate"] = json!(true);
+    }
+    request
 }
 
 /// What the object, its deletion or its policy's selection wants of the machine.
@@ -139,7 +156,7 @@ pub(super) fn asked(p: &Place, s: &Subject<ProtectedMachine>, facts: &Facts, cha
     let points = s.status.recovery_points.as_ref().map_or(0, |r| u64::try_from(r.count).unwrap_or(0));
     let up_to = rounded_up(points);
     let (id, reason, what) = match stake.field.as_str() {
-        "protection" if stake.to == "ProtectionStopped" => {
+        "protection" if defence::is_stopped(&stake.to) => {
             let what =
                 format!("stops protection of {}; its vault is immutable, and Azure then lets up to {up_to} points expire", p.machine);
             ("stop", Reason::StopLetsPointsExpire, what)

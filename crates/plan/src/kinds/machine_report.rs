@@ -86,16 +86,28 @@ pub(super) fn report(s: &Subject<ProtectedMachine>, facts: &Facts, decided: Deci
     let (promise, due) = match (&stands.hold, settled) {
         (_, true) => recovery_points::promise(status.recovery_points.as_ref(), status.protected_since, rpo, s.now),
         (Some(hold), _) => (Promise::broken(hold.reason, hold.message.clone()), None),
-        (None, false) if stands.protection == Protection::Stopped && wanted(s, &p, facts) == Want::Stopped => (
-            Promise::kept(Reason::ProtectionStopped, format!("protection of {} is stopped, as declared; its points are kept", p.machine)),
-            None,
-        ),
+        (None, false)
+            if wanted(s, &p, facts) == Want::Stopped && matches!(stands.protection, Protection::Stopped | Protection::Suspended) =>
+        {
+            (stopped_as_declared(&p, &stands.protection), None)
+        }
         (None, false) => (Promise::broken(Reason::NotProtected, format!("{} is not protected as declared yet", p.machine)), None),
     };
     let conditions = conditions(&p, &status, settled, &promise, question(decided));
     let hourly = matches!(stands.protection, Protection::ElsewhereProtected).then(|| s.now + SignedDuration::from_hours(1));
     let let_go = selected::let_go_at(s, &p).filter(|at| *at > s.now);
     told(&status, promise, conditions, owned, [due, hourly, let_go].into_iter().flatten().min())
+}
+
+fn stopped_as_declared(p: &Place, protection: &Protection) -> Promise {
+    if *protection == Protection::Suspended {
+        let message = format!(
+            "backups of {} are suspended, as declared; its vault is immutable, and its points expire as their policy says",
+            p.machine
+        );
+        return Promise::kept(Reason::BackupsSuspended, message);
+    }
+    Promise::kept(Reason::ProtectionStopped, format!("protection of {} is stopped, as declared; its points are kept", p.machine))
 }
 
 fn told(

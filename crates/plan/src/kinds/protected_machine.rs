@@ -88,8 +88,10 @@ impl Kind for ProtectedMachine {
         let ownership = Ownership::Item { vault: p.vault.clone(), owner: p.owner.clone(), policies: ours };
         let lock = || [format!("machine:{}", p.machine.key())];
         let mut graph = Desired::new();
-        // There is nothing to stop where nothing is protected, or where it is soft-deleted.
-        if stops && !matches!(stands.protection, Protection::Protected | Protection::InitialBackupPending | Protection::Unknown) {
+        // There is nothing to stop where nothing is protected, or where it is soft-deleted: that is brought back first, on request.
+        let brought_back = s.spec.undelete && stands.protection == Protection::SoftDeleted;
+        let stoppable = matches!(stands.protection, Protection::Protected | Protection::InitialBackupPending | Protection::Unknown);
+        if stops && !stoppable && !brought_back {
             return Ok(graph);
         }
         let keyless =
@@ -103,8 +105,8 @@ impl Kind for ProtectedMachine {
         let hold = hold.or_else(|| disks.is_none().then(|| Hold::wait(Reason::NotYetObserved, "which disks are meant is not known yet")));
         let mut change = change(&p, s, facts);
         if let Some(change) = &mut change {
-            let operation = if stops { "protectedItems/write#stopProtectionWithRetainData" } else { "protectedItems/write" };
-            vault_guard::guarded(&mut change.request, &p.vault, facts, operation);
+            let operations = if stops { vault_guard::STOPS } else { &["protectedItems/write"] };
+            vault_guard::guarded(&mut change.request, &p.vault, facts, operations);
         }
         let (approved, asked) = match asked(&p, s, facts, change.as_ref()) {
             Ok(approved) => (approved, None),

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::{PolicyView, machine_place::Place, policy_id, unreadable};
 use crate::{
+    defence,
     facts::Facts,
     graph::Hold,
     keys,
@@ -69,7 +70,7 @@ impl Item {
 
     /// Whether no backups are taken of it, by somebody's word.
     pub fn is_stopped(&self) -> bool {
-        ["ProtectionStopped", "ProtectionPaused", "BackupsSuspended"].iter().any(|s| self.state.eq_ignore_ascii_case(s))
+        defence::is_stopped(&self.state)
     }
 
     /// What the recovery points depend on: they are read again when it moves.
@@ -178,10 +179,10 @@ pub fn standing(q: &Question<'_>, facts: &Facts) -> Standing {
             );
             stuck(Protection::Stopped, Reason::ProtectionStopped, message)
         }
-        ("backupssuspended", _) if q.wanted.resumed => plain(Protection::Suspended),
+        ("backupssuspended", _) if q.wanted.resumed || q.wanted.stopped => plain(Protection::Suspended),
         ("backupssuspended", _) => {
             let message = format!(
-                "backups of {} are suspended in {} and its points expire: set spec.protection: Protected to resume them",
+                "backups of {} are suspended in {} and its points expire: set spec.protection: Protected to resume them, or Stopped to leave it so",
                 q.machine, q.vault
             );
             stuck(Protection::Suspended, Reason::BackupsSuspended, message)

@@ -28,13 +28,18 @@ pub(super) fn need(vault: &ResourceId, view: &VaultView) -> Option<Need> {
     view.spec.resource_guard.is_some().then(|| super::kept(&proxy_id(vault)))
 }
 
-/// Puts into a guarded call the reference that the proxy names for its operation; where no guard is declared or seen it stays.
-pub(super) fn guarded(request: &mut Request, vault: &ResourceId, facts: &Facts, operation: &str) {
+/// What a stop is to a guard: the recorded proxies know the first alone, azure-cli the second as well where backups are
+/// suspended with their points expiring (backup.md §6.4).
+pub(super) const STOPS: &[&str] =
+    &["protectedItems/write#stopProtectionWithRetainData", "protectedItems/write#suspendBackupsWithRetainData"];
+
+/// Puts into a guarded call the references that the proxy names for what it is; where no guard is declared or seen it stays.
+pub(super) fn guarded(request: &mut Request, vault: &ResourceId, facts: &Facts, operations: &[&str]) {
     let Some(body) = facts.resource(&proxy_id(vault)).into_present() else { return };
     let details = body.pointer("/properties/resourceGuardOperationDetails").and_then(Value::as_array);
     let of_operation = |detail: &&Value| {
         let named = text(detail, "/vaultCriticalOperation").unwrap_or_default().to_ascii_lowercase();
-        named.ends_with(&operation.to_ascii_lowercase())
+        operations.iter().any(|operation| named.ends_with(&operation.to_ascii_lowercase()))
     };
     let references: Vec<&str> =
         details.into_iter().flatten().filter(of_operation).filter_map(|detail| text(detail, "/defaultResourceRequest")).collect();
@@ -134,7 +139,7 @@ fn key(
     };
     let properties = json!({ "encryption": { "keyVaultProperties": { "keyUri": encryption.key_uri }, "kekIdentity": by } });
     let mut request = Request::new(Method::Patch, id.as_str(), RECOVERY_SERVICES).with_body(json!({ "properties": properties }));
-    guarded(&mut request, id, facts, "vaults/write#modifyEncryptionSettings");
+    guarded(&mut request, id, facts, &["vaults/write#modifyEncryptionSettings"]);
     let have = text(body, "/properties/encryption/keyVaultProperties/keyUri").unwrap_or("platform keys").to_owned();
     let change = Change { differences: vec![difference("encryption.keyUri", &have, &encryption.key_uri)], request };
     let stake = defence::at_stake(&change.request, Some(body), &|id| facts.resource(id).into_present().cloned());

@@ -31,13 +31,21 @@ fn a_stop_is_a_question_where_the_vault_is_immutable_and_keeps_every_point_elsew
     assert!(message(&plan).contains("up to 10 points"), "{}", message(&plan));
     let plan = planned(&answered(stopped(), &immutable), &immutable);
     let sent = body(&plan, "protection")["properties"].clone();
-    assert_eq!((sent["protectionState"].clone(), sent["policyId"].clone()), (json!("ProtectionStopped"), json!("")));
+    assert_eq!((sent["protectionState"].clone(), sent["policyId"].clone()), (json!("BackupsSuspended"), json!("")));
     assert!(!plan.verdicts.contains_key("first-backup"));
-    assert_eq!(told(&planned(&stopped(), &stands("Disabled", json!({ "protectionState": "Protected" }))), "protection"), "PUT");
+    let kept = planned(&stopped(), &stands("Disabled", json!({ "protectionState": "Protected" })));
+    assert_eq!(body(&kept, "protection")["properties"]["protectionState"], "ProtectionStopped");
     let already = stands("Unlocked", json!({ "protectionState": "ProtectionStopped", "policyId": "" }));
     assert!(planned(&stopped(), &already).converged());
     assert_eq!(reported(&stopped(), &already).promise.reason, Reason::ProtectionStopped);
     assert!(reported(&stopped(), &already).promise.kept);
+    let suspended = stands("Unlocked", json!({ "protectionState": "BackupsSuspended" }));
+    assert!(planned(&stopped(), &suspended).converged());
+    let promise = reported(&stopped(), &suspended).promise;
+    let resumed =
+        planned(&owning(json!({ "protection": "Protected" })), &stands("Unlocked", json!({ "protectionState": "BackupsSuspended" })));
+    assert_eq!(body(&resumed, "protection")["properties"]["policyId"], json!(daily()), "its points expired already: nobody is asked");
+    assert!(promise.kept && promise.reason == Reason::BackupsSuspended && promise.message.contains("expire"), "{}", promise.message);
 }
 
 #[test]
@@ -57,6 +65,8 @@ fn a_stopped_machine_is_resumed_only_on_request_and_by_an_answer_and_a_deleted_o
     let sent = body(&planned(&owning(json!({ "undelete": true })), &deleted), "protection")["properties"].clone();
     assert_eq!((sent["isRehydrate"].clone(), sent["protectionState"].clone()), (json!(true), json!("ProtectionStopped")));
     assert!(planned(&owning(json!({ "protection": "Stopped" })), &deleted).converged(), "nothing is stopped that is deleted");
+    let both = planned(&owning(json!({ "protection": "Stopped", "undelete": true })), &deleted);
+    assert_eq!(body(&both, "protection")["properties"]["isRehydrate"], true, "brought back, and left stopped");
 }
 
 #[test]

@@ -26,7 +26,26 @@ pub struct Points {
 #[derive(Clone)]
 struct Held {
     policy: String,
+    standing: Standing,
     points: BTreeMap<String, Timestamp>,
+}
+
+/// How well an item is kept, the best first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Standing {
+    Protected,
+    Stopped,
+    Deleted,
+}
+
+impl Standing {
+    fn of(item: &Value) -> Self {
+        if item.pointer("/properties/isScheduledForDeferredDelete") == Some(&Value::Bool(true)) {
+            return Standing::Deleted;
+        }
+        let stopped = matches!(text(item, "/properties/protectionState"), "ProtectionStopped" | "BackupsSuspended");
+        if stopped { Standing::Stopped } else { Standing::Protected }
+    }
 }
 
 impl Points {
@@ -96,12 +115,12 @@ impl Points {
 
     fn kept(&mut self, now: Timestamp, id: &str, item: &Item, truth: &Truth, leave: &Leave) -> Verdict {
         let policy = text(&item.body, "/properties/policyId").to_ascii_lowercase();
-        let stopped = matches!(text(&item.body, "/properties/protectionState"), "ProtectionStopped" | "BackupsSuspended");
-        let deleted = item.body.pointer("/properties/isScheduledForDeferredDelete") == Some(&Value::Bool(true));
+        let standing = Standing::of(&item.body);
         let retention = truth.policy(&policy).map(retention).unwrap_or_default();
-        let held = self.items.entry(id.to_owned()).or_insert_with(|| Held { policy: policy.clone(), points: BTreeMap::new() });
+        let held = self.items.entry(id.to_owned()).or_insert_with(|| Held { policy: policy.clone(), standing, points: BTreeMap::new() });
         let (agreed, eased) = (leave.is_given(id), leave.is_given(id) || leave.is_given(&policy));
-        if (stopped && !agreed) || deleted {
+        let worse = standing > std::mem::replace(&mut held.standing, standing);
+        if worse && !(agreed && standing == Standing::Stopped) {
             return Err(format!("protection of {id} was stopped"));
         }
         if held.policy != policy {

@@ -8,6 +8,7 @@ mod caught;
 mod crashes;
 mod gate;
 mod granted;
+mod hostile;
 mod leadership;
 mod letting_go;
 mod main_job;

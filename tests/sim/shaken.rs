@@ -21,7 +21,7 @@ use crate::people::is_free;
 const IN_TIME: SignedDuration = SignedDuration::from_hours(8);
 
 /// Of the pairs with a write to Kubernetes one in so many is played in the test run.
-const SAMPLE: usize = 29;
+const SAMPLE: usize = 97;
 
 const ARM: [ArmFault; 4] = [ArmFault::NeverSent, ArmFault::AnswerLost, ArmFault::DiesBefore, ArmFault::DiesAfter];
 const KUBE: [WriteFault; 4] = [WriteFault::NeverSent, WriteFault::AppliedAnswerLost, WriteFault::DiesBefore, WriteFault::DiesAfter];

@@ -19,6 +19,9 @@ pub const MAX_OWNED: usize = 32;
 /// How many entries a list for people holds, newest kept; counts are of the whole.
 pub const MAX_LISTED: usize = 50;
 
+/// The longest status, in bytes of JSON. What is acted upon stays whole whatever it takes: operations, owned, questions.
+pub const MAX_STATUS: usize = 32 * 1024;
+
 /// The longest printed plan, in bytes.
 pub const MAX_PLAN: usize = 8192;
 

@@ -3,7 +3,7 @@
 use breakwater_api::{
     ConditionType, OperationRecord, Reason, Standing, State, conditions,
     questions::{AskedQuestion, UsedAnswer},
-    status::{MAX_OWNED, MAX_PLAN, Owned, PinnedAccess},
+    status::{MAX_OWNED, MAX_PLAN, MAX_STATUS, Owned, PinnedAccess},
 };
 use breakwater_plan::{
     graph::{Desired, Hold, HoldKind},
@@ -108,7 +108,27 @@ pub fn compose(t: &Telling<'_>) -> Value {
     let printed = t.printed.as_ref().map(|p| cut(p, MAX_PLAN));
     put(&mut status, "plan", json!(printed), printed.is_none());
     put(&mut status, "lastHandledRequest", json!(t.requested), t.requested.is_none());
+    fit(&mut status);
     Value::Object(status)
+}
+
+/// Makes a status as short as every status is: without its printed plan, then with the longest of its lists for people cut in
+/// half, and again. What the engine acts upon is never cut.
+fn fit(status: &mut Map<String, Value>) {
+    let bytes = |value: &Value| value.to_string().len();
+    let mut length: usize = status.iter().map(|(key, value)| key.len() + bytes(value) + 4).sum();
+    while length > MAX_STATUS {
+        if let Some(plan) = status.remove("plan") {
+            length -= bytes(&plan);
+            continue;
+        }
+        let lists = status.iter_mut().filter(|(key, _)| !SHARED.contains(&key.as_str()));
+        let lists = lists.filter_map(|(_, value)| value.as_array_mut()).filter(|list| list.len() > 1);
+        let size = |list: &[Value]| list.iter().map(bytes).sum::<usize>();
+        let Some(longest) = lists.max_by_key(|list| size(list)) else { return };
+        let cut = longest.split_off(longest.len().div_ceil(2));
+        length -= size(&cut);
+    }
 }
 
 fn put(status: &mut Map<String, Value>, key: &str, value: Value, absent: bool) {
@@ -298,5 +318,27 @@ mod tests {
         assert_eq!(merge_patch(&from, &from), None);
         let to = json!({"a": 1, "b": {"c": 9}, "e": [1, 2]});
         assert_eq!(merge_patch(&from, &to), Some(json!({"b": {"c": 9, "d": null}, "e": [1, 2]})));
+    }
+
+    #[test]
+    fn a_status_is_cut_where_people_read_and_never_where_the_engine_acts() {
+        let operations = json!([{ "node": "a", "target": "x".repeat(20_000) }]);
+        let machines: Vec<String> = (0..100).map(|n| format!("{n:0200}")).collect();
+        let mut status = Map::new();
+        status.insert("operations".into(), operations.clone());
+        status.insert("plan".into(), json!("p".repeat(8000)));
+        status.insert("machines".into(), json!(machines));
+        status.insert("points".into(), json!(["one", "two"]));
+        fit(&mut status);
+        assert!(json!(status).to_string().len() <= MAX_STATUS);
+        assert_eq!((&status["operations"], &status["points"]), (&operations, &json!(["one", "two"])));
+        assert_eq!(status["machines"].as_array().unwrap()[0], json!(machines[0]), "the newest stay");
+        let small = Map::from_iter([("plan".to_owned(), json!("p")), ("machines".to_owned(), json!([1, 2]))]);
+        let mut same = small.clone();
+        fit(&mut same);
+        assert_eq!(same, small);
+        let mut huge = Map::from_iter([("operations".to_owned(), json!(["x".repeat(40_000)]))]);
+        fit(&mut huge);
+        assert_eq!(huge.len(), 1, "what is acted upon stays, whatever it takes");
     }
 }

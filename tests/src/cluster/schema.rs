@@ -103,12 +103,20 @@ impl KindSchema {
         pruned
     }
 
-    /// Checks bounds, then rules; `old` is the object as stored, for transition rules.
+    /// Checks bounds, then rules; `old` is the object as stored, for transition rules. What was wrong in it already and is
+    /// still the same is let pass, as servers do since 1.33 (CRDValidationRatcheting).
     ///
     /// # Errors
     /// The server's sentence, with every field that is wrong.
     pub fn validate(&self, object: &Value, old: Option<&Value>) -> Result<(), String> {
         let mut errors = openapi::errors(&self.patterns, &self.schema, object);
+        if let Some(old) = old.filter(|_| !errors.is_empty()) {
+            let before = openapi::errors(&self.patterns, &self.schema, old);
+            errors.retain(|error| !before.contains(error));
+            if errors.is_empty() {
+                return Ok(());
+            }
+        }
         // The server evaluates no rule over values that break the schema.
         if errors.is_empty()
             && let Err(broken) = validate_compiled(&self.rules, object, old)

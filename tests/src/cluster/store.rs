@@ -162,6 +162,24 @@ impl Store {
         Ok(Written { before: None, after: Some(after.clone()), answer: after, pruned })
     }
 
+    /// What another version of the definitions let in: nothing of it is looked at.
+    ///
+    /// # Errors
+    /// `Exists`; `Refused` where it cannot be decoded at all.
+    pub fn leave_behind(&mut self, key: &ObjectKey, object: &Value, now: Timestamp) -> Result<Written, ClusterError> {
+        if self.objects.contains_key(key) {
+            return Err(ClusterError::Exists);
+        }
+        let mut object = object.clone();
+        let uid = Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("{}/{}/{key:?}", self.seed, self.births).as_bytes());
+        object["metadata"]["uid"] = json!(uid.to_string());
+        object["metadata"]["creationTimestamp"] = stamp(now);
+        object["metadata"]["generation"] = json!(1);
+        self.births += 1;
+        let after = self.put(key, object)?;
+        Ok(Written { before: None, after: Some(after.clone()), answer: after, pruned: Vec::new() })
+    }
+
     /// PUT or PATCH: `change` is applied to the object as it is, and of the result only `part` counts. `version` is the
     /// `resourceVersion` that the writer carries.
     ///

@@ -88,6 +88,15 @@ impl<'a> User<'a> {
         })
     }
 
+    /// An object that was stored while another version of the definitions stood, status and all.
+    ///
+    /// # Errors
+    /// `Exists`, or `Refused` where it cannot be decoded.
+    pub fn left_behind(&self, object: &Value) -> Result<Arc<DynamicObject>, ClusterError> {
+        let (key, now) = (self.key_of(object), self.0.server.clock.wall_timestamp());
+        self.write(Verb::Create, &key, object, |store| store.leave_behind(&key, object, now))
+    }
+
     /// `kubectl delete --wait=false`: gone at once, or marked where a finalizer holds it.
     ///
     /// # Errors

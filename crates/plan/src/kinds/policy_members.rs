@@ -171,6 +171,8 @@ pub(super) fn count(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView,
         let state = mine.and_then(|m| m.status.protection.clone());
         let left_out = machine.excluded.map(|r| r.to_string()).or_else(|| mine.and_then(|m| left_out(m)));
         if let Some(reason) = left_out {
+            // Nobody else protects it either: somebody must make room.
+            failing += i64::from(reason == Reason::VaultFull.as_str());
             excluded.push(ExcludedMachine { machine: machine.id.to_string(), reason });
             continue;
         }
@@ -199,7 +201,7 @@ pub(super) fn count(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView,
 pub(super) fn left_out(member: &Member) -> Option<String> {
     let not_ready =
         |reason: Reason| member.shared.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "False" && c.reason == reason.as_str());
-    if let Some(reason) = [Reason::Conflict, Reason::DrillCopy].into_iter().find(|reason| not_ready(*reason)) {
+    if let Some(reason) = [Reason::Conflict, Reason::DrillCopy, Reason::VaultFull].into_iter().find(|reason| not_ready(*reason)) {
         return Some(reason.to_string());
     }
     match member.status.protection.as_ref()? {

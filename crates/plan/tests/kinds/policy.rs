@@ -201,6 +201,29 @@ fn a_machine_under_another_policy_is_left_to_it() {
 }
 
 #[test]
+fn ten_thousand_matches_are_counted_whole_and_listed_short() {
+    let mut facts = in_azure(30, 0);
+    let all: Vec<(ResourceId, Value)> = (0..10_000).map(|n| vm("rg-shop", &format!("machine-{n:05}"), "westeurope", "shop")).collect();
+    list(&mut facts, machines_of(SUB), &all);
+    let s = declares(keep(30), applied(keep(30)));
+    let desired = BackupPolicy::desire(&s, &facts).unwrap();
+    assert_eq!(desired.nodes.len(), 10_001, "each its own object, and the policy");
+    let full = json!({ "conditions": [{ "type": "Ready", "status": "False", "reason": "VaultFull", "message": "", "lastTransitionTime": "2026-11-24T08:00:00Z" }] });
+    for (n, (id, _)) in all.iter().enumerate() {
+        let status = if n < 1000 { json!({ "protection": "Protected" }) } else { full.clone() };
+        add_member(&mut facts, &member_name(id), "daily", status);
+    }
+    let report = reported(&s, &facts);
+    let count = |field: &str| report.status[field].as_i64().unwrap();
+    assert_eq!((count("protected"), count("failing"), count("excludedCount")), (1000, 9000, 9000));
+    let listed = left_out(&report);
+    assert!(listed.len() == 50 && listed.iter().all(|(_, reason)| reason == "VaultFull"), "{listed:?}");
+    let healthy = said(&report, ConditionType::MachinesHealthy);
+    assert_eq!(healthy.holds, Some(false), "{}", healthy.message);
+    assert!(Value::Object(report.status).to_string().len() < 16 * 1024);
+}
+
+#[test]
 fn a_machine_that_another_policy_names_is_left_to_it_until_somebody_holds_it() {
     let mut facts = in_azure(30, 0);
     let db = vm("rg-shop", "db1", "westeurope", "shop");

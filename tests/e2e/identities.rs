@@ -80,9 +80,18 @@ fn each_of_the_four_identities_gets_its_token_and_one_that_cannot_says_why() {
     let stranger = json!({ "workload": { "clientId": admin, "serviceAccount": "azure-shop" } });
     secret(&stack, "wrong", "not-the-secret");
     let wrong = json!({ "clientSecret": { "clientId": admin, "secretRef": { "name": "wrong", "key": "key" } } });
-    for (name, identity, names) in
-        [("missing", missing, "add its name to the resourceNames"), ("stranger", stranger, "AADSTS"), ("wrong", wrong, "AADSTS")]
-    {
+    let malformed = json!([{ "op": "add", "path": "/data/empty", "value": "" }, { "op": "add", "path": "/data/binary", "value": "/wD/" }]);
+    kubectl.run(&["patch", "secret", "wrong", "-n", NAMESPACE, "--type=json", "-p", &malformed.to_string()]).unwrap();
+    let of_key = |key: &str| json!({ "clientSecret": { "clientId": admin, "secretRef": { "name": "wrong", "key": key } } });
+    let no_text = "has no text under the key";
+    for (name, identity, names) in [
+        ("missing", missing, "add its name to the resourceNames"),
+        ("stranger", stranger, "AADSTS"),
+        ("wrong", wrong, "AADSTS"),
+        ("absent", of_key("absent"), no_text),
+        ("empty", of_key("empty"), no_text),
+        ("binary", of_key("binary"), no_text),
+    ] {
         kubectl.apply(&access(name, &identity)).unwrap();
         let access = told(&stack, name, "a refusal", |access| condition(access, "Ready")["reason"] == "TokenRefused");
         let message = condition(&access, "Ready")["message"].as_str().unwrap_or_default().to_owned();

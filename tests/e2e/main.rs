@@ -19,6 +19,7 @@ mod kills;
 mod leadership;
 mod load;
 mod observe;
+mod older_schema;
 mod outage;
 mod policy_edit;
 mod protection;

@@ -6,14 +6,13 @@ use std::{collections::BTreeMap, sync::Arc};
 use breakwater_api::{
     Mode, OperationRecord, Reason, SharedSpec,
     azure_access::Act as ApiAct,
-    operations::{Debt, Handle as ApiHandle, MAX_OPERATIONS, Outcome, RecordedError},
+    operations::{Debt, Handle as ApiHandle, MAX_OPERATIONS},
     questions::MAX_QUESTIONS,
 };
 use breakwater_arm::{
-    Accepted, ResourceId,
-    error::{ArmError, Remedy, Service, outcome_unknown, remedy},
+    ResourceId,
     names::VAULT,
-    wire::{Answer, Method, Request},
+    wire::{Method, Request},
 };
 use breakwater_plan::{
     graph::{Acted, Desired, Goal, Node, Ownership, Target},
@@ -31,10 +30,11 @@ use serde_json::{Value, json};
 use crate::{
     answers, debts,
     gate::{LastLook, Order, Refusal},
-    ports::{ClusterError, ObjectKey, SendError},
+    ports::{ClusterError, ObjectKey},
     publish::Pause,
     reader::Looker,
     resolve::Resolved,
+    settle::settle,
     turn::{Met, Turn},
 };
 
@@ -348,125 +348,6 @@ fn intent<K: Kind>(turn: &Turn<'_, K>, order: &Order, write: &Write, now: Timest
 async fn hold_for<K: Kind>(turn: &mut Turn<'_, K>, orders: &[(Order, Write)]) -> Result<(), ClusterError> {
     let needed = orders.iter().any(|(_, w)| w.once || w.debt.is_some());
     if needed { debts::hold(turn).await } else { Ok(()) }
-}
-
-/// What one send came to. True when another turn should follow at once.
-pub fn settle<K: Kind>(turn: &mut Turn<'_, K>, node: &str, request: &Request, result: Result<Result<Answer, SendError>, Refusal>) -> bool {
-    let engine = turn.engine;
-    let now = engine.now();
-    match result {
-        Err(Refusal { reason, message, until, question }) => {
-            // It certainly did not leave: the record says nothing that anybody must know, and its answers are not used.
-            let unsent = turn.subject.operations.remove(node).map(|record| record.approvals).unwrap_or_default();
-            turn.answered.retain(|a| !unsent.contains(&a.approval));
-            engine.locks.release(&(turn.key.clone(), node.to_owned()));
-            turn.met = Some(Met { reason, message, until, question });
-            false
-        }
-        Ok(Err(SendError::Unknown(why))) => {
-            tracing::warn!(node, why, "outcome unknown");
-            true
-        }
-        Ok(Err(SendError::NotSent(why))) => refused(turn, node, Reason::Unreadable, String::new(), &why, true, None),
-        Ok(Err(SendError::NoToken(why))) => refused(turn, node, Reason::TokenRefused, String::new(), &why, false, None),
-        Ok(Ok(answer)) => {
-            if let Ok(by) = turn.access.clone() {
-                engine.reader.learn(&by, request, &answer);
-            }
-            if answer.is_success() {
-                tracing::info!(node, method = %request.method, id = %request.path, status = answer.status, "accepted");
-                accepted(turn, node, &answer, now);
-                return true;
-            }
-            if outcome_unknown(answer.status) {
-                tracing::warn!(node, status = answer.status, "outcome unknown");
-                return true;
-            }
-            let error = ArmError::from_answer(&answer);
-            let service = vault_of(&request.path).map_or(Service::Other, |_| Service::RecoveryServices);
-            let (waits, after) = match remedy(service, request.method, &error) {
-                Remedy::Retry { .. } => (true, engine.reader.asked_to_wait(&answer)),
-                Remedy::RetrySlowly => (true, Some(SignedDuration::from_mins(5))),
-                Remedy::AwaitHuman => (false, Some(slowly(turn.subject.operations.get(node).map_or(1, |r| r.attempt)))),
-                Remedy::AwaitEdit => (false, Some(SignedDuration::from_hours(1))),
-            };
-            // What passes by itself is no news for anybody at night.
-            match waits {
-                true => tracing::info!(node, id = %request.path, status = error.status, code = %error.code, "refused for now"),
-                false => tracing::warn!(node, id = %request.path, status = error.status, code = %error.code, "refused"),
-            }
-            refused(turn, node, reason_of(&error), error.code.clone(), &error.to_string(), waits, after)
-        }
-    }
-}
-
-/// What a person must mend is tried again after ten minutes, then ever more slowly, hourly at last.
-fn slowly(attempt: i32) -> SignedDuration {
-    SignedDuration::from_mins((10 << (attempt.clamp(1, 4) - 1)).min(60))
-}
-
-fn accepted<K: Kind>(turn: &mut Turn<'_, K>, node: &str, answer: &Answer, now: Timestamp) {
-    let engine = turn.engine;
-    let wait = engine.reader.asked_to_wait(answer).unwrap_or(SignedDuration::from_secs(30)).max(engine.bounds.read_every);
-    let Some(record) = turn.subject.operations.get_mut(node) else { return };
-    match Accepted::from_answer(answer) {
-        None => {
-            record.ended_at = Some(now);
-            record.outcome = Some(Outcome::Succeeded);
-        }
-        Some(taken) => {
-            record.handle = taken.handle.as_ref().map(handle_of);
-            record.next_poll = Some(now + wait);
-            engine.reader.memory.advance(&record.client_request_id, |p| {
-                p.link = taken.poll;
-                p.next_poll = Some(now + wait);
-            });
-        }
-    }
-}
-
-fn refused<K: Kind>(
-    turn: &mut Turn<'_, K>,
-    node: &str,
-    reason: Reason,
-    code: String,
-    message: &str,
-    waits: bool,
-    after: Option<SignedDuration>,
-) -> bool {
-    let engine = turn.engine;
-    let now = engine.now();
-    if turn.subject.operations.get(node).is_some_and(|r| r.debt.is_some()) {
-        // Nothing was opened: nothing is owed.
-        turn.subject.operations.remove(node);
-        engine.locks.release(&(turn.key.clone(), node.to_owned()));
-        turn.met = Some(Met::new(reason, cut(message), Some(now + after.unwrap_or(SignedDuration::from_mins(10)))));
-        return false;
-    }
-    if let Some(record) = turn.subject.operations.get_mut(node) {
-        let wait = after.unwrap_or_else(|| engine.backoff(record.attempt)).max(engine.bounds.read_every);
-        record.ended_at = Some(now);
-        record.outcome = Some(Outcome::Refused);
-        record.error = Some(RecordedError { reason: reason.to_string(), code, message: cut(message), waits, retry_at: Some(now + wait) });
-        engine.locks.release(&(turn.key.clone(), node.to_owned()));
-    }
-    true
-}
-
-/// The word that a refused write puts into the condition.
-fn reason_of(error: &ArmError) -> Reason {
-    let has = |codes: &[&str]| codes.iter().any(|c| error.has_code(c));
-    match error.status {
-        _ if has(&["ScopeLocked"]) => Reason::Locked,
-        _ if has(&["RequestDisallowedByPolicy", "UserErrorRequestDisallowedByPolicy"]) => Reason::DeniedByPolicy,
-        _ if has(&["MissingSubscriptionRegistration", "SubscriptionNotFound"]) => Reason::SubscriptionNotReady,
-        _ if has(&["CloudDosAbsoluteLimitReached", "QuotaExceeded", "CloudDosTimeboudLimitReached"]) => Reason::QuotaReached,
-        403 if error.to_string().to_ascii_lowercase().contains("resourceguard") => Reason::ResourceGuarded,
-        429 => Reason::Throttled,
-        401 | 403 => Reason::AuthorizationFailed,
-        409 | 412 => Reason::Busy,
-        _ => Reason::RefusedByAzure,
-    }
 }
 
 /// Saves what the answers said. The object may have moved since the intent (an edit): the records go onto it as it

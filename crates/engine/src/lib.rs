@@ -17,7 +17,9 @@ pub mod ports;
 mod publish;
 pub mod reader;
 pub mod resolve;
+mod settle;
 pub mod telemetry;
+mod tell;
 mod turn;
 
 pub use debts::FINALIZER;

@@ -281,37 +281,113 @@ const UNSELECTION: Workflow = Workflow {
     writes: 1,
 };
 
-macro_rules! tests {
-    ($($name:ident: $workflow:ident),* $(,)?) => {
-        $(#[test]
-        fn $name() {
-            shaken(&$workflow);
-        })*
-
-        #[test]
-        #[ignore = "takes long: by hand"]
-        fn every_pair_of_asked_work_with_writes_to_kubernetes() {
-            $(println!("{}", stringify!($name)); shaken_by_all(&$workflow);)*
-        }
-    };
+#[test]
+fn a_takeover_is_one_tag_write() {
+    shaken(&TAKEOVER);
 }
 
-tests! {
-    a_takeover_is_one_tag_write: TAKEOVER,
-    a_machine_is_stopped_once_by_an_answer: STOP,
-    a_machine_is_resumed_once_by_an_answer: RESUMPTION,
-    a_machine_whose_points_expire_is_resumed_once: RESUMPTION_OF_WHAT_EXPIRES,
-    a_machine_is_stopped_once_when_its_object_goes: STOP_ON_DELETION,
-    a_soft_deleted_backup_is_brought_back_once: UNDELETION,
-    a_policy_of_no_machine_is_deleted_once: DELETION_OF_A_POLICY,
-    an_empty_vault_is_deleted_once: DELETION_OF_A_VAULT,
-    a_vault_gets_its_key_once: KEY,
-    a_guard_is_joined_once_and_its_calls_carry_it: GUARD,
-    a_vault_is_locked_once: LOCK,
-    soft_delete_is_made_always_on_once: ALWAYS_ON,
-    the_paired_region_is_opened_once: PAIRED_REGION,
-    a_policy_is_made_shorter_once: SHORTER,
-    a_policy_is_made_longer_once: LONGER,
-    what_was_made_by_hand_is_adopted_once: ADOPTION,
-    what_is_unselected_is_let_go_of_once: UNSELECTION,
+#[test]
+fn a_machine_is_stopped_once_by_an_answer() {
+    shaken(&STOP);
+}
+
+#[test]
+fn a_machine_is_resumed_once_by_an_answer() {
+    shaken(&RESUMPTION);
+}
+
+#[test]
+fn a_machine_whose_points_expire_is_resumed_once() {
+    shaken(&RESUMPTION_OF_WHAT_EXPIRES);
+}
+
+#[test]
+fn a_machine_is_stopped_once_when_its_object_goes() {
+    shaken(&STOP_ON_DELETION);
+}
+
+#[test]
+fn a_soft_deleted_backup_is_brought_back_once() {
+    shaken(&UNDELETION);
+}
+
+#[test]
+fn a_policy_of_no_machine_is_deleted_once() {
+    shaken(&DELETION_OF_A_POLICY);
+}
+
+#[test]
+fn an_empty_vault_is_deleted_once() {
+    shaken(&DELETION_OF_A_VAULT);
+}
+
+#[test]
+fn a_vault_gets_its_key_once() {
+    shaken(&KEY);
+}
+
+#[test]
+fn a_guard_is_joined_once_and_its_calls_carry_it() {
+    shaken(&GUARD);
+}
+
+#[test]
+fn a_vault_is_locked_once() {
+    shaken(&LOCK);
+}
+
+#[test]
+fn soft_delete_is_made_always_on_once() {
+    shaken(&ALWAYS_ON);
+}
+
+#[test]
+fn the_paired_region_is_opened_once() {
+    shaken(&PAIRED_REGION);
+}
+
+#[test]
+fn a_policy_is_made_shorter_once() {
+    shaken(&SHORTER);
+}
+
+#[test]
+fn a_policy_is_made_longer_once() {
+    shaken(&LONGER);
+}
+
+#[test]
+fn what_was_made_by_hand_is_adopted_once() {
+    shaken(&ADOPTION);
+}
+
+#[test]
+fn what_is_unselected_is_let_go_of_once() {
+    shaken(&UNSELECTION);
+}
+
+/// All of them.
+#[test]
+#[ignore = "takes long: by hand"]
+fn every_pair_of_asked_work_with_writes_to_kubernetes() {
+    let all = [
+        &TAKEOVER,
+        &STOP,
+        &RESUMPTION,
+        &RESUMPTION_OF_WHAT_EXPIRES,
+        &STOP_ON_DELETION,
+        &UNDELETION,
+        &DELETION_OF_A_POLICY,
+        &DELETION_OF_A_VAULT,
+        &KEY,
+        &GUARD,
+        &LOCK,
+        &ALWAYS_ON,
+        &PAIRED_REGION,
+        &SHORTER,
+        &LONGER,
+        &ADOPTION,
+        &UNSELECTION,
+    ];
+    all.into_iter().for_each(shaken_by_all);
 }

@@ -27,6 +27,7 @@ fn old_policy(name: &str, spec: &Value) -> String {
 fn an_object_of_an_older_schema_names_its_field_and_the_others_are_protected() {
     let stack = e2e::stack("older-schema");
     let kubectl = stack.kubectl();
+    e2e::vault(&stack);
     let name = "backuppolicies.breakwater.io";
     let definition = kubectl.json(&["get", "crd", name]).unwrap();
     kubectl.run_with(&["replace", "-f", "-"], &loose(&definition).to_string()).unwrap();
@@ -58,7 +59,6 @@ fn an_object_of_an_older_schema_names_its_field_and_the_others_are_protected() {
         assert!(message.contains(field), "{name}: {message}");
         assert_eq!(condition(&seen, "Stalled")["status"], "True", "{name}");
     }
-    e2e::vault(&stack);
     kubectl.apply(&policy("web-01", "30d", "OnSchedule", "")).unwrap();
     e2e::ready(&stack, &["bpol/one"]);
     e2e::protected(&stack);

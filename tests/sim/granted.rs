@@ -49,7 +49,9 @@ fn roles() -> BTreeMap<String, BTreeSet<String>> {
 
 /// Protected and backed up, stopped, a policy edited, everything taken away.
 fn the_main_story() -> Simulation {
-    let manifest = all_acts(SMALL).replace("firstBackup: Now", "firstBackup: Now\n  deletionPolicy: Delete");
+    let manifest = all_acts(SMALL)
+        .replace("firstBackup: Now", "firstBackup: Now\n  deletionPolicy: Delete")
+        .replace("    - selector:", "    - disks: { include: [0] }\n      selector:");
     let mut sim = Simulation::new(Options::default());
     sim.apply(&manifest);
     sim.run_until("points", HOUR * 8, |sim| {

@@ -6,6 +6,7 @@ mod approvals;
 mod canaries;
 mod caught;
 mod crashes;
+mod disks;
 mod gate;
 mod granted;
 mod hostile;

@@ -114,6 +114,9 @@ pub struct ProtectedMachineStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 65))]
     pub disks: Vec<ObservedDisk>,
+    /// The disks that a declaration of LUNs meant when it was first seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned_disks: Option<PinnedDisks>,
     /// The first backup, which happens exactly once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_backup: Option<FirstBackupRecord>,
@@ -188,6 +191,33 @@ pub struct ObservedDisk {
     pub lun: i32,
     /// Whether it is backed up.
     pub covered: bool,
+}
+
+/// What a declaration of LUNs means: disks to back up are covered wherever they are attached later; a disk in the place of
+/// one that is left out is covered.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PinnedDisks {
+    /// The declaration, in words: another one is pinned anew.
+    #[schemars(length(max = 512))]
+    pub declared: String,
+    /// The disks.
+    #[schemars(length(max = 64))]
+    pub disks: Vec<PinnedDisk>,
+}
+
+/// One disk that a LUN meant.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PinnedDisk {
+    /// Where it was attached.
+    pub lun: i32,
+    /// Its ARM id.
+    #[schemars(length(max = 512))]
+    pub id: String,
+    /// Azure's unique id of it: another disk may get the same name.
+    #[schemars(length(max = 64))]
+    pub unique_id: String,
 }
 
 /// The first backup.

@@ -77,11 +77,13 @@ fn tag_values(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 #[x_kube(validation = Rule::new("(has(self.include) ? 1 : 0) + (has(self.exclude) ? 1 : 0) + (has(self.osOnly) ? 1 : 0) == 1").message("disks needs exactly one of include, exclude, osOnly"))]
 #[serde(rename_all = "camelCase")]
 pub struct Disks {
-    /// The data disks to back up, by LUN.
+    /// The data disks to back up, by LUN. Meant are the disks that are there when it is first seen, known by their unique ids:
+    /// one that is attached elsewhere later is covered there too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), inner(range(min = 0, max = 63)))]
     pub include: Option<Vec<i32>>,
-    /// The data disks to leave out, by LUN.
+    /// The data disks to leave out, by LUN. Meant are the disks that are there when it is first seen, known by their unique
+    /// ids: another disk in that place, and this one in another, are backed up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), inner(range(min = 0, max = 63)))]
     pub exclude: Option<Vec<i32>>,

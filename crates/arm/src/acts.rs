@@ -131,6 +131,7 @@ const TABLE: &[Row] = &[
     write(Patch, "Microsoft.Resources/tags", Protect), // Merge only: `refine`
     read("Microsoft.Authorization/locks", One),
     read("Microsoft.Authorization/locks", All),
+    read("Microsoft.Compute/disks", One),
     read("Microsoft.Compute/virtualMachines", One),
     read("Microsoft.Compute/virtualMachines", All),
     read("Microsoft.Compute/virtualMachines/instanceView", All),

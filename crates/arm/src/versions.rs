@@ -6,6 +6,8 @@ use crate::id::ResourceType;
 pub const RECOVERY_SERVICES: &str = "2024-04-01";
 /// Virtual machines (compute-and-arm.md §0).
 pub const VIRTUAL_MACHINES: &str = "2024-07-01";
+/// Disks (compute-and-arm.md §0).
+pub const DISKS: &str = "2025-01-02";
 /// Subscriptions, resource groups, the resource list and tags (compute-and-arm.md §0).
 pub const RESOURCES: &str = "2022-09-01";
 /// Locks (compute-and-arm.md §0).
@@ -19,6 +21,7 @@ pub fn api_version(resource_type: &ResourceType) -> Option<&'static str> {
     match (namespace.as_str(), first.as_str()) {
         ("microsoft.recoveryservices", "vaults" | "locations") => Some(RECOVERY_SERVICES),
         ("microsoft.compute", "virtualmachines") => Some(VIRTUAL_MACHINES),
+        ("microsoft.compute", "disks") => Some(DISKS),
         ("microsoft.resources", "subscriptions" | "resourcegroups" | "resources" | "tags") => Some(RESOURCES),
         ("microsoft.authorization", "locks") => Some(LOCKS),
         _ => None,

@@ -8,7 +8,7 @@ use breakwater_arm::{
 };
 use serde_json::json;
 
-use super::{machine_place::Place, machines_of, protection, selected};
+use super::{machine_disks, machine_place::Place, machines_of, protection, selected};
 use crate::{
     defence,
     disks::Coverage,
@@ -19,9 +19,9 @@ use crate::{
     selection,
 };
 
-/// The disks that are declared: the object's own, else those of the policy's entry that means the machine. Where that
-/// cannot be told (the inventory did not come, the tags match no more), what the item has stays; `None` before there is one.
-pub(super) fn coverage(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> Option<Coverage> {
+/// The disks that are declared: the object's own, else those of the policy's entry that means the machine. `None` where that
+/// cannot be told (the inventory did not come, the tags match no more).
+pub(super) fn declared(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> Option<Coverage> {
     if s.spec.disks.is_some() {
         return Some(Coverage::declared(s.spec.disks.as_ref()));
     }
@@ -31,15 +31,21 @@ pub(super) fn coverage(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) 
         let candidate = selection::Candidate { id: p.machine.clone(), location: p.vault_view.spec.location.clone(), tags };
         selection::select(&p.policy_view.spec.machines, &[candidate], &p.vault_view.spec.location).into_iter().next()
     });
+    entry.map(|entry| Coverage::declared(entry.disks.as_ref()))
+}
+
+/// The disks to cover now. Where nothing is declared that could be told, what the item has stays; `None` before there is one.
+pub(super) fn coverage(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> Option<Coverage> {
     let item = facts.resource(&p.item).into_present().map(|body| Coverage::of_item(body));
-    // What the policy made keeps its disks when the policy means it no more; what somebody made by hand means all of them.
-    let by_hand = selected::is_made_by_hand(s, p);
-    match (entry, item) {
-        (Some(entry), _) => Some(Coverage::declared(entry.disks.as_ref())),
-        (None, _) if by_hand => Some(Coverage::All),
-        (None, Some(item)) => Some(item),
-        (None, None) => listed.present().map(|_| Coverage::All),
+    if let Some(declared) = declared(s, p, facts) {
+        return Some(machine_disks::follow(s, p, facts, declared, item.as_ref()));
     }
+    // What the policy made keeps its disks when the policy means it no more; what somebody made by hand means all of them.
+    if selected::is_made_by_hand(s, p) {
+        return Some(Coverage::All);
+    }
+    let listed = facts.listed(&machines_of(p.machine.subscription_id()), &p.machine);
+    item.or_else(|| listed.present().map(|_| Coverage::All))
 }
 
 pub(super) fn body_of(p: &Place, coverage: &Coverage) -> serde_json::Value {

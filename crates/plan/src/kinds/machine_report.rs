@@ -11,7 +11,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     first_backup::{backup_jobs, first_backup_record, wants_first_backup},
     machine_conditions::{conditions, question},
-    machine_item::{Want, coverage, wanted},
+    machine_disks,
+    machine_item::{Want, coverage, declared, wanted},
     machine_place::{Place, place, standing, vm},
     protected_machine::points_of,
     protection::Item,
@@ -49,6 +50,9 @@ pub(super) fn report(s: &Subject<ProtectedMachine>, facts: &Facts, decided: Deci
             let covered = body.as_ref().map(|b| Coverage::of_item(b)).or_else(|| coverage(s, &p, facts));
             status.disks = disks(&vm, &covered.unwrap_or(Coverage::All));
         }
+    }
+    if let Some(disks) = declared(s, &p, facts) {
+        status.pinned_disks = machine_disks::pinned(s, &p, facts, &disks);
     }
     if let Some(machine) = status.machine.as_mut() {
         machine.power_state = power_state(&p, facts).or(machine.power_state.take());

@@ -6,6 +6,7 @@ mod backup_policy;
 mod first_backup;
 mod gone;
 mod machine_conditions;
+mod machine_disks;
 mod machine_item;
 mod machine_place;
 mod machine_report;

@@ -16,8 +16,8 @@ use serde_json::json;
 use super::{
     PolicyView,
     first_backup::{first_backup, first_backup_known, jobs_since, wants_first_backup},
-    gone, items_of, kept,
-    machine_item::{Want, asked, change, coverage, put, wanted},
+    gone, items_of, kept, machine_disks,
+    machine_item::{Want, asked, change, coverage, declared, put, wanted},
     machine_place::{Place, machine_hold, not_yet, place, policy_ref, standing, vanished, vault_full, vault_ref, vm},
     machine_report, machines_of, power_states_of, protection, selected, unreadable, vault_guard, vault_is_ours,
 };
@@ -44,6 +44,7 @@ impl Kind for ProtectedMachine {
         needs.extend([kept(&p.vault), kept(&p.policy)]);
         needs.extend(vault_guard::need(&p.vault, &p.vault_view));
         needs.extend(machine_need(s, &p, known));
+        needs.extend(declared(s, &p, known).map(|disks| machine_disks::needs(s, &p, known, &disks)).unwrap_or_default());
         needs.extend(gone::machine_needs(s, &p, known));
         needs.extend(selected::need(s, &p, known));
         needs.push(Need::Inventory { list: power_states_of(p.machine.subscription_id()), watch: Some(vec![p.machine.clone()]) });

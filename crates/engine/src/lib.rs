@@ -5,6 +5,7 @@ mod act;
 mod answers;
 mod brake;
 pub mod budget;
+pub mod calm;
 mod debts;
 pub mod engine;
 pub mod gate;

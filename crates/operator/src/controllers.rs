@@ -13,7 +13,10 @@ use std::{
 };
 
 use async_trait::async_trait;
-use breakwater_engine::ports::{Entropy, ObjectKey};
+use breakwater_engine::{
+    calm::Calm,
+    ports::{Entropy, ObjectKey},
+};
 use futures::{FutureExt, Stream, StreamExt, stream};
 use kube::{
     ResourceExt,
@@ -28,6 +31,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    dependencies::counts,
     kinds::Role,
     metrics::{Metrics, TurnResult},
     watch::{Change, Watches, What},
@@ -178,9 +182,19 @@ fn received<T: Send + 'static>(mut queue: mpsc::UnboundedReceiver<T>) -> impl St
     stream::poll_fn(move |context| queue.poll_recv(context))
 }
 
-/// Turns changes into wake-ups.
+/// Turns changes into wake-ups. Whom many wake is not woken by each of them.
 async fn route(mut changes: mpsc::UnboundedReceiver<Change>, turns: Arc<dyn Turns>, waker: Waker, shared: Shared) {
-    while let Some(change) = changes.recv().await {
+    let (mut calm, began) = (Calm::default(), tokio::time::Instant::now());
+    loop {
+        let end = calm.next().map(|at| began + at);
+        let change = tokio::select! {
+            change = changes.recv() => change,
+            () = sleep_until(end) => {
+                calm.over(began.elapsed()).iter().for_each(|key| waker.wake(key));
+                continue;
+            }
+        };
+        let Some(change) = change else { return };
         match change.what {
             What::Touched => waker.wake(&change.key),
             What::Standing | What::Status => {}
@@ -188,7 +202,18 @@ async fn route(mut changes: mpsc::UnboundedReceiver<Change>, turns: Arc<dyn Turn
                 shared.failures().remove(&change.key);
             }
         }
-        turns.woken_by(&change).iter().for_each(|key| waker.wake(key));
+        for key in turns.woken_by(&change) {
+            if !counts(&key, &change.key) || calm.passes(&key, began.elapsed()) {
+                waker.wake(&key);
+            }
+        }
+    }
+}
+
+async fn sleep_until(end: Option<tokio::time::Instant>) {
+    match end {
+        Some(end) => tokio::time::sleep_until(end).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -162,6 +162,26 @@ async fn a_panic_is_that_objects_trouble_only_and_it_comes_back_later_each_time(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_policy_is_not_woken_by_each_of_its_machines_and_misses_none() {
+    let turns = Scripted::new(Duration::ZERO, |_, _| HOUR);
+    let running = run(&[("BackupPolicy", "a"), ("ProtectedMachine", "a")], &turns).await;
+    pass(60).await;
+    let before = turns.count("BackupPolicy");
+    for n in 0..20 {
+        running.server.apply("ProtectedMachine", "shop", "a", json!({ "spec": { "n": 1 }, "status": { "protection": format!("{n}") } }));
+        pass(1).await;
+    }
+    pass(60).await;
+    assert_eq!(turns.count("BackupPolicy") - before, 5, "at once, then every five seconds, the last one for what came last");
+    // A touch of its own is no such thing.
+    running.server.apply("ProtectedMachine", "shop", "a", json!({ "spec": { "n": 1 }, "status": { "protection": "last" } }));
+    pass(1).await;
+    running.server.apply("BackupPolicy", "shop", "a", json!({ "spec": { "n": 2 } }));
+    pass(1).await;
+    assert_eq!(turns.count("BackupPolicy") - before, 7);
+}
+
+#[tokio::test(start_paused = true)]
 async fn failures_in_a_row_wait_longer_and_a_good_turn_forgets_them() {
     let turns = Scripted::new(Duration::ZERO, |_, nth| if nth == 4 { Turned::ComeBack(Duration::from_secs(1)) } else { Turned::Failed });
     let _running = run(&[("RecoveryVault", "main")], &turns).await;

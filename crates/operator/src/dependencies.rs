@@ -23,6 +23,11 @@ pub fn woken_by(watches: &Watches, change: &Change) -> Vec<ObjectKey> {
     woken
 }
 
+/// Whether it is one of many that wake an object, which counts them.
+pub fn counts(woken: &ObjectKey, changed: &ObjectKey) -> bool {
+    woken.kind == "BackupPolicy" && changed.kind == "ProtectedMachine"
+}
+
 fn downward(watches: &Watches, changed: &ObjectKey) -> Vec<ObjectKey> {
     match changed.kind.as_str() {
         // A grant moved: every object may have another access, or none.

@@ -107,6 +107,9 @@ fn tags_match(wanted: &TagSelector, tags: &BTreeMap<String, String>) -> bool {
 
 /// True when `*` in the pattern, standing for any run of characters, makes it the text; without case.
 pub fn glob_matches(pattern: &str, text: &str) -> bool {
+    if pattern.is_ascii() && !pattern.contains('*') {
+        return pattern.eq_ignore_ascii_case(text);
+    }
     let (pattern, text) = (pattern.to_lowercase(), text.to_lowercase());
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();

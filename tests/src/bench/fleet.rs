@@ -10,6 +10,7 @@ use std::{
 use azure_sim::{Azure, wire::Caller};
 use breakwater_engine::{
     Engine, Next, Outside,
+    calm::Calm,
     ports::{Clock, ObjectKey},
     telemetry::Quiet,
 };
@@ -66,6 +67,7 @@ pub struct Fleet {
     due: BTreeMap<ObjectKey, Timestamp>,
     /// Who names an object.
     named_by: BTreeMap<ObjectKey, BTreeSet<ObjectKey>>,
+    calm: Calm,
     next_sweep: Timestamp,
 }
 
@@ -105,6 +107,7 @@ impl Fleet {
             later: BTreeSet::new(),
             due: BTreeMap::new(),
             named_by: BTreeMap::new(),
+            calm: Calm::default(),
             next_sweep: start,
         }
     }
@@ -183,6 +186,7 @@ impl Fleet {
         self.in_line.clear();
         self.later.clear();
         self.due.clear();
+        self.calm = Calm::default();
         self.next_sweep = self.now();
         for kind in self.engine.kinds() {
             self.objects.keys(kind).into_iter().for_each(|key| self.wake(key));
@@ -202,7 +206,9 @@ impl Fleet {
             self.in_line.remove(&key);
             self.turn(key);
         } else {
-            let next = self.later.first().map_or(self.next_sweep, |(at, _)| (*at).min(self.next_sweep));
+            let calm = self.calm.next().and_then(|at| Timestamp::from_millisecond(i64::try_from(at.as_millis()).ok()?).ok());
+            let times = [self.later.first().map(|(at, _)| *at), calm, Some(self.next_sweep)];
+            let next = times.into_iter().flatten().min().unwrap_or(until);
             self.clock.set(next.min(until).max(now));
             return next <= until;
         }
@@ -244,6 +250,9 @@ impl Fleet {
     }
 
     fn fall_due(&mut self, now: Timestamp) {
+        for key in self.calm.over(since_1970(now)) {
+            self.wake(key);
+        }
         while let Some((at, _)) = self.later.first()
             && *at <= now
             && let Some((_, key)) = self.later.pop_first()
@@ -256,9 +265,12 @@ impl Fleet {
     fn hear(&mut self) {
         for changed in self.objects.take_news() {
             self.learn_names(&changed);
-            let woken = self.woken_by(&changed);
+            let (woken, now) = (self.woken_by(&changed), since_1970(self.now()));
             for key in woken.into_iter().filter(|key| key.kind != "Namespace") {
-                self.wake(key);
+                let counts = key.kind == "BackupPolicy" && changed.key.kind == "ProtectedMachine";
+                if !counts || self.calm.passes(&key, now) {
+                    self.wake(key);
+                }
             }
         }
     }
@@ -297,6 +309,10 @@ impl Fleet {
         // The last one stays: the journal counts on from it.
         azure.journal_mut().trim(1);
     }
+}
+
+fn since_1970(at: Timestamp) -> Duration {
+    Duration::from_millis(u64::try_from(at.as_millisecond()).unwrap_or(0))
 }
 
 /// How many operations a status holds.

@@ -20,7 +20,7 @@ use super::{
     DRIFT_WITHIN, VaultView, gone, is_admitted_by, items_of, kept, machines_of, no_such,
     policy_changes::{asked, change, digest, not_ours, put, still_used},
     policy_id,
-    policy_members::{count, healthy, member, member_name, members, selected, subscriptions, unlisted},
+    policy_members::{Meant, candidates, count, healthy, member, members, selected, subscriptions, unlisted},
     seconds, unreadable, vault_guard, vault_id, vault_is_ours,
 };
 use crate::{
@@ -103,13 +103,11 @@ impl Kind for BackupPolicy {
         graph.node("policy", node);
         let members = members(s, facts);
         let there: BTreeSet<&str> = members.iter().map(|m| m.meta.name.as_str()).collect();
-        for machine in selected(s, facts, &view).iter().filter(|m| m.excluded.is_none()) {
-            let name = member_name(&machine.id);
+        for Meant { machine, name } in selected(s, facts, &view, &candidates(s, facts)).iter().filter(|m| m.machine.excluded.is_none()) {
             let exists = there.contains(name.as_str());
-            graph.node(
-                &format!("machine-{name}"),
-                Node::child(ProtectedMachine::NAME, &name, exists, member(s, &name, &machine.id)).after(after),
-            );
+            // Of a thousand that are there, nothing needs to be said again.
+            let object = if exists { Value::Null } else { member(s, name, &machine.id) };
+            graph.node(&format!("machine-{name}"), Node::child(ProtectedMachine::NAME, name, exists, object).after(after));
         }
         Ok(graph)
     }

@@ -36,19 +36,26 @@ pub(super) fn subscriptions(spec: &BackupPolicySpec) -> Vec<String> {
     all
 }
 
+/// A machine that the entries mean.
+pub(super) struct Meant {
+    /// Which, and by what.
+    pub machine: Matched,
+    /// The name of its object.
+    pub name: String,
+}
+
 /// The machines that the entries mean, within what the access admits.
-pub(super) fn selected(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView) -> Vec<Matched> {
-    let machines = candidates(s, facts);
-    let mut matched = selection::select(&s.spec.machines, &machines, &vault.spec.location);
+pub(super) fn selected(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView, machines: &[Candidate]) -> Vec<Meant> {
+    let matched = selection::select(&s.spec.machines, machines, &vault.spec.location);
+    let mut meant: Vec<Meant> = matched.into_iter().map(|machine| Meant { name: member_name(&machine.id), machine }).collect();
     let members = members(s, facts);
     let others: BTreeMap<&str, &Arc<Member>> = members.iter().filter(|m| !is_of(m, s)).map(|m| (m.meta.name.as_str(), m)).collect();
     let mine: BTreeSet<&str> = members.iter().filter(|m| is_of(m, s)).map(|m| m.meta.name.as_str()).collect();
-    for machine in &mut matched {
+    for Meant { machine, name } in &mut meant {
         if !is_admitted(s, &machine.id) {
             machine.excluded = Some(Reason::OutsideGrant);
         }
         // The holder keeps it; where nobody holds it yet, an explicit id comes before a selector (api.md).
-        let name = member_name(&machine.id);
         let held = mine.contains(name.as_str());
         let named = machine.chosen == selection::Chosen::BySelector && named_elsewhere(s, facts, &machine.id);
         if machine.excluded.is_none() && (others.contains_key(name.as_str()) || (named && !held)) {
@@ -56,8 +63,8 @@ pub(super) fn selected(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultVi
         }
     }
     // Machines outside the grant are not even counted by name: another tenant's stay unseen.
-    matched.retain(|m| m.excluded != Some(Reason::OutsideGrant) || m.chosen == selection::Chosen::ById);
-    matched
+    meant.retain(|m| m.machine.excluded != Some(Reason::OutsideGrant) || m.machine.chosen == selection::Chosen::ById);
+    meant
 }
 
 /// Whether another policy of the namespace names the machine by its id.
@@ -152,9 +159,10 @@ pub(super) fn count(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView,
     if subscriptions(&s.spec).iter().any(|sub| facts.list(&machines_of(sub)).is_none()) {
         return; // an inventory that did not come whole counts nothing
     }
-    let matched = selected(s, facts, vault);
-    let in_vain: Vec<(ResourceId, Reason)> =
-        named_in_vain(s, facts).into_iter().filter(|(id, _)| !matched.iter().any(|m| m.id == *id)).collect();
+    let scope = candidates(s, facts);
+    let matched = selected(s, facts, vault, &scope);
+    let chosen: BTreeSet<&ResourceId> = matched.iter().map(|m| &m.machine.id).collect();
+    let in_vain: Vec<(ResourceId, Reason)> = named_in_vain(s, facts).into_iter().filter(|(id, _)| !chosen.contains(id)).collect();
     let ours = members.iter().filter(|m| is_of(m, s));
     let ours: BTreeMap<&str, &Arc<Member>> = ours.map(|m| (m.meta.name.as_str(), m)).collect();
     let mut excluded: Vec<ExcludedMachine> = Vec::new();
@@ -162,11 +170,10 @@ pub(super) fn count(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView,
     // A name that means nothing is a machine that somebody believes protected.
     let (mut protected, mut failing, mut kept) = (0, in_vain.len() as i64, 0);
     // Members that no entry means any more are still protected, and may still fail.
-    let names: Vec<String> = matched.iter().map(|m| member_name(&m.id)).collect();
-    let meant: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+    let meant: BTreeSet<&str> = matched.iter().map(|m| m.name.as_str()).collect();
     let left = ours.values().filter(|m| !meant.contains(m.meta.name.as_str()));
     failing += left.filter(|m| is_failing(m)).count() as i64;
-    for (machine, name) in matched.iter().zip(&names) {
+    for Meant { machine, name } in &matched {
         let mine = ours.get(name.as_str()).copied();
         let state = mine.and_then(|m| m.status.protection.clone());
         let left_out = machine.excluded.map(|r| r.to_string()).or_else(|| mine.and_then(|m| left_out(m)));
@@ -180,8 +187,6 @@ pub(super) fn count(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView,
         protected += i64::from(matches!(state, Some(Protection::Protected | Protection::InitialBackupPending)));
         failing += i64::from(mine.is_some_and(|m| is_failing(m)));
     }
-    let scope = candidates(s, facts);
-    let chosen: BTreeSet<&ResourceId> = matched.iter().map(|m| &m.id).collect();
     let unmatched = scope.iter().filter(|c| !chosen.contains(&c.id));
     let in_scope = |c: &&Candidate| s.spec.machines.iter().filter_map(|e| e.selector.as_ref()).any(|sel| selection::in_scope(sel, c));
     let by_tags: Vec<&Candidate> = unmatched.filter(in_scope).filter(|c| is_admitted(s, &c.id)).collect();

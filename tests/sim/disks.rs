@@ -1,5 +1,6 @@
 //! Which disks are backed up when LUNs are declared and disks move about: those that were meant, and never fewer.
 
+use azure_sim::faults::{Fault, Match, Rule, Shape, When};
 use breakwater_tests::sim::{Options, Simulation};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -98,4 +99,19 @@ fn a_disk_in_the_place_of_one_that_is_left_out_is_backed_up() {
         status(sim)["questions"].as_array().is_some_and(|q| q.iter().any(|q| q["id"] == "points-expire"))
     });
     assert_eq!((covered(&sim).0.len(), sim.arm.writes()), (0, writes));
+}
+
+#[test]
+fn where_disks_may_not_be_read_the_luns_count_and_everything_goes_on() {
+    let mut sim = Simulation::new(Options::default());
+    let denied =
+        Fault::Status { status: 403, retry_after: None, body: Shape::Standard, code: None, message: None, when: When::BeforeApply };
+    let matches = Match { path: Some("*/Microsoft.Compute/disks/*".into()), ..Match::default() };
+    sim.azure.lock().expect("no thread died").faults_mut().add(Rule { id: "no disks".into(), matches, fault: denied });
+    sim.apply(&SMALL.replace("    - selector:", "    - disks: { include: [0] }\n      selector:"));
+    sim.run_for(SignedDuration::from_hours(6));
+    assert_eq!((pins(&sim), covered(&sim)), (vec![], (vec![0], true)));
+    assert!(sim.is_ready("ProtectedMachine", &member(&sim, "win-1")), "{}", sim.tell());
+    let asked = sim.requests().iter().filter(|line| line.contains("/disks/")).count();
+    assert!((1..=80).contains(&asked), "{asked} reads of what is denied in six hours");
 }

@@ -28,22 +28,28 @@ pub(super) fn need(vault: &ResourceId, view: &VaultView) -> Option<Need> {
     view.spec.resource_guard.is_some().then(|| super::kept(&proxy_id(vault)))
 }
 
-/// What a stop is to a guard: the recorded proxies know the first alone, azure-cli the second as well where backups are
-/// suspended with their points expiring (backup.md §6.4).
-pub(super) const STOPS: &[&str] =
-    &["protectedItems/write#stopProtectionWithRetainData", "protectedItems/write#suspendBackupsWithRetainData"];
+/// A stop that keeps every point, as guards name it (backup.md §6.4).
+const STOP: &str = "protectedItems/write#stopProtectionWithRetainData";
+/// A stop that lets points expire: azure-cli's name for it; recorded proxies know it under the other one.
+const SUSPENSION: &str = "protectedItems/write#suspendBackupsWithRetainData";
 
-/// Puts into a guarded call the references that the proxy names for what it is; where no guard is declared or seen it stays.
+/// The guarded operation that a stop into that state is: the names it may have, the better one first.
+pub(super) fn stop_into(state: &str) -> &'static [&'static str] {
+    if state == defence::SUSPENDED { &[SUSPENSION, STOP] } else { &[STOP] }
+}
+
+/// Puts into a guarded call the references that the proxy names for its operation, under the first of these names that it
+/// knows; where no guard is declared or seen it stays.
 pub(super) fn guarded(request: &mut Request, vault: &ResourceId, facts: &Facts, operations: &[&str]) {
     let Some(body) = facts.resource(&proxy_id(vault)).into_present() else { return };
     let details = body.pointer("/properties/resourceGuardOperationDetails").and_then(Value::as_array);
-    let of_operation = |detail: &&Value| {
-        let named = text(detail, "/vaultCriticalOperation").unwrap_or_default().to_ascii_lowercase();
-        operations.iter().any(|operation| named.ends_with(&operation.to_ascii_lowercase()))
+    let of = |operation: &str| -> Vec<&str> {
+        let named = |d: &&Value| text(d, "/vaultCriticalOperation").unwrap_or_default().to_ascii_lowercase();
+        let details = details.into_iter().flatten().filter(|d| named(d).ends_with(&operation.to_ascii_lowercase()));
+        details.filter_map(|detail| text(detail, "/defaultResourceRequest")).collect()
     };
-    let references: Vec<&str> =
-        details.into_iter().flatten().filter(of_operation).filter_map(|detail| text(detail, "/defaultResourceRequest")).collect();
-    if let (Some(properties), false) = (request.body.as_mut().and_then(|b| b.get_mut("properties")), references.is_empty()) {
+    let Some(references) = operations.iter().map(|operation| of(operation)).find(|found| !found.is_empty()) else { return };
+    if let Some(properties) = request.body.as_mut().and_then(|b| b.get_mut("properties")) {
         properties["resourceGuardOperationRequests"] = json!(references);
     }
 }

@@ -122,3 +122,26 @@ fn what_the_policy_means_no_more_is_let_go_of_by_a_direct_read_after_its_grace_a
     see(&mut gone, &machine(), None);
     assert_eq!(told_of(&made(since(25)), &gone), "stuck: MachineNotFound", "a machine that is gone is no machine that is meant no more");
 }
+
+#[test]
+fn a_guarded_stop_carries_the_reference_of_what_it_is_and_no_other() {
+    let reference = |name: &str| format!("/guard/{name}Requests/default");
+    let guarded = |immutability: &str, known: &[&str]| {
+        let mut facts = stands(immutability, json!({ "protectionState": "Protected" }));
+        let detail = |name: &&str| {
+            let operation = format!("Microsoft.RecoveryServices/vaults/backupFabrics/protectionContainers/protectedItems/write#{name}");
+            json!({ "vaultCriticalOperation": operation, "defaultResourceRequest": reference(name) })
+        };
+        let details: Vec<Value> = known.iter().map(detail).collect();
+        let proxy = vault().child("backupResourceGuardProxies", "VaultProxy").unwrap();
+        see(&mut facts, &proxy, Some(json!({ "properties": { "resourceGuardOperationDetails": details } })));
+        let stopped = || owning(json!({ "protection": "Stopped" }));
+        let sent = body(&planned(&answered(stopped(), &facts), &facts), "protection")["properties"].clone();
+        sent["resourceGuardOperationRequests"].clone()
+    };
+    let (stop, suspend) = ("stopProtectionWithRetainData", "suspendBackupsWithRetainData");
+    assert_eq!(guarded("Disabled", &[suspend, stop]), json!([reference(stop)]));
+    assert_eq!(guarded("Unlocked", &[stop, suspend]), json!([reference(suspend)]));
+    assert_eq!(guarded("Unlocked", &[stop]), json!([reference(stop)]), "as recorded proxies name it");
+    assert_eq!(guarded("Unlocked", &["somethingElse"]), Value::Null);
+}

@@ -105,7 +105,7 @@ pub(super) fn change(p: &Place, s: &Subject<ProtectedMachine>, facts: &Facts) ->
 
 /// How a machine is stopped: with every point kept, or, where the vault is immutable, in the one way that Azure offers there:
 /// no more backups, and the points expire as the policy says (backup.md §9, §4.3).
-fn stopped_state(p: &Place, facts: &Facts) -> &'static str {
+pub(super) fn stopped_state(p: &Place, facts: &Facts) -> &'static str {
     let vault = facts.resource(&p.vault).into_present();
     if vault.is_some_and(|vault| defence::is_immutable(vault)) { defence::SUSPENDED } else { "ProtectionStopped" }
 }

@@ -5,6 +5,7 @@
 mod estate;
 mod gone;
 mod machine;
+mod machine_disks;
 mod machine_stopped;
 mod machine_told;
 mod policy;

@@ -77,8 +77,6 @@ reasons! {
     RefusedByAzure,
     /// An object that the spec points at does not exist.
     ReferenceNotFound,
-    /// The time zone is not known.
-    UnknownTimeZone,
     /// The machine's region is not the vault's.
     LocationMismatch,
     /// A defence would become weaker than it is in Azure.
@@ -97,8 +95,6 @@ reasons! {
     Suspended,
     /// spec.mode is Plan and steps are due.
     PlanOnly,
-    /// spec.mode is Observe.
-    ObserveOnly,
 
     // Access.
     /// No AzureAccess admits this namespace.
@@ -147,10 +143,6 @@ reasons! {
     IdentityChanged,
 
     // Health of a machine's protection.
-    /// The last backup failed; the message carries Azure's words.
-    LastBackupFailed,
-    /// The first backup failed and is not repeated; the schedule is next.
-    FirstBackupFailed,
     /// No recovery point although one is due.
     NoRecoveryPoint,
     /// The youngest recovery point is older than the promise.
@@ -169,8 +161,6 @@ reasons! {
     ProtectionStopped,
     /// Backups are suspended in Azure: points expire.
     BackupsSuspended,
-    /// Azure keeps failing to protect the machine.
-    ProtectionError,
     /// The machine does not exist.
     MachineNotFound,
     /// Not protected (yet).
@@ -189,12 +179,8 @@ reasons! {
     Unsupported,
     /// A copy made by a test failover.
     DrillCopy,
-    /// A machine that a restore made.
-    RestoredCopy,
     /// Outside what the AzureAccess admits.
     OutsideGrant,
-    /// Listed under a name that is no machine id.
-    NotAMachine,
 
     // Answers.
     /// The answer fits the question, and was not used yet.
@@ -221,8 +207,6 @@ reasons! {
     SameRegion,
     /// The cluster runs elsewhere.
     OtherRegion,
-    /// Where the cluster runs is not known.
-    RegionUnknown,
 }
 
 impl fmt::Display for Reason {

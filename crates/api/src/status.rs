@@ -19,7 +19,8 @@ pub const MAX_OWNED: usize = 32;
 /// How many entries a list for people holds, newest kept; counts are of the whole.
 pub const MAX_LISTED: usize = 50;
 
-/// The longest status, in bytes of JSON. What is acted upon stays whole whatever it takes: operations, owned, questions.
+/// The longest status, in bytes of JSON. What anybody decides by stays whole whatever it takes: only the printed plan
+/// and lists that people read are cut.
 pub const MAX_STATUS: usize = 32 * 1024;
 
 /// The longest printed plan, in bytes.

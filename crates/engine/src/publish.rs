@@ -24,6 +24,8 @@ pub struct Telling<'a> {
     pub old: &'a Value,
     /// The kind's own fields as they stood, to know which of them are gone.
     pub old_own: &'a Map<String, Value>,
+    /// Which of the kind's fields are lists that only people read.
+    pub lists: &'static [&'static str],
     /// The generation that this turn looked at.
     pub generation: i64,
     /// World time.
@@ -108,13 +110,13 @@ pub fn compose(t: &Telling<'_>) -> Value {
     let printed = t.printed.as_ref().map(|p| cut(p, MAX_PLAN));
     put(&mut status, "plan", json!(printed), printed.is_none());
     put(&mut status, "lastHandledRequest", json!(t.requested), t.requested.is_none());
-    fit(&mut status);
+    fit(&mut status, t.lists);
     Value::Object(status)
 }
 
 /// Makes a status as short as every status is: without its printed plan, then with the longest of its lists for people cut in
-/// half, and again. What the engine acts upon is never cut.
-fn fit(status: &mut Map<String, Value>) {
+/// half, and again. What anybody decides by is never cut.
+fn fit(status: &mut Map<String, Value>, lists: &[&str]) {
     let bytes = |value: &Value| value.to_string().len();
     let mut length: usize = status.iter().map(|(key, value)| key.len() + bytes(value) + 4).sum();
     while length > MAX_STATUS {
@@ -122,10 +124,10 @@ fn fit(status: &mut Map<String, Value>) {
             length -= bytes(&plan);
             continue;
         }
-        let lists = status.iter_mut().filter(|(key, _)| !SHARED.contains(&key.as_str()));
-        let lists = lists.filter_map(|(_, value)| value.as_array_mut()).filter(|list| list.len() > 1);
+        let cuttable = status.iter_mut().filter(|(key, _)| lists.contains(&key.as_str()));
+        let cuttable = cuttable.filter_map(|(_, value)| value.as_array_mut()).filter(|list| list.len() > 1);
         let size = |list: &[Value]| list.iter().map(bytes).sum::<usize>();
-        let Some(longest) = lists.max_by_key(|list| size(list)) else { return };
+        let Some(longest) = cuttable.max_by_key(|list| size(list)) else { return };
         let cut = longest.split_off(longest.len().div_ceil(2));
         length -= size(&cut);
     }
@@ -321,24 +323,24 @@ mod tests {
     }
 
     #[test]
-    fn a_status_is_cut_where_people_read_and_never_where_the_engine_acts() {
-        let operations = json!([{ "node": "a", "target": "x".repeat(20_000) }]);
+    fn a_status_is_cut_where_people_read_and_never_where_anybody_decides_by_it() {
+        let operations = json!([{ "node": "a", "target": "x".repeat(10_000) }]);
         let machines: Vec<String> = (0..100).map(|n| format!("{n:0200}")).collect();
-        let mut status = Map::new();
-        status.insert("operations".into(), operations.clone());
-        status.insert("plan".into(), json!("p".repeat(8000)));
-        status.insert("machines".into(), json!(machines));
-        status.insert("points".into(), json!(["one", "two"]));
-        fit(&mut status);
+        let disks = json!(vec!["d".repeat(300); 30]);
+        let mut status = Map::from_iter([("operations".to_owned(), operations.clone()), ("plan".to_owned(), json!("p".repeat(8000)))]);
+        status.extend([("machines".to_owned(), json!(machines)), ("disks".to_owned(), disks.clone())]);
+        fit(&mut status, &["machines"]);
         assert!(json!(status).to_string().len() <= MAX_STATUS);
-        assert_eq!((&status["operations"], &status["points"]), (&operations, &json!(["one", "two"])));
-        assert_eq!(status["machines"].as_array().unwrap()[0], json!(machines[0]), "the newest stay");
+        assert_eq!((&status["operations"], &status["disks"], status.get("plan")), (&operations, &disks, None));
+        let left = status["machines"].as_array().unwrap();
+        assert!(left.len() >= 25 && *left == machines[..left.len()], "the first ones stay: {}", left.len());
         let small = Map::from_iter([("plan".to_owned(), json!("p")), ("machines".to_owned(), json!([1, 2]))]);
         let mut same = small.clone();
-        fit(&mut same);
+        fit(&mut same, &["machines"]);
         assert_eq!(same, small);
-        let mut huge = Map::from_iter([("operations".to_owned(), json!(["x".repeat(40_000)]))]);
-        fit(&mut huge);
-        assert_eq!(huge.len(), 1, "what is acted upon stays, whatever it takes");
+        let huge = Map::from_iter([("disks".to_owned(), json!(vec!["x".repeat(4000); 10]))]);
+        let mut same = huge.clone();
+        fit(&mut same, &["machines"]);
+        assert_eq!(same, huge, "what decisions rest on stays, whatever it takes");
     }
 }

@@ -52,6 +52,7 @@ impl<K: Kind> Turn<'_, K> {
         compose(&Telling {
             old,
             old_own: &self.own,
+            lists: K::LISTS,
             generation: self.subject.meta.generation,
             now: self.engine.now(),
             report,

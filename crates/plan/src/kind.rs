@@ -129,6 +129,9 @@ pub trait Kind: Send + Sync + Sized + 'static {
     /// Under whose access it looks and acts.
     const ACCESS: AccessNeed = AccessNeed::Namespace;
 
+    /// Lists of its status that only people read: they are cut where a status would be longer than it may be.
+    const LISTS: &'static [&'static str] = &[];
+
     /// What must be known, given what is known. Called until it asks nothing new.
     fn needs(subject: &Subject<Self>, known: &Facts) -> Vec<Need>;
 

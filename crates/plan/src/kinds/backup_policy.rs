@@ -36,6 +36,7 @@ impl Kind for BackupPolicy {
     const NAME: &'static str = "BackupPolicy";
     type Spec = BackupPolicySpec;
     type Status = BackupPolicyStatus;
+    const LISTS: &'static [&'static str] = &["excluded"];
 
     fn needs(s: &Subject<Self>, known: &Facts) -> Vec<Need> {
         let mut needs = vec![

@@ -40,7 +40,7 @@ pub(super) fn conditions(
             Said::new(ConditionType::Recoverable, Some(false), Reason::Missing, "the backups were there and are gone from Azure")
         }
         Some(_) if status.protection == Some(Protection::SoftDeleted) => {
-            let message = "the backups are soft-deleted: undelete them in Azure before they are purged";
+            let message = "the backups are soft-deleted: set spec.undelete: true before they are purged";
             Said::new(ConditionType::Recoverable, Some(false), Reason::SoftDeleted, message)
         }
         Some(point) => {

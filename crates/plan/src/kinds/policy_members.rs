@@ -179,7 +179,8 @@ pub(super) fn count(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView,
         let left_out = machine.excluded.map(|r| r.to_string()).or_else(|| mine.and_then(|m| left_out(m)));
         if let Some(reason) = left_out {
             // Nobody else protects it either: somebody must make room.
-            failing += i64::from(reason == Reason::VaultFull.as_str());
+            let full = i64::from(reason == Reason::VaultFull.as_str());
+            (kept, failing) = (kept + full, failing + full);
             excluded.push(ExcludedMachine { machine: machine.id.to_string(), reason });
             continue;
         }

@@ -17,7 +17,7 @@ use super::{
     PolicyView,
     first_backup::{first_backup, first_backup_known, jobs_since, wants_first_backup},
     gone, items_of, kept, machine_disks,
-    machine_item::{Want, asked, change, coverage, declared, put, wanted},
+    machine_item::{Want, asked, change, coverage, declared, put, stopped_state, wanted},
     machine_place::{Place, machine_hold, not_yet, place, policy_ref, standing, vanished, vault_full, vault_ref, vm},
     machine_report, machines_of, power_states_of, protection, selected, unreadable, vault_guard, vault_is_ours,
 };
@@ -106,7 +106,7 @@ impl Kind for ProtectedMachine {
         let hold = hold.or_else(|| disks.is_none().then(|| Hold::wait(Reason::NotYetObserved, "which disks are meant is not known yet")));
         let mut change = change(&p, s, facts);
         if let Some(change) = &mut change {
-            let operations = if stops { vault_guard::STOPS } else { &["protectedItems/write"] };
+            let operations = if stops { vault_guard::stop_into(stopped_state(&p, facts)) } else { &["protectedItems/write"] };
             vault_guard::guarded(&mut change.request, &p.vault, facts, operations);
         }
         let (approved, asked) = match asked(&p, s, facts, change.as_ref()) {

@@ -29,6 +29,7 @@ impl Kind for RecoveryVault {
     const NAME: &'static str = "RecoveryVault";
     type Spec = RecoveryVaultSpec;
     type Status = RecoveryVaultStatus;
+    const LISTS: &'static [&'static str] = &["blockers"];
 
     fn needs(s: &Subject<Self>, known: &Facts) -> Vec<Need> {
         let Ok(id) = vault_id(&s.meta, &s.spec) else { return Vec::new() };

@@ -215,7 +215,7 @@ fn ten_thousand_matches_are_counted_whole_and_listed_short() {
     }
     let report = reported(&s, &facts);
     let count = |field: &str| report.status[field].as_i64().unwrap();
-    assert_eq!((count("protected"), count("failing"), count("excludedCount")), (1000, 9000, 9000));
+    assert_eq!((count("matched"), count("protected"), count("failing"), count("excludedCount")), (10_000, 1000, 9000, 9000));
     let listed = left_out(&report);
     assert!(listed.len() == 50 && listed.iter().all(|(_, reason)| reason == "VaultFull"), "{listed:?}");
     let healthy = said(&report, ConditionType::MachinesHealthy);

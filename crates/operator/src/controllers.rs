@@ -31,7 +31,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    dependencies::counts,
+    dependencies::is_woken_by_many,
     kinds::Role,
     metrics::{Metrics, TurnResult},
     watch::{Change, Watches, What},
@@ -203,7 +203,7 @@ async fn route(mut changes: mpsc::UnboundedReceiver<Change>, turns: Arc<dyn Turn
             }
         }
         for key in turns.woken_by(&change) {
-            if !counts(&key, &change.key) || calm.passes(&key, began.elapsed()) {
+            if !is_woken_by_many(&key, &change) || calm.passes(&key, began.elapsed()) {
                 waker.wake(&key);
             }
         }

@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -69,9 +69,14 @@ struct Running {
     driver: JoinHandle<Result<(), Ended>>,
 }
 
+/// What each object declares at first: a machine names policy `a`.
+fn spec() -> Value {
+    json!({ "policyRef": { "name": "a" } })
+}
+
 async fn run(objects: &[(&str, &str)], turns: &Arc<Scripted>) -> Running {
     let server = ApiServer::new();
-    objects.iter().for_each(|(kind, name)| drop(server.apply(kind, "shop", name, json!({ "spec": { "n": 1 } }))));
+    objects.iter().for_each(|(kind, name)| drop(server.apply(kind, "shop", name, json!({ "spec": spec() }))));
     let (watches, feeds) = watch::unread();
     let metrics = Metrics::default();
     for feed in feeds {
@@ -117,7 +122,7 @@ async fn an_edit_causes_a_turn_and_a_status_does_not() {
     let turns = Scripted::new(Duration::ZERO, |_, _| HOUR);
     let running = run(&[("RecoveryVault", "main")], &turns).await;
     pass(1).await;
-    running.server.apply("RecoveryVault", "shop", "main", json!({ "spec": { "n": 1 }, "status": { "a": 1 } }));
+    running.server.apply("RecoveryVault", "shop", "main", json!({ "spec": spec(), "status": { "a": 1 } }));
     pass(1).await;
     assert_eq!(turns.count("RecoveryVault"), 1);
     running.server.apply("RecoveryVault", "shop", "main", json!({ "spec": { "n": 2 } }));
@@ -134,7 +139,7 @@ async fn the_engine_and_other_objects_wake_a_turn() {
     running.waker.wake(&ObjectKey { kind: "BackupPolicy".into(), namespace: "shop".into(), name: "a".into() });
     pass(1).await;
     assert_eq!(turns.count("BackupPolicy"), before + 1);
-    running.server.apply("ProtectedMachine", "shop", "a", json!({ "spec": { "n": 1 }, "status": { "protection": "Protected" } }));
+    running.server.apply("ProtectedMachine", "shop", "a", json!({ "spec": spec(), "status": { "protection": "Protected" } }));
     pass(1).await;
     assert_eq!((turns.count("BackupPolicy"), turns.count("ProtectedMachine")), (before + 2, 1), "a child's status wakes its policy");
     running.waker.wake(&ObjectKey { kind: "BackupPolicy".into(), namespace: "shop".into(), name: "missing".into() });
@@ -168,13 +173,13 @@ async fn a_policy_is_not_woken_by_each_of_its_machines_and_misses_none() {
     pass(60).await;
     let before = turns.count("BackupPolicy");
     for n in 0..20 {
-        running.server.apply("ProtectedMachine", "shop", "a", json!({ "spec": { "n": 1 }, "status": { "protection": format!("{n}") } }));
+        running.server.apply("ProtectedMachine", "shop", "a", json!({ "spec": spec(), "status": { "protection": format!("{n}") } }));
         pass(1).await;
     }
     pass(60).await;
     assert_eq!(turns.count("BackupPolicy") - before, 5, "at once, then every five seconds, the last one for what came last");
     // A touch of its own is no such thing.
-    running.server.apply("ProtectedMachine", "shop", "a", json!({ "spec": { "n": 1 }, "status": { "protection": "last" } }));
+    running.server.apply("ProtectedMachine", "shop", "a", json!({ "spec": spec(), "status": { "protection": "last" } }));
     pass(1).await;
     running.server.apply("BackupPolicy", "shop", "a", json!({ "spec": { "n": 2 } }));
     pass(1).await;

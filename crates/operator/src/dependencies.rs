@@ -23,9 +23,10 @@ pub fn woken_by(watches: &Watches, change: &Change) -> Vec<ObjectKey> {
     woken
 }
 
-/// Whether it is one of many that wake an object, which counts them.
-pub fn counts(woken: &ObjectKey, changed: &ObjectKey) -> bool {
-    woken.kind == "BackupPolicy" && changed.kind == "ProtectedMachine"
+/// Whether an object is woken as one that is counted on by many: by what names it in a reference. An answer to its question is
+/// for it alone.
+pub fn is_woken_by_many(woken: &ObjectKey, change: &Change) -> bool {
+    change.names.contains(woken) && change.key.kind != "Approval"
 }
 
 fn downward(watches: &Watches, changed: &ObjectKey) -> Vec<ObjectKey> {

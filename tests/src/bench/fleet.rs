@@ -265,10 +265,9 @@ impl Fleet {
     fn hear(&mut self) {
         for changed in self.objects.take_news() {
             self.learn_names(&changed);
-            let (woken, now) = (self.woken_by(&changed), since_1970(self.now()));
+            let (woken, named, now) = (self.woken_by(&changed), names(&changed.key, &changed.after), since_1970(self.now()));
             for key in woken.into_iter().filter(|key| key.kind != "Namespace") {
-                let counts = key.kind == "BackupPolicy" && changed.key.kind == "ProtectedMachine";
-                if !counts || self.calm.passes(&key, now) {
+                if !named.contains(&key) || self.calm.passes(&key, now) {
                     self.wake(key);
                 }
             }

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use breakwater_dev::{
+    progress::Progress,
+    stack::{Settings, Stack},
+};
 use breakwater_tests::e2e::{self, NAMESPACE, condition, policy};
 use serde_json::{Value, json};
 
@@ -25,9 +29,10 @@ fn old_policy(name: &str, spec: &Value) -> String {
 
 #[test]
 fn an_object_of_an_older_schema_names_its_field_and_the_others_are_protected() {
-    let stack = e2e::stack("older-schema");
+    let settings = Settings::shop(e2e::dir("older-schema"), e2e::CLOCK_FACTOR);
+    let mut stack = Stack::start_without_operator(e2e::tools(), &settings, &Progress::start()).unwrap();
     let kubectl = stack.kubectl();
-    e2e::vault(&stack);
+    kubectl.apply(&e2e::sample("00-namespace.yaml")).unwrap();
     let name = "backuppolicies.breakwater.io";
     let definition = kubectl.json(&["get", "crd", name]).unwrap();
     kubectl.run_with(&["replace", "-f", "-"], &loose(&definition).to_string()).unwrap();
@@ -49,6 +54,11 @@ fn an_object_of_an_older_schema_names_its_field_and_the_others_are_protected() {
     let mut strict = definition.clone();
     strict["metadata"].as_object_mut().unwrap().remove("resourceVersion");
     kubectl.run_with(&["replace", "-f", "-"], &strict.to_string()).unwrap();
+    let refused = || kubectl.refusal_of(&old_policy("late", &cases[0].1)).ok().filter(|words| words.contains("spec.schedule"));
+    e2e::until(Duration::from_secs(30), refused).expect("the strict definition is in use again");
+    // Only now: what it writes of them is written under the strict definition.
+    stack.start_operator(&[]).unwrap();
+    let kubectl = stack.kubectl();
     for (name, _, field) in &cases {
         let get = ["get", "bpol", name, "-n", NAMESPACE];
         let seen = kubectl.wait_until("what is wrong", Duration::from_secs(90), &get, |object| {
@@ -59,6 +69,7 @@ fn an_object_of_an_older_schema_names_its_field_and_the_others_are_protected() {
         assert!(message.contains(field), "{name}: {message}");
         assert_eq!(condition(&seen, "Stalled")["status"], "True", "{name}");
     }
+    e2e::vault(&stack);
     kubectl.apply(&policy("web-01", "30d", "OnSchedule", "")).unwrap();
     e2e::ready(&stack, &["bpol/one"]);
     e2e::protected(&stack);

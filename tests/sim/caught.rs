@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::PoisonError};
 
 use azure_sim::faults::{Fault, Match, Rule, Shape, When};
-use breakwater_engine::{Engine, ports::ObjectKey};
+use breakwater_engine::Engine;
 use breakwater_plan::{
     facts::{Facts, Need},
     graph::{Desired, Hold},
@@ -14,16 +14,16 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::{main_job::protected, manifests::SMALL};
+use crate::{
+    main_job::protected,
+    manifests::SMALL,
+    people::{key, member},
+};
 
 const SUBSCRIPTION: &str = "/subscriptions/50b50000-0000-4000-8000-000000000001";
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 const DENIED: Fault =
     Fault::Status { status: 403, retry_after: None, body: Shape::Standard, code: None, message: None, when: When::BeforeApply };
-
-fn key(kind: &str, name: &str) -> ObjectKey {
-    ObjectKey { kind: kind.into(), namespace: if kind == "AzureAccess" { "" } else { "shop" }.into(), name: name.into() }
-}
 
 fn machine(name: &str) -> String {
     format!("{SUBSCRIPTION}/resourceGroups/rg-shop/providers/Microsoft.Compute/virtualMachines/{name}")
@@ -31,13 +31,6 @@ fn machine(name: &str) -> String {
 
 fn vault() -> String {
     format!("{SUBSCRIPTION}/resourceGroups/rg-backup/providers/Microsoft.RecoveryServices/vaults/rv-shop-weu")
-}
-
-/// The object that stands for a machine.
-fn member(sim: &Simulation, machine: &str) -> String {
-    let all = sim.cluster.live_all("ProtectedMachine");
-    let found = all.iter().filter_map(|o| o.metadata.name.clone()).find(|name| name.starts_with(&format!("{machine}-")));
-    found.unwrap_or_else(|| panic!("no member {machine}: {}", sim.tell()))
 }
 
 fn members(sim: &Simulation) -> Vec<String> {

@@ -10,7 +10,10 @@ use breakwater_tests::sim::{Options, Simulation};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::manifests::SMALL;
+use crate::{
+    manifests::SMALL,
+    people::{key, policy_with, vault_with},
+};
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 const SUBSCRIPTION: &str = "/subscriptions/50b50000-0000-4000-8000-000000000001";
@@ -49,9 +52,8 @@ fn roles() -> BTreeMap<String, BTreeSet<String>> {
 
 /// Protected and backed up, stopped, a policy edited, everything taken away.
 fn the_main_story() -> Simulation {
-    let manifest = all_acts(SMALL)
-        .replace("firstBackup: Now", "firstBackup: Now\n  deletionPolicy: Delete")
-        .replace("    - selector:", "    - disks: { include: [0] }\n      selector:");
+    let manifest = policy_with(&all_acts(SMALL), "deletionPolicy: Delete");
+    let manifest = manifest.replace("    - selector:", "    - disks: { include: [0] }\n      selector:");
     let mut sim = Simulation::new(Options::default());
     sim.apply(&manifest);
     sim.run_until("points", HOUR * 8, |sim| {
@@ -68,15 +70,13 @@ fn the_main_story() -> Simulation {
 
 /// An empty vault and a policy that go again.
 fn a_vault_goes() -> Simulation {
-    let manifest = all_acts(SMALL)
-        .replace("tags: { all: { app: [shop] }", "tags: { all: { app: [nothing] }")
-        .replace("firstBackup: Now", "firstBackup: Now\n  deletionPolicy: Delete")
-        .replace("  tags: { cost-center: shop }", "  tags: { cost-center: shop }\n  deletionPolicy: Delete");
+    let manifest = vault_with(&policy_with(&all_acts(SMALL), "deletionPolicy: Delete"), "deletionPolicy: Delete");
+    let manifest = manifest.replace("all: { app: [shop] }", "all: { app: [nothing] }");
     let mut sim = Simulation::new(Options::default());
     sim.apply(&manifest);
     sim.run_until("both", HOUR * 2, |sim| sim.is_ready("RecoveryVault", "main") && sim.is_ready("BackupPolicy", "daily"));
     for (kind, name) in [("BackupPolicy", "daily"), ("RecoveryVault", "main")] {
-        let key = breakwater_engine::ports::ObjectKey { kind: kind.into(), namespace: "shop".into(), name: name.into() };
+        let key = key(kind, name);
         sim.cluster.user().delete(&key).expect("the API server takes it");
         sim.run_until("it goes", HOUR * 2, |sim| sim.cluster.live(&key).is_none());
     }

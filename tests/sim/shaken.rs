@@ -84,6 +84,11 @@ impl<'a> Stage<'a> {
         (self.workflow.ask)(&mut sim);
         until_done(self.workflow, &mut sim, &what);
         carried_out_once(self.workflow, &self.world, &sim, &what);
+        // The first fault comes as it came without any; a second one may find that nothing is left to be struck.
+        if !behind {
+            let dies = matches!(hits[0], Hit::Azure(_, 2 | 3) | Hit::Kubernetes(_, 2 | 3));
+            assert!(!dies || sim.deaths() > 0, "{what}: the fault was not played");
+        }
     }
 
     /// A run in which the process stands still with the request of that write in hand, another one ends the work, and the

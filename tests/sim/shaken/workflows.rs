@@ -220,6 +220,17 @@ const PAIRED_REGION: Workflow = Workflow {
     writes: 1,
 };
 
+const TIER: Workflow = Workflow {
+    ready: || {
+        let sim = one(&granted("Disabled").replace("tier: Enhanced", "tier: Standard"));
+        edit(&sim, "BackupPolicy", "daily", json!({ "tier": "Enhanced" }));
+        asking(sim, "BackupPolicy", "daily", "one-way-tier")
+    },
+    ask: |sim| approve_now(sim, "BackupPolicy", "daily", "one-way-tier"),
+    done: all_ready,
+    writes: 1,
+};
+
 const SHORTER: Workflow = Workflow {
     ready: || {
         let sim = one(&granted("Disabled"));
@@ -347,6 +358,11 @@ fn the_paired_region_is_opened_once() {
 }
 
 #[test]
+fn a_policy_becomes_enhanced_once() {
+    shaken(&TIER);
+}
+
+#[test]
 fn a_policy_is_made_shorter_once() {
     shaken(&SHORTER);
 }
@@ -384,6 +400,7 @@ fn every_pair_of_asked_work_with_writes_to_kubernetes() {
         &LOCK,
         &ALWAYS_ON,
         &PAIRED_REGION,
+        &TIER,
         &SHORTER,
         &LONGER,
         &ADOPTION,

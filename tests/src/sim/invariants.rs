@@ -50,6 +50,7 @@ use crate::{
 pub type Verdict = Result<(), String>;
 
 /// The oracle of a run.
+#[derive(Clone)]
 pub struct Invariants {
     heard: Arc<Mutex<Vec<Call>>>,
     kinds: Vec<String>,
@@ -138,22 +139,7 @@ impl Invariants {
         clock: &Arc<VirtualClock>,
         leadership: &Arc<SwitchableLeadership>,
     ) -> Self {
-        let oracle = Invariants {
-            heard: Arc::default(),
-            kinds: self.kinds.clone(),
-            truth: self.truth.clone(),
-            objects: self.objects.clone(),
-            points: self.points.clone(),
-            leave: self.leave.clone(),
-            actions: self.actions.clone(),
-            intents: self.intents.clone(),
-            rest: self.rest.clone(),
-            next_event: self.next_event,
-            journal: self.journal,
-            writes: self.writes,
-            audited: self.audited,
-            version: self.version,
-        };
+        let oracle = Invariants { heard: Arc::default(), ..self.clone() };
         oracle.listen(arm, cluster, clock, leadership);
         oracle
     }

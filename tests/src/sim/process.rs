@@ -1,7 +1,6 @@
 //! Processes: the one that works, one that died, and one that stands still in the middle of a turn while another took over.
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -9,7 +8,11 @@ use std::{
 use breakwater_engine::ports::{Cluster, ObjectKey};
 use futures::{FutureExt, future::BoxFuture};
 
-use super::{SimArm, Simulation, invariants::Eyes, run::engine};
+use super::{
+    SimArm, Simulation,
+    invariants::Eyes,
+    run::{World, engine},
+};
 use crate::{
     cluster::{MemoryCluster, leadership::SwitchableLeadership, view::Cursor},
     halt::Halt,
@@ -73,29 +76,9 @@ impl Simulation {
         let cluster = Arc::new(self.cluster.copy(clock.clone(), self.options.seed).walking_with(halt.clone()));
         let arm = Arc::new(self.arm.before_another_azure(azure.clone(), clock.clone(), halt.clone()));
         let audit = Arc::new(self.audit.copy());
-        let engine = engine(&self.options, &clock, &cluster, &arm, &leadership, &audit);
-        let invariants = self.invariants.copy(&arm, &cluster, &clock, &leadership);
-        let (options, story, due) = (self.options.clone(), self.story.clone(), BTreeMap::new());
-        let mut fork = Simulation {
-            clock,
-            azure,
-            cluster,
-            arm,
-            leadership,
-            audit,
-            invariants,
-            story,
-            engine,
-            options,
-            due,
-            sleeper: None,
-            cursor: Cursor::default(),
-            next_sweep: self.next_sweep,
-            deaths: 0,
-            lag: self.lag,
-            steps: 0,
-            watched: Duration::ZERO,
-        };
+        let oracle = self.invariants.copy(&arm, &cluster, &clock, &leadership);
+        let mut fork = Simulation::begins(World { clock, azure, cluster, arm, leadership, audit }, self.options.clone(), |_| oracle);
+        (fork.story, fork.lag) = (self.story.clone(), self.lag);
         fork.start(halt);
         fork
     }

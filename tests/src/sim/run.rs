@@ -106,6 +106,16 @@ pub struct Simulation {
     pub watched: Duration,
 }
 
+/// What a run takes place in.
+pub(super) struct World {
+    pub(super) clock: Arc<VirtualClock>,
+    pub(super) azure: Arc<Mutex<Azure>>,
+    pub(super) cluster: Arc<MemoryCluster>,
+    pub(super) arm: Arc<SimArm>,
+    pub(super) leadership: Arc<SwitchableLeadership>,
+    pub(super) audit: Arc<MemoryAudit>,
+}
+
 impl Simulation {
     /// A world with an estate, an empty cluster and an operator that leads.
     ///
@@ -134,8 +144,17 @@ impl Simulation {
         let usual = caller("0b1ec700-0000-4000-8000-000000000001", "c11e0000-0000-4000-8000-000000000001");
         let arm = Arc::new(SimArm::new(azure.clone(), clock.clone(), usual, callers, halt));
         let audit = Arc::new(MemoryAudit::default());
+        let listens = |kinds: &[&str]| Invariants::new(start, kinds, &arm, &cluster, &clock, &leadership);
+        let world =
+            World { clock: clock.clone(), azure, cluster: cluster.clone(), arm: arm.clone(), leadership: leadership.clone(), audit };
+        Self::begins(world, options, listens)
+    }
+
+    /// A run in that world, whose oracle is made for the kinds of its engine.
+    pub(super) fn begins(world: World, options: Options, oracle: impl FnOnce(&[&str]) -> Invariants) -> Self {
+        let World { clock, azure, cluster, arm, leadership, audit } = world;
         let engine = engine(&options, &clock, &cluster, &arm, &leadership, &audit);
-        let invariants = Invariants::new(start, &engine.kinds(), &arm, &cluster, &clock, &leadership);
+        let (next_sweep, invariants) = (clock.now(), oracle(&engine.kinds()));
         Simulation {
             clock,
             azure,
@@ -150,7 +169,7 @@ impl Simulation {
             sleeper: None,
             due: BTreeMap::new(),
             cursor: Cursor::default(),
-            next_sweep: start,
+            next_sweep,
             deaths: 0,
             lag: Lag::None,
             steps: 0,

@@ -207,9 +207,11 @@ impl PartialOrd for ResourceId {
 
 impl Ord for ResourceId {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        // Maps are ordered by ids: nothing is copied for it.
-        let (mine, others) = (self.0.bytes(), other.0.bytes());
-        mine.map(|b| b.to_ascii_lowercase()).cmp(others.map(|b| b.to_ascii_lowercase()))
+        // Maps are ordered by ids, and those of one map begin alike: nothing is copied, and equal bytes are passed in chunks.
+        let (mine, others) = (self.0.as_bytes(), other.0.as_bytes());
+        let same = 16 * mine.chunks_exact(16).zip(others.chunks_exact(16)).take_while(|(a, b)| a == b).count();
+        let (mine, others) = (mine[same..].iter(), others[same..].iter());
+        mine.map(u8::to_ascii_lowercase).cmp(others.map(u8::to_ascii_lowercase))
     }
 }
 

@@ -26,7 +26,8 @@ impl<K: Kind> Parsed<K> {
     /// # Errors
     /// A sentence that names the field, when spec or the shared status cannot be read.
     pub fn of(object: &DynamicObject) -> Result<Self, String> {
-        let Typed { spec, status, shared } = Typed::<K>::of(object)?;
+        let Typed { spec, status } = Typed::<K>::of(object)?;
+        let shared = shared(object)?;
         let own = serde_json::to_value(&status).ok().and_then(|v| v.as_object().cloned()).unwrap_or_default();
         Ok(Parsed { spec, status, shared, own })
     }
@@ -36,10 +37,8 @@ impl<K: Kind> Parsed<K> {
 pub struct Typed<K: Kind> {
     /// What it declares.
     pub spec: K::Spec,
-    /// Its own status; the default before the first visit.
+    /// Its status; the default before the first visit.
     pub status: K::Status,
-    /// The shared part of status.
-    pub shared: SharedStatus,
 }
 
 impl<K: Kind> Typed<K> {
@@ -50,13 +49,12 @@ impl<K: Kind> Typed<K> {
     pub fn of(object: &DynamicObject) -> Result<Self, String> {
         let spec = object.data.get("spec").unwrap_or(&Value::Null);
         let spec = serde_path_to_error::deserialize(spec).map_err(|e| format!("spec.{}: {}", e.path(), e.inner()))?;
-        let shared = shared(object)?;
         // What was once seen must not be forgotten: a status that cannot be read stops the object.
         let status: K::Status = match object.data.get("status") {
             None | Some(Value::Null) => K::Status::default(),
             Some(status) => K::Status::deserialize(status).map_err(|e| format!("status cannot be read: {e}"))?,
         };
-        Ok(Typed { spec, status, shared })
+        Ok(Typed { spec, status })
     }
 }
 

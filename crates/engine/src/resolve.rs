@@ -104,10 +104,12 @@ impl Resolver<'_> {
                 let found = self.cluster.cached(&key_of(at)).and_then(|o| self.parse(at.kind, &o));
                 facts.objects.insert(at.clone(), found);
             }
-            Need::Objects { kind, namespace } => {
+            Need::Objects { kind, namespace, naming } => {
                 let within = (!namespace.is_empty()).then_some(namespace.as_str());
-                let found = self.cluster.cached_all(kind, within).iter().filter_map(|o| self.parse(kind, o)).collect();
-                facts.collections.insert((kind, namespace.clone()), found);
+                let all = self.cluster.cached_all(kind, within);
+                let (found, others): (Vec<_>, Vec<_>) = all.iter().partition(|object| naming.as_ref().is_none_or(|by| names(object, by)));
+                facts.collections.insert((kind, namespace.clone()), found.into_iter().filter_map(|o| self.parse(kind, o)).collect());
+                facts.others.insert((kind, namespace.clone()), others.into_iter().filter_map(|o| o.metadata.name.clone()).collect());
             }
             Need::Namespace(name) => {
                 let key = ObjectKey { kind: "Namespace".into(), namespace: String::new(), name: name.clone() };
@@ -206,6 +208,12 @@ impl Resolver<'_> {
     fn memory(&self) -> &Arc<Memory> {
         &self.reader.memory
     }
+}
+
+/// Whether a reference in an object's spec has that name.
+fn names(object: &DynamicObject, (reference, name): &(&str, String)) -> bool {
+    let named = object.data.get("spec").and_then(|spec| spec.get(reference)?.get("name")?.as_str());
+    named == Some(name.as_str())
 }
 
 /// The key of an object that a kind refers to.

@@ -1,6 +1,10 @@
 //! What a kind asks to know, and what is known. The engine resolves needs until nothing new is asked.
 
-use std::{any::Any, collections::BTreeMap, sync::Arc};
+use std::{
+    any::Any,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use breakwater_api::SharedStatus;
 use breakwater_arm::{
@@ -23,6 +27,8 @@ pub enum Need {
         kind: &'static str,
         /// Empty for every namespace.
         namespace: String,
+        /// Only those of which this reference in spec has this name are looked into; the others are known by name alone.
+        naming: Option<(&'static str, String)>,
     },
     /// The labels of a namespace.
     Namespace(String),
@@ -167,6 +173,8 @@ pub struct Facts {
     pub shared: BTreeMap<(String, String, String), SharedView>,
     /// Objects by kind and namespace.
     pub collections: BTreeMap<(&'static str, String), Vec<AnyObject>>,
+    /// The names of objects that were not looked into, by kind and namespace.
+    pub others: BTreeMap<(&'static str, String), BTreeSet<String>>,
 }
 
 impl Facts {
@@ -218,6 +226,11 @@ impl Facts {
     pub fn objects<T: Send + Sync + 'static>(&self, kind: &'static str, namespace: &str) -> Vec<Arc<T>> {
         let found = self.collections.get(&(kind, namespace.to_owned()));
         found.into_iter().flatten().filter_map(|o| o.clone().downcast::<T>().ok()).collect()
+    }
+
+    /// Whether there is such an object that was not looked into.
+    pub fn is_other(&self, kind: &'static str, namespace: &str, name: &str) -> bool {
+        self.others.get(&(kind, namespace.to_owned())).is_some_and(|names| names.contains(name))
     }
 
     /// An ask's answer.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use breakwater_api::{ConditionType, OperationRecord, Reason, SharedStatus, status::Owned};
+use breakwater_api::{ConditionType, OperationRecord, Reason, status::Owned};
 use breakwater_arm::ResourceId;
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
@@ -108,10 +108,8 @@ pub struct View<K: Kind> {
     pub meta: Meta,
     /// What it declares.
     pub spec: K::Spec,
-    /// Its own status.
+    /// Its status, the shared part included.
     pub status: K::Status,
-    /// The shared part of its status.
-    pub shared: SharedStatus,
 }
 
 /// How deciding went: with a plan, or held before there could be one.

@@ -39,12 +39,14 @@ impl Kind for BackupPolicy {
     const LISTS: &'static [&'static str] = &["excluded"];
 
     fn needs(s: &Subject<Self>, known: &Facts) -> Vec<Need> {
+        let namespace = s.meta.namespace.clone();
+        let mine = Some(("policyRef", s.meta.name.clone()));
         let mut needs = vec![
             Need::Object(vault_ref(s)),
-            Need::Namespace(s.meta.namespace.clone()),
-            Need::Objects { kind: ProtectedMachine::NAME, namespace: s.meta.namespace.clone() },
+            Need::Namespace(namespace.clone()),
+            Need::Objects { kind: ProtectedMachine::NAME, namespace: namespace.clone(), naming: mine },
+            Need::Objects { kind: BackupPolicy::NAME, namespace, naming: None },
         ];
-        needs.push(Need::Objects { kind: BackupPolicy::NAME, namespace: s.meta.namespace.clone() });
         needs.extend(subscriptions(&s.spec).iter().map(|sub| Need::Inventory { list: machines_of(sub), watch: None }));
         let rarely = Fresh::Within(SignedDuration::from_hours(1));
         needs.extend(unlisted(s, known).into_iter().map(|id| Need::Read { id, fresh: rarely.clone() }));

@@ -49,16 +49,17 @@ pub(super) fn selected(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultVi
     let matched = selection::select(&s.spec.machines, machines, &vault.spec.location);
     let mut meant: Vec<Meant> = matched.into_iter().map(|machine| Meant { name: member_name(&machine.id), machine }).collect();
     let members = members(s, facts);
-    let others: BTreeMap<&str, &Arc<Member>> = members.iter().filter(|m| !is_of(m, s)).map(|m| (m.meta.name.as_str(), m)).collect();
-    let mine: BTreeSet<&str> = members.iter().filter(|m| is_of(m, s)).map(|m| m.meta.name.as_str()).collect();
+    let names = |of_us: bool| -> BTreeSet<&str> { members.iter().filter(|m| is_of(m, s) == of_us).map(|m| m.meta.name.as_str()).collect() };
+    let (mine, others) = (names(true), names(false));
     for Meant { machine, name } in &mut meant {
         if !is_admitted(s, &machine.id) {
             machine.excluded = Some(Reason::OutsideGrant);
         }
         // The holder keeps it; where nobody holds it yet, an explicit id comes before a selector (api.md).
         let held = mine.contains(name.as_str());
+        let is_others = others.contains(name.as_str()) || facts.is_other(ProtectedMachine::NAME, &s.meta.namespace, name);
         let named = machine.chosen == selection::Chosen::BySelector && named_elsewhere(s, facts, &machine.id);
-        if machine.excluded.is_none() && (others.contains_key(name.as_str()) || (named && !held)) {
+        if machine.excluded.is_none() && (is_others || (named && !held)) {
             machine.excluded = Some(Reason::Conflict);
         }
     }
@@ -126,6 +127,7 @@ pub(super) fn is_of(member: &Member, s: &Subject<BackupPolicy>) -> bool {
     at.name == s.meta.name && at.namespace_from(&member.meta.namespace) == s.meta.namespace
 }
 
+/// The machines' objects that have the policy's name in their reference.
 pub(super) fn members(s: &Subject<BackupPolicy>, facts: &Facts) -> Vec<Arc<Member>> {
     facts.objects::<Member>(ProtectedMachine::NAME, &s.meta.namespace)
 }
@@ -205,8 +207,9 @@ pub(super) fn count(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView,
 
 /// Why a member that exists cannot be protected by us.
 pub(super) fn left_out(member: &Member) -> Option<String> {
-    let not_ready =
-        |reason: Reason| member.shared.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "False" && c.reason == reason.as_str());
+    let not_ready = |reason: Reason| {
+        member.status.shared.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "False" && c.reason == reason.as_str())
+    };
     if let Some(reason) = [Reason::Conflict, Reason::DrillCopy, Reason::VaultFull].into_iter().find(|reason| not_ready(*reason)) {
         return Some(reason.to_string());
     }
@@ -218,9 +221,9 @@ pub(super) fn left_out(member: &Member) -> Option<String> {
 }
 
 pub(super) fn is_failing(member: &Member) -> bool {
-    member.shared.conditions.iter().any(|c| c.type_ == "Stalled" && c.status == "True")
-        || member.shared.conditions.iter().any(|c| c.type_ == "WithinRPO" && c.status == "False")
-        || member.shared.conditions.iter().any(|c| c.type_ == "Recoverable" && c.reason == Reason::OutcomeUnknown.as_str())
+    member.status.shared.conditions.iter().any(|c| c.type_ == "Stalled" && c.status == "True")
+        || member.status.shared.conditions.iter().any(|c| c.type_ == "WithinRPO" && c.status == "False")
+        || member.status.shared.conditions.iter().any(|c| c.type_ == "Recoverable" && c.reason == Reason::OutcomeUnknown.as_str())
         || member.status.last_backup.as_ref().is_some_and(|b| b.result.as_deref() == Some("Failed"))
 }
 

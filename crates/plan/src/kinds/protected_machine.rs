@@ -34,7 +34,7 @@ impl Kind for ProtectedMachine {
     type Status = ProtectedMachineStatus;
 
     fn needs(s: &Subject<Self>, known: &Facts) -> Vec<Need> {
-        let policies = Need::Objects { kind: BackupPolicy::NAME, namespace: policy_ref(s).namespace };
+        let policies = Need::Objects { kind: BackupPolicy::NAME, namespace: policy_ref(s).namespace, naming: None };
         let mut needs = vec![Need::Object(policy_ref(s)), Need::Namespace(s.meta.namespace.clone()), policies];
         let Some(view) = known.object::<PolicyView>(&policy_ref(s)) else { return needs };
         needs.extend([Need::Object(vault_ref(&view)), Need::Namespace(view.meta.namespace.clone())]);

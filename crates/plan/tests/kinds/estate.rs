@@ -124,9 +124,8 @@ pub fn list(facts: &mut Facts, list: List, items: &[(ResourceId, Value)]) {
 }
 
 fn view<K: Kind>(name: &str, spec: Value, status: Value) -> View<K> {
-    let shared = serde_json::from_value(status.clone()).expect("the shared part of a status");
     let s = subject::<K>(name, spec, status);
-    View { meta: s.meta, spec: s.spec, status: s.status, shared }
+    View { meta: s.meta, spec: s.spec, status: s.status }
 }
 
 fn put_object<K: Kind>(facts: &mut Facts, view: View<K>)

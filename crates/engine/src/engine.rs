@@ -230,15 +230,14 @@ impl Engine {
                 next = next.min(due);
                 continue;
             }
-            let watchers = self.watchers_of(by, list);
-            let Some((looker, watchers)) = self.looker_of(by, watchers) else { continue };
+            let Some(looker) = self.looker_of(&key) else { continue };
             if early && !self.reader.spares(&Looker { priority: Priority::Early, ..looker.clone() }, &list.request()) {
                 next = next.min(due);
                 continue;
             }
             let since = if early { now } else { now - every + SignedDuration::from_nanos(1) };
             let changed = self.reader.list(&looker, list, since, "").await;
-            wake.extend(concerned(&changed, watchers));
+            wake.extend(self.concerned(&key, &changed));
             if self.reader.memory.list(by, list, now).value.last.is_some_and(|l| l.at >= since) {
                 wake.extend(self.soon().remove(&key).unwrap_or_default());
             }
@@ -249,35 +248,37 @@ impl Engine {
         (wake, next.max(now + SignedDuration::from_secs(1)))
     }
 
-    fn watchers_of(&self, access: &str, list: &List) -> BTreeMap<ObjectKey, Option<Vec<ResourceId>>> {
+    /// A listing is looked at as the first watcher whose access still stands. Of ten thousand none is copied.
+    fn looker_of(&self, listing: &(String, List)) -> Option<Looker> {
         let watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
-        watchers.get(&(access.to_owned(), list.clone())).cloned().unwrap_or_default()
+        let mut namespaces: Vec<&str> = watchers.get(listing)?.keys().map(|key| key.namespace.as_str()).collect();
+        namespaces.dedup();
+        let found = namespaces
+            .into_iter()
+            .find_map(|namespace| access::resolve(&*self.outside.cluster, namespace, None, Some(listing.0.as_str())).ok())?;
+        Some(Looker { identity: found.identity, grant: found.grant, priority: Priority::Sweep })
     }
 
-    /// A listing is looked at as the first watcher whose access still stands.
-    fn looker_of<T>(&self, access: &str, watchers: BTreeMap<ObjectKey, T>) -> Option<(Looker, BTreeMap<ObjectKey, T>)> {
-        let found = watchers.keys().find_map(|key| {
-            let namespace = key.namespace.as_str();
-            access::resolve(&*self.outside.cluster, namespace, None, Some(access)).ok()
-        })?;
-        Some((Looker { identity: found.identity, grant: found.grant, priority: Priority::Sweep }, watchers))
+    /// Who watches one of those in a listing, or the whole of it.
+    fn concerned(&self, listing: &(String, List), changed: &[ResourceId]) -> Vec<ObjectKey> {
+        let changed: BTreeSet<&ResourceId> = changed.iter().collect();
+        if changed.is_empty() {
+            return Vec::new();
+        }
+        let cares = |items: &Option<Vec<ResourceId>>| items.as_ref().is_none_or(|ids| ids.iter().any(|id| changed.contains(id)));
+        let watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        let concerned = watchers.get(listing).into_iter().flatten().filter(|(_, items)| cares(items));
+        concerned.map(|(key, _)| key.clone()).collect()
     }
 }
 
 /// Between two listings of one collection, however many ask for it.
 const NOT_SOONER: SignedDuration = SignedDuration::from_secs(10);
 
-fn concerned(changed: &[ResourceId], watchers: BTreeMap<ObjectKey, Option<Vec<ResourceId>>>) -> Vec<ObjectKey> {
-    let changed: BTreeSet<&ResourceId> = changed.iter().collect();
-    let cares =
-        |items: &Option<Vec<ResourceId>>| items.as_ref().map_or(!changed.is_empty(), |ids| ids.iter().any(|id| changed.contains(id)));
-    watchers.into_iter().filter(|(_, items)| cares(items)).map(|(key, _)| key).collect()
-}
-
 /// What other kinds see of an object.
 fn view<K: Kind>(object: &DynamicObject) -> Option<AnyObject> {
     let parsed = object::Typed::<K>::of(object).ok()?;
-    let view = View::<K> { meta: object::meta(K::NAME, object, None), spec: parsed.spec, status: parsed.status, shared: parsed.shared };
+    let view = View::<K> { meta: object::meta(K::NAME, object, None), spec: parsed.spec, status: parsed.status };
     Some(Arc::new(view))
 }
 

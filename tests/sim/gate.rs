@@ -1,7 +1,7 @@
 //! The gate before what cannot be taken back: a removal leaves only right after a last live look, and never where recovery
 //! points may be.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::time::Duration;
 
 use breakwater_api::{Reason, questions::APPROVE};
 use breakwater_arm::{
@@ -9,93 +9,23 @@ use breakwater_arm::{
     versions::RECOVERY_SERVICES,
     wire::{Method, Request},
 };
-use breakwater_engine::{
-    budget::{Budget, Priority},
-    gate::{Gate, GateParts, LAST_LOOK, LastLook, Order},
-    locks::Locks,
-    ports::{Clock, Cloud, Credential, Identity, ObjectKey},
-    telemetry::Quiet,
-};
+use breakwater_engine::gate::{LAST_LOOK, LastLook, Order};
 use breakwater_plan::{
-    defence::{TAG_ESTATE, TAG_OWNER, TAG_WRITER},
+    defence::TAG_WRITER,
     graph::Ownership,
-    kind::{Allowed, Grant},
     questions::{Approved, Asker, Given, Question, Stake},
-    sighting::{How, Sighting},
 };
 use breakwater_tests::sim::{Options, Simulation};
-use futures::FutureExt;
 use serde_json::{Value, json};
 
-const SUBSCRIPTION: &str = "50b50000-0000-4000-8000-000000000001";
-
-fn vault() -> ResourceId {
-    let text = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-backup/providers/Microsoft.RecoveryServices/vaults/rv-shop-weu");
-    text.parse().expect("a literal id")
-}
-
-fn gate(sim: &Simulation) -> Gate {
-    Gate::new(GateParts {
-        arm: sim.arm.clone(),
-        clock: sim.clock.clone(),
-        leadership: sim.leadership.clone(),
-        audit: sim.audit.clone(),
-        budget: Arc::new(Budget::default()),
-        locks: Arc::new(Locks::default()),
-        telemetry: Arc::new(Quiet),
-        estate: "e".into(),
-        writer: "w".into(),
-    })
-}
-
-/// A DELETE of that resource, which a moment ago looked like this, in a vault of ours.
-fn removal(sim: &Simulation, id: &ResourceId, body: Value) -> Order {
-    let seen = |what: Value| Some(Sighting { at: sim.now(), how: How::Read, what: Some(Arc::new(what)) });
-    let holder = (ObjectKey { kind: "X".into(), namespace: "shop".into(), name: "x".into() }, "n".to_owned());
-    let credential = Credential::Operator { client_id: "c11e0000-0000-4000-8000-000000000001".into() };
-    let identity = Identity { access: "shop".into(), cloud: Cloud::AzurePublic, tenant_id: String::new(), credential };
-    let acts = vec!["Read".into(), "Delete".into()];
-    let allow = vec![Allowed { subscription_id: SUBSCRIPTION.into(), resource_groups: vec!["rg-backup".into()], acts }];
-    Order {
-        holder,
-        uid: "u".into(),
-        generation: 1,
-        identity,
-        grant: Arc::new(Grant { name: "shop".into(), uid: "a".into(), allow }),
-        request: Request::new(Method::Delete, id.as_str(), RECOVERY_SERVICES),
-        ownership: Ownership::Named { vault: vault(), owner: "o".into(), name: id.name().to_owned() },
-        locks: Vec::new(),
-        paused: false,
-        debt: false,
-        intent_wall: sim.clock.wall(),
-        evidence: seen(body),
-        vault: seen(json!({ "tags": { TAG_ESTATE: "e", TAG_OWNER: "o", TAG_WRITER: "w" } })),
-        owned: Vec::new(),
-        plan_digest: String::new(),
-        priority: Priority::UserChange,
-        looked_again: Some(look(sim, false, None)),
-        consents: Vec::new(),
-        around: BTreeMap::new(),
-        brake: None,
-    }
-}
-
-/// A last live look of now.
-fn look(sim: &Simulation, answers_stand: bool, items: Option<usize>) -> LastLook {
-    LastLook { at: sim.clock.wall(), answers_stand, items }
-}
-
-/// Why it did not leave; `None` when it left, whatever Azure said.
-fn refused(gate: &Gate, order: &Order) -> Option<Reason> {
-    gate.send(order).now_or_never().expect("the simulator answers at once").err().map(|refusal| refusal.reason)
-}
+use crate::sending::{gate, grant, judges, keeps, look, marks as tags, policy, refused, removal, seen, vault};
 
 #[test]
 fn a_removal_leaves_only_after_a_last_look_and_never_where_points_may_be() {
     let sim = Simulation::new(Options::default());
     sim.clock.advance(Duration::from_secs(60));
     let gate = gate(&sim);
-    let policy = vault().child("backupPolicies", "spare").expect("a plain word");
+    let policy = policy("spare");
     let item: ResourceId = format!(
         "{}/backupFabrics/Azure/protectionContainers/IaasVMContainer;iaasvmcontainerv2;rg-shop;web-1/protectedItems/VM;iaasvmcontainerv2;rg-shop;web-1",
         vault()
@@ -109,14 +39,13 @@ fn a_removal_leaves_only_after_a_last_look_and_never_where_points_may_be() {
         let at = fresh.at.saturating_sub(LAST_LOOK + Duration::from_millis(1));
         Order { looked_again: Some(LastLook { at, ..fresh }), ..empty.clone() }
     };
-    let grant = Grant { allow: Vec::new(), ..(*empty.grant).clone() };
-    let strangers = Some(Sighting { at: sim.now(), how: How::Read, what: Some(Arc::new(json!({ "tags": {} }))) });
+    let strangers = seen(&sim, Some(json!({ "tags": {} })));
     let cases = [
         ("an empty policy, looked at again", empty.clone(), None),
         ("nobody looked again", Order { looked_again: None, ..empty.clone() }, Some(Reason::Retrying)),
         ("the last look is too old", stale, Some(Reason::Retrying)),
         ("paused meanwhile", Order { paused: true, ..empty.clone() }, Some(Reason::Suspended)),
-        ("not granted", Order { grant: Arc::new(grant), ..empty.clone() }, Some(Reason::AccessDenied)),
+        ("not granted", Order { grant: grant(&[]), ..empty.clone() }, Some(Reason::AccessDenied)),
         ("the vault is not ours", Order { vault: strangers, ..empty.clone() }, Some(Reason::NotOurs)),
         ("machines are under it", removal(&sim, &policy, under(1)), Some(Reason::WouldExpirePoints)),
         ("it does not say", removal(&sim, &policy, json!({})), Some(Reason::WouldExpirePoints)),
@@ -126,23 +55,11 @@ fn a_removal_leaves_only_after_a_last_look_and_never_where_points_may_be() {
             Some(Reason::WouldExpirePoints),
         ),
     ];
-    for (situation, order, expected) in cases {
-        let before = sim.arm.writes();
-        assert_eq!(refused(&gate, &order), expected, "{situation}");
-        assert_eq!(sim.arm.writes() - before, u64::from(expected.is_none()), "{situation}");
-    }
+    judges(&sim, &gate, cases);
     let told: Vec<Value> = sim.audit.lines();
     assert!(told.iter().all(|line| line["act"] == "Delete") && told.len() == 2, "before and after the one that left: {told:#?}");
     sim.leadership.lose();
     assert_eq!(refused(&gate, &empty), Some(Reason::Busy), "who does not lead sends nothing");
-}
-
-/// A policy that keeps points for so many days, with so many machines under it.
-fn policy(days: i64, machines: i64) -> Value {
-    json!({ "properties": { "backupManagementType": "AzureIaasVM", "protectedItemsCount": machines,
-        "schedulePolicy": { "schedulePolicyType": "SimpleSchedulePolicy", "scheduleRunFrequency": "Daily", "scheduleRunTimes": ["2024-04-28T16:30:00Z"] },
-        "retentionPolicy": { "retentionPolicyType": "LongTermRetentionPolicy", "dailySchedule": {
-            "retentionTimes": ["2024-04-28T16:30:00Z"], "retentionDuration": { "count": days, "durationType": "Days" } } } } })
 }
 
 /// `approve`, by an Approval of that question for the object `u` at that generation, for another hour.
@@ -165,20 +82,17 @@ fn points_expire_earlier_only_by_an_answer_to_exactly_that() {
     let sim = Simulation::new(Options::default());
     sim.clock.advance(Duration::from_secs(60));
     let gate = gate(&sim);
-    let id = vault().child("backupPolicies", "spare").expect("a plain word");
-    let shorter = |days: i64| Request::new(Method::Put, id.as_str(), RECOVERY_SERVICES).with_body(policy(days, 2));
+    let id = policy("spare");
+    let shorter = |days: i64| Request::new(Method::Put, id.as_str(), RECOVERY_SERVICES).with_body(keeps(days, 2));
     let stake =
-        |days: i64| breakwater_plan::defence::at_stake(&shorter(days), Some(&policy(30, 2)), &|_| None).expect("something is at stake");
+        |days: i64| breakwater_plan::defence::at_stake(&shorter(days), Some(&keeps(30, 2)), &|_| None).expect("something is at stake");
     let right = consent(&sim, stake(7), 1);
-    let asking = Order { request: shorter(7), ..removal(&sim, &id, policy(30, 2)) };
+    let asking = Order { request: shorter(7), ..removal(&sim, &id, keeps(30, 2)) };
     let agreed = |consent: Approved| Order { consents: vec![consent], looked_again: Some(look(&sim, true, None)), ..asking.clone() };
     let other_words = Approved { given: Given { answer: "yes".into(), ..right.given.clone() }, ..right.clone() };
     let expired = Approved { given: Given { expires: sim.now(), ..right.given.clone() }, ..right.clone() };
     let lent = Approved { question: consent(&sim, stake(6), 1).question, given: right.given.clone() };
-    let only_protect = {
-        let allow = asking.grant.allow.iter().map(|a| Allowed { acts: vec!["Read".into(), "Protect".into()], ..a.clone() }).collect();
-        Arc::new(Grant { allow, ..(*asking.grant).clone() })
-    };
+    let only_protect = grant(&[("rg-backup", &["Read", "Protect"])]);
     let cases = [
         ("agreed to", agreed(right.clone()), None),
         ("nobody was asked", asking.clone(), Some(Reason::WouldExpirePoints)),
@@ -195,11 +109,7 @@ fn points_expire_earlier_only_by_an_answer_to_exactly_that() {
         ),
         ("nobody looked again", Order { looked_again: None, ..agreed(right) }, Some(Reason::Retrying)),
     ];
-    for (situation, order, expected) in cases {
-        let before = sim.arm.writes();
-        assert_eq!(refused(&gate, &order), expected, "{situation}");
-        assert_eq!(sim.arm.writes() - before, u64::from(expected.is_none()), "{situation}");
-    }
+    judges(&sim, &gate, cases);
     let told: Vec<Value> = sim.audit.lines();
     assert_eq!(told.len(), 2, "{told:#?}");
     assert!(told.iter().all(|line| line["approvals"][0]["by"] == "ann" && line["approvals"][0]["uid"] == "a1"), "{told:#?}");
@@ -210,7 +120,6 @@ fn a_vault_goes_only_when_a_look_of_now_found_nothing_in_it_and_a_foreign_one_ge
     let sim = Simulation::new(Options::default());
     sim.clock.advance(Duration::from_secs(60));
     let gate = gate(&sim);
-    let tags = |estate: &str, writer: &str| json!({ "tags": { TAG_ESTATE: estate, TAG_OWNER: "o", TAG_WRITER: writer } });
     let going = |items| Order {
         ownership: Ownership::Tagged { owner: "o".into() },
         looked_again: Some(look(&sim, false, items)),
@@ -221,9 +130,7 @@ fn a_vault_goes_only_when_a_look_of_now_found_nothing_in_it_and_a_foreign_one_ge
             .with_body(json!({ "operation": "Merge", "properties": { "tags": tags } }));
         let stake = breakwater_plan::defence::at_stake(&request, Some(&seen), &|_| None);
         let consents = stake.filter(|_| agreed).map(|stake| consent(&sim, stake, 1)).into_iter().collect();
-        let acts = vec!["Read".into(), "Protect".into()];
-        let allow = vec![Allowed { subscription_id: SUBSCRIPTION.into(), resource_groups: vec!["rg-backup".into()], acts }];
-        let grant = Arc::new(Grant { name: "shop".into(), uid: "a".into(), allow });
+        let grant = grant(&[("rg-backup", &["Read", "Protect"])]);
         let order = removal(&sim, &vault(), seen);
         Order { request, ownership, consents, grant, looked_again: Some(look(&sim, true, None)), vault: order.evidence.clone(), ..order }
     };
@@ -231,10 +138,7 @@ fn a_vault_goes_only_when_a_look_of_now_found_nothing_in_it_and_a_foreign_one_ge
     let (writer, all) = (json!({ TAG_WRITER: "w" }), tags("e", "w")["tags"].clone());
     let mut more = writer.clone();
     more["cost"] = json!("ours");
-    let meanwhile = Order {
-        vault: Some(Sighting { at: sim.now(), how: How::Read, what: Some(Arc::new(tags("e", "x"))) }),
-        ..marks(taken.clone(), tags("e", "v"), writer.clone(), true)
-    };
+    let meanwhile = Order { vault: seen(&sim, Some(tags("e", "x"))), ..marks(taken.clone(), tags("e", "v"), writer.clone(), true) };
     let cases = [
         ("an empty vault", going(Some(0)), None),
         ("something is in it", going(Some(1)), Some(Reason::Retrying)),
@@ -248,9 +152,5 @@ fn a_vault_goes_only_when_a_look_of_now_found_nothing_in_it_and_a_foreign_one_ge
         ("nobody's, by the writer alone", marks(adopted.clone(), json!({}), writer, false), Some(Reason::NotOurs)),
         ("somebody's", marks(adopted, tags("f", "v"), all, true), Some(Reason::NotOurs)),
     ];
-    for (situation, order, expected) in cases {
-        let before = sim.arm.writes();
-        assert_eq!(refused(&gate, &order), expected, "{situation}");
-        assert_eq!(sim.arm.writes() - before, u64::from(expected.is_none()), "{situation}");
-    }
+    judges(&sim, &gate, cases);
 }

@@ -24,6 +24,7 @@ mod red_team;
 mod rehearsal;
 mod requested;
 mod seeds;
+mod sending;
 mod shaken;
 mod standing;
 mod tenants;

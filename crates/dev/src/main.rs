@@ -74,9 +74,12 @@ enum Command {
         /// The run to replay: every request, how things stood in the end, and what was broken.
         #[arg(long, default_value_t = 1, conflicts_with = "seeds")]
         seed: u64,
-        /// Run all seeds from 1 to this one and print counts instead.
+        /// Run that many seeds on every core and print counts instead.
         #[arg(long)]
         seeds: Option<u64>,
+        /// The first of them.
+        #[arg(long, default_value_t = 1, requires = "seeds")]
+        from: u64,
     },
     #[command(name = supervisor::SUPERVISE, hide = true)]
     Supervise {
@@ -134,9 +137,12 @@ fn run() -> Result<()> {
             workspace::run_of_tests("breakwater-contract", &[dir.as_os_str()])
         }
         Command::Bench(wanted) => bench::run(&wanted),
-        Command::Sim { seed, seeds } => {
-            let (flag, number) = seeds.map_or(("--seed", seed), |seeds| ("--seeds", seeds));
-            workspace::run_of_tests("breakwater-sim", &[flag.as_ref(), number.to_string().as_ref()])
+        Command::Sim { seed, seeds: None, .. } => {
+            workspace::run_of_tests("breakwater-sim", &["--seed".as_ref(), seed.to_string().as_ref()])
+        }
+        Command::Sim { seeds: Some(seeds), from, .. } => {
+            let (seeds, from) = (seeds.to_string(), from.to_string());
+            workspace::run_of_tests("breakwater-sim", &["--seeds".as_ref(), seeds.as_ref(), "--from".as_ref(), from.as_ref()])
         }
         Command::Supervise { name, clock_factor } => supervisor::supervise(&name, clock_factor),
     }

@@ -1,6 +1,6 @@
 //! How well a fleet's protection uses what Azure admits, in virtual time.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::SignedDuration;
 
@@ -30,7 +30,7 @@ pub struct Figures {
     /// Where the wall's time went, by kind.
     pub spent: String,
     /// The whole run on the wall.
-    pub wall: std::time::Duration,
+    pub wall: Duration,
 }
 
 /// World time after which a run is given up.
@@ -39,13 +39,28 @@ const GIVE_UP: SignedDuration = SignedDuration::from_hours(96);
 /// How exactly the end is told at least: to a two-hundredth of the floor, or to this.
 const LOOK_EVERY: SignedDuration = SignedDuration::from_secs(5);
 
+/// How often a long run tells how far it is.
+const TELL_EVERY: Duration = Duration::from_secs(30);
+
 /// Protects everything.
 pub fn measure(layout: Layout) -> Figures {
     let began = Instant::now();
     let mut fleet = Fleet::new(layout);
     let start = fleet.now();
     let floor = floor::floor(&layout);
-    let done = fleet.run_until(GIVE_UP, LOOK_EVERY.max(floor.time / 200), |fleet| fleet.protected() == layout.machines);
+    let mut told = began;
+    let done = fleet.run_until(GIVE_UP, LOOK_EVERY.max(floor.time / 200), |fleet| {
+        let protected = fleet.protected();
+        if told.elapsed() >= TELL_EVERY {
+            told = Instant::now();
+            let (world, wall) = (fleet.now().duration_since(start), began.elapsed().as_secs());
+            eprintln!(
+                "{protected} of {} machines are protected after {world:#}, of which the floor is {:#}; {wall} s here",
+                layout.machines, floor.time
+            );
+        }
+        protected == layout.machines
+    });
     let time = done.then(|| fleet.now().duration_since(start));
     let spent = fleet.spent.iter().map(|(kind, (n, time))| format!("{n} turns of {kind}: {:.1} s", time.as_secs_f64()));
     Figures {

@@ -1,6 +1,14 @@
-//! Replays random runs of the engine against azure-sim: one with everything that happened, or many with counts.
+//! Replays random runs of the engine against azure-sim: one with everything that happened, or many, on every core, with
+//! counts.
 
-use std::process::ExitCode;
+use std::{
+    process::ExitCode,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+};
 
 use breakwater_tests::sim::{
     manifests::SMALL,
@@ -15,13 +23,16 @@ fn main() -> ExitCode {
     let number = |text: &String| text.parse::<u64>().ok();
     match args.as_slice() {
         [flag, text] if flag == "--seed" => number(text).map_or_else(usage, one),
-        [flag, text] if flag == "--seeds" => number(text).map_or_else(usage, many),
+        [flag, text] if flag == "--seeds" => number(text).map_or_else(usage, |seeds| many(1, seeds)),
+        [flag, text, after, from] if flag == "--seeds" && after == "--from" => {
+            number(text).zip(number(from)).map_or_else(usage, |(seeds, from)| many(from, seeds))
+        }
         _ => usage(),
     }
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: breakwater-sim --seed N | --seeds N");
+    eprintln!("usage: breakwater-sim --seed N | --seeds N [--from N]");
     ExitCode::from(2)
 }
 
@@ -50,23 +61,52 @@ fn one(seed: u64) -> ExitCode {
     code(outcome.holds() && is_same)
 }
 
-fn many(seeds: u64) -> ExitCode {
-    let (mut settled, mut stopped, mut deaths, mut failed) = (0, 0, 0, Vec::new());
-    for seed in 1..=seeds {
-        let outcome = replay(seed, SMALL);
-        deaths += outcome.deaths;
+/// What many runs came to.
+#[derive(Default)]
+struct Counts {
+    run: u64,
+    settled: u64,
+    stopped: u64,
+    deaths: u64,
+    failed: Vec<u64>,
+}
+
+impl Counts {
+    fn take(&mut self, seed: u64, outcome: &Outcome) {
+        self.run += 1;
+        self.deaths += outcome.deaths;
         match outcome.holds() {
-            true if outcome.settled => settled += 1,
-            true => stopped += 1,
+            true if outcome.settled => self.settled += 1,
+            true => self.stopped += 1,
             false => {
-                eprintln!("seed {seed}: {}; cargo dev sim --seed {seed}", verdict(&outcome));
-                failed.push(seed);
+                eprintln!("seed {seed}: {}; cargo dev sim --seed {seed}", verdict(outcome));
+                self.failed.push(seed);
             }
         }
-        if seed % PROGRESS == 0 && seed < seeds {
-            eprintln!("{seed} of {seeds}");
-        }
     }
-    println!("{seeds} seeds: {settled} settled, {stopped} stopped with a reason, {} failed {failed:?}; {deaths} deaths", failed.len());
+}
+
+/// Seeds share nothing, so they run side by side.
+fn many(from: u64, seeds: u64) -> ExitCode {
+    let (next, counts) = (AtomicU64::new(0), Mutex::new(Counts::default()));
+    let work = || {
+        while let Some(nth) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|nth| *nth < seeds) {
+            let seed = from.saturating_add(nth);
+            let outcome = replay(seed, SMALL);
+            let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+            counts.take(seed, &outcome);
+            if counts.run % PROGRESS == 0 && counts.run < seeds {
+                eprintln!("{} of {seeds}", counts.run);
+            }
+        }
+    };
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(&work))));
+    let Counts { settled, stopped, deaths, mut failed, .. } = counts.into_inner().unwrap_or_else(PoisonError::into_inner);
+    failed.sort_unstable();
+    println!(
+        "{seeds} seeds from {from} on: {settled} settled, {stopped} stopped with a reason, {} failed {failed:?}; {deaths} deaths",
+        failed.len()
+    );
     code(failed.is_empty())
 }

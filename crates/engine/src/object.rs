@@ -48,7 +48,10 @@ impl<K: Kind> Typed<K> {
     /// A sentence that names the field, when spec or status cannot be read.
     pub fn of(object: &DynamicObject) -> Result<Self, String> {
         let spec = object.data.get("spec").unwrap_or(&Value::Null);
-        let spec = serde_path_to_error::deserialize(spec).map_err(|e| format!("spec.{}: {}", e.path(), e.inner()))?;
+        let spec = serde_path_to_error::deserialize(spec).map_err(|e| match e.path().to_string().as_str() {
+            "." => format!("spec: {}", e.inner()),
+            path => format!("spec.{path}: {}", e.inner()),
+        })?;
         // What was once seen must not be forgotten: a status that cannot be read stops the object.
         let status: K::Status = match object.data.get("status") {
             None | Some(Value::Null) => K::Status::default(),

@@ -25,7 +25,7 @@ use crate::{
     engine::{Engine, Next},
     look,
     object::{self, Parsed},
-    ports::ObjectKey,
+    ports::{ClusterError, Event, ObjectKey},
     publish::{Pause, merge_patch},
     reader::Looker,
     resolve::{Resolved, Resolver},
@@ -86,7 +86,14 @@ async fn unreadable(engine: &Engine, key: &ObjectKey, object: &DynamicObject, wh
         engine.outside.telemetry.kube_write(&key.kind, "status");
         if let Err(e) = engine.outside.cluster.patch_status(key, &version, &patch).await {
             tracing::warn!(error = %e, why, "an object cannot be read, and its status was not written");
-            return Next::At(engine.now() + engine.backoff(3));
+            if !matches!(e, ClusterError::Refused(_)) {
+                return Next::At(engine.now() + engine.backoff(3));
+            }
+            // A definition that is newer than the object refuses every write of it, its status too: what is left is an Event.
+            let note = format!("{why}: correct it. The API server takes no status of this object until then");
+            let event = Event { warning: true, reason: Reason::InvalidSpec.to_string(), action: "Read".into(), note };
+            engine.outside.cluster.event(object, &event).await;
+            return Next::At(engine.now() + engine.backoff(8));
         }
     }
     engine.outside.telemetry.turn(&key.kind, Reason::InvalidSpec.as_str());

@@ -42,13 +42,15 @@ use crate::{
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[cfg_attr(test, kube(cel))]
+// A rule asks for each field, required ones too: where one cannot be worked out for an object that is older than the
+// definition, the API server refuses every write of that object, its status included.
 #[x_kube(
     validation = Rule::new("self.tier == oldSelf.tier || self.tier == 'Enhanced'").message("tier cannot go from Enhanced to Standard: make a new BackupPolicy").field_path(".tier"),
-    validation = Rule::new("self.tier == 'Enhanced' || !has(self.schedule.hourly)").message("an hourly schedule needs tier: Enhanced").field_path(".schedule"),
-    validation = Rule::new("self.tier == 'Enhanced' || !has(self.retention.instantRestoreDays) || (has(self.schedule.weekly) ? self.retention.instantRestoreDays == 5 : self.retention.instantRestoreDays <= 5)").message("in tier Standard instantRestoreDays is 1 to 5, and exactly 5 with a weekly schedule").field_path(".retention"),
-    validation = Rule::new("has(self.schedule.weekly) != has(self.retention.daily)").message("retention.daily is needed with a daily or hourly schedule, and impossible with a weekly one").field_path(".retention"),
-    validation = Rule::new("!has(self.schedule.weekly) || (has(self.retention.weekly) && size(self.retention.weekly.days) == size(self.schedule.weekly.days) && self.retention.weekly.days.all(day, day in self.schedule.weekly.days))").message("with a weekly schedule retention.weekly is needed, on the same days as the schedule").field_path(".retention"),
-    validation = Rule::new("!has(self.archive) || has(self.retention.monthly) || has(self.retention.yearly)").message("archive needs retention.monthly or retention.yearly: only those points move").field_path(".archive"),
+    validation = Rule::new("self.tier == 'Enhanced' || !has(self.schedule) || !has(self.schedule.hourly)").message("an hourly schedule needs tier: Enhanced").field_path(".schedule"),
+    validation = Rule::new("self.tier == 'Enhanced' || !has(self.schedule) || !has(self.retention) || !has(self.retention.instantRestoreDays) || (has(self.schedule.weekly) ? self.retention.instantRestoreDays == 5 : self.retention.instantRestoreDays <= 5)").message("in tier Standard instantRestoreDays is 1 to 5, and exactly 5 with a weekly schedule").field_path(".retention"),
+    validation = Rule::new("!has(self.schedule) || !has(self.retention) || has(self.schedule.weekly) != has(self.retention.daily)").message("retention.daily is needed with a daily or hourly schedule, and impossible with a weekly one").field_path(".retention"),
+    validation = Rule::new("!has(self.schedule) || !has(self.retention) || !has(self.schedule.weekly) || (has(self.retention.weekly) && size(self.retention.weekly.days) == size(self.schedule.weekly.days) && self.retention.weekly.days.all(day, day in self.schedule.weekly.days))").message("with a weekly schedule retention.weekly is needed, on the same days as the schedule").field_path(".retention"),
+    validation = Rule::new("!has(self.archive) || !has(self.retention) || has(self.retention.monthly) || has(self.retention.yearly)").message("archive needs retention.monthly or retention.yearly: only those points move").field_path(".archive"),
 )]
 #[serde(rename_all = "camelCase")]
 pub struct BackupPolicySpec {

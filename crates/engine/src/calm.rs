@@ -87,6 +87,7 @@ mod tests {
         assert_eq!(calm.over(second * 25), [key("a")], "the second wait is twice as long");
         assert_eq!((calm.over(second * 60), calm.next()), (vec![], None), "at rest nothing is kept");
     }
+
     #[test]
     fn while_they_keep_coming_they_wait_up_to_a_minute_and_after_a_quiet_one_no_longer() {
         let (mut calm, mut at) = (Calm::default(), Vec::new());

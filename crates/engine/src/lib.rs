@@ -12,7 +12,7 @@ pub mod gate;
 pub mod locks;
 mod look;
 pub mod memory;
-mod object;
+pub mod object;
 mod order;
 pub mod ports;
 mod publish;

@@ -8,12 +8,12 @@ use std::{
 use breakwater_arm::ResourceId;
 use breakwater_plan::{
     facts::{Asked, List},
-    sighting::{Listed, Seen},
+    sighting::{How, Listed, Packed, Seen, Sighting, Trouble},
 };
 use jiff::{SignedDuration, Timestamp};
 use kube::core::DynamicObject;
 
-use crate::ports::ObjectKey;
+use crate::{object, ports::ObjectKey};
 
 /// Something keyed by the access that saw it.
 pub type By<T> = (String, T);
@@ -27,6 +27,29 @@ pub struct Kept<T> {
     pub version: String,
     /// When somebody last wanted it: what nobody wants is dropped.
     pub wanted: Option<Timestamp>,
+}
+
+type StoredSighting = (Timestamp, How, Option<Packed>);
+
+/// What is known of a resource, its bodies packed.
+#[derive(Default)]
+struct Stored {
+    listed: Option<StoredSighting>,
+    read: Option<StoredSighting>,
+    trouble: Option<Trouble>,
+}
+
+impl Stored {
+    fn of(seen: &Seen) -> Self {
+        let pack = |s: &Sighting| (s.at, s.how, s.what.as_deref().map(Packed::of));
+        Stored { listed: seen.listed.as_ref().map(pack), read: seen.read.as_ref().map(pack), trouble: seen.trouble.clone() }
+    }
+
+    fn open(&self) -> Seen {
+        let open =
+            |(at, how, what): &StoredSighting| Sighting { at: *at, how: *how, what: what.as_ref().map(|body| Arc::new(body.open())) };
+        Seen { listed: self.listed.as_ref().map(open), read: self.read.as_ref().map(open), trouble: self.trouble.clone() }
+    }
 }
 
 /// Progress of an operation between two saves of its record.
@@ -47,12 +70,12 @@ pub struct Progress {
 /// Everything seen, behind one lock a part.
 #[derive(Default)]
 pub struct Memory {
-    seen: Mutex<BTreeMap<By<ResourceId>, Kept<Seen>>>,
+    seen: Mutex<BTreeMap<By<ResourceId>, Kept<Stored>>>,
     lists: Mutex<BTreeMap<By<List>, Kept<Listed>>>,
     jobs: Mutex<BTreeMap<By<ResourceId>, (Listed, Timestamp)>>,
     asked: Mutex<BTreeMap<(ObjectKey, String), Kept<Asked>>>,
     progress: Mutex<BTreeMap<String, Progress>>,
-    written: Mutex<BTreeMap<ObjectKey, Arc<DynamicObject>>>,
+    written: Mutex<BTreeMap<ObjectKey, DynamicObject>>,
     flights: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
     azure_date: Mutex<Option<Timestamp>>,
 }
@@ -72,17 +95,26 @@ impl Memory {
             None => Kept::default(),
             Some(kept) => {
                 kept.wanted = Some(now);
-                kept.clone()
+                Kept { value: kept.value.open(), version: kept.version.clone(), wanted: kept.wanted }
             }
         }
+    }
+
+    /// When a resource was last read, why not since, and under which version; none where nobody tried.
+    pub fn read_at(&self, access: &str, id: &ResourceId, now: Timestamp) -> Option<(Option<Timestamp>, Option<Trouble>, String)> {
+        let mut seen = open(&self.seen);
+        let kept = seen.get_mut(&(access.to_owned(), id.clone()))?;
+        kept.wanted = Some(now);
+        Some((kept.value.read.as_ref().map(|(at, ..)| *at), kept.value.trouble.clone(), kept.version.clone()))
     }
 
     /// Changes what is known of a resource.
     pub fn see(&self, access: &str, id: &ResourceId, now: Timestamp, change: impl FnOnce(&mut Kept<Seen>)) {
         let mut seen = open(&self.seen);
         let kept = seen.entry((access.to_owned(), id.clone())).or_default();
-        kept.wanted = Some(now);
-        change(kept);
+        let mut opened = Kept { value: kept.value.open(), version: std::mem::take(&mut kept.version), wanted: Some(now) };
+        change(&mut opened);
+        *kept = Kept { value: Stored::of(&opened.value), version: opened.version, wanted: opened.wanted };
     }
 
     /// What is known of a collection.
@@ -139,12 +171,12 @@ impl Memory {
 
     /// The object as our own last write answered it, which the watch may not have shown yet.
     pub fn written(&self, key: &ObjectKey) -> Option<Arc<DynamicObject>> {
-        open(&self.written).get(key).cloned()
+        open(&self.written).get(key).map(|packed| Arc::new(object::opened(packed)))
     }
 
     /// Remembers what our write answered.
-    pub fn write(&self, key: &ObjectKey, object: Arc<DynamicObject>) {
-        open(&self.written).insert(key.clone(), object);
+    pub fn write(&self, key: &ObjectKey, written: DynamicObject) {
+        open(&self.written).insert(key.clone(), object::packed(written));
     }
 
     /// The watch has caught up, or the object is gone.

@@ -13,7 +13,7 @@ use breakwater_arm::{
 use breakwater_plan::{
     facts::{Asked, List},
     kind::Grant,
-    sighting::{How, Listed, Listing, Sighting, Trouble},
+    sighting::{How, Listed, Listing, Packed, Sighting, Trouble},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -84,9 +84,9 @@ impl Reader {
 
     fn is_read_due(&self, access: &str, id: &ResourceId, since: Timestamp, version: &str) -> bool {
         let now = self.clock.now();
-        let kept = self.memory.seen(access, id, now);
-        let fresh = kept.value.read.as_ref().is_some_and(|s| s.at >= since) && (version.is_empty() || kept.version == version);
-        let troubled = kept.value.trouble.as_ref().is_some_and(|t| t.until > now && t.at >= since);
+        let Some((read, trouble, under)) = self.memory.read_at(access, id, now) else { return true };
+        let fresh = read.is_some_and(|at| at >= since) && (version.is_empty() || under == version);
+        let troubled = trouble.is_some_and(|t| t.until > now && t.at >= since);
         !fresh && !troubled
     }
 
@@ -222,7 +222,7 @@ impl Reader {
         self.send(by, request).await
     }
 
-    async fn pages(&self, by: &Looker, first: Request) -> Result<BTreeMap<ResourceId, Arc<Value>>, Trouble> {
+    async fn pages(&self, by: &Looker, first: Request) -> Result<BTreeMap<ResourceId, Packed>, Trouble> {
         let mut items = BTreeMap::new();
         let mut request = first.clone();
         for _ in 0..MOST_PAGES {
@@ -238,7 +238,7 @@ impl Reader {
                 let Some(id) = item.get("id").and_then(Value::as_str).and_then(|id| id.parse().ok()) else {
                     return Err(trouble(Reason::Unreadable, format!("an item of {} has no id", first.path), self.clock.now(), MINUTES));
                 };
-                items.insert(id, Arc::new(item.clone()));
+                items.insert(id, Packed::of(item));
             }
             match answer.body.get("nextLink").and_then(Value::as_str).filter(|l| !l.is_empty()) {
                 Some(link) => request = Request { path: first.path.clone(), ..Request::follow(link) },
@@ -352,7 +352,7 @@ fn trouble(reason: Reason, message: String, now: Timestamp, wait: SignedDuration
     Trouble { at: now, reason, message, until: now + wait }
 }
 
-fn differing(a: &BTreeMap<ResourceId, Arc<Value>>, b: &BTreeMap<ResourceId, Arc<Value>>) -> Vec<ResourceId> {
+fn differing(a: &BTreeMap<ResourceId, Packed>, b: &BTreeMap<ResourceId, Packed>) -> Vec<ResourceId> {
     let gone = a.keys().filter(|id| !b.contains_key(*id));
     let new = b.iter().filter(|(id, v)| a.get(*id) != Some(*v)).map(|(id, _)| id);
     gone.chain(new).cloned().collect()

@@ -198,7 +198,7 @@ impl Resolver<'_> {
         for id in watch.into_iter().flatten().filter(|_| !list.partial) {
             self.take(by, id, facts);
             if let Some(last) = &listed.last {
-                let sighting = Sighting { at: last.at, how: How::Listed, what: last.items.get(id).cloned() };
+                let sighting = Sighting { at: last.at, how: How::Listed, what: last.items.get(id).map(|body| Arc::new(body.open())) };
                 facts.seen.entry(id.clone()).or_default().listed = Some(sighting);
             }
         }

@@ -1,8 +1,6 @@
 //! What a turn tells: one status, written under the resourceVersion that the turn was made from, and an Event where `Ready`
 //! changed.
 
-use std::sync::Arc;
-
 use breakwater_api::{
     OperationRecord,
     questions::{AskedQuestion, MAX_QUESTIONS, UsedAnswer},
@@ -115,7 +113,7 @@ impl<K: Kind> Turn<'_, K> {
         if let Ok(parsed) = Parsed::<K>::of(&written) {
             self.own = parsed.own;
         }
-        self.engine.reader.memory.write(&self.key, Arc::new(written.clone()));
+        self.engine.reader.memory.write(&self.key, written.clone());
         self.object = written;
     }
 

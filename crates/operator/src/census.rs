@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use breakwater_engine::object::opened;
 use kube::core::DynamicObject;
 use serde_json::Value;
 
@@ -18,6 +19,7 @@ pub fn take(watches: &Watches, metrics: &Metrics) {
     for watched in watches.all().filter(|w| w.kind.role == Role::Turned) {
         let (mut open, mut debts, mut questions) = (0, 0, 0);
         for object in watched.store.state() {
+            let object = opened(&object);
             open += open_operations(&object);
             debts += entries(&object, "operations").filter(|o| o.get("debt").is_some_and(|d| !d.is_null())).count();
             questions += entries(&object, "questions").count();

@@ -100,10 +100,7 @@ impl Cluster for KubeCluster {
     }
 
     fn cached_all(&self, kind: &str, namespace: Option<&str>) -> Vec<Arc<DynamicObject>> {
-        let Some(watched) = self.watches.of(kind) else { return Vec::new() };
-        let mut all = watched.store.state_filter(|o| namespace.is_none_or(|n| o.metadata.namespace.as_deref().unwrap_or_default() == n));
-        all.sort_by(|a, b| (&a.metadata.namespace, &a.metadata.name).cmp(&(&b.metadata.namespace, &b.metadata.name)));
-        all
+        self.watches.of(kind).map(|watched| watched.within(namespace)).unwrap_or_default()
     }
 
     async fn get(&self, key: &ObjectKey) -> Result<Option<DynamicObject>, ClusterError> {

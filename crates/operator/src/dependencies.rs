@@ -3,7 +3,7 @@
 //! Upward, an object wakes those that it names, since they count it. Downward, it wakes those that name it, but only when it
 //! was touched or its standing moved: a policy of a thousand machines whose count moves must not wake a thousand machines.
 
-use breakwater_engine::ports::ObjectKey;
+use breakwater_engine::{object::opened, ports::ObjectKey};
 use kube::{ResourceExt, core::DynamicObject};
 
 use crate::{
@@ -38,8 +38,12 @@ fn downward(watches: &Watches, changed: &ObjectKey) -> Vec<ObjectKey> {
             watched.kind.kind == "AzureAccess" || object.metadata.namespace.as_deref() == Some(changed.name.as_str())
         }),
         // Of the many that stand alone, only answers to their questions are looked for.
-        "ProtectedMachine" => turned(watches, |watched, object| watched.kind.kind == "Approval" && named_by(object).contains(changed)),
-        kind if REFERENCES.iter().any(|(_, named)| *named == kind) => turned(watches, |_, object| named_by(object).contains(changed)),
+        "ProtectedMachine" => {
+            turned(watches, |watched, object| watched.kind.kind == "Approval" && named_by(&opened(object)).contains(changed))
+        }
+        kind if REFERENCES.iter().any(|(_, named)| *named == kind) => {
+            turned(watches, |_, object| named_by(&opened(object)).contains(changed))
+        }
         _ => Vec::new(),
     }
 }

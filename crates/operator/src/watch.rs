@@ -14,7 +14,10 @@ use std::{
     time::Duration,
 };
 
-use breakwater_engine::ports::ObjectKey;
+use breakwater_engine::{
+    object::{opened, packed},
+    ports::ObjectKey,
+};
 use futures::{StreamExt, pin_mut};
 use kube::{
     Api, Client, ResourceExt,
@@ -74,7 +77,7 @@ pub struct Watched {
     pub kind: Kind,
     /// The kind, as kube's dynamic API wants it.
     pub resource: ApiResource,
-    /// The copies.
+    /// The copies, packed: what reads more of them than metadata opens them ([`opened`]).
     pub store: Store<DynamicObject>,
     synced: Arc<AtomicBool>,
 }
@@ -170,7 +173,15 @@ impl Watches {
 impl Watched {
     /// The watched copy of one object.
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<DynamicObject>> {
-        self.store.get(&self.reference(namespace, name))
+        self.store.get(&self.reference(namespace, name)).map(|object| Arc::new(opened(&object)))
+    }
+
+    /// The watched copies in a namespace, or all of them, in the order of their names.
+    pub fn within(&self, namespace: Option<&str>) -> Vec<Arc<DynamicObject>> {
+        let is_within = |o: &DynamicObject| namespace.is_none_or(|n| o.metadata.namespace.as_deref().unwrap_or_default() == n);
+        let mut all = self.store.state_filter(is_within);
+        all.sort_by(|a, b| (&a.metadata.namespace, &a.metadata.name).cmp(&(&b.metadata.namespace, &b.metadata.name)));
+        all.iter().map(|object| Arc::new(opened(object))).collect()
     }
 
     /// kube's name for one object of this kind.
@@ -185,7 +196,8 @@ impl Watched {
         loop {
             let listed = api.list_metadata(&page).await?;
             let behind = |o: &kube::core::PartialObjectMeta<DynamicObject>| {
-                let cached = self.get(o.metadata.namespace.as_deref().unwrap_or_default(), o.metadata.name.as_deref().unwrap_or_default());
+                let (namespace, name) = (o.metadata.namespace.as_deref(), o.metadata.name.as_deref());
+                let cached = self.store.get(&self.reference(namespace.unwrap_or_default(), name.unwrap_or_default()));
                 cached.is_none_or(|c| older(c.metadata.resource_version.as_deref(), o.metadata.resource_version.as_deref()))
             };
             if listed.items.iter().any(behind) {
@@ -217,17 +229,19 @@ impl Feed {
 
     /// Lists, watches, and begins again for ever.
     pub async fn run(self, client: Client, metrics: Metrics) {
-        let Feed { kind, writer, synced, listeners } = self;
+        let Feed { kind, mut writer, synced, listeners } = self;
         let store = writer.as_reader();
         let api: Api<DynamicObject> = Api::all_with(client, &kind.resource());
-        let events =
-            watcher::watcher(api, watcher::Config::default()).default_backoff().modify(move |object| kind.trim(object)).reflect(writer);
+        let events = watcher::watcher(api, watcher::Config::default()).default_backoff().modify(move |object| kind.trim(object));
         pin_mut!(events);
         let mut seen = Seen::new(kind);
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
-                    seen.see(&event).iter().for_each(|change| listeners.tell(change));
+                    let changes = seen.see(&event);
+                    let event = to_store(event);
+                    writer.apply_watcher_event(&event);
+                    changes.iter().for_each(|change| listeners.tell(change));
                     if matches!(event, Event::InitDone) {
                         synced.store(true, Ordering::Release);
                     }
@@ -241,6 +255,15 @@ impl Feed {
                 }
             }
         }
+    }
+}
+
+fn to_store(event: Event<DynamicObject>) -> Event<DynamicObject> {
+    match event {
+        Event::Apply(object) => Event::Apply(packed(object)),
+        Event::InitApply(object) => Event::InitApply(packed(object)),
+        Event::Delete(object) => Event::Delete(packed(object)),
+        Event::Init | Event::InitDone => event,
     }
 }
 

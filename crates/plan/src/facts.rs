@@ -14,7 +14,7 @@ use breakwater_arm::{
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::sighting::{Known, Listed, Seen, Trouble};
+use crate::sighting::{Known, Listed, Packed, Seen, Trouble};
 
 /// One thing that a kind must know. A closed enum of the engine: a new kind needs no new variant.
 #[derive(Clone, Debug, PartialEq)]
@@ -200,15 +200,15 @@ impl Facts {
     }
 
     /// One item of a whole listing: `Absent` when the listing came whole without it.
-    pub fn listed(&self, list: &List, id: &ResourceId) -> Known<&Arc<Value>> {
+    pub fn listed(&self, list: &List, id: &ResourceId) -> Known<Value> {
         match self.lists.get(list).and_then(|l| l.last.as_ref()) {
             None => Known::Unknown,
-            Some(l) => l.items.get(id).map_or(Known::Absent(l.at), |body| Known::Present(l.at, body)),
+            Some(l) => l.items.get(id).map_or(Known::Absent(l.at), |body| Known::Present(l.at, body.open())),
         }
     }
 
     /// A whole listing's items, `None` when it never came whole.
-    pub fn list(&self, list: &List) -> Option<&BTreeMap<ResourceId, Arc<Value>>> {
+    pub fn list(&self, list: &List) -> Option<&BTreeMap<ResourceId, Packed>> {
         self.lists.get(list)?.last.as_ref().map(|l| &*l.items)
     }
 

@@ -60,7 +60,7 @@ impl SeenJob {
 
     /// All jobs of a list.
     pub fn all(listing: &Listing) -> Vec<SeenJob> {
-        listing.items.iter().map(|(id, body)| SeenJob::read(id.name(), body)).collect()
+        listing.items.iter().map(|(id, body)| SeenJob::read(id.name(), &body.open())).collect()
     }
 }
 

@@ -16,7 +16,7 @@ use breakwater_plan::{
     keys,
     kind::Subject,
     kinds::{items_of, text},
-    sighting::Known,
+    sighting::{Known, Packed},
 };
 use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
@@ -110,8 +110,8 @@ fn items(p: &Place) -> List {
 /// The machines that the vault is seen to hold, with their nodes.
 fn machines(s: &Subject<Rehearsal>, p: &Place, facts: &Facts) -> Vec<(ResourceId, String)> {
     let listed = facts.list(&items(p)).filter(|_| s.spec.back_up_all);
-    let machines = listed.into_iter().flat_map(|items| items.values());
-    let machines = machines.filter_map(|item| text(item, "/properties/sourceResourceId")?.parse::<ResourceId>().ok());
+    let machines = listed.into_iter().flat_map(|items| items.values()).map(Packed::open);
+    let machines = machines.filter_map(|item| text(&item, "/properties/sourceResourceId")?.parse::<ResourceId>().ok());
     machines.map(|machine| (machine.clone(), format!("backup-{}", machine.name()))).collect()
 }
 

@@ -58,7 +58,7 @@ pub(super) fn vault_hold(s: &Subject<RecoveryVault>, id: &ResourceId, facts: &Fa
     let owner = s.owner();
     let marked = |body: &Value| tag_owner(body, &s.estate, &owner, &s.writer) != TagOwner::NotOurs;
     let same = |other: &ResourceId| other != id && other.name().eq_ignore_ascii_case(id.name());
-    let elsewhere = facts.list(&vaults_of(id)).into_iter().flatten().find(|(other, body)| same(other) && marked(body));
+    let elsewhere = facts.list(&vaults_of(id)).into_iter().flatten().find(|(other, body)| same(other) && marked(&body.open()));
     if let Some((other, _)) = elsewhere {
         let admitted = s.access.as_ref().is_some_and(|a| a.admits("Read", other));
         let there = if admitted { other.to_string() } else { "a group outside what the AzureAccess allows".to_owned() };
@@ -67,10 +67,10 @@ pub(super) fn vault_hold(s: &Subject<RecoveryVault>, id: &ResourceId, facts: &Fa
         );
         return Some(Hold::stuck(Reason::Moved, message));
     }
-    let names_it = |body: &&std::sync::Arc<Value>| text(body, "/properties/vaultId").is_some_and(|v| v.eq_ignore_ascii_case(id.as_str()));
-    let deleted = facts.list(&deleted_vaults_of(id, &s.spec.location)).into_iter().flatten().find(|(_, body)| names_it(body));
-    if let Some((_, body)) = deleted {
-        let (at, until) = (text(body, "/properties/vaultDeletionTime"), text(body, "/properties/purgeAt"));
+    let names_it = |body: &Value| text(body, "/properties/vaultId").is_some_and(|v| v.eq_ignore_ascii_case(id.as_str()));
+    let mut deleted = facts.list(&deleted_vaults_of(id, &s.spec.location)).into_iter().flatten().map(|(_, body)| body.open());
+    if let Some(body) = deleted.find(names_it) {
+        let (at, until) = (text(&body, "/properties/vaultDeletionTime"), text(&body, "/properties/purgeAt"));
         let message = format!(
             "{id} was deleted in Azure ({}) and is kept until {}: undelete it in Azure before then; nothing is made in its place",
             at.unwrap_or("nobody knows when"),

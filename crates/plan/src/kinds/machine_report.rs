@@ -7,6 +7,7 @@ use breakwater_api::{
 };
 use breakwater_arm::bodies::VirtualMachine;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 
 use super::{
     first_backup::{backup_jobs, first_backup_record, wants_first_backup},
@@ -24,6 +25,7 @@ use crate::{
     graph::HoldKind,
     kind::{Decided, Promise, Report, Said, Subject},
     policy,
+    sighting::Packed,
 };
 
 /// The whole report.
@@ -168,7 +170,8 @@ fn take_points(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts, item: &I
         return;
     }
     if let Some(points) = facts.list(&points_of(&p.item)) {
-        *kept = Some(recovery_points::sum_up(points.values().map(|v| &**v), token));
+        let points: Vec<Value> = points.values().map(Packed::open).collect();
+        *kept = Some(recovery_points::sum_up(points.iter(), token));
     }
 }
 

@@ -85,20 +85,17 @@ pub(super) fn candidates(s: &Subject<BackupPolicy>, facts: &Facts) -> Vec<Candid
     let lists = subscriptions(&s.spec);
     let items = lists.iter().filter_map(|sub| facts.list(&machines_of(sub))).flatten();
     let unlisted = unlisted(s, facts);
-    let read = unlisted.iter().filter_map(|id| Some((id, facts.read(id).into_present()?)));
+    let listed = items.filter_map(|(id, body)| Some((id, body.read::<ResourceListItem>()?)));
+    let read = unlisted.iter().filter_map(|id| Some((id, ResourceListItem::deserialize(&**facts.read(id).into_present()?).ok()?)));
     let named: BTreeSet<ResourceId> = s.spec.machines.iter().filter_map(|entry| entry.id.as_ref()?.parse().ok()).collect();
     let selectors: Vec<_> = s.spec.machines.iter().filter_map(|entry| entry.selector.as_ref()).collect();
-    let concerns = |id: &ResourceId, body: &Value| {
-        let location = body.get("location").and_then(Value::as_str).unwrap_or_default();
+    let concerns = |id: &ResourceId, location: &str| {
         named.contains(id) || selectors.iter().any(|selector| selection::is_where(selector, id, location))
     };
-    items
+    listed
         .chain(read)
-        .filter(|(id, body)| concerns(id, body))
-        .filter_map(|(id, body)| {
-            let item = ResourceListItem::deserialize(&**body).ok()?;
-            Some(Candidate { id: id.clone(), location: item.location.unwrap_or_default(), tags: item.tags.unwrap_or_default() })
-        })
+        .filter(|(id, item)| concerns(id, item.location.as_deref().unwrap_or_default()))
+        .map(|(id, item)| Candidate { id: id.clone(), location: item.location.unwrap_or_default(), tags: item.tags.unwrap_or_default() })
         .collect()
 }
 

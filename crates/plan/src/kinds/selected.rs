@@ -42,7 +42,7 @@ fn is_meant(p: &Place, machine: &ResourceId, body: &Value) -> Option<bool> {
 /// A machine that its listing no longer shows as meant is read by its own id.
 pub(super) fn need(s: &Subject<ProtectedMachine>, p: &Place, known: &Facts) -> Option<Need> {
     let listed = known.listed(&machines_of(p.machine.subscription_id()), &p.machine).into_present();
-    let suspected = lets_go(s, p) && listed.is_none_or(|body| is_meant(p, &p.machine, body) != Some(true));
+    let suspected = lets_go(s, p) && listed.is_none_or(|body| is_meant(p, &p.machine, &body) != Some(true));
     suspected.then(|| Need::Read { id: p.machine.clone(), fresh: Fresh::Within(READ_WITHIN) })
 }
 
@@ -62,7 +62,7 @@ pub(super) fn unselected_since(s: &Subject<ProtectedMachine>, p: &Place, facts: 
         return None;
     }
     let listed = facts.listed(&machines_of(p.machine.subscription_id()), &p.machine).into_present();
-    match read(s, p, facts).or_else(|| listed.and_then(|body| is_meant(p, &p.machine, body)).filter(|meant| *meant)) {
+    match read(s, p, facts).or_else(|| listed.and_then(|body| is_meant(p, &p.machine, &body)).filter(|meant| *meant)) {
         Some(true) => None,
         Some(false) => s.status.unselected_since.or(Some(seconds(s.now))),
         None => s.status.unselected_since,

@@ -74,7 +74,7 @@ fn blocked(id: &ResourceId, facts: &Facts) -> Option<Hold> {
 pub(super) fn blockers(id: &ResourceId, facts: &Facts) -> Vec<String> {
     let named = |body: &Value, id: &ResourceId| text(body, "/properties/friendlyName").unwrap_or(id.name()).to_owned();
     let of = |list: List, line: &dyn Fn(&ResourceId, &Value) -> String| -> Vec<String> {
-        facts.list(&list).into_iter().flatten().map(|(id, body)| line(id, body)).collect()
+        facts.list(&list).into_iter().flatten().map(|(id, body)| line(id, &body.open())).collect()
     };
     let mut all = of(all_items_of(id), &|item, body| {
         let deleted = body.pointer("/properties/isScheduledForDeferredDelete").and_then(Value::as_bool) == Some(true);

@@ -1,6 +1,6 @@
 //! Sightings, facts, keys, grants, defences and the printed plan: small words that decisions are made of.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use breakwater_api::Reason;
 use breakwater_arm::{
@@ -14,7 +14,7 @@ use breakwater_plan::{
     keys,
     kind::{Allowed, Grant},
     show::show,
-    sighting::{How, Known, Listed, Listing, Seen, Sighting, in_flight},
+    sighting::{How, Known, Listed, Listing, Packed, Seen, Sighting, in_flight},
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -48,7 +48,7 @@ fn unknown_is_not_absent() {
     assert!(facts.listed(&list, &id("a")).is_unknown() && facts.list(&list).is_none());
     facts.lists.insert(list.clone(), Listed { last: None, trouble: Some(trouble(9)) });
     assert!(facts.listed(&list, &id("a")).is_unknown(), "a listing that did not come whole says nothing");
-    let items = Arc::new([(id("b"), Arc::new(equal()))].into());
+    let items = Arc::new([(id("b"), Packed::of(&equal()))].into());
     facts.lists.insert(list.clone(), Listed { last: Some(Listing { at: at(3), items }), trouble: None });
     assert_eq!(facts.listed(&list, &id("a")), Known::Absent(at(3)));
     assert!(facts.listed(&list, &id("b")).present().is_some());
@@ -245,4 +245,14 @@ proptest! {
         prop_assert_eq!(id(&one), id(&one));
         prop_assert_eq!(id(&one) == id(&other), one == other);
     }
+}
+
+#[test]
+fn a_body_that_was_packed_is_opened_as_it_was() {
+    for body in [json!(null), json!({ "properties": { "ü \"n\"": [1.25, -7, u64::MAX, true], "empty": {} } })] {
+        assert_eq!(Packed::of(&body).open(), body);
+        assert_eq!(Packed::of(&body).read::<Value>(), Some(body.clone()));
+        assert_eq!(Packed::of(&body), Packed::of(&body.clone()), "equal bodies are equal texts");
+    }
+    assert_eq!(Packed::of(&json!({ "a": "text" })).read::<BTreeMap<String, u8>>(), None, "another form");
 }

@@ -12,7 +12,7 @@ use breakwater_plan::{
     keys,
     planner::{Bounds, Plan, Step, Verdict, World, plan},
     questions::{Answers, Asker},
-    sighting::{How, Listed, Listing, Seen, Sighting, Trouble},
+    sighting::{How, Listed, Listing, Packed, Seen, Sighting, Trouble},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -105,7 +105,7 @@ impl Scene {
 
     pub fn jobs(mut self, seconds: i64, jobs: &[Value]) -> Scene {
         let name = |job: &Value| vault().child("backupJobs", job["name"].as_str().unwrap()).unwrap();
-        let items = jobs.iter().map(|job| (name(job), Arc::new(job.clone()))).collect();
+        let items = jobs.iter().map(|job| (name(job), Packed::of(job))).collect();
         self.jobs.entry(vault()).or_default().last = Some(Listing { at: at(seconds), items: Arc::new(items) });
         self
     }

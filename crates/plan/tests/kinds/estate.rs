@@ -14,7 +14,7 @@ use breakwater_plan::{
     planner::{Bounds, Plan, Step, Verdict, World, plan},
     policy,
     questions::{Answers, Asker, Given, Question},
-    sighting::{How, Listed, Listing, Seen, Sighting},
+    sighting::{How, Listed, Listing, Packed, Seen, Sighting},
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -119,7 +119,7 @@ pub fn see(facts: &mut Facts, id: &ResourceId, what: Option<Value>) {
 }
 
 pub fn list(facts: &mut Facts, list: List, items: &[(ResourceId, Value)]) {
-    let items = items.iter().map(|(id, body)| (id.clone(), Arc::new(body.clone()))).collect();
+    let items = items.iter().map(|(id, body)| (id.clone(), Packed::of(body))).collect();
     facts.lists.insert(list, Listed { last: Some(Listing { at: now(), items: Arc::new(items) }), trouble: None });
 }
 

@@ -9,7 +9,7 @@ use breakwater_plan::{
     graph::{Goal, HoldKind},
     kind::{Kind as _, Subject},
     kinds::machines_of,
-    sighting::{Listed, Listing},
+    sighting::{Listed, Listing, Packed},
 };
 use serde_json::{Value, json};
 
@@ -61,7 +61,7 @@ pub fn protected(policy: Value, more: Value) -> Facts {
 }
 
 pub fn jobs(facts: &mut Facts, jobs: &[Value]) {
-    let items = jobs.iter().enumerate().map(|(i, job)| (vault().child("backupJobs", &format!("j{i}")).unwrap(), Arc::new(job.clone())));
+    let items = jobs.iter().enumerate().map(|(i, job)| (vault().child("backupJobs", &format!("j{i}")).unwrap(), Packed::of(job)));
     let listing = Listing { at: now(), items: Arc::new(items.collect()) };
     facts.jobs.insert(vault(), Listed { last: Some(listing), trouble: None });
 }

@@ -8,7 +8,7 @@ use std::{
 use breakwater_arm::ResourceId;
 use breakwater_plan::{
     facts::{Asked, List},
-    sighting::{How, Listed, Packed, Seen, Sighting, Trouble},
+    sighting::{How, Listed, Packed, Sample, Seen, Sighting, Trouble},
 };
 use jiff::{SignedDuration, Timestamp};
 use kube::core::DynamicObject;
@@ -40,9 +40,10 @@ struct Stored {
 }
 
 impl Stored {
-    fn of(seen: &Seen) -> Self {
-        let pack = |s: &Sighting| (s.at, s.how, s.what.as_deref().map(Packed::of));
-        Stored { listed: seen.listed.as_ref().map(pack), read: seen.read.as_ref().map(pack), trouble: seen.trouble.clone() }
+    fn of(seen: &Seen, sample: &mut Option<Sample>) -> Self {
+        let mut pack = |s: &Sighting| (s.at, s.how, s.what.as_deref().map(|body| Packed::among(body, sample)));
+        let (listed, read) = (seen.listed.as_ref().map(&mut pack), seen.read.as_ref().map(&mut pack));
+        Stored { listed, read, trouble: seen.trouble.clone() }
     }
 
     fn open(&self) -> Seen {
@@ -71,11 +72,12 @@ pub struct Progress {
 #[derive(Default)]
 pub struct Memory {
     seen: Mutex<BTreeMap<By<ResourceId>, Kept<Stored>>>,
+    samples: Mutex<BTreeMap<By<String>, Option<Sample>>>,
     lists: Mutex<BTreeMap<By<List>, Kept<Listed>>>,
     jobs: Mutex<BTreeMap<By<ResourceId>, (Listed, Timestamp)>>,
     asked: Mutex<BTreeMap<(ObjectKey, String), Kept<Asked>>>,
     progress: Mutex<BTreeMap<String, Progress>>,
-    written: Mutex<BTreeMap<ObjectKey, DynamicObject>>,
+    written: Mutex<BTreeMap<ObjectKey, Packed>>,
     flights: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
     azure_date: Mutex<Option<Timestamp>>,
 }
@@ -114,7 +116,9 @@ impl Memory {
         let kept = seen.entry((access.to_owned(), id.clone())).or_default();
         let mut opened = Kept { value: kept.value.open(), version: std::mem::take(&mut kept.version), wanted: Some(now) };
         change(&mut opened);
-        *kept = Kept { value: Stored::of(&opened.value), version: opened.version, wanted: opened.wanted };
+        let mut samples = open(&self.samples);
+        let sample = samples.entry((access.to_owned(), id.resource_type().as_str().to_ascii_lowercase())).or_default();
+        *kept = Kept { value: Stored::of(&opened.value, sample), version: opened.version, wanted: opened.wanted };
     }
 
     /// What is known of a collection.
@@ -175,8 +179,10 @@ impl Memory {
     }
 
     /// Remembers what our write answered.
-    pub fn write(&self, key: &ObjectKey, written: DynamicObject) {
-        open(&self.written).insert(key.clone(), object::packed(written));
+    pub fn write(&self, key: &ObjectKey, written: &DynamicObject) {
+        let mut samples = open(&self.samples);
+        let sample = samples.entry((String::new(), key.kind.clone())).or_default();
+        open(&self.written).insert(key.clone(), object::packed(written, sample));
     }
 
     /// The watch has caught up, or the object is gone.

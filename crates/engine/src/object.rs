@@ -1,8 +1,11 @@
 //! A watched object, parsed: bad input becomes a condition, never a dead watch.
 
 use breakwater_api::SharedStatus;
-use breakwater_plan::kind::{Kind, Meta};
-use kube::core::DynamicObject;
+use breakwater_plan::{
+    kind::{Kind, Meta},
+    sighting::{Packed, Sample},
+};
+use kube::core::{DynamicObject, ObjectMeta};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -81,16 +84,14 @@ pub fn key(kind: &str, object: &DynamicObject) -> ObjectKey {
     }
 }
 
-/// An object for keeping: what it holds beside metadata as text takes a tenth of what the tree does, and there may be ten
-/// thousand.
-pub fn packed(object: DynamicObject) -> DynamicObject {
-    DynamicObject { data: Value::String(object.data.to_string()), ..object }
+/// An object for keeping, packed among others of its kind: there may be ten thousand.
+pub fn packed(object: &DynamicObject, sample: &mut Option<Sample>) -> Packed {
+    Packed::among(&serde_json::to_value(object).unwrap_or_default(), sample)
 }
 
 /// An object as it was before it was packed.
-pub fn opened(packed: &DynamicObject) -> DynamicObject {
-    let data = packed.data.as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-    DynamicObject { types: packed.types.clone(), metadata: packed.metadata.clone(), data }
+pub fn opened(packed: &Packed) -> DynamicObject {
+    packed.read().unwrap_or_else(|| DynamicObject { types: None, metadata: ObjectMeta::default(), data: Value::Null })
 }
 
 /// Who it is. Kubernetes timestamps are mapped to world time where a clock is given.
@@ -120,11 +121,10 @@ mod tests {
     fn what_was_packed_is_opened_as_it_was() {
         let whole = serde_json::json!({ "metadata": { "name": "a", "labels": { "l": "ü" }, "resourceVersion": "7" },
             "spec": { "machines": [], "n": 9_007_199_254_740_993_u64 }, "status": { "conditions": [{ "type": "Ready", "message": "\"x\"\n" }] } });
+        let mut sample = None;
         for object in [whole, serde_json::json!({ "metadata": { "name": "labels-only" } })] {
             let object: DynamicObject = serde_json::from_value(object).expect("an object");
-            let kept = packed(object.clone());
-            assert!(kept.data.is_string() && kept.metadata == object.metadata);
-            assert_eq!(opened(&kept), object);
+            assert_eq!(opened(&packed(&object, &mut sample)), object);
         }
     }
 }

@@ -13,7 +13,7 @@ use breakwater_arm::{
 use breakwater_plan::{
     facts::{Asked, List},
     kind::Grant,
-    sighting::{How, Listed, Listing, Packed, Sighting, Trouble},
+    sighting::{How, Listed, Listing, Packed, Sample, Sighting, Trouble},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -138,7 +138,7 @@ impl Reader {
         if fresh || troubled {
             return Vec::new();
         }
-        match self.pages(by, list.request()).await {
+        match self.pages(by, list.request(), sample_of(&kept.value)).await {
             Err(trouble) => {
                 self.memory.see_list(access, list, |kept| {
                     kept.value.trouble = Some(trouble);
@@ -186,7 +186,7 @@ impl Reader {
             time(now + SignedDuration::from_hours(24))
         );
         let request = Request::new(Method::Get, format!("{vault}/backupJobs"), RECOVERY_SERVICES).with_query("$filter", &window);
-        let listed = match self.pages(by, request).await {
+        let listed = match self.pages(by, request, before.as_ref().and_then(|(listed, _)| sample_of(listed))).await {
             Ok(items) => Listed { last: Some(Listing { at: now, items: Arc::new(items) }), trouble: None },
             Err(trouble) => Listed { last: before.and_then(|(l, _)| l.last), trouble: Some(trouble) },
         };
@@ -222,7 +222,7 @@ impl Reader {
         self.send(by, request).await
     }
 
-    async fn pages(&self, by: &Looker, first: Request) -> Result<BTreeMap<ResourceId, Packed>, Trouble> {
+    async fn pages(&self, by: &Looker, first: Request, mut sample: Option<Sample>) -> Result<BTreeMap<ResourceId, Packed>, Trouble> {
         let mut items = BTreeMap::new();
         let mut request = first.clone();
         for _ in 0..MOST_PAGES {
@@ -238,7 +238,7 @@ impl Reader {
                 let Some(id) = item.get("id").and_then(Value::as_str).and_then(|id| id.parse().ok()) else {
                     return Err(trouble(Reason::Unreadable, format!("an item of {} has no id", first.path), self.clock.now(), MINUTES));
                 };
-                items.insert(id, Packed::of(item));
+                items.insert(id, Packed::among(item, &mut sample));
             }
             match answer.body.get("nextLink").and_then(Value::as_str).filter(|l| !l.is_empty()) {
                 Some(link) => request = Request { path: first.path.clone(), ..Request::follow(link) },
@@ -350,6 +350,11 @@ fn throttled((class, until): (Class, Timestamp), now: Timestamp) -> Trouble {
 
 fn trouble(reason: Reason, message: String, now: Timestamp, wait: SignedDuration) -> Trouble {
     Trouble { at: now, reason, message, until: now + wait }
+}
+
+/// What items of a listing are packed by: what those before were, so that the same item is the same bytes.
+fn sample_of(listed: &Listed) -> Option<Sample> {
+    listed.last.as_ref()?.items.values().next()?.sample()
 }
 
 fn differing(a: &BTreeMap<ResourceId, Packed>, b: &BTreeMap<ResourceId, Packed>) -> Vec<ResourceId> {

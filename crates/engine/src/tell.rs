@@ -113,7 +113,7 @@ impl<K: Kind> Turn<'_, K> {
         if let Ok(parsed) = Parsed::<K>::of(&written) {
             self.own = parsed.own;
         }
-        self.engine.reader.memory.write(&self.key, written.clone());
+        self.engine.reader.memory.write(&self.key, &written);
         self.object = written;
     }
 

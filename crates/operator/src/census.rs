@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use breakwater_engine::object::opened;
 use kube::core::DynamicObject;
 use serde_json::Value;
 
@@ -18,8 +17,8 @@ pub fn take(watches: &Watches, metrics: &Metrics) {
     let mut counts: BTreeMap<Readiness, i64> = BTreeMap::new();
     for watched in watches.all().filter(|w| w.kind.role == Role::Turned) {
         let (mut open, mut debts, mut questions) = (0, 0, 0);
-        for object in watched.store.state() {
-            let object = opened(&object);
+        for kept in watched.store.state() {
+            let object = kept.open();
             open += open_operations(&object);
             debts += entries(&object, "operations").filter(|o| o.get("debt").is_some_and(|d| !d.is_null())).count();
             questions += entries(&object, "questions").count();

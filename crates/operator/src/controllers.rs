@@ -20,7 +20,6 @@ use breakwater_engine::{
 use futures::{FutureExt, Stream, StreamExt, stream};
 use kube::{
     ResourceExt,
-    core::DynamicObject,
     runtime::{
         Controller,
         controller::{self, Action},
@@ -34,7 +33,7 @@ use crate::{
     dependencies::is_woken_by_many,
     kinds::Role,
     metrics::{Metrics, TurnResult},
-    watch::{Change, Watches, What},
+    watch::{Change, Kept, Watches, What},
 };
 
 /// No object waits longer for its next turn, so that nothing sleeps for ever.
@@ -69,7 +68,7 @@ pub enum Turned {
 #[derive(Clone)]
 pub struct Waker {
     watches: Arc<Watches>,
-    queues: Arc<BTreeMap<&'static str, mpsc::UnboundedSender<ObjectRef<DynamicObject>>>>,
+    queues: Arc<BTreeMap<&'static str, mpsc::UnboundedSender<ObjectRef<Kept>>>>,
 }
 
 impl Waker {
@@ -90,7 +89,7 @@ pub struct Ended(String);
 /// One term of leadership: made before the engine, because the engine holds its waker; run once.
 pub struct Driver {
     watches: Arc<Watches>,
-    queues: Vec<(&'static str, mpsc::UnboundedReceiver<ObjectRef<DynamicObject>>)>,
+    queues: Vec<(&'static str, mpsc::UnboundedReceiver<ObjectRef<Kept>>)>,
     changes: mpsc::UnboundedReceiver<Change>,
     waker: Waker,
     shared: Shared,
@@ -167,12 +166,12 @@ impl Driver {
 fn control(
     watches: &Watches,
     kind: &str,
-    queue: mpsc::UnboundedReceiver<ObjectRef<DynamicObject>>,
+    queue: mpsc::UnboundedReceiver<ObjectRef<Kept>>,
     concurrency: u16,
     stop: CancellationToken,
-) -> Controller<DynamicObject> {
+) -> Controller<Kept> {
     let watched = watches.of(kind).expect("queues are made from the watched kinds");
-    Controller::for_stream_with(stream::pending(), watched.store.clone(), watched.resource.clone())
+    Controller::for_stream_with(stream::pending(), watched.store.clone(), watched.kind)
         .with_config(controller::Config::default().concurrency(concurrency))
         .reconcile_on(received(queue))
         .graceful_shutdown_on(stop.cancelled_owned())
@@ -225,7 +224,7 @@ struct Context {
 
 /// One turn. It cannot fail: what goes wrong inside is counted and comes back later. An unguarded panic would end the whole
 /// controller (rust-stack.md, trap 4).
-async fn guarded(object: Arc<DynamicObject>, context: Arc<Context>) -> Result<Action, std::convert::Infallible> {
+async fn guarded(object: Arc<Kept>, context: Arc<Context>) -> Result<Action, std::convert::Infallible> {
     let key = key(context.kind, &object);
     let began = Instant::now();
     let turned = AssertUnwindSafe(context.turns.turn(&key)).catch_unwind().await;
@@ -267,11 +266,11 @@ impl Shared {
     }
 }
 
-fn give_up(_: Arc<DynamicObject>, never: &std::convert::Infallible, _: Arc<Context>) -> Action {
+fn give_up(_: Arc<Kept>, never: &std::convert::Infallible, _: Arc<Context>) -> Action {
     match *never {}
 }
 
-fn note<Q>(turn: Result<(ObjectRef<DynamicObject>, Action), controller::Error<std::convert::Infallible, Q>>)
+fn note<Q>(turn: Result<(ObjectRef<Kept>, Action), controller::Error<std::convert::Infallible, Q>>)
 where
     Q: std::error::Error,
 {
@@ -286,7 +285,7 @@ fn said(panic: &(dyn Any + Send)) -> &str {
     panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("(no text)")
 }
 
-fn key(kind: &str, object: &DynamicObject) -> ObjectKey {
+fn key(kind: &str, object: &Kept) -> ObjectKey {
     ObjectKey { kind: kind.to_owned(), namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
 }
 

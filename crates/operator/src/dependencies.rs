@@ -3,12 +3,12 @@
 //! Upward, an object wakes those that it names, since they count it. Downward, it wakes those that name it, but only when it
 //! was touched or its standing moved: a policy of a thousand machines whose count moves must not wake a thousand machines.
 
-use breakwater_engine::{object::opened, ports::ObjectKey};
-use kube::{ResourceExt, core::DynamicObject};
+use breakwater_engine::ports::ObjectKey;
+use kube::ResourceExt;
 
 use crate::{
-    kinds::{REFERENCES, Role, named_by},
-    watch::{Change, Watched, Watches, What},
+    kinds::{REFERENCES, Role},
+    watch::{Change, Kept, Watched, Watches, What},
 };
 
 /// The objects to wake, the changed one not among them.
@@ -34,26 +34,22 @@ fn downward(watches: &Watches, changed: &ObjectKey) -> Vec<ObjectKey> {
         // A grant moved: every object may have another access, or none.
         "AzureAccess" => turned(watches, |watched, _| watched.kind.kind != "AzureAccess"),
         // A namespace's labels moved: what is in it may be admitted by another grant, which says whom it admits.
-        "Namespace" => turned(watches, |watched, object| {
-            watched.kind.kind == "AzureAccess" || object.metadata.namespace.as_deref() == Some(changed.name.as_str())
+        "Namespace" => turned(watches, |watched, kept| {
+            watched.kind.kind == "AzureAccess" || kept.namespace().as_deref() == Some(changed.name.as_str())
         }),
         // Of the many that stand alone, only answers to their questions are looked for.
-        "ProtectedMachine" => {
-            turned(watches, |watched, object| watched.kind.kind == "Approval" && named_by(&opened(object)).contains(changed))
-        }
-        kind if REFERENCES.iter().any(|(_, named)| *named == kind) => {
-            turned(watches, |_, object| named_by(&opened(object)).contains(changed))
-        }
+        "ProtectedMachine" => turned(watches, |watched, kept| watched.kind.kind == "Approval" && kept.names(changed)),
+        kind if REFERENCES.iter().any(|(_, named)| *named == kind) => turned(watches, |_, kept| kept.names(changed)),
         _ => Vec::new(),
     }
 }
 
-fn turned(watches: &Watches, wanted: impl Fn(&Watched, &DynamicObject) -> bool) -> Vec<ObjectKey> {
+fn turned(watches: &Watches, wanted: impl Fn(&Watched, &Kept) -> bool) -> Vec<ObjectKey> {
     let mut keys = Vec::new();
     for watched in watches.all().filter(|w| w.kind.role == Role::Turned) {
-        for object in watched.store.state_filter(|object| wanted(watched, object)) {
-            let namespace = object.namespace().unwrap_or_default();
-            keys.push(ObjectKey { kind: watched.kind.kind.to_owned(), namespace, name: object.name_any() });
+        for kept in watched.store.state_filter(|kept| wanted(watched, kept)) {
+            let namespace = kept.namespace().unwrap_or_default();
+            keys.push(ObjectKey { kind: watched.kind.kind.to_owned(), namespace, name: kept.name_any() });
         }
     }
     keys

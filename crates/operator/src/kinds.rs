@@ -5,7 +5,7 @@ use kube::core::{ApiResource, DynamicObject, GroupVersionKind, TypeMeta};
 use serde_json::Value;
 
 /// One watched kind, as the API server names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Kind {
     /// `breakwater.io`; empty for core kinds.
     pub group: &'static str,
@@ -22,7 +22,7 @@ pub struct Kind {
 }
 
 /// Where a kind's objects live.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// In the cluster.
     Cluster,
@@ -31,7 +31,7 @@ pub enum Scope {
 }
 
 /// What a kind is watched for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
     /// Its objects have turns.
     Turned,

@@ -5,6 +5,7 @@
 //! wrote ourselves must not cause the next turn.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
     sync::{
@@ -18,17 +19,19 @@ use breakwater_engine::{
     object::{opened, packed},
     ports::ObjectKey,
 };
+use breakwater_plan::sighting::{Packed, Sample};
 use futures::{StreamExt, pin_mut};
 use kube::{
-    Api, Client, ResourceExt,
+    Api, Client, Resource, ResourceExt,
     api::ListParams,
-    core::{ApiResource, DynamicObject},
+    core::{ApiResource, DynamicObject, DynamicResourceScope, ObjectMeta},
     runtime::{
         WatchStreamExt,
         reflector::{ObjectRef, Store, store::Writer},
         watcher::{self, Event},
     },
 };
+use serde::{Deserialize, Deserializer};
 use tokio::sync::mpsc;
 
 use crate::{
@@ -77,15 +80,25 @@ pub struct Watched {
     pub kind: Kind,
     /// The kind, as kube's dynamic API wants it.
     pub resource: ApiResource,
-    /// The copies, packed: what reads more of them than metadata opens them ([`opened`]).
-    pub store: Store<DynamicObject>,
+    /// The copies.
+    pub store: Store<Kept>,
     synced: Arc<AtomicBool>,
+}
+
+/// A watched copy: ten thousand are kept, and a turn opens a few.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// Its name, namespace and resourceVersion; nothing else.
+    meta: ObjectMeta,
+    /// The objects that it names in its spec.
+    names: Arc<[ObjectKey]>,
+    whole: Packed,
 }
 
 /// What fills one store. Run it.
 pub struct Feed {
     kind: Kind,
-    writer: Writer<DynamicObject>,
+    writer: Writer<Kept>,
     synced: Arc<AtomicBool>,
     listeners: Arc<Listeners>,
 }
@@ -113,7 +126,7 @@ impl Watches {
         let mut stores = BTreeMap::new();
         for &kind in kinds {
             let resource = kind.resource();
-            let writer = Writer::new(resource.clone());
+            let writer = Writer::new(kind);
             let synced = Arc::new(AtomicBool::new(false));
             let store = writer.as_reader();
             feeds.push(Feed { kind, writer, synced: synced.clone(), listeners: listeners.clone() });
@@ -173,20 +186,19 @@ impl Watches {
 impl Watched {
     /// The watched copy of one object.
     pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<DynamicObject>> {
-        self.store.get(&self.reference(namespace, name)).map(|object| Arc::new(opened(&object)))
+        self.store.get(&self.reference(namespace, name)).map(|kept| Arc::new(kept.open()))
     }
 
     /// The watched copies in a namespace, or all of them, in the order of their names.
     pub fn within(&self, namespace: Option<&str>) -> Vec<Arc<DynamicObject>> {
-        let is_within = |o: &DynamicObject| namespace.is_none_or(|n| o.metadata.namespace.as_deref().unwrap_or_default() == n);
-        let mut all = self.store.state_filter(is_within);
-        all.sort_by(|a, b| (&a.metadata.namespace, &a.metadata.name).cmp(&(&b.metadata.namespace, &b.metadata.name)));
-        all.iter().map(|object| Arc::new(opened(object))).collect()
+        let mut all = self.store.state_filter(|kept| namespace.is_none_or(|n| kept.namespace().unwrap_or_default() == n));
+        all.sort_by(|a, b| (&a.meta.namespace, &a.meta.name).cmp(&(&b.meta.namespace, &b.meta.name)));
+        all.iter().map(|kept| Arc::new(kept.open())).collect()
     }
 
     /// kube's name for one object of this kind.
-    pub fn reference(&self, namespace: &str, name: &str) -> ObjectRef<DynamicObject> {
-        let reference = ObjectRef::new_with(name, self.resource.clone());
+    pub fn reference(&self, namespace: &str, name: &str) -> ObjectRef<Kept> {
+        let reference = ObjectRef::new_with(name, self.kind);
         if namespace.is_empty() { reference } else { reference.within(namespace) }
     }
 
@@ -198,7 +210,7 @@ impl Watched {
             let behind = |o: &kube::core::PartialObjectMeta<DynamicObject>| {
                 let (namespace, name) = (o.metadata.namespace.as_deref(), o.metadata.name.as_deref());
                 let cached = self.store.get(&self.reference(namespace.unwrap_or_default(), name.unwrap_or_default()));
-                cached.is_none_or(|c| older(c.metadata.resource_version.as_deref(), o.metadata.resource_version.as_deref()))
+                cached.is_none_or(|c| older(c.meta.resource_version.as_deref(), o.metadata.resource_version.as_deref()))
             };
             if listed.items.iter().any(behind) {
                 return Ok(false);
@@ -234,12 +246,12 @@ impl Feed {
         let api: Api<DynamicObject> = Api::all_with(client, &kind.resource());
         let events = watcher::watcher(api, watcher::Config::default()).default_backoff().modify(move |object| kind.trim(object));
         pin_mut!(events);
-        let mut seen = Seen::new(kind);
+        let (mut seen, mut packer) = (Seen::new(kind), Packer::default());
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
                     let changes = seen.see(&event);
-                    let event = to_store(event);
+                    let event = packer.event(event);
                     writer.apply_watcher_event(&event);
                     changes.iter().for_each(|change| listeners.tell(change));
                     if matches!(event, Event::InitDone) {
@@ -258,12 +270,81 @@ impl Feed {
     }
 }
 
-fn to_store(event: Event<DynamicObject>) -> Event<DynamicObject> {
-    match event {
-        Event::Apply(object) => Event::Apply(packed(object)),
-        Event::InitApply(object) => Event::InitApply(packed(object)),
-        Event::Delete(object) => Event::Delete(packed(object)),
-        Event::Init | Event::InitDone => event,
+/// What objects of one kind are packed by.
+#[derive(Default)]
+struct Packer {
+    sample: Option<Sample>,
+    /// What the last object named: of a policy's machines the next one names the same.
+    names: Arc<[ObjectKey]>,
+}
+
+impl Packer {
+    fn event(&mut self, event: Event<DynamicObject>) -> Event<Kept> {
+        match event {
+            Event::Apply(object) => Event::Apply(self.pack(object)),
+            Event::InitApply(object) => Event::InitApply(self.pack(object)),
+            Event::Delete(object) => Event::Delete(self.pack(object)),
+            Event::Init => Event::Init,
+            Event::InitDone => Event::InitDone,
+        }
+    }
+
+    fn pack(&mut self, object: DynamicObject) -> Kept {
+        let whole = packed(&object, &mut self.sample);
+        let names = named_by(&object);
+        if *self.names != *names {
+            self.names = names.into();
+        }
+        let ObjectMeta { name, namespace, resource_version, .. } = object.metadata;
+        Kept { meta: ObjectMeta { name, namespace, resource_version, ..ObjectMeta::default() }, names: self.names.clone(), whole }
+    }
+}
+
+impl Kept {
+    /// The object as it was watched.
+    pub fn open(&self) -> DynamicObject {
+        opened(&self.whole)
+    }
+
+    /// Whether it names another object in its spec.
+    pub fn names(&self, other: &ObjectKey) -> bool {
+        self.names.contains(other)
+    }
+}
+
+/// kube's controllers ask for it of whatever they keep.
+impl<'de> Deserialize<'de> for Kept {
+    fn deserialize<D: Deserializer<'de>>(object: D) -> Result<Self, D::Error> {
+        DynamicObject::deserialize(object).map(|object| Packer::default().pack(object))
+    }
+}
+
+impl Resource for Kept {
+    type DynamicType = Kind;
+    type Scope = DynamicResourceScope;
+
+    fn kind(kind: &Kind) -> Cow<'_, str> {
+        kind.kind.into()
+    }
+
+    fn group(kind: &Kind) -> Cow<'_, str> {
+        kind.group.into()
+    }
+
+    fn version(kind: &Kind) -> Cow<'_, str> {
+        kind.version.into()
+    }
+
+    fn plural(kind: &Kind) -> Cow<'_, str> {
+        kind.plural.into()
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.meta
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.meta
     }
 }
 

@@ -249,10 +249,19 @@ proptest! {
 
 #[test]
 fn a_body_that_was_packed_is_opened_as_it_was() {
-    for body in [json!(null), json!({ "properties": { "ü \"n\"": [1.25, -7, u64::MAX, true], "empty": {} } })] {
-        assert_eq!(Packed::of(&body).open(), body);
-        assert_eq!(Packed::of(&body).read::<Value>(), Some(body.clone()));
-        assert_eq!(Packed::of(&body), Packed::of(&body.clone()), "equal bodies are equal texts");
+    let item = |name: &str| json!({ "id": format!("{}/backupPolicies/{name}", vault()), "properties": { "protectedItemsCount": 3, "name": name } });
+    let mut sample = None;
+    let first = Packed::among(&item("daily"), &mut sample);
+    for body in
+        [json!(null), json!({ "properties": { "ü \"n\"": [1.25, -7, u64::MAX, true], "empty": {} } }), item("daily"), item("weekly")]
+    {
+        let (alone, alike) = (Packed::of(&body), Packed::among(&body, &mut sample));
+        assert_eq!((alone.open(), alike.open()), (body.clone(), body.clone()));
+        assert_eq!(alike.read::<Value>(), Some(body.clone()));
+        assert_eq!(alone, alike, "whatever it was packed by");
+        assert_eq!(alike, Packed::among(&body, &mut sample), "equal bodies are equal bytes");
+        assert_ne!(alike, Packed::among(&item("hourly"), &mut sample));
+        assert_eq!(alike.sample(), first.sample());
     }
     assert_eq!(Packed::of(&json!({ "a": "text" })).read::<BTreeMap<String, u8>>(), None, "another form");
 }

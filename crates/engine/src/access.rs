@@ -32,7 +32,7 @@ pub struct Access {
 /// A hold that says what is missing and what to do.
 pub fn resolve(cluster: &dyn Cluster, namespace: &str, pinned: Option<&PinnedAccess>, named: Option<&str>) -> Result<Access, Hold> {
     let labels = namespace_labels(cluster, namespace);
-    let all: Vec<AzureAccess> = cluster.cached_all("AzureAccess", None).iter().filter_map(|o| parse(o)).collect();
+    let all: Vec<AzureAccess> = cluster.cached_all("AzureAccess", None).filter_map(|o| parse(&o)).collect();
     let admits = |a: &AzureAccess| a.spec.namespaces.admits(namespace, &labels);
     if let Some(pin) = pinned {
         if let Some(other) = named.filter(|name| *name != pin.name) {

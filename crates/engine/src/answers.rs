@@ -25,11 +25,8 @@ pub async fn given<K: Kind>(turn: &Turn<'_, K>) -> Answers {
         return Answers::default();
     }
     let now = turn.engine.now();
-    let candidates: Vec<(Given, std::sync::Arc<DynamicObject>)> = cluster
-        .cached_all("Approval", Some(&turn.key.namespace))
-        .into_iter()
-        .filter_map(|object| Some((read(turn, &object, now)?, object)))
-        .collect();
+    let candidates: Vec<(Given, std::sync::Arc<DynamicObject>)> =
+        cluster.cached_all("Approval", Some(&turn.key.namespace)).filter_map(|object| Some((read(turn, &object, now)?, object))).collect();
     if candidates.is_empty() {
         return Answers::default();
     }

@@ -138,13 +138,16 @@ pub enum ClusterError {
     Unknown(String),
 }
 
+/// Watched objects, one after the other: there may be ten thousand, and no two need stand open at once.
+pub type Opening<'a> = Box<dyn Iterator<Item = Arc<DynamicObject>> + Send + 'a>;
+
 /// The Kubernetes API, as far as the engine uses it.
 #[async_trait]
 pub trait Cluster: Send + Sync {
     /// The watched copy of an object; it may lag.
     fn cached(&self, key: &ObjectKey) -> Option<Arc<DynamicObject>>;
-    /// All watched objects of a kind, in a namespace (or everywhere), in key order.
-    fn cached_all(&self, kind: &str, namespace: Option<&str>) -> Vec<Arc<DynamicObject>>;
+    /// All watched objects of a kind, in a namespace (or everywhere), in key order; each is opened when it is its turn.
+    fn cached_all(&self, kind: &str, namespace: Option<&str>) -> Opening<'_>;
     /// A live read.
     async fn get(&self, key: &ObjectKey) -> Result<Option<DynamicObject>, ClusterError>;
     /// A merge patch of `status` that carries `resource_version`; answers the object as it then is.

@@ -1,6 +1,9 @@
 //! Needs to facts: the engine asks until nothing new is asked. An unmet need is unknown, never absent.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use breakwater_arm::{ResourceId, wire::Request};
 use breakwater_plan::{
@@ -106,10 +109,15 @@ impl Resolver<'_> {
             }
             Need::Objects { kind, namespace, naming } => {
                 let within = (!namespace.is_empty()).then_some(namespace.as_str());
-                let all = self.cluster.cached_all(kind, within);
-                let (found, others): (Vec<_>, Vec<_>) = all.iter().partition(|object| naming.as_ref().is_none_or(|by| names(object, by)));
-                facts.collections.insert((kind, namespace.clone()), found.into_iter().filter_map(|o| self.parse(kind, o)).collect());
-                facts.others.insert((kind, namespace.clone()), others.into_iter().filter_map(|o| o.metadata.name.clone()).collect());
+                let (mut found, mut others) = (Vec::new(), BTreeSet::new());
+                for object in self.cluster.cached_all(kind, within) {
+                    match naming.as_ref().is_none_or(|by| names(&object, by)) {
+                        true => found.extend(self.parse(kind, &object)),
+                        false => others.extend(object.metadata.name.clone()),
+                    }
+                }
+                facts.collections.insert((kind, namespace.clone()), found);
+                facts.others.insert((kind, namespace.clone()), others);
             }
             Need::Namespace(name) => {
                 let key = ObjectKey { kind: "Namespace".into(), namespace: String::new(), name: name.clone() };

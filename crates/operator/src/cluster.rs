@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use breakwater_engine::ports::{Cluster, ClusterError, Event, ObjectKey};
+use breakwater_engine::ports::{Cluster, ClusterError, Event, ObjectKey, Opening};
 use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
@@ -99,8 +99,9 @@ impl Cluster for KubeCluster {
         self.watches.of(&key.kind)?.get(&key.namespace, &key.name)
     }
 
-    fn cached_all(&self, kind: &str, namespace: Option<&str>) -> Vec<Arc<DynamicObject>> {
-        self.watches.of(kind).map(|watched| watched.within(namespace)).unwrap_or_default()
+    fn cached_all(&self, kind: &str, namespace: Option<&str>) -> Opening<'_> {
+        let kept = self.watches.of(kind).map(|watched| watched.within(namespace)).unwrap_or_default();
+        Box::new(kept.into_iter().map(|kept| Arc::new(kept.open())))
     }
 
     async fn get(&self, key: &ObjectKey) -> Result<Option<DynamicObject>, ClusterError> {

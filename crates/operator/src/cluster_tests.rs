@@ -74,9 +74,8 @@ async fn cached_objects_come_in_key_order_of_one_namespace_or_of_all() {
     }
     server.apply("AzureAccess", "", "production", json!({ "spec": {} }));
     let cluster = cluster(&server).await;
-    let names = |all: Vec<Arc<DynamicObject>>| -> Vec<String> {
-        all.iter().map(|o| format!("{}/{}", o.namespace().unwrap_or_default(), o.name_any())).collect()
-    };
+    let names =
+        |all: Opening<'_>| -> Vec<String> { all.map(|o| format!("{}/{}", o.namespace().unwrap_or_default(), o.name_any())).collect() };
     assert_eq!(names(cluster.cached_all("BackupPolicy", None)), ["a/x", "a/y", "b/x"]);
     assert_eq!(names(cluster.cached_all("BackupPolicy", Some("a"))), ["a/x", "a/y"]);
     assert_eq!(names(cluster.cached_all("AzureAccess", None)), ["/production"]);

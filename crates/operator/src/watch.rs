@@ -190,10 +190,10 @@ impl Watched {
     }
 
     /// The watched copies in a namespace, or all of them, in the order of their names.
-    pub fn within(&self, namespace: Option<&str>) -> Vec<Arc<DynamicObject>> {
+    pub fn within(&self, namespace: Option<&str>) -> Vec<Arc<Kept>> {
         let mut all = self.store.state_filter(|kept| namespace.is_none_or(|n| kept.namespace().unwrap_or_default() == n));
         all.sort_by(|a, b| (&a.meta.namespace, &a.meta.name).cmp(&(&b.meta.namespace, &b.meta.name)));
-        all.iter().map(|kept| Arc::new(kept.open())).collect()
+        all
     }
 
     /// kube's name for one object of this kind.

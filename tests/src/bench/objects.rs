@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use breakwater_engine::ports::{Cluster, ClusterError, Event, ObjectKey};
+use breakwater_engine::ports::{Cluster, ClusterError, Event, ObjectKey, Opening};
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -147,16 +147,17 @@ impl Cluster for Objects {
         self.state().find(key).cloned()
     }
 
-    fn cached_all(&self, kind: &str, namespace: Option<&str>) -> Vec<Arc<DynamicObject>> {
+    fn cached_all(&self, kind: &str, namespace: Option<&str>) -> Opening<'_> {
         let state = self.state();
-        let Some(objects) = state.kinds.get(kind) else { return Vec::new() };
-        match namespace {
+        let Some(objects) = state.kinds.get(kind) else { return Box::new(std::iter::empty()) };
+        let all: Vec<_> = match namespace {
             None => objects.values().cloned().collect(),
             Some(wanted) => {
                 let here = objects.range((wanted.to_owned(), String::new())..).take_while(|((namespace, _), _)| namespace == wanted);
                 here.map(|(_, object)| object.clone()).collect()
             }
-        }
+        };
+        Box::new(all.into_iter())
     }
 
     async fn get(&self, key: &ObjectKey) -> Result<Option<DynamicObject>, ClusterError> {

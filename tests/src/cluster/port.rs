@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
-use breakwater_engine::ports::{Clock, Cluster, ClusterError, Event, ObjectKey};
+use breakwater_engine::ports::{Clock, Cluster, ClusterError, Event, ObjectKey, Opening};
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
 
@@ -29,10 +29,11 @@ impl Cluster for MemoryCluster {
         object
     }
 
-    fn cached_all(&self, kind: &str, namespace: Option<&str>) -> Vec<Arc<DynamicObject>> {
+    fn cached_all(&self, kind: &str, namespace: Option<&str>) -> Opening<'_> {
         let mut view = self.view();
         let objects = view.objects(&self.state().store, kind).iter();
-        objects.filter(|(key, _)| namespace.is_none_or(|namespace| key.namespace == namespace)).map(|(_, object)| object.clone()).collect()
+        let here = objects.filter(|(key, _)| namespace.is_none_or(|namespace| key.namespace == namespace));
+        Box::new(here.map(|(_, object)| object.clone()).collect::<Vec<_>>().into_iter())
     }
 
     async fn get(&self, key: &ObjectKey) -> Result<Option<DynamicObject>, ClusterError> {

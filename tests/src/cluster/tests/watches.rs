@@ -154,10 +154,10 @@ fn all_of_a_kind_come_in_key_order_from_one_namespace_or_everywhere() {
         ready(cluster.create(&key, &body)).expect("valid");
     }
     let names = |namespace: Option<&str>| {
-        cluster.cached_all("Gadget", namespace).iter().filter_map(|object| object.metadata.name.clone()).collect::<Vec<_>>().join(" ")
+        cluster.cached_all("Gadget", namespace).filter_map(|object| object.metadata.name.clone()).collect::<Vec<_>>().join(" ")
     };
     assert_eq!((names(None), names(Some("b")), names(Some("c"))), ("z x y".to_owned(), "x y".to_owned(), String::new()));
-    assert_eq!(cluster.cached_all("Widget", None), Vec::<Arc<DynamicObject>>::new());
+    assert_eq!(cluster.cached_all("Widget", None).count(), 0);
 }
 
 #[test]

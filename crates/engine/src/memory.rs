@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use breakwater_arm::ResourceId;
+use breakwater_arm::{ResourceId, wire::Request};
 use breakwater_plan::{
     facts::{Asked, List},
     sighting::{How, Listed, Packed, Sample, Seen, Sighting, Trouble},
@@ -68,12 +68,34 @@ pub struct Progress {
     pub lost: bool,
 }
 
+/// A listing on its way: the pages that came, and the request for the next one.
+pub struct Pages {
+    /// World time at which its first page was asked for.
+    pub began: Timestamp,
+    /// The version that it was asked for under.
+    pub version: String,
+    /// What to ask next: the link in it stays in memory.
+    pub next: Request,
+    /// What came so far.
+    pub items: BTreeMap<ResourceId, Packed>,
+    /// What items are packed by.
+    pub sample: Option<Sample>,
+}
+
+impl Pages {
+    /// None yet.
+    pub fn of(first: Request, began: Timestamp, version: &str, sample: Option<Sample>) -> Self {
+        Pages { began, version: version.to_owned(), next: first, items: BTreeMap::new(), sample }
+    }
+}
+
 /// Everything seen, behind one lock a part.
 #[derive(Default)]
 pub struct Memory {
     seen: Mutex<BTreeMap<By<ResourceId>, Kept<Stored>>>,
     samples: Mutex<BTreeMap<By<String>, Option<Sample>>>,
     lists: Mutex<BTreeMap<By<List>, Kept<Listed>>>,
+    under_way: Mutex<BTreeMap<By<List>, Pages>>,
     jobs: Mutex<BTreeMap<By<ResourceId>, (Listed, Timestamp)>>,
     asked: Mutex<BTreeMap<(ObjectKey, String), Kept<Asked>>>,
     progress: Mutex<BTreeMap<String, Progress>>,
@@ -136,6 +158,16 @@ impl Memory {
     /// Changes what is known of a collection.
     pub fn see_list(&self, access: &str, list: &List, change: impl FnOnce(&mut Kept<Listed>)) {
         change(open(&self.lists).entry((access.to_owned(), list.clone())).or_default());
+    }
+
+    /// A listing that was cut short, if one was.
+    pub fn take_under_way(&self, access: &str, list: &List) -> Option<Pages> {
+        open(&self.under_way).remove(&(access.to_owned(), list.clone()))
+    }
+
+    /// Keeps a listing that was cut short.
+    pub fn keep_under_way(&self, access: &str, list: &List, pages: Pages) {
+        open(&self.under_way).insert((access.to_owned(), list.clone()), pages);
     }
 
     /// A vault's job list and how far back it reaches.
@@ -229,5 +261,6 @@ impl Memory {
     /// Drops what nobody has asked for in a while.
     pub fn prune(&self, now: Timestamp) {
         open(&self.seen).retain(|_, kept| kept.wanted.is_none_or(|at| at + FORGET_AFTER > now));
+        open(&self.under_way).retain(|_, pages| pages.began + FORGET_AFTER > now);
     }
 }

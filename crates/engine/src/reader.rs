@@ -20,13 +20,13 @@ use serde_json::Value;
 
 use crate::{
     budget::{Budget, Class, Priority},
-    memory::{Kept, Memory},
+    memory::{Kept, Memory, Pages},
     ports::{Arm, Clock, Identity, ObjectKey, SendError},
     telemetry::Telemetry,
 };
 
-/// Pages of one listing at most: 200 of 1,000 or of 200 items.
-const MOST_PAGES: usize = 200;
+/// Pages of one listing at most: a link that leads round in circles must come to an end.
+const MOST_PAGES: usize = 2_000;
 
 /// Who looks: an identity and what it may see.
 #[derive(Clone, Debug)]
@@ -138,15 +138,24 @@ impl Reader {
         if fresh || troubled {
             return Vec::new();
         }
-        match self.pages(by, list.request(), sample_of(&kept.value)).await {
+        // What was cut short for want of budget goes on where it stopped: begun anew, a long list would never come to its end.
+        let under_way = self.memory.take_under_way(access, list);
+        let under_way = under_way.filter(|p| p.began >= since && p.began + LINKS_LAST > now && p.version == version);
+        let mut pages = under_way.unwrap_or_else(|| Pages::of(list.request(), now, version, sample_of(&kept.value)));
+        let began = pages.began;
+        match self.pages(by, list.request(), &mut pages).await {
             Err(trouble) => {
+                if trouble.reason == Reason::Throttled {
+                    self.memory.keep_under_way(access, list, pages);
+                }
                 self.memory.see_list(access, list, |kept| {
                     kept.value.trouble = Some(trouble);
                     kept.wanted = Some(now);
                 });
                 Vec::new()
             }
-            Ok(items) => {
+            Ok(()) => {
+                let items = pages.items;
                 let before = kept.value.last.map(|l| l.items).unwrap_or_default();
                 let changed = differing(&before, &items);
                 // Unchanged items keep their old allocation: an inventory at rest costs nothing.
@@ -154,7 +163,7 @@ impl Reader {
                     Some(old) if *old == v => (id, old.clone()),
                     _ => (id, v),
                 });
-                let listing = Listing { at: now, items: Arc::new(items.collect()) };
+                let listing = Listing { at: began, items: Arc::new(items.collect()) };
                 self.memory.see_list(access, list, |kept| {
                     *kept = Kept { value: Listed { last: Some(listing), trouble: None }, version: version.to_owned(), wanted: Some(now) };
                 });
@@ -186,8 +195,9 @@ impl Reader {
             time(now + SignedDuration::from_hours(24))
         );
         let request = Request::new(Method::Get, format!("{vault}/backupJobs"), RECOVERY_SERVICES).with_query("$filter", &window);
-        let listed = match self.pages(by, request, before.as_ref().and_then(|(listed, _)| sample_of(listed))).await {
-            Ok(items) => Listed { last: Some(Listing { at: now, items: Arc::new(items) }), trouble: None },
+        let mut pages = Pages::of(request.clone(), now, "", before.as_ref().and_then(|(listed, _)| sample_of(listed)));
+        let listed = match self.pages(by, request, &mut pages).await {
+            Ok(()) => Listed { last: Some(Listing { at: now, items: Arc::new(pages.items) }), trouble: None },
             Err(trouble) => Listed { last: before.and_then(|(l, _)| l.last), trouble: Some(trouble) },
         };
         self.memory.see_jobs(access, vault, listed, reach);
@@ -222,11 +232,10 @@ impl Reader {
         self.send(by, request).await
     }
 
-    async fn pages(&self, by: &Looker, first: Request, mut sample: Option<Sample>) -> Result<BTreeMap<ResourceId, Packed>, Trouble> {
-        let mut items = BTreeMap::new();
-        let mut request = first.clone();
+    /// Reads a listing on from where it is, to its end.
+    async fn pages(&self, by: &Looker, first: Request, pages: &mut Pages) -> Result<(), Trouble> {
         for _ in 0..MOST_PAGES {
-            let answer = self.send(by, &request).await?;
+            let answer = self.send(by, &pages.next).await?;
             if !answer.is_success() {
                 return Err(self.refusal(&first, &answer));
             }
@@ -238,11 +247,11 @@ impl Reader {
                 let Some(id) = item.get("id").and_then(Value::as_str).and_then(|id| id.parse().ok()) else {
                     return Err(trouble(Reason::Unreadable, format!("an item of {} has no id", first.path), self.clock.now(), MINUTES));
                 };
-                items.insert(id, Packed::among(item, &mut sample));
+                pages.items.insert(id, Packed::among(item, &mut pages.sample));
             }
             match answer.body.get("nextLink").and_then(Value::as_str).filter(|l| !l.is_empty()) {
-                Some(link) => request = Request { path: first.path.clone(), ..Request::follow(link) },
-                None => return Ok(items),
+                Some(link) => pages.next = Request { path: first.path.clone(), ..Request::follow(link) },
+                None => return Ok(()),
             }
         }
         Err(trouble(Reason::Unreadable, format!("{} has more than {MOST_PAGES} pages", first.path), self.clock.now(), HOUR))
@@ -320,6 +329,8 @@ impl Reader {
 /// A day, in seconds: whatever a header says.
 const LONGEST_WAIT: f64 = 86_400.0;
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
+/// How long the link to a next page is good for: a guess, far below what a token of ARM lives.
+const LINKS_LAST: SignedDuration = SignedDuration::from_mins(15);
 const MINUTES: SignedDuration = SignedDuration::from_mins(2);
 
 /// A question that is due.

@@ -5,10 +5,6 @@ use std::process::ExitCode;
 use breakwater_operator::{args::Args, clients, logs, run, wiring};
 use clap::Parser;
 
-/// What is freed goes back to the machine: glibc's allocator kept three times what ten thousand objects need.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();

@@ -53,13 +53,15 @@ pub struct Layout {
     pub first_backup: FirstBackup,
     /// What Azure refuses.
     pub limits: Limits,
+    /// How many machines a page of Compute's list holds; azure-sim's own size where it is not said.
+    pub page: Option<usize>,
 }
 
 impl Layout {
     /// So many machines in so many vaults of one subscription, backed up nightly, under Azure's limits.
     pub fn of(machines: usize, vaults: usize) -> Self {
         let (schedule, first_backup) = (Schedule::Nightly, FirstBackup::OnSchedule);
-        Layout { machines, vaults, subscriptions: 1, schedule, first_backup, limits: Limits::Azures }
+        Layout { machines, vaults, subscriptions: 1, schedule, first_backup, limits: Limits::Azures, page: None }
     }
 
     /// The GUID of a vault's subscription.
@@ -90,9 +92,11 @@ impl Layout {
     /// The file that azure-sim reads.
     pub fn estate_yaml(&self) -> String {
         let mut yaml = String::from("tenantId: 72f988bf-0000-4000-8000-00000000000a\n");
-        if self.limits == Limits::Lifted {
-            yaml.push_str("settings: { throttling: { enforce: countOnly }, recovery: { limits: { protectionChanges: 1000000 } } }\n");
-        }
+        let lifted = "throttling: { enforce: countOnly }, recovery: { limits: { protectionChanges: 1000000 } }".to_owned();
+        let lifted = (self.limits == Limits::Lifted).then_some(lifted);
+        let page = self.page.map(|size| format!("pages: {{ compute: {size} }}"));
+        let settings: Vec<String> = lifted.into_iter().chain(page).collect();
+        let _ = writeln!(yaml, "settings: {{ {} }}", settings.join(", "));
         yaml.push_str("subscriptions:\n");
         for subscription in 0..self.subscriptions {
             self.subscription(subscription, &mut yaml);

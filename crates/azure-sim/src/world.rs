@@ -7,13 +7,16 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    arm::operations::Operation,
+    arm::{
+        locks::{Level, covers},
+        operations::Operation,
+    },
     compute::machines::Machine,
     entropy::Entropy,
     identity::authorise::Access,
     path::canonical_location,
     settings::Settings,
-    wire::{DiskView, GuardView, KeyAccess, MachineView, Neighbours},
+    wire::{Bar, DiskView, GuardView, KeyAccess, MachineView, Neighbours, Right, StorageView},
 };
 
 /// A subscription.
@@ -29,6 +32,8 @@ pub struct Subscription {
     pub registered: BTreeSet<String>,
     /// The `p` of signed operation URLs.
     pub partition: String,
+    /// Cores that may still be used, by canonical region; where none is set there is no end to them.
+    pub cores_left: BTreeMap<String, i64>,
 }
 
 /// A resource group.
@@ -63,12 +68,23 @@ pub enum Kind {
     PublicAddress,
     /// Microsoft.DataProtection/resourceGuards
     Guard,
+    /// Microsoft.Storage/storageAccounts
+    Account,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 8] =
-        [Kind::Machine, Kind::Disk, Kind::Interface, Kind::Network, Kind::Subnet, Kind::SecurityGroup, Kind::PublicAddress, Kind::Guard];
+    pub const ALL: [Kind; 9] = [
+        Kind::Machine,
+        Kind::Disk,
+        Kind::Interface,
+        Kind::Network,
+        Kind::Subnet,
+        Kind::SecurityGroup,
+        Kind::PublicAddress,
+        Kind::Guard,
+        Kind::Account,
+    ];
 
     /// The full type name.
     pub fn type_name(self) -> &'static str {
@@ -81,6 +97,7 @@ impl Kind {
             Kind::SecurityGroup => "Microsoft.Network/networkSecurityGroups",
             Kind::PublicAddress => "Microsoft.Network/publicIPAddresses",
             Kind::Guard => "Microsoft.DataProtection/resourceGuards",
+            Kind::Account => "Microsoft.Storage/storageAccounts",
         }
     }
 
@@ -171,6 +188,8 @@ pub struct World {
     pub key_vaults: BTreeMap<String, KeyVault>,
     /// Object id and client id of user-assigned identities, by lower-case ARM id.
     pub identities: BTreeMap<String, (String, String)>,
+    /// Names of blobs (`container/name`) that restores wrote, by lower-case id of the account.
+    pub blobs: BTreeMap<String, BTreeSet<String>>,
     /// Tags of resources and groups, by lower-case id.
     pub tags: BTreeMap<String, BTreeMap<String, String>>,
     /// Tag names put there ahead of use.
@@ -210,6 +229,7 @@ impl World {
             addresses: BTreeMap::new(),
             key_vaults: BTreeMap::new(),
             identities: BTreeMap::new(),
+            blobs: BTreeMap::new(),
             tags: BTreeMap::new(),
             tag_names: BTreeMap::new(),
             locks: BTreeMap::new(),
@@ -350,6 +370,10 @@ impl World {
             name: disk.map_or_else(|| told("/name"), |disk| disk.name().to_owned()),
             size_gb: disk.and_then(|d| d.at("/properties/diskSizeGB")).or(described.get("diskSizeGB")).and_then(Value::as_i64).unwrap_or(0),
             sku: disk.map_or_else(|| told("/managedDisk/storageAccountType"), |disk| disk.text("/sku/name").to_owned()),
+            hyper_v_generation: disk.map(|disk| disk.text("/properties/hyperVGeneration").to_owned()).unwrap_or_default(),
+            network_access: disk.map(|disk| disk.text("/properties/networkAccessPolicy").to_owned()).unwrap_or_default(),
+            disk_access_id: named(disk, "/properties/diskAccessId"),
+            encryption_set: named(disk, "/properties/encryption/diskEncryptionSetId"),
         })
     }
 
@@ -376,6 +400,11 @@ impl World {
             zones: zones.map(str::to_owned).collect(),
         })
     }
+}
+
+/// A text of a resource, when it is there and not empty.
+fn named(resource: Option<&Resource>, pointer: &str) -> Option<String> {
+    resource.map(|resource| resource.text(pointer)).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 impl Neighbours for World {
@@ -424,6 +453,41 @@ impl Neighbours for World {
         }
         let wraps = self.access.may_with_data(principal, "Microsoft.KeyVault/vaults/keys/wrap/action", &vault.id);
         if wraps { KeyAccess::Granted } else { KeyAccess::Denied }
+    }
+
+    fn exists(&self, id: &str) -> bool {
+        self.resource(id).is_some()
+    }
+
+    fn subnet_region(&self, id: &str) -> Option<String> {
+        let subnet = self.resource(id).filter(|found| found.kind == Kind::Subnet)?;
+        self.resource(subnet.id.rsplitn(3, '/').nth(2)?).map(Resource::location)
+    }
+
+    fn storage_account(&self, id: &str) -> Option<StorageView> {
+        self.resource(id).filter(|found| found.kind == Kind::Account).map(crate::storage::view)
+    }
+
+    fn tenant_of(&self, subscription_id: &str) -> Option<String> {
+        self.subscription(subscription_id).map(|found| found.tenant_id.clone())
+    }
+
+    fn may(&self, principal: &str, action: &str, scope: &str, right: Right) -> bool {
+        match right {
+            Right::Control => self.access.may(principal, action, scope),
+            Right::Data => self.access.may_with_data(principal, action, scope),
+        }
+    }
+
+    fn cores_left(&self, subscription_id: &str, region: &str) -> Option<i64> {
+        self.subscription(subscription_id)?.cores_left.get(region).copied()
+    }
+
+    fn bar(&self, id: &str, resource_type: &str) -> Option<Bar> {
+        if self.locks.values().any(|lock| lock.level == Level::ReadOnly && covers(&lock.scope, id)) {
+            return Some(Bar::Lock);
+        }
+        crate::arm::policies::denies_bare(self, id, resource_type).then_some(Bar::Policy)
     }
 }
 

@@ -119,7 +119,8 @@ pub fn named(req: &Inbound, target: &Target, owner: Owner) -> Vec<String> {
 /// Keeps of a list over a subscription what the caller may read.
 pub fn filter_list(world: &World, req: &Inbound, target: &Target, owner: Owner, reply: &mut Reply) {
     let Check::Reaches { action, scope } = check(req, target, owner) else { return };
-    let filtered = matches!(owner, Owner::Groups | Owner::Compute | Owner::Network | Owner::Recovery | Owner::Guards | Owner::Locks);
+    let filtered =
+        matches!(owner, Owner::Groups | Owner::Compute | Owner::Network | Owner::Recovery | Owner::Guards | Owner::Locks | Owner::Storage);
     if !filtered || reply.status != 200 || world.access.may(&req.caller.object_id, &action, &scope) {
         return;
     }

@@ -137,6 +137,10 @@ impl Lab {
             name: format!("{name}-{lun}"),
             size_gb: 127,
             sku: "Premium_LRS".to_owned(),
+            hyper_v_generation: "V2".to_owned(),
+            network_access: "AllowAll".to_owned(),
+            disk_access_id: None,
+            encryption_set: None,
         };
         let machine = MachineView {
             id: vm(name),

@@ -16,6 +16,7 @@ pub mod guards;
 pub mod identity;
 pub mod journal;
 pub mod model;
+mod neighbours;
 pub mod network;
 pub mod orders;
 pub mod path;

@@ -186,7 +186,8 @@ fn linked(req: &Inbound, target: &Target, owner: Owner) -> Vec<(&'static str, St
 }
 
 /// What a restore needs beyond its vault: the service's table of minimum roles, "Minimum role requirements for Azure VM
-/// backup", names these actions at these scopes. That Azure asks for each of them before the 202 is a guess.
+/// backup", names the writes and the join at these scopes, also on a machine that is gone; the last two reads are not in it.
+/// That Azure asks for each of them before the 202 is a guess.
 fn restoring(req: &Inbound, target: &Target, owner: Owner) -> Option<Vec<(&'static str, String)>> {
     let verb = target.verb.as_ref().filter(|_| owner == Owner::Recovery)?.to_ascii_lowercase();
     let asked = match verb.as_str() {

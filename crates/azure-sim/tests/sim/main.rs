@@ -14,6 +14,7 @@ mod guards;
 mod identity;
 mod recorded;
 mod restore_archive;
+mod restore_checklist;
 mod restore_checks;
 mod restore_faults;
 mod restore_files;

@@ -102,7 +102,7 @@ impl RestoreRun {
         if !plan.target_subscription().eq_ignore_ascii_case(subscription) {
             put("Target Subscription ID", plan.target_subscription());
         }
-        if self.era == BackupTasks::Three {
+        if self.era == BackupTasks::Three && plan.secondary.is_none() {
             put("VM Subscription ID", plan.source_id.split('/').nth(2).unwrap_or_default());
         }
         if plan.secondary.is_some() {

@@ -33,6 +33,16 @@ fn a_restore_that_fails_late_leaves_what_it_made() {
 }
 
 #[test]
+fn a_restore_that_fails_before_its_end_leaves_nothing_whatever_fate_it_has() {
+    let mut client = doomed(Ending::FailsLate);
+    let before = resources(&mut client);
+    let mut more = new_machine("vm-a2");
+    more["storageAccountId"] = json!(account("nowhere"));
+    assert_eq!(trouble(&restore(&mut client, "vm-a", &more)), "Failed UserErrorBCMRestoreStorageAccountNotFound");
+    assert_eq!(resources(&mut client), before);
+}
+
+#[test]
 fn a_restore_with_warnings_is_done_or_is_not() {
     let mut done = doomed(Ending::Warns);
     assert_eq!(restore(&mut done, "vm-a", &new_machine("vm-a2"))["status"], "CompletedWithWarnings");

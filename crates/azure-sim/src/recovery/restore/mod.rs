@@ -65,7 +65,7 @@ pub enum Fate {
 
 /// Where a restore reads its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum From {
+pub(super) enum Reads {
     Snapshot,
     Vault,
 }
@@ -82,7 +82,7 @@ pub(super) struct Plan {
     pub friendly_name: String,
     /// Subscription, group and name of the vault.
     pub vault: (String, String, String),
-    pub from: From,
+    pub reads: Reads,
     /// The vault's secondary region, of a restore there.
     pub secondary: Option<String>,
 }

@@ -8,7 +8,7 @@ use super::super::state::{State, refused};
 use super::super::vault::Vault;
 use super::super::vault_rules::Refused;
 use super::request::{Ask, Goal, Zone};
-use super::{From, Named, Plan};
+use super::{Named, Plan, Reads};
 use crate::wire::Neighbours;
 
 /// Where a restore is asked for.
@@ -44,8 +44,8 @@ impl State {
         self.access_fits(point, &ask)?;
         let crosses = self.subscription_fits(n, vault, &ask)?;
         let secondary = if let Wanted::There(region) = wanted { Some(region) } else { None };
-        let from = self.source_of(point, &ask, crosses || secondary.is_some())?;
-        self.zone_fits(vault, point, &ask, (from, secondary.as_deref()))?;
+        let reads = self.source_of(point, &ask, crosses || secondary.is_some())?;
+        self.zone_fits(vault, point, &ask, (reads, secondary.as_deref()))?;
         Ok(Plan {
             ask,
             taken: point.taken.clone(),
@@ -53,7 +53,7 @@ impl State {
             source_id: item.source_id.clone(),
             friendly_name: item.friendly_name.clone(),
             vault: (vault.subscription_id.clone(), vault.resource_group.clone(), vault.name.clone()),
-            from,
+            reads,
             secondary,
         })
     }
@@ -128,7 +128,7 @@ impl State {
 
     /// Where the data is read. "Unsupported from snapshots" is documented of other subscriptions and other zones; disks as
     /// blobs come from the vault as well.
-    fn source_of(&self, point: &Point, ask: &Ask, far: bool) -> Result<From, Refused> {
+    fn source_of(&self, point: &Point, ask: &Ask, far: bool) -> Result<Reads, Refused> {
         let now = self.clock;
         let refusals = &self.settings.restore.refusals;
         let archived = point.archive != Archive::Never && !point.archive.is_back(now);
@@ -140,15 +140,15 @@ impl State {
             (Some(_), true) if far => {
                 return self.no(&refusals.archived, "A recovery point in the archive tier is restored in its region.");
             }
-            (Some(_), true) => return Ok(From::Vault),
+            (Some(_), true) => return Ok(Reads::Vault),
             (None, false) => {}
         }
         let unmanaged = matches!(ask.goal, Goal::Disks { .. }) && ask.group.is_none();
         let other_zone = matches!(&ask.zone, Zone::Pinned(zone) if !point.taken.zones.contains(zone));
         let needs_vault = far || unmanaged || other_zone;
         match (point.instant == Tier::Valid && !needs_vault, point.is_readable_in_vault(now)) {
-            (true, _) => Ok(From::Snapshot),
-            (false, true) => Ok(From::Vault),
+            (true, _) => Ok(Reads::Snapshot),
+            (false, true) => Ok(Reads::Vault),
             (false, false) => {
                 self.no(&refusals.request, "This restore needs a recovery point that is in the vault; it is in its snapshot alone.")
             }
@@ -157,11 +157,11 @@ impl State {
 
     /// Another zone needs a zone-redundant vault, or the secondary region of one with cross-region restore (documented).
     /// `NoZone` is recorded of a restore that read a snapshot.
-    fn zone_fits(&self, vault: &Vault, point: &Point, ask: &Ask, (from, secondary): (From, Option<&str>)) -> Result<(), Refused> {
+    fn zone_fits(&self, vault: &Vault, point: &Point, ask: &Ask, (reads, secondary): (Reads, Option<&str>)) -> Result<(), Refused> {
         let Zone::Pinned(zone) = &ask.zone else { return Ok(()) };
         let zonal = vault.settings["redundancySettings"]["standardTierStorageRedundancy"] == "ZoneRedundant";
         let same = secondary.is_none() && point.taken.zones.contains(zone);
-        if same || (zonal && from == From::Vault) || secondary.is_some() {
+        if same || (zonal && reads == Reads::Vault) || secondary.is_some() {
             return Ok(());
         }
         self.no(&self.settings.restore.refusals.zones, format!("The vault's redundancy does not allow a restore to zone {zone}."))

@@ -7,7 +7,7 @@ use super::super::jobs::{JobStatus, TaskStatus};
 use super::super::names::{group_of, leaf, us_text};
 use super::super::settings::BackupTasks;
 use super::request::Goal;
-use super::{From, RestoreRun, Stage};
+use super::{Reads, RestoreRun, Stage};
 
 impl RestoreRun {
     /// Tasks, bags and progress at a moment.
@@ -17,7 +17,7 @@ impl RestoreRun {
         match status {
             JobStatus::InProgress | JobStatus::Cancelling => {
                 // A job that brought its data from the vault tells how far it is while it makes the machine.
-                let tells = self.plan.from == From::Vault && self.stage == Stage::Finish && self.tasks.len() > 1;
+                let tells = self.plan.reads == Reads::Vault && self.stage == Stage::Finish && self.tasks.len() > 1;
                 info["progressPercentage"] = json!(if tells { 64.0 } else { 1.0 });
                 info["dynamicErrorMessage"] = json!("");
                 if tells {
@@ -37,7 +37,7 @@ impl RestoreRun {
     fn tasks_list(&self) -> Vec<Value> {
         let shown = self.tasks.iter().enumerate().map(|(at, (name, status))| {
             let mut task = json!({"taskId": name, "duration": "PT0S", "status": status.name(), "taskType": "Normal"});
-            if at == 0 && *status == TaskStatus::Completed && self.plan.from == From::Vault {
+            if at == 0 && *status == TaskStatus::Completed && self.plan.reads == Reads::Vault {
                 let size: i64 = self.plan.disks().iter().map(|disk| disk.size_gb).sum();
                 task["taskExecutionDetails"] = json!(format!("{size} GBs / {size} GBs Transferred"));
             }

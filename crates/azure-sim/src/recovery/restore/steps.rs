@@ -11,7 +11,7 @@ use super::super::points::Tier;
 use super::super::restore_settings::BeforeReplace;
 use super::super::state::{Event, State};
 use super::request::{Goal, Priority};
-use super::{Fate, From, RestoreRun, Stage};
+use super::{Fate, Reads, RestoreRun, Stage};
 use crate::wire::Neighbours;
 
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -32,7 +32,7 @@ impl State {
             return;
         }
         if let Some(finding) = self.trouble(n, vault_key, &key, &run) {
-            if matches!(run.fate, Some(Fate::Fails { at: Stage::Finish, .. })) {
+            if run.stage == Stage::Finish && matches!(run.fate, Some(Fate::Fails { at: Stage::Finish, .. })) {
                 self.orders.extend(run.last_orders(n, false));
             }
             return self.end_restore(vault_key, job_id, JobStatus::Failed, Some(finding));
@@ -57,9 +57,9 @@ impl State {
         }
         let vault = self.vault(vault_key)?;
         let point = vault.items.get(key).and_then(|item| item.point(&run.plan.point));
-        let readable = point.is_some_and(|point| match run.plan.from {
-            From::Snapshot => point.instant == Tier::Valid || point.is_readable_in_vault(self.clock),
-            From::Vault => point.is_readable_in_vault(self.clock) || point.archive != Archive::Never,
+        let readable = point.is_some_and(|point| match run.plan.reads {
+            Reads::Snapshot => point.instant == Tier::Valid || point.is_readable_in_vault(self.clock),
+            Reads::Vault => point.is_readable_in_vault(self.clock) || point.archive != Archive::Never,
         });
         if run.stage < Stage::Transfer && !readable {
             return Some(self.settings.restore.findings.snapshot_gone.finding());
@@ -100,7 +100,7 @@ impl State {
 
     fn transfer(&mut self, n: &dyn Neighbours, vault_key: &str, job_id: &str, run: &RestoreRun) {
         let durations = &self.settings.restore.durations;
-        let span = if run.plan.from == From::Snapshot { durations.from_snapshot } else { durations.from_vault };
+        let span = if run.plan.reads == Reads::Snapshot { durations.from_snapshot } else { durations.from_vault };
         self.next_stage(vault_key, job_id, Stage::Transfer, span.pick(n.chance()));
     }
 

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::{
     arm::operations::Rig,
-    faults::{Fault, When, status_answer},
-    recovery::{Finding, Phase, State, operation_id},
+    faults::{Ending, Fault, When, status_answer},
+    recovery::{Fate, Finding, Phase, Stage, State, operation_id},
     wire::{Disposition, Inbound, Reply, WireReply},
     world::World,
 };
@@ -41,6 +41,21 @@ impl Played {
 
     pub(crate) fn failing_job(&self) -> Option<&str> {
         self.0.iter().find_map(|(_, fault)| if let Fault::JobFailed { code } = fault { Some(code.as_str()) } else { None })
+    }
+
+    pub(crate) fn fate(&self) -> Option<Fate> {
+        let (how, code) = self.0.iter().find_map(|(_, fault)| match fault {
+            Fault::RestoreFate { how, code } => Some((*how, code.as_deref().unwrap_or("RestoreOperationFailed"))),
+            _ => None,
+        })?;
+        let finding = Finding::known(code);
+        Some(match how {
+            Ending::FailsInTransfer => Fate::Fails { at: Stage::Transfer, finding },
+            Ending::FailsLate => Fate::Fails { at: Stage::Finish, finding },
+            Ending::Warns => Fate::Warns(finding),
+            Ending::WarnsUndone => Fate::WarnsUndone(finding),
+            Ending::Sticks => Fate::Sticks,
+        })
     }
 
     pub(crate) fn rig(&self) -> Option<Rig> {
@@ -96,6 +111,16 @@ pub(crate) fn fail_job(recovery: &mut State, reply: &Reply, code: &str) {
     if !matches!(failed, Some(Ok(()))) {
         // Not a backup job, so the operation itself fails; one that has ended meanwhile stays as it is.
         let _ = recovery.fail_operation(&operation, code, message);
+    }
+}
+
+/// Gives the restore that an accepted request started its fate; a request that started none stays as it is.
+pub(crate) fn doom_restore(recovery: &mut State, reply: &Reply, fate: Fate) {
+    let operation = operation_id(reply).filter(|_| reply.status == 202);
+    let job = operation.and_then(|operation| recovery.job_of_operation(&operation).map(str::to_owned));
+    if let Some(job) = job {
+        // What is no restore has no such fate.
+        let _ = recovery.doom_restore(&job, fate);
     }
 }
 

@@ -327,6 +327,9 @@ impl Azure {
         if let Some(code) = played.failing_job() {
             answers::fail_job(&mut self.model.recovery, reply, code);
         }
+        if let Some(fate) = played.fate() {
+            answers::doom_restore(&mut self.model.recovery, reply, fate);
+        }
         let Some(rig) = played.rig().filter(|_| req.method != "GET") else { return };
         let header = |name: &str| reply.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone());
         let url = header("azure-asyncoperation").or_else(|| header("location"));

@@ -14,7 +14,9 @@ use crate::{
     world::{Kind, Resource, World},
 };
 
-/// One edit: of a group, a machine, disk, network object, vault, policy, protected item, lock, or role assignment.
+/// One edit: of a group, a machine, disk, network object, storage account, vault, policy, protected item, recovery point,
+/// lock, or role assignment. A recovery point that is deleted has expired; `coresLeft` in the body of a subscription sets
+/// what its quota leaves: `{"coresLeft": {"westeurope": 1}}`.
 /// A PUT of a vault, policy or protected item that is not there makes it at once, by the rules that a client meets and
 /// without its rights: another tool, or Azure Policy, was faster. `spent` in the body of a vault or item uses up a
 /// share of its limits of a day: `{"policyWrites": 45, "protectionChanges": 900}`, `{"onDemandBackups": 9}`; of a
@@ -99,14 +101,22 @@ fn group(azure: &mut Azure, edit: &Edit, target: &Target) -> Result<Value, Strin
 
 /// Somebody else's requests in a subscription: `{"spent": {"reads": 3700, "Microsoft.RecoveryServices/vaults/backupJobs/read": 400}}`.
 fn subscription_spent(azure: &mut Azure, subscription: &str, edit: &Edit) -> Result<Value, String> {
-    let spent =
-        edit.body["spent"].as_object().filter(|_| edit.method == Verb::Patch).ok_or("of a subscription only `spent` can be edited")?;
-    for (what, count) in spent {
+    let (spent, cores) = (edit.body["spent"].as_object(), edit.body["coresLeft"].as_object());
+    if edit.method != Verb::Patch || (spent.is_none() && cores.is_none()) {
+        return Err("of a subscription only `spent` and `coresLeft` can be edited".to_owned());
+    }
+    for (region, left) in cores.into_iter().flatten() {
+        let left = left.as_i64().ok_or("coresLeft takes numbers")?;
+        if let Some(found) = azure.model.world.subscriptions.get_mut(&subscription.to_ascii_lowercase()) {
+            found.cores_left.insert(crate::path::canonical_location(region), left);
+        }
+    }
+    for (what, count) in spent.into_iter().flatten() {
         let count = count.as_u64().and_then(|count| u32::try_from(count).ok()).ok_or("spent takes numbers")?;
         let world = &azure.model.world;
         azure.throttle.spend(subscription, what, count, (world.now, &world.settings.throttling));
     }
-    Ok(json!({"id": edit.id, "spent": spent}))
+    Ok(json!({"id": edit.id, "spent": spent, "coresLeft": cores}))
 }
 
 /// Locks, role assignments and definitions: as their own PUT and DELETE, but asked by nobody.

@@ -103,6 +103,14 @@ pub enum Fault {
         /// The error code of the job.
         code: String,
     },
+    /// What becomes of the restore that the request starts.
+    RestoreFate {
+        /// How it goes.
+        how: Ending,
+        /// The error code of the job, by number or name; that of a failed restore when missing.
+        #[serde(default)]
+        code: Option<String>,
+    },
     /// A list answers as of earlier, though not from before the rule.
     ListLag {
         /// World seconds.
@@ -110,6 +118,22 @@ pub enum Fault {
     },
     /// A token request is refused (AADSTS7000222), or an ARM request's token is.
     TokenRefused,
+}
+
+/// How a restore goes, by a fault rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Ending {
+    /// It fails in the transfer: nothing is made.
+    FailsInTransfer,
+    /// It fails at its very end, and leaves what it made.
+    FailsLate,
+    /// `CompletedWithWarnings`, all done.
+    Warns,
+    /// `CompletedWithWarnings`, and nothing came of it but disks.
+    WarnsUndone,
+    /// It never ends.
+    Sticks,
 }
 
 /// What the body of a `Status` fault looks like (compute-and-arm.md E.4, backup.md §4.1).

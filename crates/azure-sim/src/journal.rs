@@ -88,13 +88,14 @@ pub fn caller_words(caller: &Caller) -> (String, String) {
 
 /// The same value with every secret replaced.
 pub fn without_secrets(value: &Value) -> Value {
-    const SECRET: [&str; 9] = [
+    const SECRET: [&str; 10] = [
         "adminpassword",
         "password",
         "client_secret",
         "client_assertion",
         "assertion",
         "access_token",
+        "accesstokenstring",
         "protectedsettings",
         "customdata",
         "securitypin",

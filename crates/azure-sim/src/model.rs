@@ -50,8 +50,23 @@ impl Model {
         if self.world.groups.len() < groups {
             self.drop_stranded_vaults();
         }
-        self.recovery.advance(&self.world, now);
+        self.recover(now);
         deployments::advance(self);
+    }
+
+    /// Lets Recovery Services go on, and its restores make what they make, event by event.
+    fn recover(&mut self, now: Timestamp) {
+        while self.recovery.step(&self.world, now) {
+            self.carry_out();
+        }
+        self.recovery.advance(&self.world, now);
+    }
+
+    /// Makes what restores ordered.
+    fn carry_out(&mut self) {
+        for order in self.recovery.take_orders() {
+            self.world.carry_out(order);
+        }
     }
 
     /// Hands a request to Recovery Services. Tags of vaults are Resource Manager's: they are stored first, so that the

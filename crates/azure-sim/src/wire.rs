@@ -116,6 +116,67 @@ pub trait Neighbours {
     fn key_access(&self, _principal: &str, _key_uri: &str) -> KeyAccess {
         KeyAccess::Unmodelled
     }
+    /// Whether there is a resource of that id.
+    fn exists(&self, _id: &str) -> bool {
+        false
+    }
+    /// The region of the network that a subnet of that id lies in.
+    fn subnet_region(&self, _id: &str) -> Option<String> {
+        None
+    }
+    /// The storage account of that id.
+    fn storage_account(&self, _id: &str) -> Option<StorageView> {
+        None
+    }
+    /// The tenant that a subscription trusts.
+    fn tenant_of(&self, _subscription_id: &str) -> Option<String> {
+        None
+    }
+    /// Whether a principal's roles hold an action at a scope, of the control plane or of the data.
+    fn may(&self, _principal: &str, _action: &str, _scope: &str, _right: Right) -> bool {
+        false
+    }
+    /// Cores that the subscription's quota still has in a region; nothing where no quota is set.
+    fn cores_left(&self, _subscription_id: &str, _region: &str) -> Option<i64> {
+        None
+    }
+    /// What keeps a resource of that type from being made or changed at that id, whoever asks.
+    fn bar(&self, _id: &str, _resource_type: &str) -> Option<Bar> {
+        None
+    }
+}
+
+/// Which of a role's lists of actions is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// Of the control plane.
+    Control,
+    /// Of the data.
+    Data,
+}
+
+/// What keeps everybody from writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bar {
+    /// A `ReadOnly` lock.
+    Lock,
+    /// An Azure Policy assignment that denies.
+    Policy,
+}
+
+/// A storage account as a restore's staging location.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageView {
+    /// Its ARM id in the stored spelling.
+    pub id: String,
+    /// Canonical region.
+    pub location: String,
+    /// `StorageV2`, `BlobStorage`, ...
+    pub kind: String,
+    /// `Standard_LRS`, ...
+    pub sku: String,
+    /// Whether its network rules let Azure's own services in.
+    pub lets_azure_in: bool,
 }
 
 /// A resource guard as Recovery Services sees it.
@@ -180,6 +241,14 @@ pub struct DiskView {
     pub size_gb: i64,
     /// `Premium_LRS`, ...
     pub sku: String,
+    /// `V1` or `V2`, empty when the disk does not say.
+    pub hyper_v_generation: String,
+    /// `AllowAll`, `AllowPrivate`, `DenyAll`.
+    pub network_access: String,
+    /// The disk access resource of a private disk.
+    pub disk_access_id: Option<String>,
+    /// The disk encryption set of its key.
+    pub encryption_set: Option<String>,
 }
 
 /// A request as it stands on the wire, still to be authenticated.

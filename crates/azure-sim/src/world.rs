@@ -7,13 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    arm::operations::Operation,
-    compute::machines::Machine,
-    entropy::Entropy,
-    identity::authorise::Access,
-    path::canonical_location,
+    arm::operations::Operation, compute::machines::Machine, entropy::Entropy, identity::authorise::Access, path::canonical_location,
     settings::Settings,
-    wire::{DiskView, GuardView, KeyAccess, MachineView, Neighbours},
 };
 
 /// A subscription.
@@ -29,6 +24,8 @@ pub struct Subscription {
     pub registered: BTreeSet<String>,
     /// The `p` of signed operation URLs.
     pub partition: String,
+    /// Cores that may still be used, by canonical region; where none is set there is no end to them.
+    pub cores_left: BTreeMap<String, i64>,
 }
 
 /// A resource group.
@@ -63,12 +60,23 @@ pub enum Kind {
     PublicAddress,
     /// Microsoft.DataProtection/resourceGuards
     Guard,
+    /// Microsoft.Storage/storageAccounts
+    Account,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Kind; 8] =
-        [Kind::Machine, Kind::Disk, Kind::Interface, Kind::Network, Kind::Subnet, Kind::SecurityGroup, Kind::PublicAddress, Kind::Guard];
+    pub const ALL: [Kind; 9] = [
+        Kind::Machine,
+        Kind::Disk,
+        Kind::Interface,
+        Kind::Network,
+        Kind::Subnet,
+        Kind::SecurityGroup,
+        Kind::PublicAddress,
+        Kind::Guard,
+        Kind::Account,
+    ];
 
     /// The full type name.
     pub fn type_name(self) -> &'static str {
@@ -81,6 +89,7 @@ impl Kind {
             Kind::SecurityGroup => "Microsoft.Network/networkSecurityGroups",
             Kind::PublicAddress => "Microsoft.Network/publicIPAddresses",
             Kind::Guard => "Microsoft.DataProtection/resourceGuards",
+            Kind::Account => "Microsoft.Storage/storageAccounts",
         }
     }
 
@@ -171,6 +180,8 @@ pub struct World {
     pub key_vaults: BTreeMap<String, KeyVault>,
     /// Object id and client id of user-assigned identities, by lower-case ARM id.
     pub identities: BTreeMap<String, (String, String)>,
+    /// Names of blobs (`container/name`) that restores wrote, by lower-case id of the account.
+    pub blobs: BTreeMap<String, BTreeSet<String>>,
     /// Tags of resources and groups, by lower-case id.
     pub tags: BTreeMap<String, BTreeMap<String, String>>,
     /// Tag names put there ahead of use.
@@ -210,6 +221,7 @@ impl World {
             addresses: BTreeMap::new(),
             key_vaults: BTreeMap::new(),
             identities: BTreeMap::new(),
+            blobs: BTreeMap::new(),
             tags: BTreeMap::new(),
             tag_names: BTreeMap::new(),
             locks: BTreeMap::new(),
@@ -338,92 +350,6 @@ impl World {
     pub fn later(&self, seconds: f64) -> Timestamp {
         let span: SignedDuration = self.settings.durations.scaled(seconds);
         self.now.saturating_add(span).unwrap_or(Timestamp::MAX)
-    }
-
-    fn disk_view(&self, lun: i32, described: &Value) -> Option<DiskView> {
-        let id = described.pointer("/managedDisk/id").and_then(Value::as_str)?;
-        let disk = self.resource(id);
-        let told = |pointer: &str| described.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-        Some(DiskView {
-            id: disk.map_or_else(|| id.to_owned(), |disk| disk.id.clone()),
-            lun,
-            name: disk.map_or_else(|| told("/name"), |disk| disk.name().to_owned()),
-            size_gb: disk.and_then(|d| d.at("/properties/diskSizeGB")).or(described.get("diskSizeGB")).and_then(Value::as_i64).unwrap_or(0),
-            sku: disk.map_or_else(|| told("/managedDisk/storageAccountType"), |disk| disk.text("/sku/name").to_owned()),
-        })
-    }
-
-    fn machine_view(&self, resource: &Resource) -> Option<MachineView> {
-        let machine = resource.machine.as_ref()?;
-        let os_disk = resource.at("/properties/storageProfile/osDisk")?;
-        let data = resource.at("/properties/storageProfile/dataDisks").and_then(Value::as_array);
-        let luns = data.into_iter().flatten().filter_map(|disk| {
-            let lun = disk.get("lun").and_then(Value::as_i64).and_then(|lun| i32::try_from(lun).ok())?;
-            self.disk_view(lun, disk)
-        });
-        let zones = resource.at("/zones").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-        let security = resource.text("/properties/securityProfile/securityType");
-        Some(MachineView {
-            id: resource.id.clone(),
-            vm_id: resource.text("/properties/vmId").to_owned(),
-            location: resource.location(),
-            os: os_disk.get("osType").and_then(Value::as_str).unwrap_or("Linux").to_owned(),
-            power_state: machine.power.word().to_owned(),
-            agent_ready: machine.agent_answers(),
-            size: resource.text("/properties/hardwareProfile/vmSize").to_owned(),
-            security_type: if security.is_empty() { "None".to_owned() } else { security.to_owned() },
-            disks: self.disk_view(-1, os_disk).into_iter().chain(luns).collect(),
-            zones: zones.map(str::to_owned).collect(),
-        })
-    }
-}
-
-impl Neighbours for World {
-    fn machine(&self, id: &str) -> Option<MachineView> {
-        self.machine_view(self.resource(id)?)
-    }
-
-    fn machines_in(&self, subscription_id: &str, location: &str) -> Vec<MachineView> {
-        let location = canonical_location(location);
-        let machines = self.below(&format!("/subscriptions/{subscription_id}"), Kind::Machine);
-        machines.into_iter().filter(|vm| vm.location() == location).filter_map(|vm| self.machine_view(vm)).collect()
-    }
-
-    fn group_location(&self, subscription_id: &str, resource_group: &str) -> Option<String> {
-        self.group(subscription_id, resource_group).map(|group| group.location.clone())
-    }
-
-    fn tags(&self, id: &str) -> BTreeMap<String, String> {
-        self.tags.get(&id.to_ascii_lowercase()).cloned().unwrap_or_default()
-    }
-
-    fn chance(&self) -> f64 {
-        self.entropy.chance()
-    }
-
-    fn guid(&self) -> String {
-        self.entropy.guid()
-    }
-
-    fn guard(&self, id: &str) -> Option<GuardView> {
-        self.resource(id).filter(|found| found.kind == Kind::Guard).map(crate::guards::view)
-    }
-
-    fn identity(&self, id: &str) -> Option<(String, String)> {
-        self.identities.get(&id.to_ascii_lowercase()).cloned()
-    }
-
-    fn key_access(&self, principal: &str, key_uri: &str) -> KeyAccess {
-        let rest = key_uri.strip_prefix("https://").unwrap_or(key_uri);
-        let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let name = host.split('.').next().unwrap_or_default().to_ascii_lowercase();
-        let Some(vault) = self.key_vaults.get(&name) else { return KeyAccess::Unmodelled };
-        let key = path.strip_prefix("keys/").and_then(|rest| rest.split('/').next()).unwrap_or_default();
-        if !vault.keys.iter().any(|known| known.eq_ignore_ascii_case(key)) {
-            return KeyAccess::NoSuchKey;
-        }
-        let wraps = self.access.may_with_data(principal, "Microsoft.KeyVault/vaults/keys/wrap/action", &vault.id);
-        if wraps { KeyAccess::Granted } else { KeyAccess::Denied }
     }
 }
 

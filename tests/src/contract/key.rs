@@ -108,7 +108,7 @@ fn state(operation: &str, status: u16, body: &Value) -> String {
                 "".into()
             },
         ],
-        "backupjobs" => vec![
+        "backupjobs" | "backupcrrjob" => vec![
             foreign(text(body, "/properties/backupManagementType"), "AzureIaasVM"),
             text(body, "/properties/operation").to_owned(),
             text(body, "/properties/status").to_owned(),
@@ -138,7 +138,7 @@ fn schedule(body: &Value) -> String {
 
 /// Whether this is the word before an operation's id.
 pub fn is_operation(word: &str) -> bool {
-    const WORDS: [&str; 7] = [
+    const WORDS: [&str; 10] = [
         "operations",
         "diskoperations",
         "operationsstatus",
@@ -146,6 +146,9 @@ pub fn is_operation(word: &str) -> bool {
         "operationresults",
         "backupoperations",
         "backupoperationresults",
+        "backupcrroperationsstatus",
+        "backupcrroperationresults",
+        "backupvalidateoperationsstatuses",
     ];
     WORDS.contains(&word)
 }

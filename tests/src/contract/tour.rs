@@ -5,6 +5,7 @@
 mod compute;
 mod protection;
 mod refusals;
+mod restores;
 mod vaults;
 
 use std::collections::BTreeMap;
@@ -45,7 +46,10 @@ subscriptions:
           - { name: lin, os: Linux, dataDisks: [64, 32], securityType: TrustedLaunch, zones: ["1"] }
           - { name: mute, os: Linux, agent: absent }
           - { name: off, os: Windows, power: deallocated, dataDisks: [64] }
-      - { name: rg-two, location: northeurope }
+          - { name: res, os: Windows, dataDisks: [64, 32] }
+        storageAccounts: [{ name: stage }]
+      - { name: rg-two, location: northeurope, storageAccounts: [{ name: stagenorth }] }
+      - { name: rg-three, location: westeurope }
   - id: 22222222-2222-4222-8222-222222222222
     displayName: Bare
     unregistered: [Microsoft.Compute, Microsoft.Network, Microsoft.RecoveryServices]
@@ -85,6 +89,12 @@ pub fn walk() -> Vec<Exchange> {
     vaults::walk(&mut failing);
     protection::fail(&mut failing);
     seen.append(&mut failing.seen);
+    for tasks in ["Two", "Three"] {
+        let restore = json!({"secondaryLag": "PT1H", "durations": {"fromVault": {"from": 1500, "to": 1500}}});
+        let mut restoring = Traveller::new("2024-04-01", &unlimited(json!({"backupTasks": tasks, "restore": restore})));
+        restores::walk(&mut restoring);
+        seen.append(&mut restoring.seen);
+    }
     let mut traveller = Traveller::new("2024-07-01", &unlimited(json!({})));
     compute::walk(&mut traveller);
     refusals::walk(&mut traveller);

@@ -53,6 +53,8 @@ pub enum Owner {
     Recovery,
     /// Microsoft.DataProtection
     Guards,
+    /// Microsoft.Storage
+    Storage,
 }
 
 /// Who answers, or nobody: then the answer is 501.
@@ -84,6 +86,7 @@ pub fn owner(target: &Target, path: &[String]) -> Option<Owner> {
         "microsoft.compute" if crate::compute::knows(&kind) => Some(Owner::Compute),
         "microsoft.network" if crate::network::knows(&kind) => Some(Owner::Network),
         "microsoft.dataprotection" if crate::guards::knows(&kind) => Some(Owner::Guards),
+        "microsoft.storage" if crate::storage::knows(&kind) => Some(Owner::Storage),
         "microsoft.recoveryservices" if target.scope.len() >= 2 => Some(Owner::Recovery),
         _ => None,
     }
@@ -106,5 +109,6 @@ pub fn dispatch(model: &mut Model, req: &Inbound, target: &Target, owner: Owner)
         Owner::Network => crate::network::handle(&mut model.world, req, target),
         Owner::Recovery => model.recovery_services(req, target),
         Owner::Guards => crate::guards::handle(&mut model.world, req, target),
+        Owner::Storage => crate::storage::handle(&model.world, req, target),
     }
 }

@@ -38,6 +38,11 @@ pub fn refusal(world: &World, req: &Inbound, target: &Target) -> Option<Reply> {
     world.policy_assignments.iter().find(denies).map(|assignment| assignment.refuse(name))
 }
 
+/// Whether an assignment denies a resource of that type, without tags, at that id: what a service makes for somebody.
+pub fn denies_bare(world: &World, id: &str, resource_type: &str) -> bool {
+    world.policy_assignments.iter().any(|p| p.resource_type.eq_ignore_ascii_case(resource_type) && covers(&p.scope, id))
+}
+
 impl PolicyAssignment {
     fn applies(&self, world: &World, req: &Inbound, id: &str) -> bool {
         let Some(tag) = &self.without_tag else { return true };

@@ -34,13 +34,14 @@ const MACHINES: &[&str] = &["2026-04-01", "2025-04-01", "2024-11-01", "2024-07-0
 const DISKS: &[&str] = &["2026-03-02", "2025-01-02", "2024-03-02", "2023-10-02", "2023-04-02", "2022-03-02"];
 const NETWORKS: &[&str] = &["2026-03-01", "2025-03-01", "2024-01-01", "2022-01-01", "2020-11-01"];
 const VAULTS: &[&str] = &["2026-11-01", "2026-05-01", "2025-08-01", "2025-02-01", "2024-04-01", "2023-04-01"];
+const ACCOUNTS: &[&str] = &["2025-06-01", "2024-01-01", "2023-05-01", "2022-09-01", "2021-09-01"];
 const GUARDS: &[&str] = &["2026-03-01", "2025-01-01", "2024-04-01", "2022-05-01"];
 const RESOURCES: &[&str] = &["2025-04-01", "2024-11-01", "2022-12-01", "2022-09-01", "2021-04-01"];
 const LOCKS: &[&str] = &["2020-05-01", "2016-09-01"];
 const ROLES: &[&str] = &["2022-04-01"];
 
 /// Namespaces with their types, as far as modelled.
-const PROVIDERS: [(&str, &[Type]); 6] = [
+const PROVIDERS: [(&str, &[Type]); 7] = [
     ("Microsoft.Compute", &[("virtualMachines", MACHINES), ("disks", DISKS), ("locations/operations", MACHINES)]),
     (
         "Microsoft.Network",
@@ -54,6 +55,7 @@ const PROVIDERS: [(&str, &[Type]); 6] = [
     ),
     ("Microsoft.RecoveryServices", &[("vaults", VAULTS)]),
     ("Microsoft.DataProtection", &[("resourceGuards", GUARDS)]),
+    ("Microsoft.Storage", &[("storageAccounts", ACCOUNTS)]),
     (
         "Microsoft.Resources",
         &[("subscriptions", RESOURCES), ("resourceGroups", RESOURCES), ("deployments", RESOURCES), ("tags", RESOURCES)],

@@ -6,6 +6,7 @@ pub mod images;
 pub mod lists;
 pub mod machines;
 pub mod power;
+mod restored;
 pub mod storage;
 
 use serde_json::json;

@@ -76,7 +76,7 @@ pub(crate) fn build(estate: Estate, options: Options) -> Result<Azure, EstateErr
     Ok(Azure::from_parts(model, directory))
 }
 
-/// What stands beside the vaults of a group: guards before them, and the vaults of their keys.
+/// What stands beside the vaults of a group: guards before them, the vaults of their keys, accounts to restore through.
 fn guards(model: &mut Model, (subscription, group): (&SubscriptionEntry, &GroupEntry), place: &str) -> Result<(), EstateError> {
     let scope = group_id(subscription, group);
     for (index, guard) in group.resource_guards.iter().enumerate() {
@@ -89,6 +89,11 @@ fn guards(model: &mut Model, (subscription, group): (&SubscriptionEntry, &GroupE
     for vault in &group.key_vaults {
         let id = format!("{scope}/providers/Microsoft.KeyVault/vaults/{}", vault.name);
         model.world.key_vaults.insert(vault.name.to_ascii_lowercase(), KeyVault { id, keys: vault.keys.clone() });
+    }
+    for account in &group.storage_accounts {
+        let location = account.location.as_deref().unwrap_or(&group.location);
+        let made = crate::storage::account(&scope, account, &canonical_location(location), model.world.now);
+        model.world.insert(made);
     }
     Ok(())
 }
@@ -148,6 +153,7 @@ fn subscription(world: &mut World, entry: &SubscriptionEntry, tenant: &str, plac
         tenant_id: entry.tenant_id.clone().unwrap_or_else(|| tenant.to_owned()),
         registered,
         partition: world.entropy.guid(),
+        cores_left: entry.cores_left.iter().map(|(region, cores)| (canonical_location(region), *cores)).collect(),
     };
     if world.subscriptions.insert(entry.id.to_ascii_lowercase(), stored).is_some() {
         return Err(EstateError::field(format!("{place}.id"), format!("'{}' is there twice", entry.id)));

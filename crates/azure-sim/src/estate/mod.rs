@@ -104,6 +104,9 @@ pub struct SubscriptionEntry {
     /// Namespaces that are not registered.
     #[serde(default)]
     pub unregistered: Vec<String>,
+    /// Cores that its quota leaves for restored machines, by region; no end to them where none is named.
+    #[serde(default)]
+    pub cores_left: BTreeMap<String, i64>,
     /// Its groups.
     #[serde(default)]
     pub resource_groups: Vec<GroupEntry>,
@@ -135,9 +138,40 @@ pub struct GroupEntry {
     /// Key vaults, for the keys of vaults.
     #[serde(default)]
     pub key_vaults: Vec<KeyVaultEntry>,
+    /// Storage accounts, for restores.
+    #[serde(default)]
+    pub storage_accounts: Vec<AccountEntry>,
     /// Recovery Services vaults.
     #[serde(default)]
     pub vaults: Vec<VaultEntry>,
+}
+
+/// A storage account: what a restore asks of it, and nothing that is in it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AccountEntry {
+    /// Its name.
+    pub name: String,
+    /// Its region, the group's when missing.
+    #[serde(default)]
+    pub location: Option<String>,
+    /// `StorageV2`, `BlobStorage`, ...
+    #[serde(default = "usual_account")]
+    pub kind: String,
+    /// `Standard_LRS`, `Standard_ZRS`, ...
+    #[serde(default = "usual_redundancy")]
+    pub sku: String,
+    /// Its `networkAcls`; open to all when missing.
+    #[serde(default)]
+    pub network_acls: Value,
+}
+
+fn usual_account() -> String {
+    "StorageV2".to_owned()
+}
+
+fn usual_redundancy() -> String {
+    "Standard_LRS".to_owned()
 }
 
 /// A resource guard (Microsoft.DataProtection).

@@ -152,6 +152,16 @@ impl Default for Access {
             role.data_actions =
                 ["read", "wrap/action", "unwrap/action"].map(|act| format!("Microsoft.KeyVault/vaults/keys/{act}")).to_vec();
         }
+        // What a restore's identity takes on the staging account (the service's page on restoring with managed identities).
+        let mut writer = roles["acdd72a7-3385-48ef-bd42-f606fba81ae7"].clone();
+        writer.id = "ba92f5b4-2d11-453d-a403-e96b0029c9fe".to_owned();
+        writer.name = "Storage Blob Data Contributor".to_owned();
+        writer.actions =
+            ["delete", "read", "write"].map(|act| format!("Microsoft.Storage/storageAccounts/blobServices/containers/{act}")).to_vec();
+        writer.data_actions = ["delete", "read", "write", "move/action", "add/action"]
+            .map(|act| format!("Microsoft.Storage/storageAccounts/blobServices/containers/blobs/{act}"))
+            .to_vec();
+        roles.insert(writer.id.clone(), writer);
         // What a critical operation takes on its resource guard (backup.md §6.4).
         let mut operator = roles["acdd72a7-3385-48ef-bd42-f606fba81ae7"].clone();
         operator.id = "f54b6d04-23c6-443e-b462-9c16ab7b4a52".to_owned();

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, json};
 
+use super::archive::Archive;
 use super::item::{BackupResult, Finding, Health, HealthStatus, Item, Protection};
-use super::jobs::{Job, JobKind, JobStatus, Task, TaskStatus};
+use super::jobs::{Job, JobKind, JobStatus, Task, TaskStatus, Work};
 use super::names::{ItemKey, us_text};
 use super::operations::{Effect, Family};
 use super::points::{Life, Point, Taken, Tier};
@@ -186,7 +187,7 @@ impl State {
         run.open(Phase::Snapshot, now);
         let gone = run.taken.is_none();
         let mut job = Job::new(id.clone(), JobKind::Backup, key.clone(), item.friendly_name.clone(), now, activity, bag);
-        job.run = Some(run);
+        job.work = Work::Backup(Box::new(run));
         job.step = step;
         vault.jobs.insert(id.clone(), job);
         if let Some(item) = vault.items.get_mut(key) {
@@ -228,13 +229,9 @@ impl State {
     }
 
     /// The phase of a backup is over, or its cancellation.
-    pub(super) fn step_job(&mut self, n: &dyn Neighbours, vault_key: &str, job_id: &str, step: u64) {
-        let Some(job) =
-            self.vault(vault_key).and_then(|vault| vault.jobs.get(job_id)).filter(|job| job.step == step && job.status.is_running())
-        else {
-            return;
-        };
-        let Some(run) = &job.run else { return };
+    pub(super) fn step_backup(&mut self, n: &dyn Neighbours, vault_key: &str, job_id: &str) {
+        let Some(job) = self.vault(vault_key).and_then(|vault| vault.jobs.get(job_id)) else { return };
+        let Work::Backup(run) = &job.work else { return };
         let (status, phase, key) = (job.status, run.phase, job.item.clone());
         let doom = run.doom.clone().filter(|(at, _)| *at <= phase).map(|(_, finding)| finding);
         let gone = run.taken.is_none();
@@ -266,15 +263,11 @@ impl State {
         }
     }
 
-    fn job_mut(&mut self, vault_key: &str, job_id: &str) -> Option<&mut Job> {
-        self.vault_mut(vault_key)?.jobs.get_mut(job_id)
-    }
-
     fn next_phase(&mut self, vault_key: &str, job_id: &str, phase: Phase, due: SignedDuration) {
         let (now, step) = (self.clock, self.next_number());
         let Some(job) = self.job_mut(vault_key, job_id) else { return };
         job.step = step;
-        if let Some(run) = &mut job.run {
+        if let Some(run) = job.work.backup_mut() {
             run.close(TaskStatus::Completed, now);
             // A job whose tasks were two when it began keeps to them.
             if phase == Phase::Validate && run.tasks.len() < 3 {
@@ -291,7 +284,7 @@ impl State {
         let Some(vault) = self.vault_mut(vault_key) else { return };
         let taken_names = vault.items.get(key).map(|item| item.points.iter().map(|point| point.name.as_str()).collect::<BTreeSet<_>>());
         let name = free_name(first, &taken_names.unwrap_or_default());
-        let Some(run) = vault.jobs.get_mut(job_id).and_then(|job| job.run.as_mut()) else { return };
+        let Some(run) = vault.jobs.get_mut(job_id).and_then(|job| job.work.backup_mut()) else { return };
         let Some(taken) = run.taken.clone() else { return };
         run.point = Some(name.clone());
         let origin = run.origin;
@@ -305,7 +298,17 @@ impl State {
         };
         let instant_until = policy.map(|policy| taken.time + instant_days(&policy.properties));
         let time = taken.time;
-        let point = Point { name, taken, instant: Tier::Valid, hardened: Tier::Absent, instant_until, life };
+        let point = Point {
+            name,
+            taken,
+            instant: Tier::Valid,
+            hardened: Tier::Absent,
+            hardened_at: None,
+            archive: Archive::Never,
+            mounted_until: None,
+            instant_until,
+            life,
+        };
         let Some(item) = vault.items.get_mut(key) else { return };
         item.last_point = Some(time);
         item.points.push(point);
@@ -316,12 +319,14 @@ impl State {
     }
 
     fn harden_point(&mut self, vault_key: &str, job_id: &str, key: &ItemKey) {
+        let now = self.clock;
         let Some(vault) = self.vault_mut(vault_key) else { return };
-        let name = vault.jobs.get(job_id).and_then(|job| job.run.as_ref()?.point.clone());
+        let name = vault.jobs.get(job_id).and_then(|job| job.work.backup()?.point.clone());
         if let Some(point) =
             vault.items.get_mut(key).and_then(|item| item.points.iter_mut().find(|point| Some(&point.name) == name.as_ref()))
         {
             point.hardened = Tier::Valid;
+            point.hardened_at = Some(now);
         }
     }
 
@@ -332,7 +337,7 @@ impl State {
         let Some(item) = vault.items.get_mut(key) else { return };
         job.status = JobStatus::Completed;
         job.end = Some(now);
-        if let Some(run) = &mut job.run {
+        if let Some(run) = job.work.backup_mut() {
             run.close(TaskStatus::Completed, now);
             let gigabytes = run.taken.as_ref().map_or(0, Taken::gigabytes);
             // About 90 MB per GB for the first copy (11390 MB of a 127 GB disk recorded), a few percent of that afterwards.
@@ -353,7 +358,7 @@ impl State {
         let (now, error_after) = (self.clock, self.settings.error_state_after);
         let Some(vault) = self.vault_mut(vault_key) else { return };
         let Some(job) = vault.jobs.get_mut(job_id) else { return };
-        let Some(run) = &mut job.run else { return };
+        let Some(run) = job.work.backup_mut() else { return };
         run.close(task, now);
         let has_point = run.point.is_some();
         job.end = Some(now);

@@ -11,6 +11,7 @@ use super::item::{Finding, Protection};
 use super::jobs::TaskStatus;
 use super::names::{ItemKey, VAULT_TYPE, leaf};
 use super::operations::{Effect, Hold, Memory, Operation, Outcome};
+use super::restore::{Fate, Stage};
 use super::state::{Event, State};
 use crate::wire::Neighbours;
 
@@ -133,11 +134,29 @@ impl State {
         key.and_then(|key| self.operations.get_mut(&key)).ok_or_else(|| HookError::Unknown(id.to_owned()))
     }
 
-    /// Lets a running backup job fail at the end of a phase, at once when that phase is over.
+    /// Gives a running restore its fate; one that was stuck goes on with it.
     ///
     /// # Errors
     ///
-    /// When there is no such backup job or it has ended.
+    /// When there is no such restore or it has ended.
+    pub fn doom_restore(&mut self, id: &str, fate: Fate) -> Result<(), HookError> {
+        let id = id.to_lowercase();
+        let found = self.vaults.iter().find_map(|(key, vault)| Some((key.clone(), vault.jobs.get(&id)?.status)));
+        let (vault_key, status) = found.ok_or_else(|| HookError::Unknown(id.clone()))?;
+        if !status.is_running() {
+            return Err(HookError::Ended(id));
+        }
+        self.set_fate(&vault_key, &id, fate).ok_or_else(|| HookError::Unknown(id.clone()))?;
+        self.remember();
+        Ok(())
+    }
+
+    /// Lets a running backup job fail at the end of a phase, at once when that phase is over. Of a restore the first two
+    /// phases are its transfer, the last is what follows.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such backup or restore or it has ended.
     pub fn fail_job(&mut self, id: &str, at: Phase, finding: Finding) -> Result<(), HookError> {
         let id = id.to_lowercase();
         let unknown = || HookError::Unknown(id.clone());
@@ -147,7 +166,13 @@ impl State {
         if !job.status.is_running() {
             return Err(HookError::Ended(id));
         }
-        let run = job.run.as_mut().ok_or_else(unknown)?;
+        if job.work.restore().is_some() {
+            let at = if at == Phase::Validate { Stage::Finish } else { Stage::Transfer };
+            self.set_fate(&vault_key, &id, Fate::Fails { at, finding });
+            self.remember();
+            return Ok(());
+        }
+        let run = job.work.backup_mut().ok_or_else(unknown)?;
         if run.phase > at {
             self.fail_backup(&vault_key, &id, finding, TaskStatus::Failed);
         } else {
@@ -169,13 +194,14 @@ impl State {
         Ok(())
     }
 
-    /// Whether there is a vault, policy or item of that id.
+    /// Whether there is a vault, policy, item or point of that id.
     pub fn has(&self, id: &str) -> bool {
         let (vault, part) = split(id);
         self.vault(&vault).is_some_and(|vault| match part {
             Part::Vault => true,
             Part::Policy(name) => vault.policies.contains_key(&name),
             Part::Item(key) => vault.items.contains_key(&key),
+            Part::Point(key, name) => vault.items.get(&key).is_some_and(|item| item.point(&name).is_some()),
         })
     }
 
@@ -212,7 +238,7 @@ impl State {
         Ok(())
     }
 
-    /// Removes a vault, policy or item at once, as someone with more rights might.
+    /// Removes a vault, policy, item or point at once, as someone with more rights might.
     ///
     /// # Errors
     ///
@@ -226,12 +252,16 @@ impl State {
                 self.vault_mut(&vault_key).and_then(|vault| vault.policies.remove(&name)).map(|_| ()).ok_or_else(unknown)?
             }
             Part::Item(key) => self.vault_mut(&vault_key).and_then(|vault| vault.items.remove(&key)).map(|_| ()).ok_or_else(unknown)?,
+            Part::Point(key, name) => {
+                let item = self.item_mut(&vault_key, &key).filter(|item| item.point(&name).is_some()).ok_or_else(unknown)?;
+                item.points.retain(|point| point.name != name);
+            }
         }
         self.remember();
         Ok(())
     }
 
-    /// Sets a field of a vault, policy or item, without a request, an operation or a rule. `pointer` is a JSON pointer
+    /// Sets a field of a vault, policy, item or point, without a request, an operation or a rule. `pointer` is a JSON pointer
     /// into the resource as a GET shows it (`/properties/policyId`). What the model lives by changes its behaviour
     /// too; any other property of an item is shown from then on as set.
     ///
@@ -273,6 +303,12 @@ impl State {
                 self.edit_item(&vault_key, &key, field, value).ok_or_else(refuse)?;
                 self.keep_by_policy(&vault_key, &key);
                 self.plan_backup(n, &vault_key, &key);
+            }
+            Part::Point(key, name) => {
+                let item = vault.items.get_mut(&key).ok_or_else(|| HookError::Unknown(id.to_owned()))?;
+                let point = item.point_mut(&name).ok_or_else(|| HookError::Unknown(id.to_owned()))?;
+                point.edit(inner.unwrap_or_default(), &value).ok_or_else(refuse)?;
+                self.arm_sweep(&vault_key, &key);
             }
         }
         self.remember();
@@ -317,6 +353,7 @@ enum Part {
     Vault,
     Policy(String),
     Item(ItemKey),
+    Point(ItemKey, String),
 }
 
 /// The vault's key and what is meant below it.
@@ -324,6 +361,12 @@ fn split(id: &str) -> (String, Part) {
     let lower = id.trim_end_matches('/').to_lowercase();
     if let Some((vault, name)) = lower.split_once("/backuppolicies/") {
         return (vault.to_owned(), Part::Policy(name.to_owned()));
+    }
+    let point = lower.rsplit_once("/recoverypoints/").and_then(|(item, name)| {
+        Some((item.split_once("/backupfabrics/")?.0.to_owned(), Part::Point(ItemKey::of_item(leaf(item))?, name.to_owned())))
+    });
+    if let Some(found) = point {
+        return found;
     }
     match lower.split_once("/backupfabrics/").and_then(|(vault, rest)| Some((vault, ItemKey::of_item(leaf(rest))?))) {
         Some((vault, key)) => (vault.to_owned(), Part::Item(key)),

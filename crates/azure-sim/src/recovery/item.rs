@@ -70,7 +70,7 @@ pub struct Finding {
     pub recommendations: Vec<String>,
 }
 
-const KNOWN: [(i64, &str); 16] = [
+const KNOWN: [(i64, &str); 18] = [
     (320_001, "ResourceNotFound"),
     (400_136, "UserErrorVmNotFoundV2"),
     (400_175, "UserErrorVmVaultLocationMismatch"),
@@ -87,6 +87,8 @@ const KNOWN: [(i64, &str); 16] = [
     (400_052, "DiffCopyFailedToTransferData"),
     (400_048, "UserErrorBCMRestoreStorageAccountNotFound"),
     (400_309, "UserErrorGenericResourceNotFound"),
+    (400_003, "RestoreOperationFailed"),
+    (400_390, "UserErrorInsufficientMSIPermissions"),
 ];
 
 impl Finding {
@@ -101,9 +103,18 @@ impl Finding {
         let known = KNOWN.iter().find(|(number, name)| name.eq_ignore_ascii_case(code) || number.to_string() == code);
         match known {
             Some((320_001, _)) => Finding::machine_gone(),
+            Some((400_003, _)) => Finding::restore_failed(),
             Some((number, name)) => Finding::new(*number, name, &format!("The operation failed: {name}.")),
             None => Finding::new(400_002, code, "Backup failed with an internal error."),
         }
+    }
+
+    /// A restore failed (recorded words).
+    pub fn restore_failed() -> Self {
+        let mut finding = Finding::new(400_003, "RestoreOperationFailed", "Restore failed with an internal error.");
+        finding.recommendations =
+            vec!["Please retry the operation in a few minutes. If the problem persists, please contact Microsoft support.".to_owned()];
+        finding
     }
 
     /// The machine is gone (recorded words).

@@ -7,6 +7,7 @@ use super::backup::Run;
 use super::item::Finding;
 use super::names::{ItemKey, NO_TIME, VAULT_TYPE, duration_text, filter_time, time_text};
 use super::operations::{Asked, Effect, Family};
+use super::restore::RestoreRun;
 use super::settings::Span;
 use super::state::{Event, State, backup_error, refused};
 use super::vault::{Vault, VaultPath};
@@ -20,6 +21,9 @@ pub(super) enum JobKind {
     DisableBackup,
     Undelete,
     DeleteBackupData,
+    Restore,
+    CrossRegionRestore,
+    MoveToArchive,
 }
 
 impl JobKind {
@@ -30,6 +34,10 @@ impl JobKind {
             JobKind::DisableBackup => "DisableBackup",
             JobKind::Undelete => "Undelete",
             JobKind::DeleteBackupData => "DeleteBackupData",
+            JobKind::Restore => "Restore",
+            JobKind::CrossRegionRestore => "CrossRegionRestore",
+            // A guess: nobody recorded one.
+            JobKind::MoveToArchive => "MoveRecoveryPoint",
         }
     }
 }
@@ -62,6 +70,35 @@ impl JobStatus {
     }
 }
 
+/// What a job does by itself, step by step.
+#[derive(Clone, Debug)]
+pub(super) enum Work {
+    /// Nothing: it ends with its operation.
+    Settled,
+    Backup(Box<Run>),
+    Restore(Box<RestoreRun>),
+    /// The point of that name goes to the archive.
+    Archive(String),
+}
+
+impl Work {
+    pub fn backup(&self) -> Option<&Run> {
+        if let Work::Backup(run) = self { Some(run) } else { None }
+    }
+
+    pub fn backup_mut(&mut self) -> Option<&mut Run> {
+        if let Work::Backup(run) = self { Some(run) } else { None }
+    }
+
+    pub fn restore(&self) -> Option<&RestoreRun> {
+        if let Work::Restore(run) = self { Some(run) } else { None }
+    }
+
+    pub fn restore_mut(&mut self) -> Option<&mut RestoreRun> {
+        if let Work::Restore(run) = self { Some(run) } else { None }
+    }
+}
+
 /// One job.
 #[derive(Clone, Debug)]
 pub(super) struct Job {
@@ -76,13 +113,17 @@ pub(super) struct Job {
     pub activity_id: String,
     pub bag: Map<String, Value>,
     pub errors: Vec<Finding>,
-    /// What only backups have.
-    pub run: Option<Run>,
+    pub work: Work,
     /// Number of the next step; older step events are void.
     pub step: u64,
 }
 
 impl Job {
+    /// Whether the vault's own region knows it: restores in the secondary region are asked for there (§14).
+    pub fn is_of_primary(&self) -> bool {
+        self.kind != JobKind::CrossRegionRestore
+    }
+
     pub fn new(
         id: String,
         kind: JobKind,
@@ -103,13 +144,13 @@ impl Job {
             activity_id,
             bag,
             errors: Vec::new(),
-            run: None,
+            work: Work::Settled,
             step: 0,
         }
     }
 
     /// As in a list: without `extendedInfo`.
-    fn summary(&self, vault: &Vault, now: Timestamp) -> Value {
+    pub fn summary(&self, vault: &Vault, now: Timestamp) -> Value {
         let mut properties = json!({
             "jobType": "AzureIaaSVMJob",
             "containerName": self.item.as_str(),
@@ -126,7 +167,7 @@ impl Job {
             properties["endTime"] = json!(time_text(end));
         }
         // Says nothing: it stays when the job is over (§11.1).
-        if self.kind == JobKind::Backup {
+        if matches!(self.kind, JobKind::Backup | JobKind::Restore | JobKind::CrossRegionRestore) {
             properties["actionsInfo"] = json!(["Cancellable"]);
         }
         if !self.errors.is_empty() {
@@ -136,10 +177,14 @@ impl Job {
     }
 
     /// As in a GET.
-    fn render(&self, vault: &Vault, now: Timestamp) -> Value {
+    pub fn render(&self, vault: &Vault, now: Timestamp) -> Value {
         let mut body = self.summary(vault, now);
+        if let Some(run) = self.work.restore() {
+            body["properties"]["extendedInfo"] = run.extended_info(self.status, now);
+            return body;
+        }
         let mut info = json!({"tasksList": [], "propertyBag": self.bag});
-        if let Some(run) = &self.run {
+        if let Some(run) = self.work.backup() {
             info["tasksList"] = run.tasks.iter().map(|task| task.render(now, self.end)).collect();
             info["internalPropertyBag"] = json!({"IsInstantRpJob": "True"});
             if let Some(percent) = run.progress().filter(|_| self.status.is_running()) {
@@ -170,15 +215,21 @@ pub(super) struct Task {
     pub status: TaskStatus,
 }
 
-impl Task {
-    fn render(&self, now: Timestamp, job_end: Option<Timestamp>) -> Value {
-        let status = match self.status {
+impl TaskStatus {
+    pub fn name(self) -> &'static str {
+        match self {
             TaskStatus::NotStarted => "NotStarted",
             TaskStatus::InProgress => "InProgress",
             TaskStatus::Completed => "Completed",
             TaskStatus::Failed => "Failed",
             TaskStatus::Cancelled => "Cancelled",
-        };
+        }
+    }
+}
+
+impl Task {
+    fn render(&self, now: Timestamp, job_end: Option<Timestamp>) -> Value {
+        let status = self.status.name();
         let time = |time: Option<Timestamp>| time.map_or_else(|| NO_TIME.to_owned(), time_text);
         let until = self.end.or(job_end).unwrap_or(now);
         let duration = self.start.map_or_else(|| "PT0S".to_owned(), |start| duration_text(until.duration_since(start)));
@@ -190,7 +241,11 @@ impl State {
     /// GET of a job.
     pub(super) fn get_job(&self, path: &VaultPath, id: &str) -> Reply {
         let Some(vault) = self.vault(&path.key) else { return path.not_found() };
-        vault.jobs.get(&id.to_lowercase()).map_or_else(|| no_job(id), |job| Reply::json(200, job.render(vault, self.clock)))
+        vault
+            .jobs
+            .get(&id.to_lowercase())
+            .filter(|job| job.is_of_primary())
+            .map_or_else(|| no_job(id), |job| Reply::json(200, job.render(vault, self.clock)))
     }
 
     /// Jobs of a vault, newest first. `startTime` and `endTime` of the filter bound the start of the job; without them all
@@ -212,7 +267,8 @@ impl State {
                     .jobs
                     .values()
                     .filter(|job| {
-                        matches("status", job.status.name())
+                        job.is_of_primary()
+                            && matches("status", job.status.name())
                             && matches("operation", job.kind.name())
                             && matches("jobid", &job.id)
                             && matches("backupmanagementtype", "AzureIaasVM")
@@ -227,15 +283,22 @@ impl State {
         )
     }
 
-    /// POST `…/cancel`: 202, then the job is `Cancelling` and ends `Cancelled`, or `CompletedWithWarnings` once there is a snapshot.
+    /// POST `…/cancel`: 202, then the job is `Cancelling` and ends `Cancelled`, or `CompletedWithWarnings` once there is a snapshot
+    /// of a backup.
     pub(super) fn cancel_job(&mut self, n: &dyn Neighbours, req: &Inbound, path: &VaultPath, id: &str) -> Reply {
         let job_id = id.to_lowercase();
         let Some(vault) = self.vault(&path.key) else { return path.not_found() };
-        let Some(job) = vault.jobs.get(&job_id) else { return no_job(id) };
-        if job.kind != JobKind::Backup || job.status != JobStatus::InProgress {
+        let Some(job) = vault.jobs.get(&job_id).filter(|job| job.is_of_primary()) else { return no_job(id) };
+        let span = match &job.work {
+            Work::Backup(_) => Some(self.settings.durations.cancel),
+            // "Till the data transfer phase", documented: not once the machine is being made or changed.
+            Work::Restore(run) if run.is_cancellable() => Some(self.settings.restore.durations.cancel),
+            _ => None,
+        };
+        let Some(span) = span.filter(|_| job.status == JobStatus::InProgress) else {
             return refused(&self.settings.refusals.not_cancellable, "The job cannot be cancelled in its present state.");
-        }
-        let due = self.clock + self.settings.durations.cancel.pick(n.chance());
+        };
+        let due = self.clock + span.pick(n.chance());
         let step = self.next_number();
         if let Some(job) = self.vault_mut(&path.key).and_then(|vault| vault.jobs.get_mut(&job_id)) {
             job.status = JobStatus::Cancelling;
@@ -247,6 +310,25 @@ impl State {
         self.accepted(req, &format!("{base}/operationsStatus"), &format!("{base}/operationResults"), &operation)
     }
 
+    /// A running job takes its next step, unless it went another way since that was planned.
+    pub(super) fn step_job(&mut self, n: &dyn Neighbours, vault_key: &str, job_id: &str, step: u64) {
+        let job = self.vault(vault_key).and_then(|vault| vault.jobs.get(job_id));
+        let Some(job) = job.filter(|job| job.step == step && job.status.is_running()) else { return };
+        match &job.work {
+            Work::Settled => {}
+            Work::Backup(_) => self.step_backup(n, vault_key, job_id),
+            Work::Restore(_) => self.step_restore(n, vault_key, job_id),
+            Work::Archive(point) => {
+                let point = point.clone();
+                self.archived(vault_key, job_id, &point);
+            }
+        }
+    }
+
+    pub(super) fn job_mut(&mut self, vault_key: &str, job_id: &str) -> Option<&mut Job> {
+        self.vault_mut(vault_key)?.jobs.get_mut(job_id)
+    }
+
     /// `V/backupJobs/{job}/operationsStatus/{id}` and `…/operationResults/{id}`.
     pub(super) fn poll_job_operation(&self, req: &Inbound, path: &VaultPath, job: &str, id: &str, asked: Asked) -> Reply {
         self.poll_backup_operation(req, path, id, Some(&Family::Job(job.to_lowercase())), asked)
@@ -254,6 +336,6 @@ impl State {
 }
 
 /// The answer for a job that is not there: the code is a guess.
-fn no_job(id: &str) -> Reply {
+pub(super) fn no_job(id: &str) -> Reply {
     backup_error(404, "ResourceNotFound", format!("The job '{id}' was not found in the vault."))
 }

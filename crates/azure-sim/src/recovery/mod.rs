@@ -2,15 +2,17 @@
 //!
 //! [`State::handle`] answers a request, [`State::advance`] lets time pass. Nothing here does I/O; the same requests at
 //! the same times with the same [`Neighbours`](crate::wire::Neighbours) give the same answers. What is not modelled
-//! (restores, file recovery, archive, cross-region) is answered 501, never invented.
+//! (encrypted machines, other workloads) is answered 501, never invented.
 //!
 //! Tags of vaults are Resource Manager's: the front takes them from the bodies of vault writes and shows them through
 //! `Neighbours::tags`.
 
+mod archive;
 mod backup;
 mod config;
 mod containers;
 mod faults;
+mod files;
 mod guards;
 mod item;
 mod jobs;
@@ -22,9 +24,12 @@ mod points;
 mod policy;
 mod policy_rules;
 mod protect;
+mod restore;
+mod restore_settings;
 mod retention;
 mod route;
 mod schedule;
+mod secondary;
 mod settings;
 mod state;
 mod status;
@@ -36,8 +41,12 @@ mod vault_view;
 
 pub use backup::Phase;
 pub use faults::{HookError, Resource};
+pub use files::{CANARY_PASSWORD, CANARY_SCRIPT};
 pub use item::Finding;
 pub use operations::operation_id;
+pub use restore::{Fate, Stage};
+pub use restore_settings::*;
+pub use secondary::CANARY_TOKEN;
 pub use settings::*;
 pub use state::State;
 

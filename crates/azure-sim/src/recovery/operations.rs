@@ -55,6 +55,10 @@ pub(super) enum Family {
     Fabric,
     /// A job: `cancel`.
     Job(String),
+    /// The vault: `backupTriggerValidateOperation`.
+    Validation,
+    /// The secondary region of that name, with a base64 id.
+    Secondary(String),
 }
 
 /// What an operation does when it ends.
@@ -67,6 +71,16 @@ pub(super) enum Effect {
     },
     DeleteVault,
     Item(Change),
+    /// The mount of a point's disks.
+    Mount {
+        item: ItemKey,
+        point: String,
+    },
+    /// Its end.
+    Unmount {
+        item: ItemKey,
+        point: String,
+    },
     Discover,
     /// Nothing: the work is a job's.
     Accepted,
@@ -84,6 +98,8 @@ pub(super) struct Operation {
     pub hold: Hold,
     pub memory: Memory,
     pub job: Option<String>,
+    /// `properties` of its success, where they are not a job's.
+    pub told: Option<Value>,
     pub effect: Effect,
 }
 
@@ -119,6 +135,7 @@ impl State {
             hold: Hold::Free,
             memory: Memory::Kept,
             job: None,
+            told: None,
             effect,
         };
         self.operations.insert(id.clone(), operation);
@@ -175,6 +192,8 @@ impl State {
             Effect::DeleteVault => self.vault_deleted(n, &operation.vault),
             Effect::Discover => self.discovered(n, &operation.vault),
             Effect::Accepted => {}
+            Effect::Mount { item, point } => self.mounted(&operation.vault, item, point, operation.started),
+            Effect::Unmount { item, point } => self.unmounted(&operation.vault, item, point),
             Effect::Item(change) => return self.item_changed(n, operation, change),
         }
         None
@@ -245,7 +264,7 @@ impl State {
         let known = self.operations.get(&id).filter(|op| op.vault == vault.key && op.family != Family::Vault && op.memory == Memory::Kept);
         let Some(operation) = known.filter(|op| only.is_none_or(|family| op.family == *family)) else { return unknown_operation(&id) };
         match asked {
-            Asked::Status => Reply::json(200, status_body(operation)),
+            Asked::Status => Reply::json(200, status_body(operation, req.api_version())),
             Asked::Result => self.result_of(req, operation),
         }
     }
@@ -271,7 +290,7 @@ impl State {
     }
 }
 
-fn status_body(operation: &Operation) -> Value {
+pub(super) fn status_body(operation: &Operation, version: &str) -> Value {
     let started = time_text(operation.started);
     let mut body = json!({"id": operation.id, "name": operation.id, "startTime": started});
     match &operation.outcome {
@@ -294,11 +313,14 @@ fn status_body(operation: &Operation) -> Value {
     if let (Some(job), false) = (&operation.job, operation.outcome == Outcome::Running) {
         body["properties"] = json!({"objectType": "OperationStatusJobExtendedInfo", "jobId": job});
     }
+    if let (Some(told), Outcome::Succeeded) = (&operation.told, &operation.outcome) {
+        body["properties"] = super::files::as_told(told, version);
+    }
     body
 }
 
 /// The answer for an operation that nobody knows (any more): the code is a guess.
-fn unknown_operation(id: &str) -> Reply {
+pub(super) fn unknown_operation(id: &str) -> Reply {
     backup_error(404, "ResourceNotFound", format!("The operation '{id}' was not found."))
 }
 

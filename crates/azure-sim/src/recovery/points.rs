@@ -3,10 +3,12 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::archive::Archive;
 use super::item::{Item, Protection};
 use super::names::{ItemKey, VAULT_TYPE, filter_time, time_text, zoneless_text};
 use super::policy_rules::Generation;
 use super::protect::{item_key, no_item};
+use super::restore_settings::RestoreSettings;
 use super::retention::Kept;
 use super::schedule::{Slot, instant_days};
 use super::state::{Event, State, backup_error};
@@ -34,12 +36,14 @@ pub(super) enum Life {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Taken {
     pub time: Timestamp,
+    /// `properties.vmId` of the machine.
+    pub vm_id: String,
     consistency: &'static str,
-    os: String,
-    size: String,
-    security_type: String,
-    zones: Vec<String>,
-    included: Vec<DiskView>,
+    pub os: String,
+    pub size: String,
+    pub security_type: String,
+    pub zones: Vec<String>,
+    pub included: Vec<DiskView>,
     excluded: Vec<DiskView>,
     generation: Generation,
 }
@@ -62,6 +66,7 @@ impl Taken {
         let (included, excluded) = machine.disks.iter().cloned().partition(wanted);
         Taken {
             time,
+            vm_id: machine.vm_id.clone(),
             consistency,
             os: machine.os.clone(),
             size: machine.size.clone(),
@@ -78,6 +83,11 @@ impl Taken {
         self.included.iter().map(|disk| disk.size_gb).sum()
     }
 
+    /// Whether any of its disks is open through a disk access resource alone. That this is what the flag means is a guess.
+    pub fn is_private(&self) -> bool {
+        self.included.iter().any(|disk| disk.network_access == "AllowPrivate")
+    }
+
     /// Only the mixed premium form is recorded; the other's name is a guess.
     fn storage_type(&self) -> &'static str {
         let premium = self.included.iter().any(|disk| disk.sku.starts_with("Premium"));
@@ -92,17 +102,55 @@ pub(super) struct Point {
     pub taken: Taken,
     pub instant: Tier,
     pub hardened: Tier,
+    /// Since when it is in the vault.
+    pub hardened_at: Option<Timestamp>,
+    pub archive: Archive,
+    /// Until when its disks are mounted for file recovery.
+    pub mounted_until: Option<Timestamp>,
     /// When its snapshot goes, by the policy's days.
     pub instant_until: Option<Timestamp>,
     pub life: Life,
 }
 
 impl Point {
-    fn until(&self) -> Option<Timestamp> {
+    /// Whether its data is in the vault or its archive, so that it outlives its snapshot.
+    fn is_stored(&self) -> bool {
+        self.hardened == Tier::Valid || self.archive != Archive::Never
+    }
+
+    /// Whether its disks can be read from the vault: it is there, or was brought back from the archive.
+    pub fn is_readable_in_vault(&self, now: Timestamp) -> bool {
+        self.hardened == Tier::Valid || self.archive.is_back(now)
+    }
+
+    /// Whether its disks are mounted.
+    pub fn is_mounted(&self, now: Timestamp) -> bool {
+        self.mounted_until.is_some_and(|until| until > now)
+    }
+
+    pub fn until(&self) -> Option<Timestamp> {
         match self.life {
             Life::OnDemand { until } => Some(until),
             Life::Scheduled { kept, .. } => kept.map(|kept| kept.until),
         }
+    }
+
+    /// Sets a field as a GET shows it: until when the point lives, when it was taken, whether its snapshot is there.
+    pub fn edit(&mut self, pointer: &str, value: &Value) -> Option<()> {
+        let time = || value.as_str().and_then(|text| text.parse().ok().or_else(|| format!("{text}Z").parse().ok()));
+        match pointer {
+            "/recoveryPointProperties/expiryTime" => {
+                let until = time()?;
+                match &mut self.life {
+                    Life::Scheduled { kept: Some(kept), .. } => kept.until = until,
+                    life => *life = Life::OnDemand { until },
+                }
+            }
+            "/recoveryPointTime" => self.taken.time = time()?,
+            "/recoveryPointTierDetails/InstantRP" => self.instant = if value == "Valid" { Tier::Valid } else { Tier::Deleted },
+            _ => return None,
+        }
+        Some(())
     }
 
     fn next_end(&self) -> Option<Timestamp> {
@@ -110,7 +158,7 @@ impl Point {
         self.until().into_iter().chain(snapshot).min()
     }
 
-    fn render(&self, item: &Item, item_id: &str, detail: Detail) -> Value {
+    pub fn render(&self, item: &Item, item_id: &str, detail: Detail, (now, settings): (Timestamp, &RestoreSettings)) -> Value {
         let tier = |kind: &str, tier: Tier| {
             let status = match tier {
                 Tier::Absent => return None,
@@ -119,7 +167,8 @@ impl Point {
             };
             Some(json!({"type": kind, "status": status}))
         };
-        let tiers: Vec<Value> = [tier("InstantRP", self.instant), tier("HardenedRP", self.hardened)].into_iter().flatten().collect();
+        let tiers = [tier("InstantRP", self.instant), tier("HardenedRP", self.hardened), self.archive.tier(now)];
+        let tiers: Vec<Value> = tiers.into_iter().flatten().collect();
         let taken = &self.taken;
         let mut properties = json!({
             "objectType": "IaasVMRecoveryPoint",
@@ -128,16 +177,15 @@ impl Point {
             "recoveryPointAdditionalInfo": "",
             "sourceVMStorageType": taken.storage_type(),
             "isSourceVMEncrypted": false,
-            "isInstantIlrSessionActive": false,
+            "isInstantIlrSessionActive": self.is_mounted(now),
             "recoveryPointTierDetails": tiers,
             "isManagedVirtualMachine": true,
             "virtualMachineSize": taken.size,
             "originalStorageAccountOption": false,
             "osType": taken.os,
-            "recoveryPointMoveReadinessInfo": {"ArchivedRP": {"isReadyForMove": false,
-                "additionalInfo": "We're still determining if this Recovery Point can be moved.. Please check again after some time."}},
+            "recoveryPointMoveReadinessInfo": {"ArchivedRP": self.readiness(settings, now)},
             "securityType": if taken.security_type.is_empty() { "None" } else { &taken.security_type },
-            "isPrivateAccessEnabledOnAnyDisk": false,
+            "isPrivateAccessEnabledOnAnyDisk": taken.is_private(),
             "createdWithPolicyType": taken.generation.name(),
             "threatStatus": 0,
         });
@@ -170,7 +218,7 @@ impl Point {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Detail {
+pub(super) enum Detail {
     /// In a list: disks are only counted.
     Counts,
     /// In a GET.
@@ -200,7 +248,7 @@ impl State {
                     |point: &&Point| from.is_none_or(|from| point.taken.time >= from) && to.is_none_or(|to| point.taken.time <= to);
                 Ok(item.points.iter().rev().filter(inside).map(|point| (point, item, id.clone())).collect())
             },
-            |_, (point, item, id)| point.render(item, &id, Detail::Counts),
+            |(_, now), (point, item, id)| point.render(item, &id, Detail::Counts, (now, &self.settings.restore)),
         )
     }
 
@@ -208,10 +256,9 @@ impl State {
     pub(super) fn get_point(&self, path: &VaultPath, container: &str, item: &str, name: &str) -> Reply {
         let Some(vault) = self.vault(&path.key) else { return path.not_found() };
         let Some(item) = item_key(container, item).and_then(|key| vault.items.get(&key)) else { return no_item() };
-        match item.points.iter().find(|point| point.name == name) {
-            Some(point) => Reply::json(200, point.render(item, &item.id(vault), Detail::Full)),
-            // The code is a guess.
-            None => backup_error(404, "UserErrorRecoveryPointNotFound", format!("The recovery point '{name}' was not found.")),
+        match item.point(name) {
+            Some(point) => Reply::json(200, point.render(item, &item.id(vault), Detail::Full, (self.clock, &self.settings.restore))),
+            None => no_point(name),
         }
     }
 
@@ -260,11 +307,25 @@ impl State {
     }
 }
 
+/// The answer for a point that is not there: the code is a guess.
+pub(super) fn no_point(name: &str) -> Reply {
+    backup_error(404, "UserErrorRecoveryPointNotFound", format!("The recovery point '{name}' was not found."))
+}
+
 impl Item {
+    /// The point of that name.
+    pub(super) fn point(&self, name: &str) -> Option<&Point> {
+        self.points.iter().find(|point| point.name == name)
+    }
+
+    pub(super) fn point_mut(&mut self, name: &str) -> Option<&mut Point> {
+        self.points.iter_mut().find(|point| point.name == name)
+    }
+
     /// Snapshots past their days go: from points that are in the vault, and with those that never got there.
     fn drop_snapshots(&mut self, now: Timestamp) {
         let ended = |point: &Point| point.instant == Tier::Valid && point.instant_until.is_some_and(|until| until <= now);
-        self.points.retain(|point| !ended(point) || point.hardened == Tier::Valid);
+        self.points.retain(|point| !ended(point) || point.is_stored());
         for point in &mut self.points {
             if ended(point) {
                 point.instant = Tier::Deleted;

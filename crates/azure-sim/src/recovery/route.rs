@@ -2,13 +2,14 @@
 
 use serde_json::json;
 
-use super::operations::Asked;
+use super::operations::{Asked, Family};
+use super::secondary::PASSIVE_VERSION;
 use super::state::{State, backup_error};
 use super::vault::{VaultPath, VaultState};
 use crate::wire::{Inbound, Neighbours, Reply};
 
 /// The refusal of everything that is not modelled.
-fn not_modelled(req: &Inbound) -> Reply {
+pub(super) fn not_modelled(req: &Inbound) -> Reply {
     let message = format!("azure-sim does not model {} {}", req.method, req.raw_path());
     Reply::json(501, json!({"error": {"code": "SimulatorNotImplemented", "message": message}}))
 }
@@ -33,6 +34,9 @@ impl State {
             ["subscriptions", subscription, "providers", "microsoft.recoveryservices", rest @ ..] => match (method, rest) {
                 ("GET", ["vaults"]) => self.list_vaults(n, req, subscription, None),
                 ("POST", ["locations", location, "backupstatus"]) => self.backup_status(req, location),
+                (_, ["locations", location, rest @ ..]) if self.is_secondary_call(method, rest) => {
+                    self.route_secondary(n, req, (subscription, location), rest)
+                }
                 ("GET", ["locations", location, "deletedvaults"]) => self.deleted_vaults(req, subscription, location, None),
                 ("GET", ["locations", location, "deletedvaults", name]) => self.deleted_vaults(req, subscription, location, Some(name)),
                 _ => not_modelled(req),
@@ -82,7 +86,13 @@ impl State {
             ("GET", ["backupprotectableitems"]) => self.list_protectable(n, req, path),
             ("GET", ["backupprotectioncontainers"]) => self.list_containers(req, path),
             ("GET", ["backupdeletedprotectioncontainers"]) => self.list_deleted_containers(req, path),
+            ("GET", ["backupprotecteditems"]) if is_passive(req) => self.list_secondary_items(req, path),
             ("GET", ["backupprotecteditems"]) => self.list_items(req, path),
+            ("POST", ["backuptriggervalidateoperation"]) => self.trigger_validation(n, req, path),
+            ("GET", ["backupvalidateoperationsstatuses", _]) => {
+                self.poll_backup_operation(req, path, last, Some(&Family::Validation), Asked::Status)
+            }
+            ("GET", ["backupvalidateoperationresults", _]) => self.validation_result(req, path, last),
             ("GET", ["backupoperations", _]) => self.poll_backup_operation(req, path, last, None, Asked::Status),
             ("GET", ["backupoperationresults", _]) => self.poll_backup_operation(req, path, last, None, Asked::Result),
             ("GET", ["backupjobs"]) => self.list_jobs(req, path),
@@ -113,6 +123,15 @@ impl State {
             ("GET", ["protectioncontainers", container, "protecteditems", item, "operationresults", id]) => {
                 self.poll_item_operation(req, path, (container, item), id, Asked::Result)
             }
+            ("POST", ["protectioncontainers", container, "protecteditems", item, "recoverypointsrecommendedformove"]) => {
+                self.recommended(req, path, container, item)
+            }
+            ("POST", ["protectioncontainers", container, "protecteditems", item, "recoverypoints", name, verb]) => {
+                self.route_point(n, req, path, (container, item, name), verb)
+            }
+            ("GET", ["protectioncontainers", container, "protecteditems", item, "recoverypoints"]) if is_passive(req) => {
+                self.list_secondary_points(req, path, container, item)
+            }
             ("GET", ["protectioncontainers", container, "protecteditems", item, "recoverypoints"]) => {
                 self.list_points(req, path, container, item)
             }
@@ -122,6 +141,24 @@ impl State {
             _ => not_modelled(req),
         }
     }
+
+    /// What is done to one recovery point.
+    fn route_point(&mut self, n: &dyn Neighbours, req: &Inbound, path: &VaultPath, point: (&str, &str, &str), verb: &str) -> Reply {
+        match verb {
+            "restore" => self.post_restore(n, req, path, point),
+            "move" => self.move_point(n, req, path, point),
+            "provisioninstantitemrecovery" => self.mount(n, req, path, point),
+            "revokeinstantitemrecovery" => self.unmount(n, req, path, point),
+            "listinstantitemrecoveryoperationresult" => self.mount_scripts(req, path, point).unwrap_or_else(|| not_modelled(req)),
+            "accesstoken" if is_passive(req) => self.access_token(n, req, path, point),
+            _ => not_modelled(req),
+        }
+    }
+}
+
+/// Whether the request is one of the passive stamp: told apart by its api-version alone (§14).
+fn is_passive(req: &Inbound) -> bool {
+    req.api_version() == PASSIVE_VERSION
 }
 
 /// The vault of a path that has one: `/subscriptions/{s}/resourceGroups/{g}/providers/Microsoft.RecoveryServices/vaults/{v}`.

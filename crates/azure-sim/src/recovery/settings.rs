@@ -5,6 +5,8 @@ use jiff::SignedDuration;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::restore_settings::RestoreSettings;
+
 /// A closed range of whole seconds from which one duration is drawn with the simulator's seeded generator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -139,7 +141,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    fn new(status: u16, code: &str) -> Self {
+    pub(super) fn new(status: u16, code: &str) -> Self {
         Refusal { status, code: code.to_owned() }
     }
 }
@@ -277,6 +279,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Codes of refusals.
     pub refusals: Refusals,
+    /// Restores, file recovery, archive, the secondary region.
+    pub restore: RestoreSettings,
     /// Tasks of backup jobs.
     pub backup_tasks: BackupTasks,
     /// Status URL of a deleted vault.
@@ -311,6 +315,7 @@ impl Default for Settings {
             durations: Durations::default(),
             limits: Limits::default(),
             refusals: Refusals::default(),
+            restore: RestoreSettings::default(),
             backup_tasks: BackupTasks::Three,
             gone_vault_status: GoneVaultStatus::NotFound,
             vault_deletion: VaultDeletion::BySoftDeleteState,

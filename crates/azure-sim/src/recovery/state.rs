@@ -10,9 +10,11 @@ use super::item::Item;
 use super::names::ItemKey;
 use super::operations::Operation;
 use super::schedule::Slot;
+use super::secondary::Issued;
 use super::settings::{Refusal, Settings};
 use super::status::DeletedVault;
 use super::vault::Vault;
+use crate::orders::Order;
 use crate::wire::{Neighbours, Reply};
 
 /// All vaults of the world, by lower-cased ARM id.
@@ -55,6 +57,9 @@ pub struct State {
     pub(super) vaults: Vaults,
     pub(super) deleted: Vec<DeletedVault>,
     pub(super) operations: BTreeMap<String, Operation>,
+    pub(super) orders: Vec<Order>,
+    /// Access tokens for secondary regions, by themselves.
+    pub(super) tokens: BTreeMap<String, Issued>,
     agenda: BTreeMap<(Timestamp, u64), Event>,
     sequence: u64,
     lag: SignedDuration,
@@ -70,6 +75,8 @@ impl State {
             vaults: Vaults::new(),
             deleted: Vec::new(),
             operations: BTreeMap::new(),
+            orders: Vec::new(),
+            tokens: BTreeMap::new(),
             agenda: BTreeMap::new(),
             sequence: 0,
             lag: SignedDuration::ZERO,
@@ -84,13 +91,24 @@ impl State {
 
     /// Processes every event due until `to`, in time order. Going back in time does nothing.
     pub fn advance(&mut self, n: &dyn Neighbours, to: Timestamp) {
-        while let Some(entry) = self.agenda.first_entry().filter(|entry| entry.key().0 <= to) {
-            self.clock = self.clock.max(entry.key().0);
-            let event = entry.remove();
-            self.happen(n, event);
-            self.remember();
-        }
+        while self.step(n, to) {}
         self.clock = self.clock.max(to);
+    }
+
+    /// Processes the next event due until `to`; `false` when there is none. What it ordered is to be carried out before
+    /// the next one.
+    pub fn step(&mut self, n: &dyn Neighbours, to: Timestamp) -> bool {
+        let Some(entry) = self.agenda.first_entry().filter(|entry| entry.key().0 <= to) else { return false };
+        self.clock = self.clock.max(entry.key().0);
+        let event = entry.remove();
+        self.happen(n, event);
+        self.remember();
+        true
+    }
+
+    /// What restores want made elsewhere, in order; whoever takes it carries it out at once.
+    pub fn take_orders(&mut self) -> Vec<Order> {
+        std::mem::take(&mut self.orders)
     }
 
     /// When the next thing happens by itself.

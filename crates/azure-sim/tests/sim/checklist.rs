@@ -2,7 +2,7 @@
 //! `faults.rs` is without a test.
 
 use azure_sim::{
-    faults::{Fault, Rule, Shape, When},
+    faults::{Ending, Fault, Rule, Shape, When},
     wire::{Disposition, WireReply},
 };
 use serde_json::{Value, json};
@@ -86,7 +86,7 @@ fn i06_i11_i13_i14_snapshots_restore_points_and_the_graph_are_not_modelled() {
         ("PUT", format!("{compute}/restorePointCollections/c/restorePoints/p")),
         ("POST", format!("{compute}/disks/d/beginGetAccess")),
         ("POST", "/providers/Microsoft.ResourceGraph/resources".to_owned()),
-        ("POST", format!("{}/backupFabrics/Azure/protectionContainers/c/protectedItems/i/recoveryPoints/1/restore", vault())),
+        ("POST", format!("{}/backupSecurityPIN", vault())),
     ] {
         let reply = client.send(method, &url, json!({}));
         assert_eq!((reply.status, code(&reply).as_str()), (501, "SimulatorNotImplemented"), "{method} {url}");
@@ -125,6 +125,7 @@ fn every_fault_strikes_a_backup_call_as_it_says() {
         Fault::OperationExpired,
         failed,
         Fault::JobFailed { code: "400002".into() },
+        Fault::RestoreFate { how: Ending::Sticks, code: None },
         Fault::ListLag { seconds: 600.0 },
         Fault::TokenRefused,
     ];
@@ -145,6 +146,8 @@ fn every_fault_strikes_a_backup_call_as_it_says() {
             Fault::MalformedBody => assert!(serde_json::from_slice::<Value>(&reply.body).is_err() && exists),
             Fault::OperationStuck => assert_eq!((poll(&mut client).json()["status"].as_str(), exists), (Some("InProgress"), false)),
             Fault::OperationExpired => assert_eq!((poll(&mut client).status, exists), (404, true)),
+            // A PUT restores nothing.
+            Fault::RestoreFate { .. } => assert!(exists),
             Fault::OperationFailed { .. } | Fault::JobFailed { .. } => {
                 assert_eq!((poll(&mut client).json()["status"].as_str(), exists), (Some("Failed"), false));
                 let jobs = client.read(&format!("{}/backupJobs?$filter=status eq 'Failed'", vault()));

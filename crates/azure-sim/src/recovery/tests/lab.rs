@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::super::{Settings, State, operation_id};
-use crate::wire::{Caller, DiskView, GuardView, Inbound, KeyAccess, MachineView, Neighbours, Reply};
+use crate::wire::{Caller, DiskView, GuardView, Inbound, KeyAccess, MachineView, Neighbours, Reply, StorageView};
 
 pub const SUB: &str = "/subscriptions/00000000-0000-0000-0000-000000000001";
 pub const VAULT: &str =
@@ -84,6 +84,20 @@ impl Neighbours for World {
         self.guards.get(&id.to_lowercase()).cloned()
     }
 
+    fn storage_account(&self, id: &str) -> Option<StorageView> {
+        let (location, kind, sku) = ("westeurope".to_owned(), "StorageV2".to_owned(), "Standard_LRS".to_owned());
+        let location = if id.contains("north") { "northeurope".to_owned() } else { location };
+        Some(StorageView { id: id.to_owned(), location, kind, sku, lets_azure_in: true })
+    }
+
+    fn subnet_region(&self, _: &str) -> Option<String> {
+        Some("westeurope".to_owned())
+    }
+
+    fn tenant_of(&self, _: &str) -> Option<String> {
+        Some("tenant".to_owned())
+    }
+
     fn key_access(&self, _: &str, _: &str) -> KeyAccess {
         self.keys.unwrap_or(KeyAccess::Unmodelled)
     }
@@ -137,6 +151,10 @@ impl Lab {
             name: format!("{name}-{lun}"),
             size_gb: 127,
             sku: "Premium_LRS".to_owned(),
+            hyper_v_generation: "V2".to_owned(),
+            network_access: "AllowAll".to_owned(),
+            disk_access_id: None,
+            encryption_set: None,
         };
         let machine = MachineView {
             id: vm(name),

@@ -8,5 +8,6 @@ mod items;
 mod keys;
 mod lab;
 mod policies;
+mod restore_shapes;
 mod shapes;
 mod vaults;

@@ -8,7 +8,7 @@ use super::lab::{Lab, SUB, VAULT, code, default_policy, header, item, vm};
 use crate::wire::Reply;
 
 /// The exchanges of one recording.
-fn recorded(file: &str) -> Vec<Value> {
+pub(super) fn recorded(file: &str) -> Vec<Value> {
     let root = std::env::var_os("BREAKWATER_RECORDED")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/azure/recorded"), PathBuf::from);
     let path = root.join("backup").join(file);
@@ -17,11 +17,11 @@ fn recorded(file: &str) -> Vec<Value> {
     value["sequence"].as_array().cloned().unwrap_or_else(|| vec![value])
 }
 
-fn body(file: &str, exchange: usize) -> Value {
+pub(super) fn body(file: &str, exchange: usize) -> Value {
     recorded(file)[exchange]["response"]["body"].clone()
 }
 
-fn last_body(file: &str) -> Value {
+pub(super) fn last_body(file: &str) -> Value {
     recorded(file).last().unwrap()["response"]["body"].clone()
 }
 
@@ -58,14 +58,14 @@ fn differences(ours: &Value, theirs: &Value, at: &str) -> Vec<String> {
 }
 
 #[track_caller]
-fn same_shape(ours: &Value, theirs: &Value) {
+pub(super) fn same_shape(ours: &Value, theirs: &Value) {
     let found = differences(ours, theirs, "");
     assert!(found.is_empty(), "{found:#?}\nours: {ours:#}");
 }
 
 /// Status and long-running headers of an answer are as recorded, links apart.
 #[track_caller]
-fn same_head(reply: &Reply, exchange: &Value) {
+pub(super) fn same_head(reply: &Reply, exchange: &Value) {
     assert_eq!(json!(reply.status), exchange["response"]["status"]);
     for name in ["azure-asyncoperation", "location"] {
         let words = |url: &str| {

@@ -219,10 +219,10 @@ fn what_is_not_modelled_is_refused_with_its_path() {
     let mut lab = Lab::new();
     lab.protect("win");
     let calls = [
-        ("POST", format!("{}/recoveryPoints/1/restore", item("win"))),
-        ("POST", format!("{}/recoveryPoints/1/provisionInstantItemRecovery", item("win"))),
+        ("POST", format!("{}/recoveryPoints/1/wonders", item("win"))),
+        ("POST", format!("{}/recoveryPoints/1/listInstantItemRecoveryOperationResult", item("win"))),
         ("POST", format!("{SUB}/providers/Microsoft.RecoveryServices/locations/westeurope/backupPreValidateProtection")),
-        ("POST", format!("{SUB}/providers/Microsoft.RecoveryServices/locations/westeurope/backupCrossRegionRestore")),
+        ("POST", format!("{SUB}/providers/Microsoft.RecoveryServices/locations/westeurope/backupValidateFeatures")),
         ("POST", format!("{VAULT}/backupSecurityPIN")),
         ("GET", format!("{VAULT}/replicationFabrics")),
         ("GET", "/providers/Microsoft.RecoveryServices/operations".to_owned()),

@@ -1,0 +1,397 @@
+//! The secondary region of a vault with cross-region restore: what it knows, a token to restore there, the restore and its
+//! job (backup.md §14).
+//!
+//! Calls of vaults are told apart from those of the primary region by their api-version alone.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::item::Item;
+use super::jobs::{Job, JobKind, no_job};
+use super::names::{ItemKey, NO_TIME, canonical_location, time_text, us_text};
+use super::operations::{Effect, Family, Operation, Outcome, unknown_operation};
+use super::points::{Detail, Point, Tier, no_point};
+use super::protect::{digits, item_key, no_item};
+use super::restore::{Ask, Named, Wanted};
+use super::route::not_modelled;
+use super::state::{State, backup_error, refused};
+use super::vault::{Vault, VaultPath};
+use super::vault_rules::Refused;
+use crate::arm::subscriptions::REGIONS;
+use crate::guards::Guarded;
+use crate::wire::{Inbound, Neighbours, Reply};
+
+/// The api-version of the passive stamp, which clients still use (§1.1).
+pub(super) const PASSIVE_VERSION: &str = "2021-11-15";
+
+/// What every access token begins with: base64 of `{"canary":"azure-sim"}`.
+pub const CANARY_TOKEN: &str = "eyJjYW5hcnkiOiJhenVyZS1zaW0ifQ";
+
+/// Fixed pairs (azure-cli's table, as far as copied here; the last was recorded), each in the direction of a restore.
+const PAIRS: [(&str, &str); 20] = [
+    ("westeurope", "northeurope"),
+    ("northeurope", "westeurope"),
+    ("eastus", "westus"),
+    ("westus", "eastus"),
+    ("eastus2", "centralus"),
+    ("centralus", "eastus2"),
+    ("westus2", "westcentralus"),
+    ("uksouth", "ukwest"),
+    ("ukwest", "uksouth"),
+    ("germanywestcentral", "germanynorth"),
+    ("francecentral", "francesouth"),
+    ("swedencentral", "swedensouth"),
+    ("switzerlandnorth", "switzerlandwest"),
+    ("brazilsouth", "southcentralus"),
+    ("centralindia", "southindia"),
+    ("southeastasia", "eastasia"),
+    ("eastasia", "southeastasia"),
+    ("australiaeast", "australiasoutheast"),
+    ("japaneast", "japanwest"),
+    ("centraluseuap", "eastus2euap"),
+];
+
+/// An access token that was given out, and what came with it.
+#[derive(Clone, Debug)]
+pub(super) struct Issued {
+    path: VaultPath,
+    item: ItemKey,
+    point: String,
+    region: String,
+    details: Value,
+    until: Timestamp,
+}
+
+/// The id of something in the region: `SUB/locations/{region}/{kind}/{name}`.
+fn regional_id(subscription: &str, region: &str, kind: &str, name: &str) -> String {
+    format!("/subscriptions/{subscription}/providers/Microsoft.RecoveryServices/locations/{region}/{kind}/{name}")
+}
+
+/// The service's principal in a region: the same whoever asks.
+fn principal(region: &str) -> Value {
+    let guid = |what: &str| uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, format!("{what} {region}").as_bytes()).to_string();
+    let audience = format!("https://RecoveryServices/IaasCoord/aadmgmt/{}", &region[..region.len().min(3)]);
+    json!({"tenantId": guid("tenant"), "audience": audience, "servicePrincipalObjectId": guid("principal")})
+}
+
+impl State {
+    /// The secondary region of a vault, when restores there are on.
+    fn secondary_of(&self, vault: &Vault) -> Option<String> {
+        let redundancy = &vault.settings["redundancySettings"];
+        if redundancy["crossRegionRestore"] != "Enabled" || redundancy["standardTierStorageRedundancy"] != "GeoRedundant" {
+            return None;
+        }
+        let set = self.settings.restore.region_pairs.get(&vault.location).map(String::as_str);
+        set.or_else(|| PAIRS.iter().find(|(primary, _)| *primary == vault.location).map(|(_, secondary)| *secondary)).map(str::to_owned)
+    }
+
+    fn cross_region(&self, path: &VaultPath) -> Result<String, Refused> {
+        let vault = self.vault(&path.key).ok_or_else(|| Box::new(path.not_found()))?;
+        let refusal = &self.settings.restore.refusals.not_cross_region;
+        self.secondary_of(vault).ok_or_else(|| Box::new(refused(refusal, "Cross Region Restore is not enabled in this vault.")))
+    }
+
+    /// Whether the secondary region knows a point by now: what is stored in the vault gets there, with a lag.
+    fn is_known_there(&self, point: &Point, now: Timestamp) -> bool {
+        point.hardened == Tier::Valid && point.hardened_at.is_some_and(|since| since + self.settings.restore.secondary_lag <= now)
+    }
+
+    /// `V/backupProtectedItems` of the secondary region: items with a point there.
+    pub(super) fn list_secondary_items(&self, req: &Inbound, path: &VaultPath) -> Reply {
+        if let Err(refusal) = self.cross_region(path) {
+            return *refusal;
+        }
+        self.list(
+            req,
+            path,
+            |vault, terms, now| {
+                let matches = |term: &str, value: &str| terms.get(term).is_none_or(|wanted| wanted.eq_ignore_ascii_case(value));
+                let known = |item: &&Item| item.points.iter().any(|point| self.is_known_there(point, now)) && item.soft_deleted.is_none();
+                let ours = matches("backupmanagementtype", "AzureIaasVM") && matches("itemtype", "VM");
+                Ok(vault.items.values().filter(known).filter(|_| ours).collect())
+            },
+            |(vault, now), item: &Item| item.render(vault, &self.settings, now, req.api_version()),
+        )
+    }
+
+    /// `I/recoveryPoints` of the secondary region, newest first.
+    pub(super) fn list_secondary_points(&self, req: &Inbound, path: &VaultPath, container: &str, item: &str) -> Reply {
+        if let Err(refusal) = self.cross_region(path) {
+            return *refusal;
+        }
+        let Some(vault) = self.vault(&path.key) else { return path.not_found() };
+        let Some(key) = item_key(container, item).filter(|key| vault.items.contains_key(key)) else { return no_item() };
+        self.list(
+            req,
+            path,
+            |vault, _, now| {
+                let Some(item) = vault.items.get(&key) else { return Ok(Vec::new()) };
+                let known = item.points.iter().rev().filter(|point| self.is_known_there(point, now));
+                Ok(known.map(|point| (point, item, item.id(vault))).collect())
+            },
+            |(_, now), (point, item, id)| self.show_there(point, item, &id, now),
+        )
+    }
+
+    /// A point as the secondary region shows it: in the vault alone, and fewer fields [recorded].
+    fn show_there(&self, point: &Point, item: &Item, id: &str, now: Timestamp) -> Value {
+        let mut shown = point.render(item, id, Detail::Counts, (now, &self.settings.restore));
+        let properties = &mut shown["properties"];
+        properties["recoveryPointTierDetails"] = json!([{"type": "HardenedRP", "status": "Valid"}]);
+        properties["crossRegionRestoreState"] = json!("Supported");
+        properties["recoveryPointMoveReadinessInfo"] = json!({"ArchivedRP": {"isReadyForMove": false}});
+        properties["isInstantIlrSessionActive"] = json!(false);
+        for unshown in ["recoveryPointAdditionalInfo", "securityType"] {
+            properties.as_object_mut().map(|fields| fields.remove(unshown));
+        }
+        shown
+    }
+
+    /// Whether a call below `SUB/locations/{region}` is one of the secondary region.
+    pub(super) fn is_secondary_call(&self, method: &str, rest: &[&str]) -> bool {
+        matches!(
+            (method, rest),
+            ("GET", ["backupaadproperties"] | ["backupcrroperationsstatus" | "backupcrroperationresults", _])
+                | ("POST", ["backupcrossregionrestore" | "backupcrrjob" | "backupcrrjobs"])
+        )
+    }
+
+    /// Answers such a call.
+    pub(super) fn route_secondary(
+        &mut self,
+        n: &dyn Neighbours,
+        req: &Inbound,
+        (subscription, region): (&str, &str),
+        rest: &[&str],
+    ) -> Reply {
+        let region = canonical_location(region);
+        let last = req.path.last().map_or("", String::as_str);
+        match (req.method.as_str(), rest) {
+            ("GET", ["backupaadproperties"]) => Reply::json(200, json!({"properties": principal(&region)})),
+            ("POST", ["backupcrossregionrestore"]) => self.restore_there(n, req, &region).unwrap_or_else(|refusal| *refusal),
+            ("GET", ["backupcrroperationsstatus", _]) => match self.operation_there(&region, last) {
+                Some(operation) => {
+                    Reply::json(200, status_there(operation, &regional_id(&req.path[1], &region, "backupCrrOperationsStatus", last)))
+                }
+                None => unknown_operation(last),
+            },
+            ("GET", ["backupcrroperationresults", _]) => match self.operation_there(&region, last).map(|operation| &operation.outcome) {
+                Some(Outcome::Running) => Reply::empty(202).with_header("retry-after", self.settings.retry_after.to_string()),
+                Some(_) => Reply::empty(204),
+                None => unknown_operation(last),
+            },
+            ("POST", ["backupcrrjob"]) => self.job_there(req, (subscription, &region)),
+            ("POST", ["backupcrrjobs"]) => self.jobs_there(req, (subscription, &region)),
+            _ => not_modelled(req),
+        }
+    }
+
+    fn operation_there(&self, region: &str, id: &str) -> Option<&Operation> {
+        self.operations.get(id).filter(|operation| matches!(&operation.family, Family::Secondary(of) if of == region))
+    }
+
+    /// POST `R/accessToken`: what a restore in the secondary region is allowed with.
+    pub(super) fn access_token(
+        &mut self,
+        n: &dyn Neighbours,
+        req: &Inbound,
+        path: &VaultPath,
+        (container, item, name): (&str, &str, &str),
+    ) -> Reply {
+        let region = match self.cross_region(path) {
+            Ok(region) => region,
+            Err(refusal) => return *refusal,
+        };
+        let named = match self.named_point(path, container, item, name) {
+            Ok(named) => named,
+            Err(refusal) => return *refusal,
+        };
+        let wanted = principal(&region);
+        let asked = &req.body["properties"];
+        if ["tenantId", "audience", "servicePrincipalObjectId"].iter().any(|field| asked[*field] != wanted[*field]) {
+            return refused(
+                &self.settings.restore.refusals.token,
+                "The token is asked for with the properties of the secondary region's service.",
+            );
+        }
+        let (now, Some(vault)) = (self.clock, self.vault(&path.key)) else { return path.not_found() };
+        let item = &vault.items[&named.key];
+        let Some(point) = item.point(name).filter(|point| self.is_known_there(point, now)) else { return no_point(name) };
+        let details = token_details(n, vault, item, point);
+        let token = details["accessTokenString"].as_str().unwrap_or_default().to_owned();
+        let until = now + self.settings.restore.token_life;
+        let issued = Issued { path: path.clone(), item: named.key, point: name.to_owned(), region, details: details.clone(), until };
+        self.tokens.retain(|_, issued| issued.until > now);
+        self.tokens.insert(token, issued);
+        Reply::json(200, json!({"properties": details}))
+    }
+
+    /// POST `backupCrossRegionRestore`.
+    fn restore_there(&mut self, n: &dyn Neighbours, req: &Inbound, region: &str) -> Result<Reply, Refused> {
+        let issued = self.read_token(&req.body["crossRegionRestoreAccessDetails"], region)?;
+        let request = &req.body["restoreRequest"];
+        let ask = Ask::read(request).map_err(|flaw| Box::new(self.flawed(req, &flaw)))?;
+        let path = issued.path.clone();
+        let vault = self.vault(&path.key).ok_or_else(|| Box::new(path.not_found()))?;
+        if !vault.items.contains_key(&issued.item) {
+            return Err(Box::new(no_item()));
+        }
+        self.guarded(n, vault, Guarded::Restore, &request["resourceGuardOperationRequests"])?;
+        let named = Named { path: &path, key: issued.item.clone(), point: &issued.point };
+        let plan = self.plan_restore(n, &named, ask, Wanted::There(region.to_owned()))?;
+        let job = n.guid();
+        self.start_restore(n, req, &named, plan, (job.clone(), JobKind::CrossRegionRestore));
+        let id = STANDARD.encode(format!("{};{}", digits(n.chance()), n.guid()));
+        let span = self.settings.restore.durations.accept;
+        let id = self.begin(n, &path.key, id, Family::Secondary(region.to_owned()), Effect::Accepted, span);
+        if let Some(operation) = self.operations.get_mut(&id) {
+            operation.job = Some(job);
+        }
+        let base = req.raw_path();
+        let base = base.rsplit_once('/').map_or(base.as_str(), |(base, _)| base);
+        Ok(self.accepted(req, &format!("{base}/backupCrrOperationsStatus"), &format!("{base}/backupCrrOperationResults"), &id))
+    }
+
+    /// The token of a request: known, of this region, not too old, and its details as they were given out.
+    fn read_token(&self, details: &Value, region: &str) -> Result<Issued, Refused> {
+        let no = |message: &str| Err(Box::new(refused(&self.settings.restore.refusals.token, message)));
+        let Some(issued) = details["accessTokenString"].as_str().and_then(|token| self.tokens.get(token)) else {
+            return no("The access token is not valid.");
+        };
+        if issued.until <= self.clock {
+            return no("The access token has expired.");
+        }
+        if issued.region != region {
+            return no("The access token is for another region.");
+        }
+        if issued.details != *details {
+            return no("The access details are not those that came with the token.");
+        }
+        Ok(issued.clone())
+    }
+
+    /// The restores of the vault that a body names, in this region.
+    fn restores_there(&self, req: &Inbound, region: &str) -> Result<(&Vault, Vec<&Job>), Refused> {
+        let id = req.body["resourceId"].as_str().unwrap_or_default();
+        let vault = self.vault(&id.trim_end_matches('/').to_lowercase());
+        let vault = vault.ok_or_else(|| Box::new(backup_error(404, "ResourceNotFound", format!("The vault '{id}' was not found."))))?;
+        let here = |job: &&Job| job.work.restore().is_some_and(|run| run.plan.secondary.as_deref() == Some(region));
+        let mut jobs: Vec<&Job> = vault.jobs.values().filter(here).collect();
+        jobs.sort_by(|a, b| (b.start, &b.id).cmp(&(a.start, &a.id)));
+        Ok((vault, jobs))
+    }
+
+    /// POST `backupCrrJob`.
+    fn job_there(&self, req: &Inbound, (subscription, region): (&str, &str)) -> Reply {
+        let wanted = req.body["jobName"].as_str().unwrap_or_default();
+        match self.restores_there(req, region) {
+            Err(refusal) => *refusal,
+            Ok((vault, jobs)) => match jobs.into_iter().find(|job| job.id.eq_ignore_ascii_case(wanted)) {
+                None => no_job(wanted),
+                Some(job) => {
+                    Reply::json(200, moved(job.render(vault, self.clock), &regional_id(subscription, region, "backupJobs", &job.id)))
+                }
+            },
+        }
+    }
+
+    /// POST `backupCrrJobs` [sdk].
+    fn jobs_there(&self, req: &Inbound, (subscription, region): (&str, &str)) -> Reply {
+        match self.restores_there(req, region) {
+            Err(refusal) => *refusal,
+            Ok((vault, jobs)) => {
+                self.page(req, jobs, |job| moved(job.summary(vault, self.clock), &regional_id(subscription, region, "backupJobs", &job.id)))
+            }
+        }
+    }
+}
+
+fn moved(mut job: Value, id: &str) -> Value {
+    job["id"] = json!(id);
+    job
+}
+
+/// Here `id` is a whole ARM id and the end a time of its own [recorded]; what the end is while it runs is a guess.
+fn status_there(operation: &Operation, id: &str) -> Value {
+    let mut body = json!({"id": id, "name": operation.id, "startTime": time_text(operation.started)});
+    match &operation.outcome {
+        Outcome::Running => {
+            body["status"] = json!("InProgress");
+            body["endTime"] = json!(NO_TIME);
+        }
+        Outcome::Succeeded => {
+            body["status"] = json!("Succeeded");
+            body["endTime"] = json!(operation.started.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+            body["properties"] = json!({"objectType": "OperationStatusJobExtendedInfo", "jobId": operation.job});
+        }
+        Outcome::Failed { code, message } => {
+            body["status"] = json!("Failed");
+            body["endTime"] = json!(operation.started.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+            body["error"] = json!({"code": code, "message": message});
+        }
+    }
+    body
+}
+
+/// `properties` of the answer of `accessToken`, as recorded.
+fn token_details(n: &dyn Neighbours, vault: &Vault, item: &Item, point: &Point) -> Value {
+    let token = format!("{CANARY_TOKEN}.{}.{}", n.guid().replace('-', ""), n.guid().replace('-', ""));
+    let geo: String = vault.location.chars().take(3).collect();
+    let region = REGIONS.iter().find(|(name, _)| *name == vault.location).map_or(vault.location.as_str(), |(_, display)| display);
+    json!({
+        "objectType": "CrrAccessToken",
+        "accessTokenString": token,
+        "subscriptionId": vault.subscription_id,
+        "resourceGroupName": vault.resource_group,
+        "resourceName": vault.name,
+        "resourceId": format!("{}{}", digits(n.chance()), &digits(n.chance()).to_string()[..4]),
+        "protectionContainerId": digits(n.chance()) / 100_000_000,
+        "recoveryPointId": point.name,
+        "recoveryPointTime": us_text(point.taken.time),
+        "containerName": item.key.as_str(),
+        "containerType": "IaasVMContainer",
+        "backupManagementType": "AzureIaasVM",
+        "datasourceType": "VM",
+        "datasourceName": item.friendly_name,
+        "datasourceId": item.data_id,
+        "datasourceContainerName": item.key.as_str(),
+        "coordinatorServiceStampUri": format!("https://pod01-coord1.{geo}.backup.windowsazure.com"),
+        "protectionServiceStampId": n.guid(),
+        "protectionServiceStampUri": format!("https://pod01-prot1-int.{geo}.backup.windowsazure.com"),
+        "tokenExtendedInformation": extended(item, point),
+        "rpTierInformation": tiers(point),
+        "rpOriginalSAOption": false,
+        "rpIsManagedVirtualMachine": true,
+        "rpVMSizeDescription": point.taken.size,
+        "bMSActiveRegion": region.replace(' ', ""),
+    })
+}
+
+fn tiers(point: &Point) -> Value {
+    let name = |tier: Tier| if tier == Tier::Valid { "Valid" } else { "Deleted" };
+    let mut tiers = json!({"HardenedRP": name(point.hardened)});
+    if point.instant != Tier::Absent {
+        tiers["InstantRP"] = json!(name(point.instant));
+    }
+    tiers
+}
+
+/// The XML text that a caller passes on unread: as much of the recorded one as says something of the point.
+fn extended(item: &Item, point: &Point) -> String {
+    let taken = &point.taken;
+    format!(
+        "<IaaSVMRecoveryPointMetadataBase xmlns:i=\"http://www.w3.org/2001/XMLSchema-instance\" i:type=\"IaaSVMRecoveryPointMetadata_V2015_09\" \
+         xmlns=\"http://windowscloudbackup.com/CloudCommon/V2011_09\"><MetadataVersion>V2015_09</MetadataVersion>\
+         <InstantRpGCId>{};AzureBackup_{}_{}</InstantRpGCId><IsManagedVirtualMachine>true</IsManagedVirtualMachine>\
+         <IsPrivateAccessEnabledOnAnyDisk>{}</IsPrivateAccessEnabledOnAnyDisk><OsType>{}</OsType>\
+         <VMSizeDescription>{}</VMSizeDescription></IaaSVMRecoveryPointMetadataBase>",
+        item.source_id.split('/').nth(2).unwrap_or_default(),
+        item.friendly_name,
+        item.data_id,
+        taken.is_private(),
+        taken.os,
+        taken.size
+    )
+}

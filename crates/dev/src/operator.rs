@@ -56,6 +56,9 @@ struct Ports {
     health: u16,
 }
 
+/// How its memory is kept: as the shipped Deployment says.
+const ALLOCATOR: [(&str, &str); 2] = [("MALLOC_ARENA_MAX", "1"), ("MALLOC_TRIM_THRESHOLD_", "131072")];
+
 /// A running operator. Dropping it kills it.
 #[derive(Debug)]
 pub struct Operator {
@@ -76,7 +79,7 @@ impl Operator {
             name: "operator".into(),
             path: binary.into(),
             args: args(settings, &audit),
-            env: settings.env.clone(),
+            env: settings.env.iter().cloned().chain(ALLOCATOR.map(|(name, value)| (name.to_owned(), value.into()))).collect(),
             logs: settings.dir.join("logs"),
         };
         // What an earlier run printed is not what this one prints.

@@ -73,8 +73,9 @@ pub struct Target {
 }
 
 /// The targets that tests are named from.
-pub const TARGETS: [Target; 3] = [
+pub const TARGETS: [Target; 4] = [
     Target { name: "sim", package: "breakwater-tests", folder: "tests", sources: "sim" },
+    Target { name: "bench", package: "breakwater-tests", folder: "tests", sources: "bench" },
     Target { name: "core", package: "breakwater-plan", folder: "crates/plan", sources: "tests/core" },
     Target { name: "kinds", package: "breakwater-plan", folder: "crates/plan", sources: "tests/kinds" },
 ];

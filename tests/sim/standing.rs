@@ -100,6 +100,28 @@ fn what_only_a_person_mends_stays_stalled_and_is_tried_ever_more_slowly() {
 }
 
 #[test]
+fn a_machine_whose_protection_was_throttled_once_is_protected_as_soon_as_azure_lets_it() {
+    let mut sim = Simulation::new(Options::default());
+    let throttled = |retry_after| {
+        let when = When::BeforeApply;
+        Fault::Status { status: 429, retry_after: Some(retry_after), body: Shape::Standard, code: None, message: None, when }
+    };
+    for path in ["*/protectedItems/*", "*/backupPolicies/*"] {
+        let matches = Match { method: Some("PUT".into()), path: Some(path.into()), count: Some(1), ..Match::default() };
+        let rule = Rule { id: path.into(), matches, fault: throttled(20) };
+        sim.azure.lock().unwrap_or_else(PoisonError::into_inner).faults_mut().add(rule);
+    }
+    sim.apply(SMALL);
+    let all = |sim: &mut Simulation| {
+        let machines = sim.cluster.live_all("ProtectedMachine");
+        machines.iter().filter(|o| o.data.pointer("/status/protectedSince").is_some()).count() == 2
+    };
+    sim.run_until("both machines are protected", SignedDuration::from_mins(15), all);
+    let azure = sim.azure.lock().unwrap_or_else(PoisonError::into_inner);
+    assert_eq!(azure.journal().entries().iter().filter(|entry| entry.status == 429).count(), 2, "both were played");
+}
+
+#[test]
 fn while_azure_throttles_the_last_word_stands_until_a_promise_falls_due() {
     let mut sim = protected();
     sim.run_for(HOUR);

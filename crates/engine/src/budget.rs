@@ -88,6 +88,13 @@ impl Class {
         }
     }
 
+    /// Whether it is full again within a minute. What is counted by the hour or the day is not spent by a refusal that says
+    /// "in 20 seconds": emptied for it, a vault's protection would stand still for seven hours.
+    fn refills_soon(self) -> bool {
+        let (size, refill) = self.rate();
+        refill * 60.0 >= size
+    }
+
     /// For how long a window counts that opens with the first call in it; none where a bucket refills by and by.
     fn window(self) -> Option<SignedDuration> {
         (self == Class::BackupRead).then_some(SignedDuration::from_hours(1))
@@ -243,7 +250,9 @@ impl Budget {
             }
             // A refusal speaks of the narrowest class that the request counts against, not of every read of the scope.
             if answer.status == 429 && Class::of(request).last() == Some(&class) {
-                bucket.level = 0.0;
+                if class.refills_soon() {
+                    bucket.level = 0.0;
+                }
                 bucket.closed_until = now + retry_after.unwrap_or(SignedDuration::from_secs(60));
             }
         }
@@ -349,6 +358,25 @@ mod tests {
         let refused = Answer { status: 429, ..Answer::default() };
         budget.learn("a", &get, &refused, Some(SignedDuration::from_secs(324)), at(0));
         assert_eq!(budget.take("a", &get, Priority::Failover, at(10)).unwrap_err().1, at(324));
+    }
+
+    #[test]
+    fn a_429_is_good_for_as_long_as_it_says_and_no_longer() {
+        let vault = format!("{SUB}/resourceGroups/rg/providers/Microsoft.RecoveryServices/vaults/v");
+        let item = format!("{vault}/backupFabrics/Azure/protectionContainers/c/protectedItems/i");
+        let asked = [
+            (Method::Put, item.clone()),
+            (Method::Put, format!("{vault}/backupPolicies/p")),
+            (Method::Get, item),
+            (Method::Get, format!("{vault}/backupJobs")),
+            (Method::Get, format!("{SUB}/resources")),
+        ];
+        for (method, path) in asked {
+            let (budget, request) = (Budget::default(), Request::new(method, path, "1"));
+            budget.learn("a", &request, &Answer { status: 429, ..Answer::default() }, Some(SignedDuration::from_secs(20)), at(0));
+            let (class, _) = budget.take("a", &request, Priority::Failover, at(19)).expect_err("not before");
+            budget.take("a", &request, Priority::Sweep, at(24)).unwrap_or_else(|(_, when)| panic!("{class:?}: not before {when}"));
+        }
     }
 
     #[test]

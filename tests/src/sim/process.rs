@@ -46,7 +46,7 @@ impl Simulation {
     pub fn die(&mut self, why: &str) {
         self.deaths += 1;
         self.story.push(format!("{} the operator dies {why}", self.now()));
-        self.watch(false, false);
+        self.watch(false, self.led);
         self.clock.advance(Duration::from_secs(3));
         let halt = self.arm.halt().clone();
         self.start(halt);

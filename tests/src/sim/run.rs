@@ -99,6 +99,8 @@ pub struct Simulation {
     pub(super) cursor: Cursor,
     pub(super) next_sweep: Timestamp,
     pub(super) deaths: u64,
+    /// Whether the process led when this step began: what it has in hand may end, though it dies of it.
+    pub(super) led: bool,
     pub(super) lag: Lag,
     /// Steps taken.
     pub steps: u64,
@@ -171,6 +173,7 @@ impl Simulation {
             cursor: Cursor::default(),
             next_sweep,
             deaths: 0,
+            led: true,
             lag: Lag::None,
             steps: 0,
             watched: Duration::ZERO,
@@ -255,7 +258,8 @@ impl Simulation {
     pub fn step(&mut self, until: Timestamp) -> bool {
         self.steps += 1;
         self.hear();
-        let (now, led) = (self.now(), self.leadership.leads());
+        let now = self.now();
+        self.led = self.leadership.leads();
         if let Some(key) =
             self.due.iter().filter(|(_, at)| **at <= now).min_by_key(|(key, at)| (**at, (*key).clone())).map(|(k, _)| k.clone())
         {
@@ -273,7 +277,7 @@ impl Simulation {
             self.clock.set(next);
             self.azure.lock().unwrap_or_else(PoisonError::into_inner).advance(next);
         }
-        self.watch(true, led);
+        self.watch(true, self.led);
         true
     }
 

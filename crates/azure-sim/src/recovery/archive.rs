@@ -9,6 +9,7 @@ use super::names::{ItemKey, time_text};
 use super::operations::{Effect, Family};
 use super::points::{Detail, Life, Point, Tier, no_point};
 use super::protect::{item_key, no_item};
+use super::restore::Named;
 use super::restore_settings::RestoreSettings;
 use super::retention::Rule;
 use super::state::{Event, State, refused};
@@ -99,17 +100,9 @@ impl State {
     }
 
     /// POST `R/move`: the operation succeeds at once, the job goes on.
-    pub(super) fn move_point(
-        &mut self,
-        n: &dyn Neighbours,
-        req: &Inbound,
-        path: &VaultPath,
-        (container, item, name): (&str, &str, &str),
-    ) -> Reply {
-        let Some(vault) = self.vault(&path.key) else { return path.not_found() };
-        let Some((key, held)) = item_key(container, item).and_then(|key| Some((key.clone(), vault.items.get(&key)?))) else {
-            return no_item();
-        };
+    pub(super) fn move_point(&mut self, n: &dyn Neighbours, req: &Inbound, named: &Named<'_>) -> Reply {
+        let (key, name) = (&named.key, named.point);
+        let Some(held) = self.item(&named.path.key, key) else { return no_item() };
         let Some(point) = held.point(name) else { return no_point(name) };
         let refusals = &self.settings.restore.refusals;
         let asked = (req.body["objectType"].as_str(), req.body["sourceTierType"].as_str(), req.body["targetTierType"].as_str());
@@ -119,8 +112,9 @@ impl State {
         if let Some(why) = self.refuses_move(held, point) {
             return refused(&refusals.not_movable, why);
         }
-        let job = self.start_move(n, req, &path.key, &key, name);
-        let id = self.begin(n, &path.key, n.guid(), Family::Item(key), Effect::Accepted, self.settings.restore.durations.accept);
+        let job = self.start_move(n, req, &named.path.key, key, name);
+        let id =
+            self.begin(n, &named.path.key, n.guid(), Family::Item(key.clone()), Effect::Accepted, self.settings.restore.durations.accept);
         if let Some(operation) = self.operations.get_mut(&id) {
             operation.job = Some(job);
         }

@@ -14,7 +14,6 @@ use super::operations::{Effect, Family, Outcome};
 use super::protect::digits;
 use super::restore::Named;
 use super::state::{State, refused};
-use super::vault::VaultPath;
 use super::vault_rules::Refused;
 use crate::wire::{Inbound, Neighbours, Reply};
 
@@ -25,6 +24,11 @@ pub const CANARY_SCRIPT: &str = "azure-sim-canary-script";
 
 /// From this api-version on the scripts are asked for by a call of their own [sdk].
 const VERSION_WITH_CALL: &str = "2026-08-01";
+/// Whether the request's api-version has that call.
+pub(super) fn has_call_for_scripts(req: &Inbound) -> bool {
+    req.api_version() >= VERSION_WITH_CALL
+}
+
 const MOUNTED: &str = "OperationStatusProvisionILRExtendedInfo";
 
 /// `properties` of an ended operation, as that api-version shows them: scripts only to the older ones.
@@ -46,28 +50,18 @@ struct Mount<'a> {
 
 impl State {
     /// POST `R/provisionInstantItemRecovery`: 202, and its operation ends with the scripts.
-    pub(super) fn mount(
-        &mut self,
-        n: &dyn Neighbours,
-        req: &Inbound,
-        path: &VaultPath,
-        (container, item, name): (&str, &str, &str),
-    ) -> Reply {
-        let named = match self.named_point(path, container, item, name) {
-            Ok(named) => named,
-            Err(refusal) => return *refusal,
-        };
-        if let Err(refusal) = self.check_mount(&named, &req.body["properties"]) {
+    pub(super) fn mount(&mut self, n: &dyn Neighbours, req: &Inbound, named: &Named<'_>) -> Reply {
+        if let Err(refusal) = self.check_mount(named, &req.body["properties"]) {
             return *refusal;
         }
-        let Some(vault) = self.vault(&path.key) else { return path.not_found() };
+        let Some(vault) = self.vault(&named.path.key) else { return named.path.not_found() };
         let (source, region) = (&vault.items[&named.key], vault.location.clone());
-        let os = source.point(name).map(|point| point.taken.os.clone()).unwrap_or_default();
+        let os = source.point(named.point).map(|point| point.taken.os.clone()).unwrap_or_default();
         let machine = source.friendly_name.clone();
-        let made = Mount { machine: &machine, point: name, region: &region, until: self.clock + self.settings.restore.mount_life };
+        let made = Mount { machine: &machine, point: named.point, region: &region, until: self.clock + self.settings.restore.mount_life };
         let scripts = if os == "Windows" { made.windows(n) } else { made.linux(n) };
-        let effect = Effect::Mount { item: named.key.clone(), point: name.to_owned() };
-        let id = self.begin(n, &path.key, n.guid(), Family::Item(named.key), effect, self.settings.restore.durations.mount);
+        let effect = Effect::Mount { item: named.key.clone(), point: named.point.to_owned() };
+        let id = self.begin(n, &named.path.key, n.guid(), Family::Item(named.key.clone()), effect, self.settings.restore.durations.mount);
         if let Some(operation) = self.operations.get_mut(&id) {
             operation.told = Some(json!({"objectType": MOUNTED, "recoveryTarget": {"clientScripts": scripts}}));
         }
@@ -100,19 +94,9 @@ impl State {
     }
 
     /// POST `R/revokeInstantItemRecovery`. That one without a mount is accepted all the same is a guess.
-    pub(super) fn unmount(
-        &mut self,
-        n: &dyn Neighbours,
-        req: &Inbound,
-        path: &VaultPath,
-        (container, item, name): (&str, &str, &str),
-    ) -> Reply {
-        let named = match self.named_point(path, container, item, name) {
-            Ok(named) => named,
-            Err(refusal) => return *refusal,
-        };
-        let effect = Effect::Unmount { item: named.key.clone(), point: name.to_owned() };
-        let id = self.begin(n, &path.key, n.guid(), Family::Item(named.key), effect, self.settings.restore.durations.unmount);
+    pub(super) fn unmount(&mut self, n: &dyn Neighbours, req: &Inbound, named: &Named<'_>) -> Reply {
+        let effect = Effect::Unmount { item: named.key.clone(), point: named.point.to_owned() };
+        let id = self.begin(n, &named.path.key, n.guid(), Family::Item(named.key.clone()), effect, self.settings.restore.durations.unmount);
         self.accepted_of_item(req, &id)
     }
 
@@ -131,22 +115,16 @@ impl State {
     }
 
     /// POST `R/listInstantItemRecoveryOperationResult` [sdk]: the scripts of a mount that still holds.
-    pub(super) fn mount_scripts(&self, req: &Inbound, path: &VaultPath, (container, item, name): (&str, &str, &str)) -> Option<Reply> {
-        if req.api_version() < VERSION_WITH_CALL {
-            return None;
-        }
-        let named = match self.named_point(path, container, item, name) {
-            Ok(named) => named,
-            Err(refusal) => return Some(*refusal),
-        };
+    pub(super) fn mount_scripts(&self, req: &Inbound, named: &Named<'_>) -> Reply {
+        let (path, name) = (named.path, named.point);
         let id = req.body["provisionInstantItemRecoveryOperationId"].as_str().unwrap_or_default().to_lowercase();
         let of_point = |effect: &Effect| matches!(effect, Effect::Mount { item, point } if *item == named.key && point == name);
         let operation =
             self.operations.get(&id).filter(|op| op.vault == path.key && of_point(&op.effect) && op.outcome == Outcome::Succeeded);
         let holds = self.item(&path.key, &named.key).and_then(|item| item.point(name)).is_some_and(|point| point.is_mounted(self.clock));
         match operation.and_then(|operation| operation.told.as_ref()).filter(|_| holds) {
-            Some(told) => Some(Reply::json(200, told["recoveryTarget"].clone())),
-            None => Some(super::operations::unknown_operation(&id)),
+            Some(told) => Reply::json(200, told["recoveryTarget"].clone()),
+            None => super::operations::unknown_operation(&id),
         }
     }
 }

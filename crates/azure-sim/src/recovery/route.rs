@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::files::has_call_for_scripts;
 use super::operations::{Asked, Family};
 use super::secondary::PASSIVE_VERSION;
 use super::state::{State, backup_error};
@@ -143,15 +144,32 @@ impl State {
     }
 
     /// What is done to one recovery point.
-    fn route_point(&mut self, n: &dyn Neighbours, req: &Inbound, path: &VaultPath, point: (&str, &str, &str), verb: &str) -> Reply {
+    fn route_point(
+        &mut self,
+        n: &dyn Neighbours,
+        req: &Inbound,
+        path: &VaultPath,
+        (container, item, name): (&str, &str, &str),
+        verb: &str,
+    ) -> Reply {
+        let known = match verb {
+            "restore" | "move" | "provisioninstantitemrecovery" | "revokeinstantitemrecovery" => true,
+            "listinstantitemrecoveryoperationresult" => has_call_for_scripts(req),
+            "accesstoken" => is_passive(req),
+            _ => false,
+        };
+        let named = match self.named_point(path, container, item, name) {
+            _ if !known => return not_modelled(req),
+            Ok(named) => named,
+            Err(refusal) => return *refusal,
+        };
         match verb {
-            "restore" => self.post_restore(n, req, path, point),
-            "move" => self.move_point(n, req, path, point),
-            "provisioninstantitemrecovery" => self.mount(n, req, path, point),
-            "revokeinstantitemrecovery" => self.unmount(n, req, path, point),
-            "listinstantitemrecoveryoperationresult" => self.mount_scripts(req, path, point).unwrap_or_else(|| not_modelled(req)),
-            "accesstoken" if is_passive(req) => self.access_token(n, req, path, point),
-            _ => not_modelled(req),
+            "restore" => self.post_restore(n, req, &named),
+            "move" => self.move_point(n, req, &named),
+            "provisioninstantitemrecovery" => self.mount(n, req, &named),
+            "revokeinstantitemrecovery" => self.unmount(n, req, &named),
+            "accesstoken" => self.access_token(n, req, &named),
+            _ => self.mount_scripts(req, &named),
         }
     }
 }

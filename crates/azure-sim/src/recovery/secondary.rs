@@ -193,19 +193,10 @@ impl State {
     }
 
     /// POST `R/accessToken`: what a restore in the secondary region is allowed with.
-    pub(super) fn access_token(
-        &mut self,
-        n: &dyn Neighbours,
-        req: &Inbound,
-        path: &VaultPath,
-        (container, item, name): (&str, &str, &str),
-    ) -> Reply {
+    pub(super) fn access_token(&mut self, n: &dyn Neighbours, req: &Inbound, named: &Named<'_>) -> Reply {
+        let (path, name) = (named.path, named.point);
         let region = match self.cross_region(path) {
             Ok(region) => region,
-            Err(refusal) => return *refusal,
-        };
-        let named = match self.named_point(path, container, item, name) {
-            Ok(named) => named,
             Err(refusal) => return *refusal,
         };
         let wanted = principal(&region);
@@ -222,7 +213,8 @@ impl State {
         let details = token_details(n, vault, item, point);
         let token = details["accessTokenString"].as_str().unwrap_or_default().to_owned();
         let until = now + self.settings.restore.token_life;
-        let issued = Issued { path: path.clone(), item: named.key, point: name.to_owned(), region, details: details.clone(), until };
+        let issued =
+            Issued { path: path.clone(), item: named.key.clone(), point: name.to_owned(), region, details: details.clone(), until };
         self.tokens.retain(|_, issued| issued.until > now);
         self.tokens.insert(token, issued);
         Reply::json(200, json!({"properties": details}))

@@ -134,26 +134,16 @@ pub(super) struct Named<'a> {
 
 impl State {
     /// POST `R/restore`.
-    pub(super) fn post_restore(
-        &mut self,
-        n: &dyn Neighbours,
-        req: &Inbound,
-        path: &VaultPath,
-        (container, item, name): (&str, &str, &str),
-    ) -> Reply {
-        let named = match self.named_point(path, container, item, name) {
-            Ok(named) => named,
-            Err(refusal) => return *refusal,
-        };
-        let plan = match self.accept_restore(n, req, &named) {
+    pub(super) fn post_restore(&mut self, n: &dyn Neighbours, req: &Inbound, named: &Named<'_>) -> Reply {
+        let plan = match self.accept_restore(n, req, named) {
             Ok(plan) => plan,
             Err(refusal) => return *refusal,
         };
         let id = n.guid();
-        self.start_restore(n, req, &named, plan, (id.clone(), JobKind::Restore));
+        self.start_restore(n, req, named, plan, (id.clone(), JobKind::Restore));
         let span = self.settings.restore.durations.accept;
         // The job's id is the operation's, recorded since 2021.
-        let id = self.begin(n, &path.key, id, Family::Item(named.key), Effect::Accepted, span);
+        let id = self.begin(n, &named.path.key, id, Family::Item(named.key.clone()), Effect::Accepted, span);
         if let Some(operation) = self.operations.get_mut(&id) {
             operation.job = Some(id.clone());
         }

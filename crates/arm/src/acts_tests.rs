@@ -1,0 +1,123 @@
+//! The table of acts, row by row, and what it refuses.
+
+use serde_json::json;
+
+use super::*;
+use crate::wire::Method::Get;
+
+const SUB: &str = "/subscriptions/11111111-1111-1111-1111-111111111111";
+const V: &str = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/b/providers/Microsoft.RecoveryServices/vaults/v";
+const VM: &str = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/a/providers/Microsoft.Compute/virtualMachines/m";
+
+fn item() -> String {
+    format!("{V}/backupFabrics/Azure/protectionContainers/IaasVMContainer;iaasvmcontainerv2;a;m/protectedItems/VM;iaasvmcontainerv2;a;m")
+}
+
+#[test]
+fn each_request_is_its_act() {
+    let protect = json!({"properties": {"policyId": "x", "sourceResourceId": VM}});
+    let merge = json!({"operation": "Merge", "properties": {"tags": {}}});
+    let cases = [
+        (Get, SUB.to_owned(), None, "Read Read"),
+        (Get, format!("{SUB}/resources"), None, "Read Read"),
+        (Get, format!("{SUB}/resourceGroups"), None, "Read Read"),
+        (Get, format!("{SUB}/resourceGroups/a/resources"), None, "Read Read"),
+        (Get, format!("{SUB}/providers/Microsoft.Compute/virtualMachines"), None, "Read Read"),
+        (Get, format!("{VM}/instanceView"), None, "Read Read"),
+        (Get, format!("{VM}/providers/Microsoft.Authorization/locks"), None, "Read Read"),
+        (Get, format!("{V}/backupJobs"), None, "Read Read"),
+        (Get, format!("{}/recoveryPoints", item()), None, "Read Read"),
+        (Get, format!("{V}/operationStatus/MjA0Nzs="), None, "Read Read"),
+        (Post, format!("{SUB}/providers/Microsoft.RecoveryServices/locations/weu/backupStatus"), None, "Read Read"),
+        (Get, format!("{SUB}/providers/Microsoft.RecoveryServices/locations/weu/deletedVaults"), None, "Read Read"),
+        (Post, format!("{}/recoveryPointsRecommendedForMove", item()), None, "Read Read"),
+        (Post, format!("{V}/backupFabrics/Azure/refreshContainers"), None, "Protect Write"),
+        (Put, V.to_owned(), None, "Protect Write"),
+        (Patch, format!("{V}/backupconfig/vaultconfig"), None, "Protect Write"),
+        (Put, item(), Some(&protect), "Protect Write"),
+        (Post, format!("{}/backup", item()), None, "Backup Write"),
+        (Patch, format!("{V}/providers/Microsoft.Resources/tags/default"), Some(&merge), "Protect Write"),
+        (Method::Delete, item(), None, "Delete Write"),
+        (Method::Delete, VM.to_owned(), None, "Delete Write"),
+    ];
+    for (method, path, body, wanted) in cases {
+        let got = classify(method, &path, body).map(|c| format!("{:?} {:?}", c.act, c.effect));
+        assert_eq!(got.as_deref(), Some(wanted), "{method} {path}");
+    }
+}
+
+#[test]
+fn stopping_protection_is_a_delete_in_whatever_words() {
+    for body in [
+        json!({"properties": {"policyId": "", "protectionState": "ProtectionStopped"}}),
+        json!({"properties": {"policyId": "x", "protectionState": "BackupsSuspended"}}),
+        json!({"properties": {"policyId": "x", "protectionState": "SomethingNew"}}),
+        json!({"properties": {}}),
+    ] {
+        assert_eq!(classify(Put, &item(), Some(&body)).unwrap().act, Act::Delete, "{body}");
+    }
+    assert_eq!(classify(Put, &item(), None).unwrap().act, Act::Delete);
+}
+
+#[test]
+fn what_the_table_does_not_hold_is_refused() {
+    let replace = json!({"operation": "Replace", "properties": {"tags": {}}});
+    for (method, path, body) in [
+        (Post, format!("{VM}/deallocate"), None),
+        (Put, VM.to_owned(), None),
+        (Put, format!("{V}/providers/Microsoft.Resources/tags/default"), None),
+        (Patch, format!("{V}/providers/Microsoft.Resources/tags/default"), Some(&replace)),
+        (Post, format!("{}/recoveryPoints/1/restore", item()), None),
+        (Get, format!("{V}/secrets"), None),
+        (Get, "/subscriptions".into(), None),
+        (Get, format!("{V}/backupJobs?x"), None),
+        (Get, format!("{SUB}/resourceGroups/a%2Fb"), None),
+        (Method::Delete, format!("{V}/backupJobs"), None),
+        (Method::Delete, format!("{SUB}/resourceGroups/a/providers/Microsoft.Web/sites/s"), None),
+    ] {
+        assert_eq!(classify(method, &path, body), None, "{method} {path}");
+    }
+}
+
+#[test]
+fn a_collection_is_sent_to_the_resource_that_holds_it() {
+    assert_eq!(classify(Get, &format!("{V}/backupJobs"), None).unwrap().target, V.parse().unwrap());
+    let list = classify(Get, &format!("{SUB}/providers/Microsoft.RecoveryServices/vaults"), None).unwrap();
+    assert_eq!((list.target, list.resource_type.as_str()), (SUB.parse().unwrap(), "Microsoft.RecoveryServices/vaults"));
+}
+
+#[test]
+fn ids_are_found_wherever_they_hide() {
+    let upper = VM.to_uppercase();
+    let body = json!({
+        "a": [{"b": format!("https://management.azure.com{V}?api-version=1")}],
+        format!("{SUB}/resourceGroups/key"): null,
+        "text": format!("before '{upper}' and {SUB}/resourceGroups/two, after"),
+        "encoded": VM.replace('/', "%2F"),
+        "harmless": "/a/subscription",
+    });
+    let found = ids_in(&item(), Some(&body)).unwrap();
+    let wanted: Vec<ResourceId> = [&*item(), VM, V, VM, &format!("{SUB}/resourceGroups/two"), &format!("{SUB}/resourceGroups/key")]
+        .map(|s| s.parse().unwrap())
+        .into();
+    let sorted = |mut ids: Vec<ResourceId>| {
+        ids.sort();
+        ids
+    };
+    assert_eq!(sorted(found), sorted(wanted));
+}
+
+#[test]
+fn what_looks_like_an_id_and_is_none_is_an_error() {
+    for text in [
+        "/subscriptions/not-a-guid/resourceGroups/x".to_owned(),
+        format!("{SUB}/resourceGroups/a/../b"),
+        format!("https://management.azure.com{SUB}/resourceGroups/a/oops"),
+        format!("{SUB}/resourceGroups/a,{SUB}/resourceGroups/b"),
+        "subscriptions/11111111-1111-1111-1111-111111111111".to_owned(),
+        "/providers/Microsoft.Management/managementGroups/all".to_owned(),
+    ] {
+        assert!(ids_in(SUB, Some(&json!({"x": [text]}))).is_err(), "{text}");
+    }
+    assert!(ids_in("/providers/Microsoft.ResourceGraph/resources", None).is_err());
+}

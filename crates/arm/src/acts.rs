@@ -15,6 +15,7 @@ mod table;
 
 pub use ids::ids_in;
 use table::{
+    DELETABLE,
     Form::{self, All, Do, One},
     TABLE,
 };
@@ -109,7 +110,7 @@ pub fn classify(method: Method, path: &str, body: Option<&Value>) -> Option<Clas
     let known = |form: Form| TABLE.iter().find(|row| row.0 == method && row.2 == form && row.1.eq_ignore_ascii_case(&resource_type));
     let row = match readings {
         Reading::One if method == Method::Delete => {
-            TABLE.iter().any(|row| row.1.eq_ignore_ascii_case(&resource_type)).then_some((Act::Delete, Effect::Write, None))
+            DELETABLE.iter().any(|t| t.eq_ignore_ascii_case(&resource_type)).then_some((Act::Delete, Effect::Write, None))
         }
         Reading::One => known(One).map(|row| (row.3, row.4, None)),
         Reading::All => known(All).map(|row| (row.3, row.4, None)),

@@ -80,6 +80,32 @@ fn what_the_table_does_not_hold_is_refused() {
 }
 
 #[test]
+fn what_is_read_is_not_deletable_unless_it_is_said_to_be() {
+    let mut deletable: Vec<&str> = Vec::new();
+    for (_, resource_type, ..) in TABLE {
+        let (namespace, types) = resource_type.split_once('/').unwrap();
+        let path = match *resource_type {
+            "Microsoft.Resources/subscriptions" => SUB.to_owned(),
+            "Microsoft.Resources/resourceGroups" => format!("{SUB}/resourceGroups/a"),
+            _ => format!("{SUB}/resourceGroups/a/providers/{namespace}/{}/x", types.replace('/', "/x/")),
+        };
+        let class = classify(Method::Delete, &path, None);
+        assert!(class.as_ref().is_none_or(|c| (c.act, c.effect) == (Act::Delete, Effect::Write)), "{path}");
+        if class.is_some() {
+            deletable.push(resource_type);
+        }
+    }
+    deletable.sort_unstable();
+    deletable.dedup();
+    let mut wanted = DELETABLE.to_vec();
+    wanted.sort_unstable();
+    assert_eq!(deletable, wanted, "each deletable type is in the table, and no other is deletable");
+    for kept in [format!("{V}/backupJobs/j"), format!("{}/recoveryPoints/1", item()), SUB.to_owned()] {
+        assert_eq!(classify(Method::Delete, &kept, None), None, "{kept}");
+    }
+}
+
+#[test]
 fn a_collection_is_sent_to_the_resource_that_holds_it() {
     assert_eq!(classify(Get, &format!("{V}/backupJobs"), None).unwrap().target, V.parse().unwrap());
     let list = classify(Get, &format!("{SUB}/providers/Microsoft.RecoveryServices/vaults"), None).unwrap();

@@ -36,7 +36,21 @@ const fn action(resource_type: &'static str, action: &'static str, act: Act) -> 
     (Post, resource_type, Do(action), act, Effect::Write)
 }
 
-/// The one normative table. `DELETE` of one resource of any type named here is [`Act::Delete`] and needs no row.
+/// The types of which one resource may be deleted: [`Act::Delete`], without a row. A row that reads a type makes it not
+/// deletable: networks, accounts and identities are looked at and are never ours to remove.
+pub(super) const DELETABLE: [&str; 9] = [
+    "Microsoft.Resources/resourceGroups",
+    "Microsoft.Resources/tags",
+    "Microsoft.Authorization/locks",
+    "Microsoft.Compute/disks",
+    "Microsoft.Compute/virtualMachines",
+    "Microsoft.RecoveryServices/vaults",
+    "Microsoft.RecoveryServices/vaults/backupResourceGuardProxies",
+    "Microsoft.RecoveryServices/vaults/backupPolicies",
+    "Microsoft.RecoveryServices/vaults/backupFabrics/protectionContainers/protectedItems",
+];
+
+/// The one normative table of everything but `DELETE`.
 pub(super) const TABLE: &[Row] = &[
     read("Microsoft.Resources/subscriptions", One),
     read("Microsoft.Resources/resourceGroups", One),

@@ -7,13 +7,15 @@ use serde_json::Value;
 
 use crate::{
     id::ResourceId,
-    wire::Method::{self, Patch, Post, Put},
+    wire::Method::{self, Post},
 };
 
 mod ids;
+mod refine;
 mod table;
 
 pub use ids::ids_in;
+use refine::refine;
 use table::{
     DELETABLE,
     Form::{self, All, Do, One},
@@ -122,7 +124,7 @@ pub fn classify(method: Method, path: &str, body: Option<&Value>) -> Option<Clas
         }),
     };
     let (act, effect, action) = row?;
-    let act = refine(method, &resource_type, act, body)?;
+    let act = refine(method, (&resource_type, action.as_deref()), act, body)?;
     Some(Classified { act, effect, target, resource_type, action })
 }
 
@@ -152,24 +154,6 @@ fn read_path(method: Method, path: &str) -> Option<(ResourceId, String, Reading)
     let (scope, providers) = scope.rsplit_once('/')?;
     providers.eq_ignore_ascii_case("providers").then_some(())?;
     Some((scope.parse().ok()?, format!("{namespace}/{word}"), Reading::All))
-}
-
-/// Where the body decides: `None` refuses.
-fn refine(method: Method, resource_type: &str, act: Act, body: Option<&Value>) -> Option<Act> {
-    let text = |pointer: &str| body.and_then(|b| b.pointer(pointer)).and_then(Value::as_str).unwrap_or_default();
-    match method {
-        // the other operations drop tags of other people
-        Patch if resource_type.eq_ignore_ascii_case("Microsoft.Resources/tags") => {
-            text("/operation").eq_ignore_ascii_case("Merge").then_some(act)
-        }
-        // stopping protection lets points expire (backup.md §9); so may a statement that names no policy; undeletion does not
-        Put if resource_type.eq_ignore_ascii_case(crate::names::PROTECTED_ITEM) => {
-            let keeps = !text("/properties/policyId").is_empty() && text("/properties/protectionState").is_empty();
-            let brings_back = body.and_then(|b| b.pointer("/properties/isRehydrate")).and_then(Value::as_bool) == Some(true);
-            Some(if keeps || brings_back { act } else { Act::Delete })
-        }
-        _ => Some(act),
-    }
 }
 
 #[cfg(test)]

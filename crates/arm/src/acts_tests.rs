@@ -3,11 +3,17 @@
 use serde_json::json;
 
 use super::*;
-use crate::wire::Method::Get;
+use crate::wire::Method::{Get, Patch, Put};
 
 const SUB: &str = "/subscriptions/11111111-1111-1111-1111-111111111111";
 const V: &str = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/b/providers/Microsoft.RecoveryServices/vaults/v";
 const VM: &str = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/a/providers/Microsoft.Compute/virtualMachines/m";
+
+const WEU: &str = "/subscriptions/11111111-1111-1111-1111-111111111111/providers/Microsoft.RecoveryServices/locations/westeurope";
+
+fn point() -> String {
+    format!("{}/recoveryPoints/182457315790203", item())
+}
 
 fn item() -> String {
     format!("{V}/backupFabrics/Azure/protectionContainers/IaasVMContainer;iaasvmcontainerv2;a;m/protectedItems/VM;iaasvmcontainerv2;a;m")
@@ -47,6 +53,81 @@ fn each_request_is_its_act() {
 }
 
 #[test]
+fn each_request_of_a_restore_is_its_act() {
+    let rg = format!("{SUB}/resourceGroups/a/providers");
+    let cases = [
+        (Post, format!("{}/provisionInstantItemRecovery", point()), "ReadData Write"),
+        (Post, format!("{}/revokeInstantItemRecovery", point()), "ReadData Write"),
+        (Post, format!("{}/listInstantItemRecoveryOperationResult", point()), "ReadData Read"),
+        (Post, format!("{}/accessToken", point()), "Restore Read"),
+        (Post, format!("{V}/backupTriggerValidateOperation"), "Read Read"),
+        (Get, format!("{V}/backupValidateOperationsStatuses/22222222-2222-2222-2222-222222222222"), "Read Read"),
+        (Get, format!("{V}/backupValidateOperationResults/22222222-2222-2222-2222-222222222222"), "Read Read"),
+        (Get, format!("{V}/backupJobs/j/operationsStatus/o"), "Read Read"),
+        (Get, format!("{V}/backupJobs/j/operationResults/o"), "Read Read"),
+        (Post, format!("{V}/backupJobs/j/cancel"), "Backup Write"),
+        (Get, format!("{WEU}/backupAadProperties"), "Read Read"),
+        (Post, format!("{WEU}/backupCrrJob"), "Read Read"),
+        (Post, format!("{WEU}/backupCrrJobs"), "Read Read"),
+        (Get, format!("{WEU}/backupCrrOperationsStatus/ODk5NDc5ODY2MTgyNDU2ODI5MjszZDgw="), "Read Read"),
+        (Get, format!("{WEU}/backupCrrOperationResults/ODk5NDc5ODY2MTgyNDU2ODI5MjszZDgw="), "Read Read"),
+        (Get, format!("{rg}/Microsoft.Storage/storageAccounts/s"), "Read Read"),
+        (Get, format!("{rg}/Microsoft.Network/virtualNetworks/v"), "Read Read"),
+        (Get, format!("{rg}/Microsoft.Network/virtualNetworks/v/subnets/s"), "Read Read"),
+        (Get, format!("{rg}/Microsoft.Network/networkInterfaces/n"), "Read Read"),
+        (Get, format!("{rg}/Microsoft.Compute/diskAccesses/d"), "Read Read"),
+        (Get, format!("{rg}/Microsoft.Compute/diskEncryptionSets/d"), "Read Read"),
+        (Get, format!("{rg}/Microsoft.ManagedIdentity/userAssignedIdentities/u"), "Read Read"),
+        (Get, format!("{rg}/Microsoft.Compute/disks"), "Read Read"),
+        (Get, format!("{SUB}/providers/Microsoft.Compute/disks"), "Read Read"),
+        (Get, format!("{SUB}/providers/Microsoft.Compute/locations/westeurope/usages"), "Read Read"),
+        (Post, format!("{VM}/deallocate"), "ReplaceDisks Write"),
+        (Post, format!("{VM}/start"), "ReplaceDisks Write"),
+    ];
+    for (method, path, wanted) in cases {
+        let got = classify(method, &path, None).map(|c| format!("{:?} {:?}", c.act, c.effect));
+        assert_eq!(got.as_deref(), Some(wanted), "{method} {path}");
+    }
+    assert!(classify(Post, &format!("{}/revokeinstantitemrecovery", point()), None).unwrap().is_closing());
+    assert!(!classify(Post, &format!("{}/provisionInstantItemRecovery", point()), None).unwrap().is_closing());
+}
+
+#[test]
+fn what_a_restore_is_is_read_from_its_body() {
+    let plain = "IaasVMRestoreRequest";
+    let cases = [
+        (json!({"objectType": plain, "recoveryType": "AlternateLocation"}), Some(Act::Restore), Some(Act::Restore)),
+        (json!({"objectType": plain, "recoveryType": "restoreDISKS"}), Some(Act::Restore), Some(Act::Restore)),
+        (
+            json!({"objectType": "iaasvmrestorewithrehydrationrequest", "recoveryType": "RestoreDisks"}),
+            Some(Act::Restore),
+            Some(Act::Restore),
+        ),
+        (json!({"objectType": plain, "recoveryType": "OriginalLocation"}), Some(Act::ReplaceDisks), None),
+        (json!({"objectType": plain, "recoveryType": "originallocation"}), Some(Act::ReplaceDisks), None),
+        (json!({"objectType": plain, "RecoveryType": "OriginalLocation"}), Some(Act::ReplaceDisks), None),
+        (json!({"objectType": plain, "recoveryType": "RestoreDisks", "RecoveryType": "OriginalLocation"}), None, None),
+        (json!({"objectType": plain, "recoveryType": "Offline"}), None, None),
+        (json!({"objectType": plain, "recoveryType": ["RestoreDisks"]}), None, None),
+        (json!({"objectType": plain}), None, None),
+        (json!({"recoveryType": "RestoreDisks"}), None, None),
+        (json!({"objectType": "AzureFileShareRestoreRequest", "recoveryType": "RestoreDisks"}), None, None),
+        (Value::Null, None, None),
+    ];
+    let act = |path: String, body: Value| classify(Post, &path, Some(&body)).map(|c| c.act);
+    for (request, here, there) in cases {
+        assert_eq!(act(format!("{}/restore", point()), json!({"properties": request})), here, "{request}");
+        assert_eq!(act(format!("{WEU}/backupCrossRegionRestore"), json!({"restoreRequest": request})), there, "{request}");
+        assert_eq!(act(format!("{}/RESTORE", point()), json!({"properties": request})), here, "in any case: {request}");
+        assert_eq!(act(format!("{}/restore", point()), request.clone()), None, "without its wrapper: {request}");
+    }
+    let two = json!({"properties": {"objectType": plain, "recoveryType": "RestoreDisks"}, "Properties": {}});
+    assert_eq!(act(format!("{}/restore", point()), two), None);
+    let there = classify(Post, &format!("{WEU}/backupCrrJob"), None).unwrap();
+    assert_eq!((there.target, there.resource_type.as_str()), (WEU.parse().unwrap(), crate::names::LOCATION));
+}
+
+#[test]
 fn stopping_protection_is_a_delete_in_whatever_words() {
     for body in [
         json!({"properties": {"policyId": "", "protectionState": "ProtectionStopped"}}),
@@ -63,11 +144,14 @@ fn stopping_protection_is_a_delete_in_whatever_words() {
 fn what_the_table_does_not_hold_is_refused() {
     let replace = json!({"operation": "Replace", "properties": {"tags": {}}});
     for (method, path, body) in [
-        (Post, format!("{VM}/deallocate"), None),
+        (Post, format!("{VM}/powerOff"), None),
         (Put, VM.to_owned(), None),
         (Put, format!("{V}/providers/Microsoft.Resources/tags/default"), None),
         (Patch, format!("{V}/providers/Microsoft.Resources/tags/default"), Some(&replace)),
-        (Post, format!("{}/recoveryPoints/1/restore", item()), None),
+        (Post, format!("{}/restore", point()), None),
+        (Post, format!("{}/move", point()), None),
+        (Post, format!("{}/restore", item()), None),
+        (Post, format!("{WEU}/backupCrossRegionRestore"), None),
         (Get, format!("{V}/secrets"), None),
         (Get, "/subscriptions".into(), None),
         (Get, format!("{V}/backupJobs?x"), None),

@@ -12,6 +12,8 @@ pub const BACKUP_POLICY: &str = "Microsoft.RecoveryServices/vaults/backupPolicie
 pub const BACKUP_JOB: &str = "Microsoft.RecoveryServices/vaults/backupJobs";
 /// The resource type of a recovery point.
 pub const RECOVERY_POINT: &str = "Microsoft.RecoveryServices/vaults/backupFabrics/protectionContainers/protectedItems/recoveryPoints";
+/// The resource type of a region as the backup service has it: `/subscriptions/{s}/providers/{this}/{region}`.
+pub const LOCATION: &str = "Microsoft.RecoveryServices/locations";
 /// The resource type of a virtual machine.
 pub const VIRTUAL_MACHINE: &str = "Microsoft.Compute/virtualMachines";
 

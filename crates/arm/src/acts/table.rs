@@ -1,10 +1,13 @@
 //! The one normative table: which method on which type is which act.
 
 use super::{
-    Act::{self, Backup, Protect, Read},
+    Act::{self, Backup, Protect, Read, ReadData, ReplaceDisks, Restore},
     Effect,
 };
-use crate::wire::Method::{self, Get, Patch, Post, Put};
+use crate::{
+    names::{BACKUP_JOB, LOCATION, RECOVERY_POINT, VAULT, VIRTUAL_MACHINE},
+    wire::Method::{self, Get, Patch, Post, Put},
+};
 use Form::{All, Do, One};
 
 /// What the path of a row names.
@@ -26,6 +29,11 @@ const fn read(resource_type: &'static str, form: Form) -> Row {
 
 const fn ask(resource_type: &'static str, action: &'static str) -> Row {
     (Post, resource_type, Do(action), Read, Effect::Read)
+}
+
+/// A POST that changes nothing and hands out what more than `Read` is needed for.
+const fn hand_out(resource_type: &'static str, action: &'static str, act: Act) -> Row {
+    (Post, resource_type, Do(action), act, Effect::Read)
 }
 
 const fn write(method: Method, resource_type: &'static str, act: Act) -> Row {
@@ -60,10 +68,21 @@ pub(super) const TABLE: &[Row] = &[
     write(Patch, "Microsoft.Resources/tags", Protect), // Merge only: `refine`
     read("Microsoft.Authorization/locks", One),
     read("Microsoft.Authorization/locks", All),
+    read("Microsoft.Storage/storageAccounts", One),
+    read("Microsoft.Network/virtualNetworks", One),
+    read("Microsoft.Network/virtualNetworks/subnets", One),
+    read("Microsoft.Network/networkInterfaces", One),
+    read("Microsoft.ManagedIdentity/userAssignedIdentities", One),
+    read("Microsoft.Compute/diskAccesses", One),
+    read("Microsoft.Compute/diskEncryptionSets", One),
+    read("Microsoft.Compute/locations/usages", All),
     read("Microsoft.Compute/disks", One),
+    read("Microsoft.Compute/disks", All),
     read("Microsoft.Compute/virtualMachines", One),
     read("Microsoft.Compute/virtualMachines", All),
     read("Microsoft.Compute/virtualMachines/instanceView", All),
+    action(VIRTUAL_MACHINE, "deallocate", ReplaceDisks), // before its disks are replaced
+    action(VIRTUAL_MACHINE, "start", ReplaceDisks),      // and after
     read("Microsoft.RecoveryServices/vaults", One),
     read("Microsoft.RecoveryServices/vaults", All),
     read("Microsoft.RecoveryServices/vaults/usages", All),
@@ -102,9 +121,25 @@ pub(super) const TABLE: &[Row] = &[
     ask("Microsoft.RecoveryServices/vaults/backupFabrics/protectionContainers/protectedItems", "recoveryPointsRecommendedForMove"),
     read("Microsoft.RecoveryServices/vaults/backupFabrics/protectionContainers/protectedItems/recoveryPoints", One),
     read("Microsoft.RecoveryServices/vaults/backupFabrics/protectionContainers/protectedItems/recoveryPoints", All),
+    action(RECOVERY_POINT, "restore", Restore), // or ReplaceDisks: `refine`
+    action(RECOVERY_POINT, "provisionInstantItemRecovery", ReadData),
+    action(RECOVERY_POINT, "revokeInstantItemRecovery", ReadData),
+    hand_out(RECOVERY_POINT, "listInstantItemRecoveryOperationResult", ReadData), // scripts and passwords
+    hand_out(RECOVERY_POINT, "accessToken", Restore),
+    ask(VAULT, "backupTriggerValidateOperation"),
+    read("Microsoft.RecoveryServices/vaults/backupValidateOperationsStatuses", One),
+    read("Microsoft.RecoveryServices/vaults/backupValidateOperationResults", One),
+    action(LOCATION, "backupCrossRegionRestore", Restore), // never ReplaceDisks: `refine`
+    ask(LOCATION, "backupCrrJob"),
+    ask(LOCATION, "backupCrrJobs"),
+    read("Microsoft.RecoveryServices/locations/backupAadProperties", All),
+    read("Microsoft.RecoveryServices/locations/backupCrrOperationsStatus", One),
+    read("Microsoft.RecoveryServices/locations/backupCrrOperationResults", One),
     read("Microsoft.RecoveryServices/vaults/backupOperations", One),
     read("Microsoft.RecoveryServices/vaults/backupOperationResults", One),
     read("Microsoft.RecoveryServices/vaults/backupJobs", One),
     read("Microsoft.RecoveryServices/vaults/backupJobs", All),
     read("Microsoft.RecoveryServices/vaults/backupJobs/operationResults", One),
+    read("Microsoft.RecoveryServices/vaults/backupJobs/operationsStatus", One),
+    action(BACKUP_JOB, "cancel", Backup),
 ];

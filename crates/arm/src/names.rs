@@ -33,6 +33,14 @@ pub fn item_name(vm: &ResourceId) -> String {
     format!("VM;{}", machine_name(vm))
 }
 
+/// The id of a region as the backup service has it.
+///
+/// # Errors
+/// When a part cannot be a segment of an id.
+pub fn location_id(subscription_id: &str, region: &str) -> Result<ResourceId, IdError> {
+    format!("/subscriptions/{subscription_id}/providers/{LOCATION}/{region}").parse()
+}
+
 /// The id of the fabric of Azure machines in a vault.
 ///
 /// # Errors

@@ -21,25 +21,33 @@ macro_rules! body {
 }
 
 mod backup_status;
+mod cross_region;
 mod item;
 mod job;
 mod lock;
+mod mount;
 mod page;
 mod point;
 mod policy;
 mod resources;
+mod restore;
 mod tags;
 mod vault;
 mod vaultconfig;
 mod vm;
 
 pub use backup_status::BackupStatus;
+pub use cross_region::{
+    AadProperties, aad_properties_request, access_token_body, access_token_request, cross_region_body, cross_region_request, crr_job_body,
+    crr_job_request, crr_jobs_request,
+};
 pub use item::{
     DiskExclusion, HealthDetail, ItemExtendedInfo, ItemExtendedProperties, KpiHealth, ProtectedItem, ProtectedItemProperties,
     ResourceHealthDetail,
 };
 pub use job::{Job, JobError, JobExtendedInfo, JobProperties, JobTask, job_is_over};
 pub use lock::{Lock, LockProperties};
+pub use mount::{provision_body, provision_request, revoke_request, scripts_request};
 pub use page::Page;
 pub use point::{MoveReadiness, PointDisk, PointDisks, PointExpiry, PointTier, RecoveryPoint, RecoveryPointProperties};
 pub use policy::{
@@ -47,6 +55,11 @@ pub use policy::{
     RetentionPolicy, RetentionSchedule, ScheduleDaily, SchedulePolicy, ScheduleWeekly, TieringPolicy, WeeklySchedule,
 };
 pub use resources::{ResourceGroup, ResourceGroupProperties, ResourceListItem, Subscription};
+pub use restore::{
+    DataDiskEncryption, DiskEncryption, DiskNetworkAccess, EncryptionDetails, ExtendedLocation, IdentityBasedRestore, RecoveryType,
+    Rehydration, RehydrationPriority, RestoreBody, RestoreFrom, RestoreIdentity, SecuredVmDetails, Staging, restore_body, restore_request,
+    validate_body, validate_request,
+};
 pub use tags::{Tags, TagsProperties};
 pub use vault::{
     CrossSubscriptionRestore, ImmutabilitySettings, RedundancySettings, RestoreSettings, SecuritySettings, SoftDeleteSettings, Vault,
@@ -139,5 +152,7 @@ pub(crate) fn null_is_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + D
     Ok(Option::<T>::deserialize(d)?.unwrap_or_default())
 }
 
+#[cfg(test)]
+mod restore_tests;
 #[cfg(test)]
 mod tests;

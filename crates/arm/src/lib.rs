@@ -7,6 +7,7 @@ pub mod id;
 pub mod names;
 pub mod operation;
 mod redact;
+mod secret;
 pub mod time;
 pub mod versions;
 pub mod wire;
@@ -17,5 +18,6 @@ pub use error::{ArmError, Remedy, Service, outcome_unknown, remedy, whole_refusa
 pub use id::{IdError, IdText, ResourceId, ResourceType};
 pub use operation::{Accepted, Family, Handle, OperationState, OperationStatus};
 pub use redact::redacted;
+pub use secret::Secret;
 pub use time::{ArmDuration, ArmTime};
 pub use word::Word;

@@ -2,7 +2,7 @@
 //!
 //! Backup has two families of its own (backup.md §3); the rest is ARM's (compute-and-arm.md E.3).
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,6 +11,7 @@ use crate::{
     error::ArmError,
     id::ResourceId,
     names,
+    redact::{Shown, shown_text},
     versions::RECOVERY_SERVICES,
     wire::{Answer, Method, Request},
     word::Word,
@@ -93,8 +94,8 @@ impl TryFrom<RawHandle> for Handle {
     }
 }
 
-/// A write that was accepted and is not finished.
-#[derive(Clone, Debug, PartialEq)]
+/// A write that was accepted and is not finished. `Debug` hides the query of the link.
+#[derive(Clone, PartialEq)]
 pub struct Accepted {
     /// What may be saved; `None` when there is no operation to ask (then the target is followed).
     pub handle: Option<Handle>,
@@ -121,6 +122,13 @@ impl Accepted {
         }
         let running = answer.body.pointer("/properties/provisioningState").and_then(Value::as_str).is_some_and(|s| !is_end(s));
         (running || answer.status == 202).then_some(Accepted { handle: None, poll: None, retry_after })
+    }
+}
+
+impl fmt::Debug for Accepted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let poll = self.poll.as_deref().map(shown_text);
+        f.debug_struct("Accepted").field("handle", &self.handle).field("poll", &poll).field("retry_after", &self.retry_after).finish()
     }
 }
 
@@ -182,8 +190,8 @@ pub enum OperationState {
     Gone,
 }
 
-/// One answer about an operation.
-#[derive(Clone, Debug, PartialEq)]
+/// One answer about an operation. `Debug` hides what is secret in its properties, and the query of the link.
+#[derive(Clone, PartialEq)]
 pub struct OperationStatus {
     /// How it stands.
     pub state: OperationState,
@@ -210,6 +218,18 @@ impl OperationStatus {
         let percent = ["percentComplete", "progressPercentage"].iter().find_map(|p| body.get(*p).or_else(|| properties.get(*p))?.as_f64());
         let next_poll = answer.header("location").filter(|_| answer.status == 202).map(str::to_owned);
         Ok(OperationStatus { state, job_id, properties, percent, next_poll })
+    }
+}
+
+impl fmt::Debug for OperationStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OperationStatus")
+            .field("state", &self.state)
+            .field("job_id", &self.job_id)
+            .field("properties", &Shown(&self.properties))
+            .field("percent", &self.percent)
+            .field("next_poll", &self.next_poll.as_deref().map(shown_text))
+            .finish()
     }
 }
 

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::redact::{Shown, shown_text};
+
 /// The verbs of ARM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -42,7 +44,9 @@ impl fmt::Display for Method {
 }
 
 /// One request. The path is decoded (`;` raw) and has no query; the port encodes each segment.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// `Debug` hides what is secret in the body and the query of the link.
+#[derive(Clone, PartialEq)]
 pub struct Request {
     /// The verb.
     pub method: Method,
@@ -93,8 +97,24 @@ impl Request {
     }
 }
 
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Request { method, path, query, body, client_request_id, link } = self;
+        f.debug_struct("Request")
+            .field("method", method)
+            .field("path", path)
+            .field("query", query)
+            .field("body", &body.as_ref().map(Shown))
+            .field("client_request_id", client_request_id)
+            .field("link", &link.as_deref().map(shown_text))
+            .finish()
+    }
+}
+
 /// One whole answer: any status, headers with lower-case names, the body parsed (`Null` when empty).
-#[derive(Clone, Debug, Default, PartialEq)]
+///
+/// `Debug` hides what is secret in the body and the queries of links.
+#[derive(Clone, Default, PartialEq)]
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
@@ -118,5 +138,12 @@ impl Answer {
     /// `Retry-After` in whole seconds, as it stands on the wire; `None` when it is missing or no number.
     pub fn retry_after(&self) -> Option<Duration> {
         self.header("retry-after")?.trim().parse().ok().map(Duration::from_secs)
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let headers: BTreeMap<&str, String> = self.headers.iter().map(|(name, value)| (name.as_str(), shown_text(value))).collect();
+        f.debug_struct("Answer").field("status", &self.status).field("headers", &headers).field("body", &Shown(&self.body)).finish()
     }
 }

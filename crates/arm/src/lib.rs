@@ -1,6 +1,7 @@
 //! The words of ARM: ids, requests and answers, operations, error codes, bodies, acts. Parses, never sends.
 
 pub mod acts;
+mod base64;
 pub mod bodies;
 pub mod error;
 pub mod id;

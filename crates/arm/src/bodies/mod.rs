@@ -47,7 +47,7 @@ pub use item::{
 };
 pub use job::{Job, JobError, JobExtendedInfo, JobProperties, JobTask, job_is_over};
 pub use lock::{Lock, LockProperties};
-pub use mount::{provision_body, provision_request, revoke_request, scripts_request};
+pub use mount::{ClientScript, provision_body, provision_request, revoke_request, scripts_request};
 pub use page::Page;
 pub use point::{MoveReadiness, PointDisk, PointDisks, PointExpiry, PointTier, RecoveryPoint, RecoveryPointProperties};
 pub use policy::{

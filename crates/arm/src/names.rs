@@ -2,6 +2,8 @@
 
 use crate::id::{IdError, ResourceId};
 
+/// The resource type of a fabric: there is one, `Azure`.
+pub const FABRIC: &str = "Microsoft.RecoveryServices/vaults/backupFabrics";
 /// The resource type of a protected item.
 pub const PROTECTED_ITEM: &str = "Microsoft.RecoveryServices/vaults/backupFabrics/protectionContainers/protectedItems";
 /// The resource type of a vault.

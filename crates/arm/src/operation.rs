@@ -12,7 +12,7 @@ use crate::{
     id::ResourceId,
     names,
     redact::{Shown, shown_text},
-    versions::RECOVERY_SERVICES,
+    versions::{RECOVERY_SERVICES, RECOVERY_SERVICES_CROSS_REGION},
     wire::{Answer, Method, Request},
     word::Word,
 };
@@ -28,6 +28,10 @@ pub enum Family {
     Vault,
     /// Site Recovery's jobs.
     SiteRecovery,
+    /// Validations: `V/backupValidateOperationsStatuses/{guid}`. That the universal poll knows them was never seen.
+    Validation,
+    /// Restores in the other region: `SUB/locations/{region}/backupCrrOperationsStatus/{id}`.
+    CrossRegion,
 }
 
 /// An operation as it may be saved: never a signed URL.
@@ -139,9 +143,12 @@ fn handle_of(link: &str) -> Option<Handle> {
     let (rest, id) = path.rsplit_once('/')?;
     let word = rest.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
     let in_vault = lower.contains("/microsoft.recoveryservices/vaults/");
+    let in_region = lower.contains("/microsoft.recoveryservices/locations/");
     let family = match word.as_str() {
+        "backupcrroperationsstatus" | "backupcrroperationresults" if in_region => Family::CrossRegion,
         _ if !in_vault => Family::Arm,
         _ if lower.contains("/replication") => Family::SiteRecovery,
+        "backupvalidateoperationsstatuses" | "backupvalidateoperationresults" => Family::Validation,
         "operationsstatus" | "backupoperations" | "backupoperationresults" => Family::Backup,
         "operationresults" if lower.contains("/backup") => Family::Backup,
         "operations" if lower.contains("/backuppolicies/") => Family::Backup,
@@ -155,19 +162,24 @@ fn handle_of(link: &str) -> Option<Handle> {
 /// The request that asks about an operation by its handle alone, as after a restart. `target` is the resource that
 /// the write was sent to. `None` where only the link can be polled: then the target itself is followed.
 pub fn poll_request(handle: &Handle, target: &ResourceId) -> Option<Request> {
-    let vault = target.ancestor(names::VAULT)?;
+    let id = &handle.id;
+    let below = |resource_type: &str, word: &str| target.ancestor(resource_type).map(|holder| format!("{holder}/{word}/{id}"));
     let target_type = target.resource_type();
     let path = match handle.family {
-        Family::Arm | Family::SiteRecovery => return None,
-        Family::Vault => format!("{vault}/operationStatus/{}", handle.id),
-        // a refresh, a cancel and a policy's change are not among the universal poll's operations (backup.md §3.2, §7.2, §8.2)
-        Family::Backup if target_type == *"Microsoft.RecoveryServices/vaults/backupFabrics" || target_type == *names::BACKUP_JOB => {
-            format!("{target}/operationResults/{}", handle.id)
+        Family::Arm | Family::SiteRecovery => None,
+        Family::CrossRegion => {
+            let path = below(names::LOCATION, "backupCrrOperationsStatus")?;
+            return Some(Request::new(Method::Get, path, RECOVERY_SERVICES_CROSS_REGION));
         }
-        Family::Backup if target_type == *names::BACKUP_POLICY => format!("{target}/operations/{}", handle.id),
-        Family::Backup => format!("{vault}/backupOperations/{}", handle.id),
+        Family::Validation => below(names::VAULT, "backupValidateOperationsStatuses"),
+        Family::Vault => below(names::VAULT, "operationStatus"),
+        // a refresh, a cancel and a policy's change are not among the universal poll's operations (backup.md §3.2, §7.2, §8.2)
+        Family::Backup if target_type == *names::FABRIC => below(names::FABRIC, "operationResults"),
+        Family::Backup if target_type == *names::BACKUP_JOB => below(names::BACKUP_JOB, "operationResults"),
+        Family::Backup if target_type == *names::BACKUP_POLICY => below(names::BACKUP_POLICY, "operations"),
+        Family::Backup => below(names::VAULT, "backupOperations"),
     };
-    Some(Request::new(Method::Get, path, RECOVERY_SERVICES))
+    Some(Request::new(Method::Get, path?, RECOVERY_SERVICES))
 }
 
 /// How an operation stands.

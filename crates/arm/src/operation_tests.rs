@@ -7,6 +7,9 @@ use super::*;
 const V: &str = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/b/providers/Microsoft.RecoveryServices/vaults/v";
 const GUID: &str = "22222222-2222-2222-2222-222222222222";
 
+const WEU: &str = "/subscriptions/11111111-1111-1111-1111-111111111111/providers/Microsoft.RecoveryServices/locations/westeurope";
+const CRR: &str = "ODk5NDc5ODY2MTgyNDU2ODI5MjszZDgwOGJjOC00NmZhLTQ2OGYtODNiMS0zN2JlYzFiZTIzNzU=";
+
 fn answer(status: u16, headers: &[(&str, String)], body: Value) -> Answer {
     Answer { status, headers: headers.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect(), body }
 }
@@ -23,6 +26,11 @@ fn a_link_gives_its_family_and_id() {
         (format!("{host}{V}/backupPolicies/p/operations/{GUID}?api-version=1"), Some((Family::Backup, GUID))),
         (format!("{host}{V}/operationStatus/MjA0NztmZg==?api-version=1"), Some((Family::Vault, "MjA0NztmZg=="))),
         (format!("{host}{V}/operationResults/MTAyMztmZg%3D%3D?api-version=1"), Some((Family::Vault, "MTAyMztmZg=="))),
+        (format!("{host}{V}/backupValidateOperationsStatuses/{GUID}?api-version=1"), Some((Family::Validation, GUID))),
+        (format!("{host}{V}/backupValidateOperationResults/{GUID}?api-version=1"), Some((Family::Validation, GUID))),
+        (format!("{host}{V}/backupJobs/j/operationResults/{GUID}?api-version=1"), Some((Family::Backup, GUID))),
+        (format!("{host}{WEU}/backupCrrOperationsStatus/{CRR}?api-version=1&t=x"), Some((Family::CrossRegion, CRR))),
+        (format!("{host}{WEU}/backupCrrOperationResults/{CRR}?api-version=1&t=x"), Some((Family::CrossRegion, CRR))),
         (format!("{host}{V}/replicationJobs/{GUID}?api-version=1"), Some((Family::SiteRecovery, GUID))),
         (format!("{host}/subscriptions/x/providers/Microsoft.Compute/locations/l/operations/{GUID}?p=1"), Some((Family::Arm, GUID))),
         (format!("{host}/subscriptions/x/operationresults/{}", "e".repeat(129)), None),
@@ -61,7 +69,47 @@ fn a_handle_polls_without_its_link_where_the_service_allows_it() {
     let policy: ResourceId = format!("{V}/backupPolicies/p").parse().unwrap();
     assert_eq!(path(Family::Backup, &policy), Some(format!("{policy}/operations/{GUID}")));
     assert_eq!(path(Family::Vault, &V.parse().unwrap()), Some(format!("{V}/operationStatus/{GUID}")));
-    assert_eq!(path(Family::Arm, &item), None);
+    let job: ResourceId = format!("{V}/backupJobs/j").parse().unwrap();
+    assert_eq!(path(Family::Backup, &job), Some(format!("{job}/operationResults/{GUID}")));
+    let point = item.child("recoveryPoints", "1").unwrap();
+    assert_eq!(path(Family::Backup, &point), Some(format!("{V}/backupOperations/{GUID}")));
+    assert_eq!(path(Family::Validation, &V.parse().unwrap()), Some(format!("{V}/backupValidateOperationsStatuses/{GUID}")));
+    let location: ResourceId = WEU.parse().unwrap();
+    assert_eq!(path(Family::CrossRegion, &location), Some(format!("{WEU}/backupCrrOperationsStatus/{GUID}")));
+    let crr = poll_request(&Handle::new(Family::CrossRegion, CRR).unwrap(), &location).unwrap();
+    assert_eq!(crr.query, [("api-version".to_owned(), RECOVERY_SERVICES_CROSS_REGION.to_owned())]);
+    for (family, target) in
+        [(Family::Arm, &item), (Family::CrossRegion, &item), (Family::Validation, &location), (Family::Backup, &location)]
+    {
+        assert_eq!(path(family, target), None, "{family:?} {target}");
+    }
+}
+
+#[test]
+fn every_poll_by_a_handle_is_a_read_of_the_table() {
+    let point: ResourceId = format!("{V}/backupFabrics/Azure/protectionContainers/c/protectedItems/i/recoveryPoints/1").parse().unwrap();
+    let targets = [point, format!("{V}/backupFabrics/Azure").parse().unwrap(), format!("{V}/backupJobs/j").parse().unwrap()];
+    let targets = targets.into_iter().chain([V.parse().unwrap(), format!("{V}/backupPolicies/p").parse().unwrap(), WEU.parse().unwrap()]);
+    for target in targets {
+        for family in [Family::Backup, Family::Vault, Family::Validation, Family::CrossRegion] {
+            let Some(request) = poll_request(&Handle::new(family, GUID).unwrap(), &target) else { continue };
+            let class = crate::classify(request.method, &request.path, None);
+            assert_eq!(class.map(|c| (c.act, c.effect)), Some((crate::Act::Read, crate::Effect::Read)), "{}", request.path);
+        }
+    }
+}
+
+#[test]
+fn a_restore_in_the_other_region_names_its_job() {
+    let body = json!({
+        "id": format!("{WEU}/backupCrrOperationsStatus/{CRR}"), "name": CRR, "status": "Succeeded",
+        "startTime": "2024-04-28T07:28:38.2093068Z", "endTime": "2024-04-28T07:28:38Z",
+        "properties": {"objectType": "OperationStatusJobExtendedInfo", "jobId": GUID}
+    });
+    let status = OperationStatus::parse(&answer(200, &[], body)).unwrap();
+    assert_eq!((status.state, status.job_id.as_deref()), (OperationState::Succeeded, Some(GUID)));
+    let own = json!({"ErrorCode": "CloudInternalError", "Message": {"Language": "en-US", "Value": "late"}, "Values": []});
+    assert_eq!(OperationStatus::parse(&answer(500, &[], own)).unwrap_err().status, 500, "it says nothing about the operation");
 }
 
 #[test]

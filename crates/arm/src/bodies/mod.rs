@@ -32,6 +32,7 @@ mod policy;
 mod resources;
 mod restore;
 mod tags;
+mod validation;
 mod vault;
 mod vaultconfig;
 mod vm;
@@ -61,6 +62,7 @@ pub use restore::{
     validate_body, validate_request,
 };
 pub use tags::{Tags, TagsProperties};
+pub use validation::{ValidationResult, ValidationResults};
 pub use vault::{
     CrossSubscriptionRestore, ImmutabilitySettings, RedundancySettings, RestoreSettings, SecuritySettings, SoftDeleteSettings, Vault,
     VaultEncryption, VaultIdentityOfKey, VaultKey, VaultProperties,

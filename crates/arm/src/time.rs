@@ -58,6 +58,12 @@ pub fn parse_time(text: &str) -> Option<Timestamp> {
     Some(civil.to_zoned(TimeZone::UTC).ok()?.timestamp())
 }
 
+/// A time as the property bags of jobs write it, UTC: `6/13/2024 12:00:00 AM` (backup.md §11.1).
+pub fn parse_us_time(text: &str) -> Option<Timestamp> {
+    let civil = DateTime::strptime("%m/%d/%Y %I:%M:%S %p", text.trim()).ok()?;
+    Some(civil.to_zoned(TimeZone::UTC).ok()?.timestamp())
+}
+
 /// ISO 8601 (`PT41M11.1877936S`, `P15D`) or a .NET TimeSpan (`13.23:59:42.8656002`, `00:05:00`).
 /// A day counts 24 hours; months and years, which have no length, are `None`.
 pub fn parse_duration(text: &str) -> Option<SignedDuration> {
@@ -137,6 +143,23 @@ mod tests {
         ];
         for (text, wanted) in cases {
             assert_eq!(parse_duration(text), wanted.map(|(s, n)| SignedDuration::new(s, n)), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_times_of_property_bags_are_american_and_utc() {
+        let cases = [
+            ("6/13/2024 12:00:00 AM", Some("2024-06-13T00:00:00Z")),
+            ("10/10/2024 8:36:42 AM", Some("2024-10-10T08:36:42Z")),
+            ("2/25/2022 10:32:21 PM", Some("2022-02-25T22:32:21Z")),
+            ("12/31/2026 12:30:00 PM", Some("2026-12-31T12:30:00Z")),
+            ("13/6/2024 12:00:00 AM", None),
+            ("6/13/2024 13:00:00 AM", None),
+            ("6/13/2024", None),
+            ("", None),
+        ];
+        for (text, wanted) in cases {
+            assert_eq!(parse_us_time(text), wanted.map(|t| t.parse().unwrap()), "{text}");
         }
     }
 

@@ -46,7 +46,7 @@ pub use item::{
     DiskExclusion, HealthDetail, ItemExtendedInfo, ItemExtendedProperties, KpiHealth, ProtectedItem, ProtectedItemProperties,
     ResourceHealthDetail,
 };
-pub use job::{Job, JobError, JobExtendedInfo, JobProperties, JobTask, job_is_over};
+pub use job::{Job, JobError, JobExtendedInfo, JobProperties, JobTask, Restored, job_is_over};
 pub use lock::{Lock, LockProperties};
 pub use mount::{ClientScript, provision_body, provision_request, revoke_request, scripts_request};
 pub use page::Page;

@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 /// Names that parsers look for, so that arbitrary JSON reaches them.
-const NAMES: [&str; 34] = [
+const NAMES: [&str; 49] = [
     "value",
     "nextLink",
     "id",
@@ -50,10 +50,25 @@ const NAMES: [&str; 34] = [
     "recoveryPointTierDetails",
     "schedulePolicy",
     "scheduleRunTimes",
+    "extendedInfo",
+    "propertyBag",
+    "Backup Size",
+    "Recovery point time ",
+    "tasksList",
+    "taskId",
+    "progressPercentage",
+    "recoveryTarget",
+    "clientScripts",
+    "scriptContent",
+    "scriptNameSuffix",
+    "scriptExtension",
+    "validateOperationResponse",
+    "validationResults",
+    "networkAcls",
 ];
 
 /// Texts that parsers take apart.
-const TEXTS: [&str; 14] = [
+const TEXTS: [&str; 19] = [
     "",
     "PowerState/",
     "PowerState/läuft",
@@ -67,6 +82,11 @@ const TEXTS: [&str; 14] = [
     "https://",
     "scope(s) are locked: 'a','b",
     "try again after '18446744073709551616' seconds",
+    "99999999999999999999 MB",
+    "2/30/2026 12:00:00 AM",
+    "_ééééééééééééééééééééééééééééééééééééé",
+    "Zm9v",
+    "\"accessTokenString\\\": \"",
     "does not have authorization to perform action 'a' over scope 'ü",
 ];
 
@@ -111,11 +131,23 @@ fn read_all(body: &Value) {
         let _ = p.deferred_delete_time_remaining.as_ref().map(ArmDuration::duration);
     }
     if let Ok(job) = bodies::Job::parse(body) {
-        let _ = (job.properties.is_over(), job.properties.duration.as_ref().map(ArmDuration::duration));
+        let p = &job.properties;
+        let _ = (p.is_over(), p.duration.as_ref().map(ArmDuration::duration), p.percent(), p.tasks().count());
+        let _ = (p.backup_size_bytes(), p.expiry(), p.point_time(), p.restored());
     }
     if let Ok(point) = bodies::RecoveryPoint::parse(body) {
-        let _ = point.properties.is_in("HardenedRP");
+        let p = &point.properties;
+        let _ = (p.is_in("HardenedRP"), p.is_archived_only(), p.is_restorable_from("ArchivedRP"), p.rehydrated_until());
     }
+    for script in bodies::ClientScript::list(body).into_iter().flatten() {
+        let _ = (script.content().is_some(), script.password().is_some(), script.file_name(), format!("{script:?}"));
+    }
+    let _ = (bodies::ValidationResults::parse(body).is_some(), bodies::AadProperties::parse(body).is_some());
+    if let Ok(account) = bodies::StorageAccount::parse(body) {
+        let _ = (account.is_zone_redundant(), account.properties.admits_azure_services());
+    }
+    let _ = bodies::VirtualNetwork::parse(body).is_ok();
+    let _ = Page::<bodies::ComputeUsage>::parse(body).map(|page| page.value.iter().map(bodies::ComputeUsage::left).count());
     let _ = bodies::Policy::parse(body).map(|policy| policy.is_enhanced());
     let _ = (bodies::Vault::parse(body).is_ok(), bodies::VaultConfig::parse(body).is_ok(), bodies::StorageConfig::parse(body).is_ok());
     let _ = (bodies::EncryptionConfig::parse(body).is_ok(), bodies::Tags::parse(body).is_ok(), bodies::Lock::parse(body).is_ok());
@@ -164,7 +196,7 @@ proptest! {
         prop_assert!(sentence.len() <= 1024 && !sentence.is_empty() && !sentence.chars().any(char::is_control), "{sentence:?}");
         let _ = (error.locked_scopes().len(), error.missing_right().is_some());
         let _ = remedy(Service::RecoveryServices, Method::Put, &error);
-        let _ = OperationStatus::parse(&answer).is_ok();
+        let _ = format!("{answer:?} {:?}", OperationStatus::parse(&answer));
         if let Some(handle) = Accepted::from_answer(&answer).and_then(|accepted| accepted.handle) {
             prop_assert!(handle.id().len() <= breakwater_arm::Handle::MAX_BYTES);
         }

@@ -26,11 +26,13 @@ mod item;
 mod job;
 mod lock;
 mod mount;
+mod network;
 mod page;
 mod point;
 mod policy;
 mod resources;
 mod restore;
+mod storage;
 mod tags;
 mod validation;
 mod vault;
@@ -49,8 +51,12 @@ pub use item::{
 pub use job::{Job, JobError, JobExtendedInfo, JobProperties, JobTask, Restored, job_is_over};
 pub use lock::{Lock, LockProperties};
 pub use mount::{ClientScript, provision_body, provision_request, revoke_request, scripts_request};
+pub use network::{ComputeUsage, Subnet, SubnetProperties, UsageName, VirtualNetwork, VirtualNetworkProperties};
 pub use page::Page;
-pub use point::{MoveReadiness, PointDisk, PointDisks, PointExpiry, PointTier, RecoveryPoint, RecoveryPointProperties};
+pub use point::{
+    KeyAndSecret, KeyOfPoint, MoveReadiness, PointDisk, PointDisks, PointExpiry, PointTier, RecoveryPoint, RecoveryPointProperties,
+    SecretOfPoint,
+};
 pub use policy::{
     DailySchedule, DayOfMonth, HourlySchedule, InstantRpDetails, LongRetention, Policy, PolicyProperties, RetentionDuration,
     RetentionPolicy, RetentionSchedule, ScheduleDaily, SchedulePolicy, ScheduleWeekly, TieringPolicy, WeeklySchedule,
@@ -61,6 +67,7 @@ pub use restore::{
     Rehydration, RehydrationPriority, RestoreBody, RestoreFrom, RestoreIdentity, SecuredVmDetails, Staging, restore_body, restore_request,
     validate_body, validate_request,
 };
+pub use storage::{NetworkAcls, StorageAccount, StorageAccountProperties};
 pub use tags::{Tags, TagsProperties};
 pub use validation::{ValidationResult, ValidationResults};
 pub use vault::{
@@ -103,6 +110,9 @@ pub struct Resource<P> {
     /// Its size or tier.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sku: Option<Sku>,
+    /// Its kind, of types that have several: `StorageV2`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
     /// Its managed identity.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<ManagedIdentity>,

@@ -184,7 +184,19 @@ fn what_is_read_is_not_deletable_unless_it_is_said_to_be() {
     let mut wanted = DELETABLE.to_vec();
     wanted.sort_unstable();
     assert_eq!(deletable, wanted, "each deletable type is in the table, and no other is deletable");
-    for kept in [format!("{V}/backupJobs/j"), format!("{}/recoveryPoints/1", item()), SUB.to_owned()] {
+    let rg = format!("{SUB}/resourceGroups/a/providers");
+    for kept in [
+        format!("{V}/backupJobs/j"),
+        point(),
+        SUB.to_owned(),
+        format!("{rg}/Microsoft.Storage/storageAccounts/s"),
+        format!("{rg}/Microsoft.Network/virtualNetworks/v"),
+        format!("{rg}/Microsoft.Network/virtualNetworks/v/subnets/s"),
+        format!("{rg}/Microsoft.Network/networkInterfaces/n"),
+        format!("{rg}/Microsoft.Compute/diskAccesses/d"),
+        format!("{rg}/Microsoft.Compute/diskEncryptionSets/d"),
+        format!("{rg}/Microsoft.ManagedIdentity/userAssignedIdentities/u"),
+    ] {
         assert_eq!(classify(Method::Delete, &kept, None), None, "{kept}");
     }
 }

@@ -1,5 +1,6 @@
-//! Typed bodies of what the controllers read. All of them forgive: unknown fields are ignored, every field may be
-//! missing or null (which means *unknown*, never a default), words are open, ids and times are kept as received.
+//! Typed bodies of what the controllers read, and of what restores send. What is read forgives: unknown fields are
+//! ignored, every field may be missing or null (which means *unknown*, never a default), words are open, ids and times are
+//! kept as received.
 
 use std::collections::BTreeMap;
 

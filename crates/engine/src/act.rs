@@ -30,6 +30,7 @@ use serde_json::{Value, json};
 use crate::{
     answers, debts,
     gate::{LastLook, Order, Refusal},
+    locks::Holder,
     ports::{ClusterError, ObjectKey},
     publish::Pause,
     reader::Looker,
@@ -96,16 +97,25 @@ pub async fn act<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan
         tracing::debug!(error = %e, "no finalizer, no intent");
         return release(turn, &orders);
     }
-    let report = K::report(&turn.subject, &resolved.facts, Ok(plan));
     let old = turn.object.data.get("status").cloned().unwrap_or_else(|| json!({}));
     let before = turn.subject.operations.clone();
     let now = turn.engine.now();
+    // The finalizer took its time: what is too late by now is not begun.
+    let (orders, late): (Vec<_>, Vec<_>) = orders.into_iter().partition(|(order, _)| {
+        let deadline = desired.nodes.get(&order.holder.1).and_then(|node| node.deadline);
+        deadline.is_none_or(|at| now < at)
+    });
+    if release(turn, &late) || orders.is_empty() {
+        return again;
+    }
     let answered = turn.answered.clone();
     for (order, write) in &orders {
         let record = intent(turn, order, write, now);
         turn.subject.operations.insert(order.holder.1.clone(), record);
         order.consents.iter().for_each(|consent| use_answer(turn, consent, now));
     }
+    // What is told with an intent knows of it: whoever reads it after a crash must not take it for somebody else's.
+    let report = K::report(&turn.subject, &resolved.facts, Ok(plan));
     let intended = turn.compose(&old, &report, Some(desired), Ok(plan));
     let intent_wall = turn.engine.outside.clock.wall();
     if let Err(e) = turn.save(&old, &intended).await {
@@ -191,6 +201,11 @@ async fn items_live<K: Kind>(turn: &Turn<'_, K>, by: &Looker, vault: &ResourceId
     listed.last.filter(|l| l.at >= now).map(|l| l.items.len())
 }
 
+/// Who holds a lock, as it may be told: another namespace's objects are not named.
+pub(crate) fn who(key: &ObjectKey, by: &Holder) -> String {
+    if by.0.namespace == key.namespace { format!("{} {}", by.0.kind, by.0.name) } else { "another operation".to_owned() }
+}
+
 fn release<K: Kind>(turn: &Turn<'_, K>, orders: &[(Order, Write)]) -> bool {
     for (order, _) in orders {
         if !turn.subject.operations.contains_key(&order.holder.1) {
@@ -218,8 +233,7 @@ fn orders<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan) -> Ve
         }
         let holder = order.holder.clone();
         if let Err((lock, by)) = turn.engine.locks.take(&order.locks, &holder) {
-            let ours = by.0.namespace == turn.key.namespace;
-            let who = if ours { format!("{} {}", by.0.kind, by.0.name) } else { "another operation".to_owned() };
+            let who = who(&turn.key, &by);
             let until = Some(turn.engine.now() + turn.engine.bounds.read_every * 2);
             turn.met = Some(Met::new(Reason::Busy, format!("{who} holds {lock}"), until));
             continue;
@@ -276,11 +290,11 @@ fn order<K: Kind>(turn: &Turn<'_, K>, key: &str, node: &Node, write: &Write, dig
     let memory = &turn.engine.reader.memory;
     let seen = |id: &ResourceId| memory.seen(&by.identity.access, id, turn.began).value;
     let vault = match &node.ownership {
-        Ownership::Named { vault, .. } | Ownership::Item { vault, .. } => seen(vault).read,
+        Ownership::Named { vault, .. } | Ownership::Item { vault, .. } | Ownership::Point { vault, .. } => seen(vault).read,
         Ownership::Tagged { .. } | Ownership::TakenOver { .. } | Ownership::Adopted { .. } => {
             id.ancestor(VAULT).and_then(|v| seen(&v).read)
         }
-        Ownership::Child => None,
+        Ownership::Child | Ownership::Confirmed { .. } => None,
     };
     let mut request = write.request.clone();
     request.client_request_id = Some(keys::request_id(&turn.subject.estate, &write.key, key, write.attempt));

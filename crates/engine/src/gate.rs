@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use breakwater_api::{Reason, questions::APPROVE};
 use breakwater_arm::{
     Act, Effect, ResourceId, classify, ids_in,
-    names::{BACKUP_POLICY, VAULT},
+    names::{BACKUP_POLICY, RECOVERY_POINT, VAULT, VIRTUAL_MACHINE},
     wire::{Answer, Method, Request},
 };
 use breakwater_plan::{
@@ -110,11 +110,19 @@ impl Gate {
         if !order.debt {
             self.seen_just_now(order)?;
             // What is protected needs the act as much as where it is protected; the rest of the ids must be readable.
-            let source = body.as_ref().and_then(|b| b.pointer("/properties/sourceResourceId")).and_then(Value::as_str);
-            let source: Option<ResourceId> = source.and_then(|s| s.parse().ok());
-            let acted_on = |id: &ResourceId| *id == class.target || source.as_ref() == Some(id);
+            let source = |b: &Value| b.pointer("/properties/sourceResourceId").and_then(Value::as_str).and_then(|s| s.parse().ok());
+            let declared: Option<ResourceId> = body.as_ref().and_then(source);
+            // An action's body need not name the machine: the item it is done to does.
+            let shown: Option<ResourceId> = match order.ownership {
+                Ownership::Item { .. } => order.evidence.as_ref().and_then(|e| e.what.as_deref()).and_then(source),
+                _ => None,
+            };
+            // A restore acts where it makes something, too.
+            let made: Vec<ResourceId> = body.as_ref().map(made_in).unwrap_or_default();
+            let acted_on =
+                |id: &ResourceId| *id == class.target || declared.as_ref() == Some(id) || shown.as_ref() == Some(id) || made.contains(id);
             let named = |id: &ResourceId| order.grant.admits(if acted_on(id) { &word } else { "Read" }, id);
-            if let Some(id) = ids.iter().chain([&class.target]).find(|id| !named(id)) {
+            if let Some(id) = ids.iter().chain([&class.target]).chain(shown.as_ref()).find(|id| !named(id)) {
                 let need = if acted_on(id) { word.as_str() } else { "Read" };
                 return refuse(
                     Reason::AccessDenied,
@@ -295,6 +303,15 @@ impl Gate {
                     && (target.name().eq_ignore_ascii_case(name) || order.owned.iter().any(|o| o.eq_ignore_ascii_case(target.as_str())));
                 if ours { Ok(()) } else { deny(Reason::NotOurs, format!("{target} is not ours by name")) }
             }
+            Ownership::Point { vault, owner } => {
+                self.vault_is_ours(order, vault, owner)?;
+                let is_point = target.within(vault) && target.resource_type() == *RECOVERY_POINT;
+                if is_point { Ok(()) } else { deny(Reason::NotOurs, format!("{target} is no recovery point of {vault}")) }
+            }
+            Ownership::Confirmed { machine } => {
+                let is_it = target == machine && target.resource_type() == *VIRTUAL_MACHINE;
+                if is_it { Ok(()) } else { deny(Reason::NotOurs, format!("{target} is not the machine that was confirmed")) }
+            }
             Ownership::Item { vault, owner, policies } => {
                 self.vault_is_ours(order, vault, owner)?;
                 let body = order.evidence.as_ref().and_then(|s| s.what.as_ref());
@@ -411,6 +428,13 @@ impl Gate {
         }
         Ok(())
     }
+}
+
+/// Where a restore makes something, by its body: the group, and the machine.
+fn made_in(body: &Value) -> Vec<ResourceId> {
+    let fields = ["targetResourceGroupId", "targetVirtualMachineId"];
+    let within = ["/properties", "/restoreRequest"].iter().filter_map(|at| body.pointer(at));
+    within.flat_map(|at| fields.iter().filter_map(|field| at.get(field)?.as_str()?.parse().ok())).collect()
 }
 
 /// Whether tags that would be merged are marks of ownership.

@@ -36,6 +36,13 @@ impl Locks {
         Ok(())
     }
 
+    /// The first of these that somebody else holds, and who.
+    pub fn held_by_another(&self, locks: impl Iterator<Item = impl AsRef<str>>, holder: &Holder) -> Option<(String, Holder)> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut locks = locks;
+        locks.find_map(|l| held.get(l.as_ref()).filter(|h| *h != holder).map(|h| (l.as_ref().to_owned(), h.clone())))
+    }
+
     /// Whether this holder holds all of them.
     pub fn holds(&self, locks: &[String], holder: &Holder) -> bool {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);

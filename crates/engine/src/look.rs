@@ -182,6 +182,8 @@ pub(crate) fn poll_of(handle: &ApiHandle, path: &str, link: Option<String>) -> O
         HandleFamily::Backup => Family::Backup,
         HandleFamily::Vault => Family::Vault,
         HandleFamily::SiteRecovery => Family::SiteRecovery,
+        HandleFamily::Validation => Family::Validation,
+        HandleFamily::CrossRegion => Family::CrossRegion,
         HandleFamily::Arm | HandleFamily::Other(_) => Family::Arm,
     };
     let by_handle = Handle::new(family, handle.id.clone()).ok();

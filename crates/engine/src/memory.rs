@@ -89,6 +89,17 @@ impl Pages {
     }
 }
 
+/// A question that Azure works on.
+#[derive(Clone)]
+pub struct Followed {
+    /// What was asked: [`breakwater_plan::keys::safe_key`] of it.
+    pub question: String,
+    /// Where to ask how it goes; never stored.
+    pub link: String,
+    /// World time at which to ask next.
+    pub next_poll: Timestamp,
+}
+
 /// Everything seen, behind one lock a part.
 #[derive(Default)]
 pub struct Memory {
@@ -98,6 +109,7 @@ pub struct Memory {
     under_way: Mutex<BTreeMap<By<List>, Pages>>,
     jobs: Mutex<BTreeMap<By<ResourceId>, (Listed, Timestamp)>>,
     asked: Mutex<BTreeMap<(ObjectKey, String), Kept<Asked>>>,
+    followed: Mutex<BTreeMap<(ObjectKey, String), Followed>>,
     progress: Mutex<BTreeMap<String, Progress>>,
     written: Mutex<BTreeMap<ObjectKey, Packed>>,
     flights: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
@@ -190,6 +202,20 @@ impl Memory {
         open(&self.asked).insert((object.clone(), name.to_owned()), kept);
     }
 
+    /// A question of an object that Azure still works on.
+    pub fn followed(&self, object: &ObjectKey, name: &str) -> Option<Followed> {
+        open(&self.followed).get(&(object.clone(), name.to_owned())).cloned()
+    }
+
+    /// Follows a question, or no more.
+    pub fn follow(&self, object: &ObjectKey, name: &str, followed: Option<Followed>) {
+        let at = (object.clone(), name.to_owned());
+        match followed {
+            Some(followed) => drop(open(&self.followed).insert(at, followed)),
+            None => drop(open(&self.followed).remove(&at)),
+        }
+    }
+
     /// Progress of the operation that was sent under this request id.
     pub fn progress(&self, request_id: &str) -> Progress {
         open(&self.progress).get(request_id).cloned().unwrap_or_default()
@@ -226,6 +252,7 @@ impl Memory {
     pub fn forget(&self, key: &ObjectKey) {
         self.caught_up(key);
         open(&self.asked).retain(|(object, _), _| object != key);
+        open(&self.followed).retain(|(object, _), _| object != key);
     }
 
     /// One request at a time for one thing: the second finds the first one's answer.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use breakwater_api::Reason;
 use breakwater_arm::{
-    Effect, ResourceId, classify,
+    Accepted, Effect, OperationState, OperationStatus, ResourceId, classify,
     error::{ArmError, Remedy, Service, remedy},
     ids_in,
     versions::{RECOVERY_SERVICES, api_version},
@@ -12,6 +12,7 @@ use breakwater_arm::{
 };
 use breakwater_plan::{
     facts::{Asked, List},
+    keys,
     kind::Grant,
     sighting::{How, Listed, Listing, Packed, Sample, Sighting, Trouble},
 };
@@ -20,7 +21,7 @@ use serde_json::Value;
 
 use crate::{
     budget::{Budget, Class, Priority},
-    memory::{Kept, Memory, Pages},
+    memory::{Followed, Kept, Memory, Pages},
     ports::{Arm, Clock, Identity, ObjectKey, SendError},
     telemetry::Telemetry,
 };
@@ -205,11 +206,51 @@ impl Reader {
 
     /// Asks a question that is a POST and yet a read by the table, unless it was answered at or after `since`.
     pub async fn ask(&self, by: &Looker, object: &ObjectKey, ask: &Due<'_>) {
+        let question = keys::safe_key(ask.request);
+        if let Some(followed) = self.memory.followed(object, ask.name).filter(|f| f.question == question) {
+            return self.follow(by, object, ask, followed).await;
+        }
         if !self.is_ask_due(object, ask) {
             return;
         }
+        let result = self.send(&Looker { priority: asking(by), ..by.clone() }, ask.request).await;
+        // A question may be long: then its answer is at the link, when there is one (backup.md §13, "Validate first").
+        if let Ok(answer) = &result
+            && answer.status == 202
+            && let Some(link) = Accepted::from_answer(answer).and_then(|taken| taken.poll)
+        {
+            let next_poll = self.clock.now() + self.asked_to_wait(answer).unwrap_or(self.soon());
+            return self.memory.follow(object, ask.name, Some(Followed { question, link, next_poll }));
+        }
+        self.answered(object, ask, result);
+    }
+
+    /// Asks how a question goes that Azure works on.
+    async fn follow(&self, by: &Looker, object: &ObjectKey, ask: &Due<'_>, followed: Followed) {
+        if followed.next_poll > self.clock.now() {
+            return;
+        }
+        let result = self.send(by, &Request::follow(&followed.link)).await;
+        let state = result.as_ref().ok().and_then(|answer| Some((OperationStatus::parse(answer).ok()?, answer)));
+        let over = match &state {
+            Some((status, answer)) if status.state == OperationState::InProgress => {
+                let link = status.next_poll.clone().unwrap_or(followed.link);
+                let next_poll = self.clock.now() + self.asked_to_wait(answer).unwrap_or(self.soon());
+                return self.memory.follow(object, ask.name, Some(Followed { link, next_poll, ..followed }));
+            }
+            Some((OperationStatus { state: OperationState::Failed { code, message }, .. }, _)) => {
+                let now = self.clock.now();
+                Err(trouble(Reason::RefusedByAzure, format!("{code} {message}"), now, MINUTES))
+            }
+            _ => result,
+        };
+        self.memory.follow(object, ask.name, None);
+        self.answered(object, ask, over);
+    }
+
+    fn answered(&self, object: &ObjectKey, ask: &Due<'_>, result: Result<Answer, Trouble>) {
         let now = self.clock.now();
-        let asked = match self.send(&Looker { priority: asking(by), ..by.clone() }, ask.request).await {
+        let asked = match result {
             Err(trouble) => Asked { at: now, body: None, trouble: Some(trouble) },
             Ok(answer) if answer.is_success() => Asked { at: now, body: Some(Arc::new(answer.body)), trouble: None },
             Ok(answer) => Asked { at: now, body: None, trouble: Some(self.refusal(ask.request, &answer)) },
@@ -299,9 +340,12 @@ impl Reader {
             .filter(|c| c.effect == Effect::Read)
             .ok_or_else(|| format!("{} {} is no read that the table knows", request.method, request.path))?;
         let ids = ids_in(&request.path, request.body.as_ref()).map_err(|e| e.to_string())?;
-        let refused = ids.iter().chain([&class.target]).find(|id| !by.grant.admits("Read", id));
+        // What hands out data, or the key to it, needs the act that it is for; the rest of the ids must be readable.
+        let act = class.act.to_string();
+        let need = |id: &ResourceId| if *id == class.target { act.as_str() } else { "Read" };
+        let refused = ids.iter().chain([&class.target]).find(|id| !by.grant.admits(need(id), id));
         refused.map_or(Ok(()), |id| {
-            Err(format!("AzureAccess {} does not allow Read on {id}: add it to spec.allow, or leave it out", by.grant.name))
+            Err(format!("AzureAccess {} does not allow {} on {id}: add it to spec.allow, or leave it out", by.grant.name, need(id)))
         })
     }
 

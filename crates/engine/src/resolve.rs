@@ -220,8 +220,10 @@ impl Resolver<'_> {
 
 /// Whether a reference in an object's spec has that name.
 fn names(object: &DynamicObject, (reference, name): &(&str, String)) -> bool {
-    let named = object.data.get("spec").and_then(|spec| spec.get(reference)?.get("name")?.as_str());
-    named == Some(name.as_str())
+    // A run's source names what it is restored from.
+    let holders = ["/spec", "/spec/from/recoveryPoint"].iter().filter_map(|at| object.data.pointer(at));
+    let named = |holder: &serde_json::Value| holder.get(reference)?.get("name")?.as_str().map(|found| found == name.as_str());
+    holders.filter_map(named).any(|is_it| is_it)
 }
 
 /// The key of an object that a kind refers to.

@@ -10,7 +10,7 @@ use breakwater_api::{
 use breakwater_plan::{
     graph::{Desired, Hold, HoldKind},
     kind::{AccessNeed, Claim, Grant, Kind, Meta, Subject},
-    planner::{self, Plan, Step, World},
+    planner::{self, Plan, Step, Verdict, World},
     questions::Question,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -369,7 +369,28 @@ impl<'e, K: Kind> Turn<'e, K> {
             answers: &self.subject.answers,
             choices: &self.subject.choices,
         };
-        planner::plan(desired, &world, &self.engine.bounds)
+        let mut plan = planner::plan(desired, &world, &self.engine.bounds);
+        self.wait_for_locks(desired, &mut plan);
+        plan
+    }
+
+    /// What cannot begin before another operation ends is not looked at for it either: reads and job lists are few.
+    fn wait_for_locks(&self, desired: &Desired, plan: &mut Plan) {
+        let begins = |step: &Step| matches!(step, Step::Read { .. } | Step::ListJobs { .. } | Step::Write(_));
+        for (key, verdict) in &mut plan.verdicts {
+            let Some(node) = desired.nodes.get(key).filter(|_| !self.subject.operations.contains_key(key)) else { continue };
+            if !matches!(verdict, Verdict::Do(step) if begins(step)) {
+                continue;
+            }
+            let holder = (self.key.clone(), key.clone());
+            if let Some((lock, by)) = self.engine.locks.held_by_another(node.locks.iter(), &holder) {
+                *verdict = Verdict::Wait {
+                    until: self.engine.now() + self.engine.bounds.read_every * 6,
+                    reason: Reason::Busy,
+                    message: format!("{} holds {lock}", act::who(&self.key, &by)),
+                };
+            }
+        }
     }
 
     /// Acts on a plan that needs no more looking, and tells.
@@ -389,6 +410,9 @@ impl<'e, K: Kind> Turn<'e, K> {
         }
         let result = self.met.as_ref().map_or(report.promise.reason, |m| m.reason);
         self.engine.outside.telemetry.turn(K::NAME, result.as_str());
+        if told && self.is_to_go(report.remove_at) {
+            return self.remove().await;
+        }
         if again && told {
             return Next::Now;
         }
@@ -401,6 +425,28 @@ impl<'e, K: Kind> Turn<'e, K> {
         let earliest = times.into_iter().flatten().min().unwrap_or(self.engine.now() + AT_THE_LATEST);
         // A time that is past and could not be used is no reason to turn again at once.
         Next::At(earliest.max(now + self.engine.bounds.read_every))
+    }
+
+    /// Whether the object itself is to be deleted now: its time is over, and nothing of it is open.
+    fn is_to_go(&self, at: Option<Timestamp>) -> bool {
+        let due = at.is_some_and(|at| at <= self.engine.now());
+        due && self.subject.operations.is_empty() && self.pause == Pause::None && !self.subject.meta.deleting
+    }
+
+    /// Deletes the object, as its spec says. What it made in Azure stays.
+    async fn remove(&self) -> Next {
+        if !self.engine.outside.leadership.leads() {
+            return Next::At(self.engine.now() + self.engine.backoff(1));
+        }
+        tracing::info!("deleted, as its spec says: its time after the end is over");
+        self.engine.outside.telemetry.kube_write(K::NAME, "delete");
+        match self.engine.outside.cluster.delete(&self.key, &self.subject.meta.uid).await {
+            Ok(()) | Err(ClusterError::NotFound) => Next::At(self.engine.now() + AT_THE_LATEST),
+            Err(e) => {
+                tracing::warn!(error = %e, "not deleted yet");
+                Next::At(self.engine.now() + self.engine.backoff(3))
+            }
+        }
     }
 
     /// Operations whose nodes nobody wants any more, or cannot say: followed to their end all the same.

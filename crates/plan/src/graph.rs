@@ -43,6 +43,8 @@ pub struct Node {
     pub brake: Option<Brake>,
     /// The answer that lets it go on, where its request puts something at stake: the gate asks for it again.
     pub approved: Option<Approved>,
+    /// World time from which on no intent of it is begun any more, where it is bounded.
+    pub deadline: Option<Timestamp>,
 }
 
 /// A bound on destructive calls.
@@ -248,6 +250,18 @@ pub enum Ownership {
         /// The policies that are ours.
         policies: BTreeSet<ResourceId>,
     },
+    /// A recovery point of a vault that is ours: it is read from, never changed.
+    Point {
+        /// The vault, which must be ours by tag.
+        vault: ResourceId,
+        /// The owner hash of the vault.
+        owner: String,
+    },
+    /// A machine that the object names and whose name it spells out: its power is changed, and nothing else.
+    Confirmed {
+        /// The machine.
+        machine: ResourceId,
+    },
     /// A vault that no Breakwater has marked: one merge of our three tags, and nothing else.
     Adopted {
         /// The owner hash that its tag will hold.
@@ -335,6 +349,7 @@ impl Node {
             hold: None,
             brake: None,
             approved: None,
+            deadline: None,
         }
     }
 
@@ -373,6 +388,13 @@ impl Node {
         self
     }
 
+    /// The same, not begun from then on.
+    #[must_use]
+    pub fn until(mut self, deadline: Timestamp) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
     /// The same, and `Ready` does not wait for it.
     #[must_use]
     pub fn beside(mut self) -> Self {
@@ -393,6 +415,7 @@ impl Node {
             hold: None,
             brake: None,
             approved: None,
+            deadline: None,
         }
     }
 

@@ -58,6 +58,11 @@ impl SeenJob {
         }
     }
 
+    /// Whether it did what it was to do, without reservations.
+    pub fn succeeded(&self) -> bool {
+        self.status.eq_ignore_ascii_case("Completed")
+    }
+
     /// All jobs of a list.
     pub fn all(listing: &Listing) -> Vec<SeenJob> {
         listing.items.iter().map(|(id, body)| SeenJob::read(id.name(), &body.open())).collect()

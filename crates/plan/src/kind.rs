@@ -197,6 +197,8 @@ pub struct Report {
     pub owned: Vec<Owned>,
     /// When the promise may change by time alone.
     pub next: Option<Timestamp>,
+    /// When the object itself is to be deleted, where its spec says so and nothing of it is open.
+    pub remove_at: Option<Timestamp>,
 }
 
 /// Whether the promise holds now.

@@ -35,6 +35,13 @@ fn may_send(d: &Decision<'_>) -> Result<(), Verdict> {
     if let Some(hold) = &d.node.hold {
         return Err(d.held(hold));
     }
+    if let Some(deadline) = d.node.deadline.filter(|at| d.world.now >= *at) {
+        return Err(Verdict::Stuck {
+            reason: Reason::Expired,
+            message: format!("not begun by {deadline}: nothing is sent"),
+            question: None,
+        });
+    }
     if !d.ready() {
         return Err(d.dependency());
     }
@@ -336,9 +343,14 @@ fn fitting<'a>(proof: &'a JobProof, jobs: &'a [SeenJob]) -> impl Iterator<Item =
     jobs.iter().filter(|j| j.operation.eq_ignore_ascii_case(&proof.operation) && j.container.eq_ignore_ascii_case(&proof.container))
 }
 
-/// The job that carries one of the action's request ids in its `activityId` (backup.md §11.1).
 fn own_job<'a>(d: &Decision<'_>, acted: &Acted, jobs: &'a [SeenJob]) -> Option<&'a SeenJob> {
-    let ids: Vec<String> = (1..=MOST_ATTEMPTS).map(|n| keys::request_id(d.world.estate, &acted.key, d.key, n).to_string()).collect();
+    job_of(d.world.estate, &acted.key, d.key, jobs)
+}
+
+/// The job that carries one of an action's request ids in its `activityId` (backup.md §11.1): whoever computes the same ids
+/// (another object with the same once-key, a rebuilt cluster) finds the same job.
+pub(crate) fn job_of<'a>(estate: &str, key: &str, node: &str, jobs: &'a [SeenJob]) -> Option<&'a SeenJob> {
+    let ids: Vec<String> = (1..=MOST_ATTEMPTS).map(|n| keys::request_id(estate, key, node, n).to_string()).collect();
     jobs.iter().find(|j| ids.iter().any(|id| j.activity.eq_ignore_ascii_case(id)))
 }
 

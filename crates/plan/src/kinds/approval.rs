@@ -31,7 +31,7 @@ impl Kind for Approval {
         let (counts, reason, message) = standing(s, facts);
         let promise = if counts { Promise::kept(reason, message) } else { Promise::broken(reason, message) };
         let next = (reason == Reason::AnswerStands).then_some(s.spec.expires_at);
-        Report { status: Map::new(), promise, conditions: Vec::new(), owned: Vec::new(), next }
+        Report { status: Map::new(), promise, conditions: Vec::new(), owned: Vec::new(), next, remove_at: None }
     }
 }
 

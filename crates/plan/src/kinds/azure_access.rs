@@ -47,7 +47,7 @@ impl Kind for AzureAccess {
             Ok(_) => Promise::kept(Reason::AsDeclared, format!("{} subscriptions can be read as this identity", subscriptions(s).len())),
             Err(hold) => Promise::broken(hold.reason, hold.message.clone()),
         };
-        Report { status: Map::new(), promise, conditions: Vec::new(), owned: Vec::new(), next: Some(s.now + LOOK_EVERY) }
+        Report { status: Map::new(), promise, conditions: Vec::new(), owned: Vec::new(), next: Some(s.now + LOOK_EVERY), remove_at: None }
     }
 }
 

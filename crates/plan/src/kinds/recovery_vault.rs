@@ -115,6 +115,7 @@ impl Kind for RecoveryVault {
             conditions: [drifted(s, facts)].into_iter().chain(in_source_region(s)).collect(),
             owned: if made { owned(s, id.as_ref()) } else { s.owned.clone() },
             next: Some(s.now + DRIFT_WITHIN),
+            remove_at: None,
         }
     }
 

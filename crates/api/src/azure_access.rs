@@ -189,7 +189,7 @@ pub struct Grant {
     /// The resource groups, compared without case; * stands for any run of characters. ["*"] admits all of them.
     #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 90), regex(pattern = ids::RESOURCE_GROUP_GLOB)))]
     pub resource_groups: Vec<String>,
-    /// The acts: Read (look), Protect (vaults, policies, protection), Backup (start backups), Delete (remove, stop, let points expire earlier).
+    /// The acts: Read (look), Protect (vaults, policies, protection), Backup (start backups), Restore (to new machines and disks), ReplaceDisks (under a machine that is there), Delete (remove, stop, let points expire earlier).
     #[schemars(schema_with = "closed_acts")]
     pub acts: Vec<Act>,
 }
@@ -201,8 +201,12 @@ open_words! {
         Read,
         /// Make and change vaults, policies and protection.
         Protect,
-        /// Start a backup.
+        /// Start a backup, or cancel one.
         Backup,
+        /// Restore to something new: machines, disks.
+        Restore,
+        /// Put other disks under a machine that is there, and stop it for that.
+        ReplaceDisks,
         /// Remove something, stop protection, or let recovery points expire earlier.
         Delete,
     }

@@ -4,17 +4,25 @@
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{CustomResourceDefinition, JSONSchemaProps};
 use kube::CustomResourceExt;
 
-use crate::{Approval, AzureAccess, BackupPolicy, ProtectedMachine, RecoveryVault};
+use crate::{Approval, AzureAccess, BackupPolicy, BackupRun, ProtectedMachine, RecoveryVault, RestoreRun};
 
 /// The largest definition we ship, in bytes of YAML: beyond it `kubectl apply` and etcd begin to hurt.
 pub const MAX_BYTES: usize = 64 * 1024;
 
 /// All definitions, in the order in which people meet the kinds.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    [AzureAccess::crd(), Approval::crd(), RecoveryVault::crd(), BackupPolicy::crd(), ProtectedMachine::crd()]
-        .into_iter()
-        .map(finished)
-        .collect()
+    [
+        AzureAccess::crd(),
+        Approval::crd(),
+        RecoveryVault::crd(),
+        BackupPolicy::crd(),
+        ProtectedMachine::crd(),
+        BackupRun::crd(),
+        RestoreRun::crd(),
+    ]
+    .into_iter()
+    .map(finished)
+    .collect()
 }
 
 /// The files of `crds/`: (name, content), `kustomization.yaml` last.

@@ -41,6 +41,20 @@ pub const KEY_URI: &str = r"^https://[A-Za-z0-9.-]+/keys/[A-Za-z0-9-]{1,127}(/[A
 /// Who reads a key: the vault's own identity, or a user-assigned one by its full ARM id.
 pub const KEY_READER: &str = r"(?i)^(System|/subscriptions/[0-9a-f-]{36}/resourceGroups/[^/?#%&<>\\]{1,90}/providers/Microsoft\.ManagedIdentity/userAssignedIdentities/[^/?#%&<>\\]{1,128})$";
 
+/// A storage account's full ARM id.
+pub const STORAGE_ACCOUNT_ID: &str =
+    r"(?i)^/subscriptions/[0-9a-f-]{36}/resourceGroups/[^/?#%&<>\\]{1,90}/providers/Microsoft\.Storage/storageAccounts/[a-z0-9]{3,24}$";
+
+/// A subnet's full ARM id.
+pub const SUBNET_ID: &str = r"(?i)^/subscriptions/[0-9a-f-]{36}/resourceGroups/[^/?#%&<>\\]{1,90}/providers/Microsoft\.Network/virtualNetworks/[^/?#%&<>\\]{1,64}/subnets/[^/?#%&<>\\]{1,80}$";
+
+/// A disk access resource's full ARM id.
+pub const DISK_ACCESS_ID: &str =
+    r"(?i)^/subscriptions/[0-9a-f-]{36}/resourceGroups/[^/?#%&<>\\]{1,90}/providers/Microsoft\.Compute/diskAccesses/[^/?#%&<>\\]{1,80}$";
+
+/// A disk encryption set's full ARM id.
+pub const DISK_ENCRYPTION_SET_ID: &str = r"(?i)^/subscriptions/[0-9a-f-]{36}/resourceGroups/[^/?#%&<>\\]{1,90}/providers/Microsoft\.Compute/diskEncryptionSets/[^/?#%&<>\\]{1,80}$";
+
 /// A resource guard's full ARM id.
 pub const RESOURCE_GUARD_ID: &str = r"(?i)^/subscriptions/[0-9a-f-]{36}/resourceGroups/[^/?#%&<>\\]{1,90}/providers/Microsoft\.DataProtection/resourceGuards/[^/?#%&<>\\]{1,63}$";
 

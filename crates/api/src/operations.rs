@@ -138,6 +138,10 @@ open_words! {
         Vault,
         /// `{vault}/replicationJobs/{id}`.
         SiteRecovery,
+        /// `{vault}/backupValidateOperationsStatuses/{id}`.
+        Validation,
+        /// `.../locations/{region}/backupCrrOperationsStatus/{id}`: restores in the other region.
+        CrossRegion,
     }
 }
 

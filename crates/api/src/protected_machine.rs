@@ -5,7 +5,9 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{ids, references::ObjectReference, selector::Disks, spec::SharedSpec, status::SharedStatus, times, words::open_words};
+use crate::{
+    ids, references::ObjectReference, runs::RunRecord, selector::Disks, spec::SharedSpec, status::SharedStatus, times, words::open_words,
+};
 
 /// One machine under one backup policy.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -126,6 +128,11 @@ pub struct ProtectedMachineStatus {
     /// The recovery points.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery_points: Option<RecoveryPoints>,
+    /// The last 50 runs on the machine by their once-keys: one that is made anew does nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["key".into()]))]
+    pub runs: Vec<RunRecord>,
 }
 
 open_words! {

@@ -142,6 +142,24 @@ reasons! {
     /// The id now belongs to another machine (another vmId).
     IdentityChanged,
 
+    // Runs.
+    /// It had been done before this object was made: nothing was sent.
+    AlreadyDone,
+    /// It was not begun in time, and is not begun any more.
+    Expired,
+    /// Azure's job failed; the message carries its words.
+    JobFailed,
+    /// Azure's job was cancelled.
+    JobCancelled,
+    /// What a restore was to make exists already.
+    TargetExists,
+    /// Azure would refuse the restore; the message carries what it found.
+    ValidationFailed,
+    /// The machine runs, and its disks are replaced only while it does not.
+    MachineRunning,
+    /// Azure says that it did it, and shows nothing of it.
+    NothingMade,
+
     // Health of a machine's protection.
     /// No recovery point although one is due.
     NoRecoveryPoint,
@@ -179,6 +197,8 @@ reasons! {
     Unsupported,
     /// A copy made by a test failover.
     DrillCopy,
+    /// A machine made by a RestoreRun.
+    RestoredCopy,
     /// Outside what the AzureAccess admits.
     OutsideGrant,
 

@@ -65,6 +65,7 @@ fn base(kind: &str) -> Value {
         "AzureAccess" => access(),
         "RecoveryVault" => vault(),
         "BackupPolicy" => policy(),
+        "BackupRun" => json!({ "protectedMachineRef": { "name": "db-1-3fa81c02" } }),
         _ => machine(),
     }
 }
@@ -237,6 +238,12 @@ fn what_is_immutable_says_to_make_a_new_object() {
         ("BackupPolicy", vec![("/schedule/daily/at", json!("03:00")), ("/timeZone", json!("Europe/Amsterdam"))], ""),
         ("ProtectedMachine", vec![("/machineId", json!("/subscriptions/x"))], "machineId is immutable: make a new ProtectedMachine"),
         ("ProtectedMachine", vec![("/policyRef/name", json!("hourly"))], ""),
+        ("BackupRun", vec![("/protectedMachineRef/name", json!("other"))], "protectedMachineRef is immutable: make a new BackupRun"),
+        ("BackupRun", vec![("/retainUntil", json!("2027-01-31T00:00:00Z"))], "retainUntil is immutable: make a new BackupRun"),
+        ("BackupRun", vec![("/key", json!("other"))], "key is immutable: make a new BackupRun"),
+        ("BackupRun", vec![("/expiresAt", json!("2027-01-31T00:00:00Z"))], "expiresAt is immutable: make a new BackupRun"),
+        ("BackupRun", vec![("/mode", json!("Plan"))], "mode may go from Plan to Manage, and nowhere else"),
+        ("BackupRun", vec![("/suspend", json!(true)), ("/cancelOnDelete", json!(true)), ("/ttlSecondsAfterFinished", json!(60))], ""),
     ];
     for (kind, changes, words) in cases {
         let old = with(&base(kind), &if kind == "BackupPolicy" { vec![("/tier", json!("Enhanced"))] } else { vec![] });
@@ -252,7 +259,7 @@ fn what_is_immutable_says_to_make_a_new_object() {
 
 #[test]
 fn an_access_that_was_resolved_is_kept() {
-    for kind in ["RecoveryVault", "BackupPolicy", "ProtectedMachine"] {
+    for kind in ["RecoveryVault", "BackupPolicy", "ProtectedMachine", "BackupRun"] {
         let refused = |named: &str, pinned: Option<&str>| {
             let spec = with(&base(kind), &[("/accessRef", json!({ "name": named }))]);
             let status = pinned.map_or(json!({}), |name| json!({ "access": { "name": name } }));

@@ -11,6 +11,9 @@ use crate::{
     watch::{Change, Kept, Watched, Watches, What},
 };
 
+/// The kinds whose objects name a single machine.
+const ON_MACHINES: [&str; 3] = ["Approval", "BackupRun", "RestoreRun"];
+
 /// The objects to wake, the changed one not among them.
 pub fn woken_by(watches: &Watches, change: &Change) -> Vec<ObjectKey> {
     let mut woken = change.names.clone();
@@ -37,8 +40,8 @@ fn downward(watches: &Watches, changed: &ObjectKey) -> Vec<ObjectKey> {
         "Namespace" => turned(watches, |watched, kept| {
             watched.kind.kind == "AzureAccess" || kept.namespace().as_deref() == Some(changed.name.as_str())
         }),
-        // Of the many that stand alone, only answers to their questions are looked for.
-        "ProtectedMachine" => turned(watches, |watched, kept| watched.kind.kind == "Approval" && kept.names(changed)),
+        // Of the many that stand alone, only answers to their questions and runs on them are looked for.
+        "ProtectedMachine" => turned(watches, |watched, kept| ON_MACHINES.contains(&watched.kind.kind) && kept.names(changed)),
         kind if REFERENCES.iter().any(|(_, named)| *named == kind) => turned(watches, |_, kept| kept.names(changed)),
         _ => Vec::new(),
     }
@@ -76,11 +79,13 @@ mod tests {
         }
         server.apply("BackupPolicy", "shop", "daily", json!({ "spec": { "vaultRef": { "name": "main" } } }));
         server.apply("ProtectedMachine", "shop", "db", json!({ "spec": { "policyRef": { "name": "daily" } } }));
+        let point = json!({ "protectedMachineRef": { "name": "db" } });
+        server.apply("RestoreRun", "shop", "back", json!({ "spec": { "from": { "recoveryPoint": point } } }));
         let (watches, feeds) = watch::unread();
         feeds.into_iter().for_each(|feed| drop(tokio::spawn(feed.run(server.client(), Metrics::default()))));
         watches.synced().await.unwrap();
         let (policy, machine, vault) = ("BackupPolicy/shop/daily", "ProtectedMachine/shop/db", "RecoveryVault/shop/main");
-        let other = "RecoveryVault/other/main";
+        let (other, run) = ("RecoveryVault/other/main", "RestoreRun/shop/back");
         let cases = [
             ("RecoveryVault/shop/main", What::Touched, None, vec![policy]),
             ("RecoveryVault/shop/main", What::Standing, None, vec![policy]),
@@ -88,9 +93,11 @@ mod tests {
             ("BackupPolicy/shop/daily", What::Standing, Some(vault), vec![machine, vault]),
             ("BackupPolicy/shop/daily", What::Status, Some(vault), vec![vault]),
             ("ProtectedMachine/shop/db", What::Status, Some(policy), vec![policy]),
+            ("ProtectedMachine/shop/db", What::Standing, Some(policy), vec![policy, run]),
+            ("RestoreRun/shop/back", What::Status, Some(machine), vec![machine]),
             ("ProtectedMachine/shop/gone", What::Gone, Some(policy), vec![policy]),
-            ("AzureAccess//production", What::Touched, None, vec![policy, machine, other, vault]),
-            ("Namespace//shop", What::Touched, None, vec!["AzureAccess//production", policy, machine, vault]),
+            ("AzureAccess//production", What::Touched, None, vec![policy, machine, other, vault, run]),
+            ("Namespace//shop", What::Touched, None, vec!["AzureAccess//production", policy, machine, vault, run]),
         ];
         for (changed, what, names, woken) in cases {
             let change = Change { key: key(changed), what, names: names.into_iter().map(key).collect() };

@@ -48,6 +48,8 @@ pub const KINDS: &[Kind] = &[
     ours("RecoveryVault", "recoveryvaults", Scope::Namespaced),
     ours("BackupPolicy", "backuppolicies", Scope::Namespaced),
     ours("ProtectedMachine", "protectedmachines", Scope::Namespaced),
+    ours("BackupRun", "backupruns", Scope::Namespaced),
+    ours("RestoreRun", "restoreruns", Scope::Namespaced),
     Kind { group: "", version: "v1", kind: "Namespace", plural: "namespaces", scope: Scope::Cluster, role: Role::Labels },
 ];
 
@@ -65,7 +67,8 @@ const fn admission(kind: &'static str, plural: &'static str) -> Kind {
 const TARGET: &str = "targetRef";
 
 /// Fields of a spec that name another object, and its kind (api.md, "References").
-pub const REFERENCES: &[(&str, &str)] = &[("vaultRef", "RecoveryVault"), ("policyRef", "BackupPolicy")];
+pub const REFERENCES: &[(&str, &str)] =
+    &[("vaultRef", "RecoveryVault"), ("policyRef", "BackupPolicy"), ("protectedMachineRef", "ProtectedMachine")];
 
 const fn ours(kind: &'static str, plural: &'static str, scope: Scope) -> Kind {
     Kind { group: "breakwater.io", version: "v1alpha1", kind, plural, scope, role: Role::Turned }
@@ -96,8 +99,10 @@ impl Kind {
 /// The objects that this one names in its spec, in its own namespace unless it says another.
 pub fn named_by(object: &DynamicObject) -> Vec<ObjectKey> {
     let own = object.metadata.namespace.as_deref().unwrap_or_default();
-    let named = |(field, kind): &(&str, &str)| {
-        let reference = object.data.get("spec")?.get(field)?;
+    // A run's source names what it is restored from.
+    let holders = ["/spec", "/spec/from/recoveryPoint"].iter().filter_map(|at| object.data.pointer(at));
+    let named = |(holder, (field, kind)): (&Value, &(&str, &str))| {
+        let reference = holder.get(field)?;
         let name = reference.get("name")?.as_str()?.to_owned();
         let namespace = reference.get("namespace").and_then(Value::as_str).unwrap_or(own).to_owned();
         Some(ObjectKey { kind: (*kind).to_owned(), namespace, name })
@@ -107,7 +112,7 @@ pub fn named_by(object: &DynamicObject) -> Vec<ObjectKey> {
         let text = |field: &str| Some(at.get(field)?.as_str()?.to_owned());
         Some(ObjectKey { kind: text("kind")?, namespace: own.to_owned(), name: text("name")? })
     };
-    REFERENCES.iter().filter_map(named).chain(target()).collect()
+    holders.flat_map(|holder| REFERENCES.iter().map(move |reference| (holder, reference))).filter_map(named).chain(target()).collect()
 }
 
 #[cfg(test)]
@@ -153,6 +158,10 @@ mod tests {
         let key = |kind: &str, namespace: &str, name: &str| ObjectKey { kind: kind.into(), namespace: namespace.into(), name: name.into() };
         assert_eq!(named_by(&policy), [key("RecoveryVault", "shop", "main")]);
         assert_eq!(named_by(&machine), [key("BackupPolicy", "platform", "daily")]);
+        let point = json!({ "protectedMachineRef": { "name": "db-1" } });
+        let restore =
+            object(json!({ "metadata": { "name": "back", "namespace": "shop" }, "spec": { "from": { "recoveryPoint": point } } }));
+        assert_eq!(named_by(&restore), [key("ProtectedMachine", "shop", "db-1")]);
         let target = json!({ "kind": "BackupPolicy", "name": "daily" });
         let approval = object(json!({ "metadata": { "name": "yes", "namespace": "shop" }, "spec": { "targetRef": target } }));
         assert_eq!(named_by(&approval), [key("BackupPolicy", "shop", "daily")]);
@@ -167,13 +176,16 @@ mod tests {
             (breakwater_api::RecoveryVault::api_resource(), breakwater_api::RecoveryVault::crd()),
             (breakwater_api::BackupPolicy::api_resource(), breakwater_api::BackupPolicy::crd()),
             (breakwater_api::ProtectedMachine::api_resource(), breakwater_api::ProtectedMachine::crd()),
+            (breakwater_api::BackupRun::api_resource(), breakwater_api::BackupRun::crd()),
+            (breakwater_api::RestoreRun::api_resource(), breakwater_api::RestoreRun::crd()),
         ];
+        let count = shipped.len();
         for (resource, definition) in shipped {
             let kind = KINDS.iter().find(|k| k.kind == resource.kind).expect("every kind is watched");
             assert_eq!(kind.resource(), resource);
             let scope = if definition.spec.scope == "Cluster" { Scope::Cluster } else { Scope::Namespaced };
             assert_eq!(kind.scope, scope, "{}", kind.kind);
         }
-        assert_eq!(KINDS.iter().filter(|k| k.role == Role::Turned).count(), 5);
+        assert_eq!(KINDS.iter().filter(|k| k.role == Role::Turned).count(), count);
     }
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use breakwater_api::{Approval, AzureAccess, BackupPolicy, ProtectedMachine, RecoveryVault};
+use breakwater_api::{Approval, AzureAccess, BackupPolicy, BackupRun, ProtectedMachine, RecoveryVault, RestoreRun};
 use breakwater_engine::{
     Engine, Next, Outside,
     ports::{Clock, ObjectKey},
@@ -47,6 +47,8 @@ pub fn work(base: &Base, waker: Waker) -> anyhow::Result<Work> {
     engine.register::<RecoveryVault>();
     engine.register::<BackupPolicy>();
     engine.register::<ProtectedMachine>();
+    engine.register::<BackupRun>();
+    engine.register::<RestoreRun>();
     engine.prime();
     let engine = Arc::new(engine);
     let turns = EngineTurns { engine: engine.clone(), watches: base.watches.clone() };

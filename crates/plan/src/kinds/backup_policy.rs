@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use breakwater_api::{
-    BackupPolicy, BackupPolicySpec, BackupPolicyStatus, ConditionType, ProtectedMachine, Reason, RecoveryVault,
+    BackupPolicy, BackupPolicySpec, BackupPolicyStatus, ConditionType, ProtectedMachine, Reason, RecoveryVault, RestoreRun,
     references::{Adopt, DeletionPolicy},
     status::Owned,
 };
@@ -46,6 +46,7 @@ impl Kind for BackupPolicy {
             Need::Namespace(namespace.clone()),
             Need::Objects { kind: ProtectedMachine::NAME, namespace: namespace.clone(), naming: mine },
             Need::Objects { kind: BackupPolicy::NAME, namespace, naming: None },
+            Need::Objects { kind: RestoreRun::NAME, namespace: String::new(), naming: None },
         ];
         needs.extend(subscriptions(&s.spec).iter().map(|sub| Need::Inventory { list: machines_of(sub), watch: None }));
         let rarely = Fresh::Within(SignedDuration::from_hours(1));
@@ -156,7 +157,7 @@ impl Kind for BackupPolicy {
         };
         let conditions = vec![healthy(&status), drifted(s, present.as_deref())];
         let status = serde_json::to_value(&status).ok().and_then(|v| v.as_object().cloned()).unwrap_or_default();
-        Report { status, promise, conditions, owned, next: Some(s.now + DRIFT_WITHIN) }
+        Report { status, promise, conditions, owned, next: Some(s.now + DRIFT_WITHIN), remove_at: None }
     }
 
     fn acts_on_deletion(spec: &BackupPolicySpec) -> bool {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use breakwater_api::{
-    BackupPolicy, ProtectedMachine, Protection, Reason, RecoveryVault,
+    BackupPolicy, ProtectedMachine, ProtectedMachineSpec, Protection, Reason, RecoveryVault,
     protected_machine::{DeclaredProtection, ObservedMachine},
 };
 use breakwater_arm::{ResourceId, bodies::VirtualMachine, names};
@@ -32,8 +32,13 @@ pub(super) struct Place {
 }
 
 pub(super) fn policy_ref(s: &Subject<ProtectedMachine>) -> ObjectRef {
-    let namespace = s.spec.policy_ref.namespace_from(&s.meta.namespace).to_owned();
-    ObjectRef { kind: BackupPolicy::NAME, namespace, name: s.spec.policy_ref.name.clone() }
+    policy_of(&s.meta.namespace, &s.spec)
+}
+
+/// The policy that a machine of a namespace names.
+pub(super) fn policy_of(own: &str, spec: &ProtectedMachineSpec) -> ObjectRef {
+    let namespace = spec.policy_ref.namespace_from(own).to_owned();
+    ObjectRef { kind: BackupPolicy::NAME, namespace, name: spec.policy_ref.name.clone() }
 }
 
 pub(super) fn vault_ref(policy: &PolicyView) -> ObjectRef {
@@ -43,7 +48,12 @@ pub(super) fn vault_ref(policy: &PolicyView) -> ObjectRef {
 
 /// Resolves references and derives ids.
 pub(super) fn place(s: &Subject<ProtectedMachine>, facts: &Facts) -> Result<Place, Hold> {
-    let (at, own) = (policy_ref(s), s.meta.namespace.as_str());
+    place_of(&s.estate, &s.meta.namespace, &s.spec, facts)
+}
+
+/// The same for a machine of namespace `own` that this object is not itself: a run's.
+pub(super) fn place_of(estate: &str, own: &str, spec: &ProtectedMachineSpec, facts: &Facts) -> Result<Place, Hold> {
+    let at = policy_of(own, spec);
     let policy_view = facts
         .object::<PolicyView>(&at)
         .filter(|v| is_admitted_by(v.spec.allowed_namespaces.as_ref(), &at.namespace, own, facts))
@@ -61,13 +71,13 @@ pub(super) fn place(s: &Subject<ProtectedMachine>, facts: &Facts) -> Result<Plac
         return Err(Hold::wait(Reason::DependencyNotReady, format!("BackupPolicy {} is not in Azure yet", policy_view.meta.name)));
     }
     let vault = vault_id(&vault_view.meta, &vault_view.spec)?;
-    let policy = policy_id(&s.estate, &policy_view.meta, &policy_view.spec, &vault)?;
-    let machine: ResourceId = s.spec.machine_id.parse().map_err(|e| Hold::stuck(Reason::InvalidSpec, format!("spec.machineId: {e}")))?;
+    let policy = policy_id(estate, &policy_view.meta, &policy_view.spec, &vault)?;
+    let machine: ResourceId = spec.machine_id.parse().map_err(|e| Hold::stuck(Reason::InvalidSpec, format!("spec.machineId: {e}")))?;
     if machine.resource_type() != *names::VIRTUAL_MACHINE {
         return Err(Hold::stuck(Reason::InvalidSpec, format!("spec.machineId: {machine} is no virtual machine")));
     }
     let item = names::item_id(&vault, &machine).map_err(|e| Hold::stuck(Reason::InvalidSpec, format!("spec.machineId: {e}")))?;
-    let owner = keys::owner_hash(&s.estate, &vault_view.meta.namespace, RecoveryVault::NAME, &vault_view.meta.name);
+    let owner = keys::owner_hash(estate, &vault_view.meta.namespace, RecoveryVault::NAME, &vault_view.meta.name);
     Ok(Place { vault_view, policy_view, vault, policy, machine, item, owner })
 }
 
@@ -92,7 +102,7 @@ pub(super) fn standing(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) 
     if let Some(hold) = vanished(p, facts).filter(|_| facts.read(&p.vault).is_absent()) {
         return protection::Standing { protection: Protection::Missing, hold: Some(hold), elsewhere: None };
     }
-    let ours = protection::our_policies(s, p, facts);
+    let ours = protection::our_policies(&s.estate, p, facts);
     let question = protection::Question {
         item: &p.item,
         vault: &p.vault,

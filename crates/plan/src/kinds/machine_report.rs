@@ -17,7 +17,7 @@ use super::{
     machine_place::{Place, place, standing, vm},
     protected_machine::points_of,
     protection::Item,
-    recovery_points, seconds, selected,
+    recovery_points, runs, seconds, selected,
 };
 use crate::{
     disks::Coverage,
@@ -31,6 +31,7 @@ use crate::{
 /// The whole report.
 pub(super) fn report(s: &Subject<ProtectedMachine>, facts: &Facts, decided: Decided<'_>) -> Report {
     let mut status = s.status.clone();
+    status.runs = runs::remembered(s, facts);
     let Ok(p) = place(s, facts) else {
         let promise =
             decided.err().map_or_else(|| Promise::broken(Reason::NotYetObserved, ""), |h| Promise::broken(h.reason, h.message.clone()));
@@ -124,7 +125,7 @@ fn told(
     next: Option<Timestamp>,
 ) -> Report {
     let status = serde_json::to_value(status).ok().and_then(|v| v.as_object().cloned()).unwrap_or_default();
-    Report { status, promise, conditions, owned, next }
+    Report { status, promise, conditions, owned, next, remove_at: None }
 }
 
 /// The machine as its body shows it.

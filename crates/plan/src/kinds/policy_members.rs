@@ -6,7 +6,7 @@ use std::{
 };
 
 use breakwater_api::{
-    BackupPolicy, BackupPolicySpec, BackupPolicyStatus, ConditionType, ProtectedMachine, Protection, Reason,
+    BackupPolicy, BackupPolicySpec, BackupPolicyStatus, ConditionType, ProtectedMachine, Protection, Reason, RestoreRun,
     backup_policy::{Coverage, ExcludedMachine},
     status::MAX_LISTED,
 };
@@ -51,9 +51,15 @@ pub(super) fn selected(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultVi
     let members = members(s, facts);
     let names = |of_us: bool| -> BTreeSet<&str> { members.iter().filter(|m| is_of(m, s) == of_us).map(|m| m.meta.name.as_str()).collect() };
     let (mine, others) = (names(true), names(false));
+    let restored = restored(s, facts);
     for Meant { machine, name } in &mut meant {
         if !is_admitted(s, &machine.id) {
             machine.excluded = Some(Reason::OutsideGrant);
+        }
+        // What a restore made is the same logical machine again: only its id means it (api.md, "One logical machine").
+        let by_tags = machine.chosen == selection::Chosen::BySelector && !mine.contains(name.as_str());
+        if machine.excluded.is_none() && by_tags && restored.contains(&machine.id) {
+            machine.excluded = Some(Reason::RestoredCopy);
         }
         // The holder keeps it; where nobody holds it yet, an explicit id comes before a selector (api.md).
         let held = mine.contains(name.as_str());
@@ -66,6 +72,16 @@ pub(super) fn selected(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultVi
     // Machines outside the grant are not even counted by name: another tenant's stay unseen.
     meant.retain(|m| m.machine.excluded != Some(Reason::OutsideGrant) || m.machine.chosen == selection::Chosen::ById);
     meant
+}
+
+/// Machines that restores made or are about to make: by their objects, and, for those need not stay, by the machines that
+/// they were restored from.
+fn restored(s: &Subject<BackupPolicy>, facts: &Facts) -> BTreeSet<ResourceId> {
+    let runs = facts.objects::<View<RestoreRun>>(RestoreRun::NAME, "");
+    let members = members(s, facts);
+    let by_now = runs.iter().filter_map(|run| run.status.target_id.clone());
+    let before = members.iter().flat_map(|member| member.status.runs.iter().filter_map(|run| run.made.clone()));
+    by_now.chain(before).filter_map(|id| id.parse::<ResourceId>().ok()).collect()
 }
 
 /// Whether another policy of the namespace names the machine by its id.

@@ -19,7 +19,7 @@ use super::{
     gone, items_of, kept, machine_disks,
     machine_item::{Want, asked, change, coverage, declared, put, stopped_state, wanted},
     machine_place::{Place, machine_hold, not_yet, place, policy_ref, standing, vanished, vault_full, vault_ref, vm},
-    machine_report, machines_of, power_states_of, protection, selected, unreadable, vault_guard, vault_is_ours,
+    machine_report, machines_of, power_states_of, protection, runs, selected, unreadable, vault_guard, vault_is_ours,
 };
 use crate::{
     facts::{Facts, Fresh, List, Need},
@@ -36,6 +36,7 @@ impl Kind for ProtectedMachine {
     fn needs(s: &Subject<Self>, known: &Facts) -> Vec<Need> {
         let policies = Need::Objects { kind: BackupPolicy::NAME, namespace: policy_ref(s).namespace, naming: None };
         let mut needs = vec![Need::Object(policy_ref(s)), Need::Namespace(s.meta.namespace.clone()), policies];
+        needs.extend(runs::runs_on(&s.meta.namespace, &s.meta.name));
         let Some(view) = known.object::<PolicyView>(&policy_ref(s)) else { return needs };
         needs.extend([Need::Object(vault_ref(&view)), Need::Namespace(view.meta.namespace.clone())]);
         let Ok(p) = place(s, known) else { return needs };
@@ -85,7 +86,7 @@ impl Kind for ProtectedMachine {
         let stops = wanted(s, &p, facts) == Want::Stopped;
         // A machine that is gone can still be stopped (backup.md §9).
         let hold = hold.or_else(|| if stops { None } else { machine_hold(s, &p, facts).or_else(|| vault_full(&p, facts)) });
-        let ours = protection::our_policies(s, &p, facts);
+        let ours = protection::our_policies(&s.estate, &p, facts);
         let ownership = Ownership::Item { vault: p.vault.clone(), owner: p.owner.clone(), policies: ours };
         let lock = || [format!("machine:{}", p.machine.key())];
         let mut graph = Desired::new();

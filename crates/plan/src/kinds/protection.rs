@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use breakwater_api::{BackupPolicy, ProtectedMachine, Protection, Reason, references::Adopt};
+use breakwater_api::{BackupPolicy, Protection, Reason, references::Adopt};
 use breakwater_arm::{
     ArmTime, ResourceId,
     bodies::{BackupStatus, ProtectedItem},
@@ -10,15 +10,7 @@ use breakwater_arm::{
 use serde_json::Value;
 
 use super::{PolicyView, machine_place::Place, policy_id, unreadable};
-use crate::{
-    defence,
-    facts::Facts,
-    graph::Hold,
-    keys,
-    kind::{Kind as _, Subject},
-    policy,
-    sighting::Known,
-};
+use crate::{defence, facts::Facts, graph::Hold, keys, kind::Kind as _, policy, sighting::Known};
 
 /// The name of the ask that tells whether and where a machine is protected (backup.md §8.1).
 pub const BACKUP_STATUS: &str = "backupStatus";
@@ -122,15 +114,15 @@ pub struct Wanted {
 
 /// Policies in a vault that are ours: those that the policies of this cluster derive, and the one that the item is under,
 /// where its name derives from a policy of this namespace that is no more (it was renamed).
-pub fn our_policies(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> BTreeSet<ResourceId> {
+pub fn our_policies(estate: &str, p: &Place, facts: &Facts) -> BTreeSet<ResourceId> {
     let namespace = p.policy_view.meta.namespace.as_str();
     let views = facts.objects::<PolicyView>(BackupPolicy::NAME, namespace);
     let here = views.iter().filter(|v| v.spec.vault_ref == p.policy_view.spec.vault_ref);
-    let declared = here.filter_map(|v| policy_id(&s.estate, &v.meta, &v.spec, &p.vault).ok());
+    let declared = here.filter_map(|v| policy_id(estate, &v.meta, &v.spec, &p.vault).ok());
     let of_item = facts.resource(&p.item).into_present().and_then(|body| Item::read(body)?.policy);
-    let is_ours = |id: &ResourceId| is_derived(&s.estate, namespace, id.name());
+    let is_ours = |id: &ResourceId| is_derived(estate, namespace, id.name());
     let taken = of_item.filter(|id| id.within(&p.vault) && (is_ours(id) || is_adopted(p, id, facts)));
-    declared.chain(taken).collect()
+    declared.chain(taken).chain([p.policy.clone()]).collect()
 }
 
 /// Whether a machine may be taken over from a policy that is not ours: declared so, and no point would expire earlier.

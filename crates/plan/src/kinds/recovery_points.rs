@@ -16,8 +16,7 @@ use crate::kind::Promise;
 
 /// Sums up a listing.
 pub fn sum_up<'a>(points: impl Iterator<Item = &'a Value>, as_of: String) -> RecoveryPoints {
-    let mut all: Vec<RecoveryPoint> = points.filter_map(read).collect();
-    all.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.name.cmp(&b.name)));
+    let all = all(points);
     let usable: Vec<&RecoveryPoint> = all.iter().filter(|p| !p.tiers.is_empty()).collect();
     let newest = |pick: fn(&RecoveryPoint) -> bool| usable.iter().find(|p| pick(p)).map(|p| (*p).clone());
     RecoveryPoints {
@@ -30,12 +29,23 @@ pub fn sum_up<'a>(points: impl Iterator<Item = &'a Value>, as_of: String) -> Rec
     }
 }
 
+/// The points of a listing, newest first.
+pub fn all<'a>(points: impl Iterator<Item = &'a Value>) -> Vec<RecoveryPoint> {
+    let mut all: Vec<RecoveryPoint> = points.filter_map(read).collect();
+    all.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.name.cmp(&b.name)));
+    all
+}
+
 fn in_vault(point: &RecoveryPoint) -> bool {
     point.tiers.iter().any(|t| t != "Snapshot")
 }
 
 fn read(body: &Value) -> Option<RecoveryPoint> {
-    let point = bodies::RecoveryPoint::parse(body).ok()?;
+    of(&bodies::RecoveryPoint::parse(body).ok()?)
+}
+
+/// A point as status shows it.
+pub fn of(point: &bodies::RecoveryPoint) -> Option<RecoveryPoint> {
     let p = &point.properties;
     let expires = p.recovery_point_properties.as_ref().and_then(|e| e.expiry_time.as_ref()).and_then(ArmTime::instant);
     Some(RecoveryPoint {

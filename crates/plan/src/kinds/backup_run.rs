@@ -1,0 +1,241 @@
+//! `BackupRun`: one backup now, exactly once for its key, whoever declares it again.
+
+use breakwater_api::{BackupRun, BackupRunSpec, BackupRunStatus, OperationRecord, Protection, Reason, RunPhase};
+use breakwater_arm::{
+    ResourceId,
+    versions::RECOVERY_SERVICES,
+    wire::{Method, Request},
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use super::{
+    backup_run_report::report,
+    first_backup::container,
+    items_of, kept,
+    machine_place::{Place, not_yet, vanished},
+    protected_machine::points_of,
+    protection, runs, unreadable, vault_is_ours,
+};
+use crate::{
+    facts::{Facts, Fresh, Need},
+    graph::{Acted, Counts, Desired, Goal, Hold, JobProof, Node, Ownership, Proof, Repeat},
+    jobs::SeenJob,
+    keys,
+    kind::{Decided, Kind, Report, Subject},
+    once,
+    sighting::Known,
+};
+
+/// The node of the backup itself.
+pub(super) const BACKUP: &str = "backup";
+
+/// A run is begun within this of its creation, unless it says otherwise.
+const EXPIRES_AFTER: SignedDuration = SignedDuration::from_hours(1);
+
+/// How long Azure keeps a point that nobody said anything of (backup.md §10).
+const RETAIN_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// How long a point may take to be listed after its job ended.
+pub(super) const LISTED_WITHIN: SignedDuration = SignedDuration::from_mins(30);
+
+impl Kind for BackupRun {
+    const NAME: &'static str = "BackupRun";
+    type Spec = BackupRunSpec;
+    type Status = BackupRunStatus;
+
+    fn needs(s: &Subject<Self>, known: &Facts) -> Vec<Need> {
+        if is_over(s) {
+            return Vec::new();
+        }
+        let name = s.spec.protected_machine_ref.name.as_str();
+        let mut needs = runs::machine_needs(&s.meta.namespace, name, known);
+        let Ok((view, p)) = runs::machine(s, name, known) else { return needs };
+        if is_done_before(s, &view, &p) {
+            return needs;
+        }
+        needs.extend([kept(&p.vault), kept(&p.policy)]);
+        needs.push(Need::Inventory { list: items_of(&p.vault), watch: Some(vec![p.item.clone()]) });
+        let begun = s.operations.get(BACKUP).map(|o| o.intent_at).or_else(|| s.status.job.as_ref()?.started_at);
+        needs.push(runs::jobs_need(s, &p.vault, begun));
+        let Some(name) = job_name(s, &p, known) else { return needs };
+        let jobs = runs::jobs(&p.vault, known).unwrap_or_default();
+        let seen = jobs.iter().find(|j| j.name.eq_ignore_ascii_case(&name));
+        needs.extend(runs::job_need(&p.vault, &name, seen));
+        if seen.is_some_and(|j| j.over && j.status.starts_with("Completed")) {
+            let list = points_of(&p.item);
+            needs.push(Need::ListUnder { list: list.clone(), fresh: Fresh::Version(name) });
+            if known.list(&list).is_some() && super::backup_run_report::point(s, &p, known).is_none() {
+                needs.push(Need::ListUnder { list, fresh: Fresh::Within(SignedDuration::from_mins(2)) });
+            }
+        }
+        needs
+    }
+
+    fn desire(s: &Subject<Self>, facts: &Facts) -> Result<Desired, Hold> {
+        if is_over(s) {
+            return Ok(Desired::new());
+        }
+        let (view, p) = runs::machine(s, &s.spec.protected_machine_ref.name, facts)?;
+        if is_done_before(s, &view, &p) {
+            return Ok(Desired::new());
+        }
+        if s.meta.deleting {
+            return Ok(cancelling(s, &p, facts));
+        }
+        for id in [&p.vault, &p.policy] {
+            match facts.resource(id) {
+                Known::Unknown => return Err(unreadable(id, facts)),
+                Known::Absent(_) => return Err(vanished(&p, facts).unwrap_or_else(|| not_yet(id))),
+                Known::Present(..) => {}
+            }
+        }
+        let mut graph = Desired::new();
+        let job = seen_job(s, &p, facts);
+        if job.is_none() && s.now >= expires_at(s) && !s.operations.get(BACKUP).is_some_and(runs::is_begun) {
+            return Ok(graph);
+        }
+        let hold = if job.is_some() { None } else { hold(s, &p, facts) };
+        let policies = protection::our_policies(&s.estate, &p, facts);
+        let ownership = Ownership::Item { vault: p.vault.clone(), owner: p.owner.clone(), policies };
+        let done = job.as_ref().is_some_and(|j| j.over) || runs::said_to_have_happened(s, &key(s, &p));
+        let node = Node::arm(p.item.clone(), Goal::Acted(backup(s, &p, done)), ownership.clone());
+        graph.node(BACKUP, node.locking([format!("machine:{}", p.machine.key())]).held(hold).until(expires_at(s)));
+        if super::backup_run_report::awaits_its_point(s, &p, facts) {
+            let hold =
+                Hold::wait(Reason::Settling, format!("the backup of {} is done; waiting until Azure lists its recovery point", p.machine));
+            graph.node("recovery-point", Node::arm(p.item.clone(), Goal::Holds { met: false }, ownership).held(Some(hold)));
+        }
+        Ok(graph)
+    }
+
+    fn report(s: &Subject<Self>, facts: &Facts, decided: Decided<'_>) -> Report {
+        report(s, facts, decided)
+    }
+
+    fn acts_on_deletion(spec: &BackupRunSpec) -> bool {
+        spec.cancel_on_delete
+    }
+}
+
+/// Whether nothing of it happens any more.
+pub(super) fn is_over(s: &Subject<BackupRun>) -> bool {
+    s.status.phase.as_ref().is_some_and(RunPhase::is_over)
+}
+
+/// Whether the machine's own object remembers that another object of the same key did it.
+pub(super) fn is_done_before(s: &Subject<BackupRun>, view: &runs::MachineView, p: &Place) -> bool {
+    let own = s.operations.contains_key(BACKUP) || s.status.job.is_some();
+    !own && runs::done_before(view, &key(s, p)).is_some()
+}
+
+/// From when on it is not begun any more.
+pub(super) fn expires_at(s: &Subject<BackupRun>) -> Timestamp {
+    s.spec.expires_at.unwrap_or(s.meta.created + EXPIRES_AFTER)
+}
+
+/// Until when the point is to be kept. Made from what never changes, so that two looks ask for the same.
+pub(super) fn retain_until(s: &Subject<BackupRun>) -> Timestamp {
+    super::seconds(s.spec.retain_until.unwrap_or(s.meta.created + RETAIN_FOR))
+}
+
+/// The once-key: the machine's item, and what the run says of itself or who it is and what it asks for.
+pub(super) fn key(s: &Subject<BackupRun>, p: &Place) -> String {
+    let declared = match &s.spec.key {
+        Some(key) => keys::hash(&["key", key]),
+        None => {
+            let asked = s.spec.retain_until.map(|at| at.to_string()).unwrap_or_default();
+            keys::hash(&["object", &s.meta.namespace, &s.meta.name, &asked])
+        }
+    };
+    keys::hash(&[BACKUP, &p.item.key(), &declared])[..32].to_owned()
+}
+
+fn backup(s: &Subject<BackupRun>, p: &Place, done: bool) -> Acted {
+    // Milliseconds and `Z`, as clients send it (backup.md §10).
+    let until = retain_until(s).strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string();
+    let body = json!({ "properties": { "objectType": "IaasVMBackupRequest", "recoveryPointExpiryTimeInUTC": until } });
+    Acted {
+        request: Request::new(Method::Post, format!("{}/backup", p.item), RECOVERY_SERVICES).with_body(body),
+        proof: Proof::Job(JobProof { vault: p.vault.clone(), operation: "Backup".into(), container: container(p), counts: Counts::Ours }),
+        repeat: Repeat::Once,
+        key: key(s, p),
+        done,
+        from: Vec::new(),
+    }
+}
+
+/// The name of the job that is this run: on record, in status, or by its request id in the vault's list.
+pub(super) fn job_name(s: &Subject<BackupRun>, p: &Place, facts: &Facts) -> Option<String> {
+    let on_record = s.operations.get(BACKUP).and_then(|o: &OperationRecord| o.job.clone());
+    on_record.or_else(|| Some(s.status.job.as_ref()?.name.clone())).or_else(|| {
+        let jobs = runs::jobs(&p.vault, facts)?;
+        once::job_of(&s.estate, &key(s, p), BACKUP, &jobs).map(|j| j.name.clone())
+    })
+}
+
+/// The job that is this run, as the vault's list shows it.
+pub(super) fn seen_job(s: &Subject<BackupRun>, p: &Place, facts: &Facts) -> Option<SeenJob> {
+    let name = job_name(s, p, facts)?;
+    runs::jobs(&p.vault, facts)?.into_iter().find(|j| j.name.eq_ignore_ascii_case(&name))
+}
+
+/// What forbids to begin it.
+fn hold(s: &Subject<BackupRun>, p: &Place, facts: &Facts) -> Option<Hold> {
+    let until = retain_until(s);
+    if until <= s.now {
+        let message = format!("spec.retainUntil ({until}) is over: make a new BackupRun that keeps its point longer");
+        return Some(Hold::stuck(Reason::InvalidSpec, message));
+    }
+    vault_is_ours(&p.vault, facts, &s.estate, &p.owner, &s.writer)
+        .or_else(|| runs::not_granted(s, "Backup", &p.machine))
+        .or_else(|| item_hold(s, p, facts))
+}
+
+/// A backup needs protection that runs (backup.md §10).
+fn item_hold(s: &Subject<BackupRun>, p: &Place, facts: &Facts) -> Option<Hold> {
+    if facts.resource(&p.item).is_absent() {
+        let message = format!("{} is not protected in {} (yet)", p.machine, p.vault);
+        return Some(Hold::wait(Reason::NotProtected, message));
+    }
+    let ours = protection::our_policies(&s.estate, p, facts);
+    let wanted = protection::Wanted::default();
+    let (item, vault, machine) = (&p.item, &p.vault, &p.machine);
+    let stands =
+        protection::standing(&protection::Question { item, vault, machine, ours: &ours, owned: false, working: false, wanted }, facts);
+    let runs = matches!(stands.protection, Protection::Protected | Protection::InitialBackupPending);
+    stands.hold.or_else(|| (!runs).then(|| Hold::wait(Reason::NotProtected, format!("{} is not protected as declared yet", p.machine))))
+}
+
+/// An object on its way out asks Azure once to cancel what runs; it does not wait for the end.
+fn cancelling(s: &Subject<BackupRun>, p: &Place, facts: &Facts) -> Desired {
+    let mut graph = Desired::new();
+    let seen = seen_job(s, p, facts);
+    let Some(id) = seen.as_ref().and_then(|j| runs::job_id(&p.vault, &j.name)) else { return graph };
+    let done = s.status.cancel_asked_at.is_some() || seen.as_ref().is_some_and(|j| j.over || j.status.eq_ignore_ascii_case("Cancelling"));
+    if !done && is_own(s, p, seen.as_ref()) {
+        graph.node("cancel", Node::arm(id.clone(), Goal::Acted(cancel(s, p, &id)), owned(p, &id)));
+    }
+    graph
+}
+
+fn cancel(s: &Subject<BackupRun>, p: &Place, job: &ResourceId) -> Acted {
+    Acted {
+        request: Request::new(Method::Post, format!("{job}/cancel"), RECOVERY_SERVICES),
+        proof: Proof::Field,
+        repeat: Repeat::Safe,
+        key: key(s, p),
+        done: false,
+        from: Vec::new(),
+    }
+}
+
+/// A job is cancelled only when the vault itself says that this run started it: a status is anybody's word.
+fn is_own(s: &Subject<BackupRun>, p: &Place, seen: Option<&SeenJob>) -> bool {
+    let one = seen.map(std::slice::from_ref).unwrap_or_default();
+    once::job_of(&s.estate, &key(s, p), BACKUP, one).is_some_and(|j| j.container.eq_ignore_ascii_case(&container(p)))
+}
+
+fn owned(p: &Place, job: &ResourceId) -> Ownership {
+    Ownership::Named { vault: p.vault.clone(), owner: p.owner.clone(), name: job.name().to_owned() }
+}

@@ -1,0 +1,203 @@
+//! What a `BackupRun` tells: how far it is, what came out of it.
+
+use breakwater_api::{BackupRun, BackupRunStatus, Reason, RunPhase, protected_machine::RecoveryPoint};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::{
+    backup_run::{BACKUP, LISTED_WITHIN, expires_at, is_done_before, is_over, key, retain_until, seen_job},
+    machine_place::Place,
+    protected_machine::points_of,
+    recovery_points, runs, seconds,
+};
+use crate::{
+    facts::Facts,
+    kind::{Decided, Promise, Report, Subject},
+    sighting::Packed,
+};
+
+/// Azure's clock, the job's and the point's need not agree to the second.
+const SLACK: SignedDuration = SignedDuration::from_secs(60);
+
+/// Between two looks at what keeps a run from beginning.
+const LOOK_EVERY: SignedDuration = SignedDuration::from_mins(5);
+
+/// The whole report.
+pub(super) fn report(s: &Subject<BackupRun>, facts: &Facts, decided: Decided<'_>) -> Report {
+    let mut status = s.status.clone();
+    if !is_over(s) {
+        status.expires_at = Some(seconds(expires_at(s)));
+        status.retain_until = Some(retain_until(s));
+        look(s, facts, &mut status);
+        status.finished_at = status.phase.as_ref().filter(|p| p.is_over()).map(|_| seconds(s.now));
+    }
+    let promise = promise(&status, decided);
+    let pending = status.phase == Some(RunPhase::Pending);
+    // What a person mends around it shows when it is looked at again.
+    let again = pending.then(|| (s.now + LOOK_EVERY).min(expires_at(s)));
+    let next = [again, removed_at(s, &status)].into_iter().flatten().filter(|at| *at > s.now).min();
+    let remove_at = removed_at(s, &status);
+    let serde_json::Value::Object(own) = serde_json::to_value(&status).unwrap_or_default() else {
+        return Report { status: serde_json::Map::new(), promise, conditions: Vec::new(), owned: s.owned.clone(), next, remove_at };
+    };
+    Report { status: own, promise, conditions: Vec::new(), owned: s.owned.clone(), next, remove_at }
+}
+
+/// When the object is to be deleted: what found its work done already would only be made again.
+fn removed_at(s: &Subject<BackupRun>, status: &BackupRunStatus) -> Option<Timestamp> {
+    let ttl = s.spec.ttl_seconds_after_finished.filter(|_| status.phase != Some(RunPhase::AlreadyDone))?;
+    Some(status.finished_at? + SignedDuration::from_secs(i64::from(ttl)))
+}
+
+/// Brings the status to what the vault shows.
+fn look(s: &Subject<BackupRun>, facts: &Facts, status: &mut BackupRunStatus) {
+    let record = s.operations.get(BACKUP);
+    let expired = s.now >= expires_at(s);
+    let before = status.phase.clone();
+    status.phase = Some(if record.is_some() || status.job.is_some() { RunPhase::Running } else { RunPhase::Pending });
+    if let Some((_, words)) = record.and_then(runs::refusal) {
+        status.error = Some(words);
+    }
+    if s.meta.deleting && s.operations.get("cancel").is_some_and(|o| o.ended_at.is_some() || o.handle.is_some() || o.next_poll.is_some()) {
+        status.cancel_asked_at = status.cancel_asked_at.or(Some(seconds(s.now)));
+    }
+    let Ok((view, p)) = runs::machine(s, &s.spec.protected_machine_ref.name, facts) else {
+        if record.is_none() && status.job.is_none() && expired {
+            status.phase = Some(RunPhase::Expired);
+        }
+        return;
+    };
+    status.key = Some(key(s, &p));
+    if let Some(done) = runs::done_before(&view, &key(s, &p)).filter(|_| is_done_before(s, &view, &p)) {
+        status.phase = Some(RunPhase::AlreadyDone);
+        status.job = Some(runs::job_of_record(done));
+        return;
+    }
+    let seen = seen_job(s, &p, facts);
+    let name = record
+        .and_then(|o| o.job.clone())
+        .or_else(|| Some(status.job.as_ref()?.name.clone()))
+        .or_else(|| Some(seen.as_ref()?.name.clone()));
+    // What was done before this object had anything to do with it.
+    let was_done = record.is_none() && s.status.job.is_none() && before.is_none_or(|b| b == RunPhase::Pending);
+    let Some(name) = name else {
+        status.phase = Some(not_begun(s, &p, facts, expired, status));
+        return;
+    };
+    let read = runs::job_read(&p.vault, &name, facts);
+    status.job = Some(runs::told(&name, seen.as_ref(), read.as_ref(), s.status.job.as_ref()));
+    status.phase = Some(RunPhase::Running);
+    status.error = None;
+    let Some(over) = seen.filter(|j| j.over) else { return };
+    status.recovery_point = point(s, &p, facts).map(|mut point| {
+        // A point of its own says nothing of its end; the job does.
+        point.expires = point.expires.or_else(|| read.as_ref()?.properties.expiry().map(seconds));
+        point
+    });
+    let ended = over.end.unwrap_or(s.now);
+    status.phase = Some(match () {
+        () if over.succeeded() && status.recovery_point.is_some() => {
+            if was_done {
+                RunPhase::AlreadyDone
+            } else {
+                RunPhase::Succeeded
+            }
+        }
+        () if over.status.starts_with("Completed") && status.recovery_point.is_none() && s.now < ended + LISTED_WITHIN => RunPhase::Running,
+        () => RunPhase::Failed,
+    });
+    if status.phase == Some(RunPhase::Failed) {
+        let words = over.error.clone().unwrap_or_default();
+        status.error = Some(format!("job {name} ended {}: {words}", over.status).trim_end_matches([':', ' ']).chars().take(1000).collect());
+    }
+}
+
+/// No job of it is known.
+fn not_begun(s: &Subject<BackupRun>, p: &Place, facts: &Facts, expired: bool, status: &BackupRunStatus) -> RunPhase {
+    if runs::said_to_have_happened(s, &key(s, p)) {
+        return RunPhase::Succeeded;
+    }
+    match s.operations.get(BACKUP) {
+        Some(record) if runs::refusal(record).is_none() => RunPhase::Running,
+        // Only a list of jobs can say that an earlier object of the same key did not do it.
+        None if expired && runs::jobs(&p.vault, facts).is_some() => {
+            if status.error.is_some() {
+                RunPhase::Failed
+            } else {
+                RunPhase::Expired
+            }
+        }
+        _ => RunPhase::Pending,
+    }
+}
+
+/// Whether the job did its work and its point is still to be listed.
+pub(super) fn awaits_its_point(s: &Subject<BackupRun>, p: &Place, facts: &Facts) -> bool {
+    let done = seen_job(s, p, facts).filter(|j| j.over && j.status.starts_with("Completed"));
+    done.is_some_and(|j| s.now < j.end.unwrap_or(s.now) + LISTED_WITHIN) && point(s, p, facts).is_none()
+}
+
+/// The recovery point that a job made: one job of a machine runs at a time, so what appeared while it ran is its own.
+pub(super) fn point(s: &Subject<BackupRun>, p: &Place, facts: &Facts) -> Option<RecoveryPoint> {
+    let job = seen_job(s, p, facts).filter(|j| j.over)?;
+    let (start, end) = (job.start? - SLACK, job.end.unwrap_or(s.now) + SLACK);
+    let bodies: Vec<Value> = facts.list(&points_of(&p.item))?.values().map(Packed::open).collect();
+    let within = recovery_points::all(bodies.iter()).into_iter().filter(|point| point.at >= start && point.at <= end);
+    within.filter(|point| !point.tiers.is_empty()).max_by_key(|point| point.at)
+}
+
+fn promise(status: &BackupRunStatus, decided: Decided<'_>) -> Promise {
+    let words = status.error.clone().unwrap_or_default();
+    let of_point = |point: &RecoveryPoint| {
+        let until = point.expires.or(status.retain_until).map_or(String::new(), |at| format!(", kept until {at}"));
+        format!("recovery point {} of {} is {} ({}){until}", point.name, point.at, point.consistency, point.tiers.join(" and "))
+    };
+    let again = "make a new BackupRun to try again";
+    match (&status.phase, &status.recovery_point) {
+        (Some(RunPhase::Succeeded), Some(point)) => Promise::kept(Reason::Succeeded, of_point(point)),
+        (Some(RunPhase::Succeeded), None) => {
+            Promise::kept(Reason::Succeeded, "a person said that this backup happened; its job is not known")
+        }
+        (Some(RunPhase::AlreadyDone), point) => {
+            let job = || status.job.as_ref().map(|job| format!("job {} took it", job.name));
+            let made = point.as_ref().map(of_point).or_else(job).unwrap_or_default();
+            Promise::kept(
+                Reason::AlreadyDone,
+                format!("this backup had been taken before this object was made, and nothing was sent: {made}"),
+            )
+        }
+        (Some(RunPhase::Expired), _) => {
+            let until = status.expires_at.unwrap_or_default();
+            Promise::broken(Reason::Expired, format!("not begun by {until}, and not begun any more: nothing was sent; {again}"))
+        }
+        (Some(RunPhase::Failed), point) => failed(status, point.as_ref().map(of_point), &words, again),
+        _ => match decided {
+            Err(hold) => Promise::broken(hold.reason, hold.message.clone()),
+            Ok(_) => {
+                let job = status.job.as_ref().map_or(String::new(), |j| format!(" by job {}", j.name));
+                Promise::broken(Reason::OperationRunning, format!("the backup is being taken{job}"))
+            }
+        },
+    }
+}
+
+fn failed(status: &BackupRunStatus, point: Option<String>, words: &str, again: &str) -> Promise {
+    let job_status = status.job.as_ref().and_then(|j| j.status.as_deref()).unwrap_or_default();
+    let (reason, message) = match (status.job.is_some(), job_status, point) {
+        (false, ..) => {
+            (Reason::RefusedByAzure, format!("Azure refused the backup until {}: {words}; {again}", status.expires_at.unwrap_or_default()))
+        }
+        (true, "Cancelled", _) => (Reason::JobCancelled, format!("{words}; {again}")),
+        (true, _, Some(point)) => {
+            let message = format!(
+                "{words}; its snapshot can be restored from as long as Azure keeps snapshots, but did not reach the vault: {point}; {again}"
+            );
+            (Reason::SnapshotOnly, message)
+        }
+        (true, "Completed" | "CompletedWithWarnings", None) => {
+            (Reason::NoRecoveryPoint, format!("{words}, and Azure lists no recovery point of it; {again}"))
+        }
+        (true, ..) => (Reason::JobFailed, format!("{words}; {again}")),
+    };
+    Promise::broken(reason, message)
+}

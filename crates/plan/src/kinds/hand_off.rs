@@ -1,0 +1,72 @@
+//! What a restore hands to infrastructure code: Terraform `import` blocks of what it made.
+
+use std::collections::BTreeSet;
+
+use breakwater_api::restore_run::Made;
+use breakwater_arm::ResourceId;
+
+/// The longest text that is handed off, in bytes.
+const MOST: usize = 16_000;
+
+/// One block a resource, in order; what has no resource type of the azurerm provider here is left out.
+pub(super) fn terraform(made: &[Made]) -> String {
+    let mut names = BTreeSet::new();
+    let mut text = String::new();
+    for id in made.iter().filter_map(|m| m.id.parse::<ResourceId>().ok()) {
+        let Some(kind) = kind_of(&id) else { continue };
+        let block = format!("import {{\n  to = {kind}.{}\n  id = \"{id}\"\n}}\n", unique(label(id.name()), kind, &mut names));
+        if text.len() + block.len() > MOST {
+            break;
+        }
+        text.push_str(&block);
+    }
+    text
+}
+
+/// The azurerm provider's name of a type (registry.terraform.io, hashicorp/azurerm). A machine's depends on its operating
+/// system, which an id does not tell: `azurerm_virtual_machine` imports either.
+fn kind_of(id: &ResourceId) -> Option<&'static str> {
+    let kind = id.resource_type();
+    let is = |wanted: &str| kind.as_str().eq_ignore_ascii_case(wanted);
+    match () {
+        () if is("Microsoft.Compute/disks") => Some("azurerm_managed_disk"),
+        () if is("Microsoft.Compute/virtualMachines") => Some("azurerm_virtual_machine"),
+        () if is("Microsoft.Network/networkInterfaces") => Some("azurerm_network_interface"),
+        () => None,
+    }
+}
+
+/// A name as an identifier of Terraform: letters, digits and underscores, not beginning with a digit.
+fn label(name: &str) -> String {
+    let clean: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).collect();
+    if clean.starts_with(|c: char| c.is_ascii_lowercase()) { clean } else { format!("r_{clean}") }
+}
+
+fn unique(label: String, kind: &str, names: &mut BTreeSet<String>) -> String {
+    let mut free = std::iter::once(label.clone()).chain((2..).map(|n| format!("{label}_{n}")));
+    let taken = free.find(|name| names.insert(format!("{kind}.{name}"))).unwrap_or(label);
+    taken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_made_is_imported_under_names_of_its_own() {
+        let group = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers";
+        let made = |id: &str| Made { id: format!("{group}/{id}"), lun: None };
+        let all = [
+            made("Microsoft.Compute/disks/db-1.os"),
+            made("Microsoft.Compute/disks/db_1_os"),
+            made("Microsoft.Compute/virtualMachines/1db"),
+            made("Microsoft.Web/sites/other"),
+        ];
+        let text = terraform(&all);
+        assert_eq!(text.matches("import {").count(), 3);
+        for line in ["to = azurerm_managed_disk.db_1_os\n", "to = azurerm_managed_disk.db_1_os_2\n", "to = azurerm_virtual_machine.r_1db\n"]
+        {
+            assert!(text.contains(line), "{text}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What a restore made, also where it failed: it leaves behind what it had made by then (backup.md §13).
+
+use breakwater_api::{RestoreRun, restore_run::Made};
+use breakwater_arm::{ArmTime, ResourceId, bodies::VirtualMachine, versions};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::{
+    restore_run::{SHOWN_WITHIN, is_there, looked_at, seen_job},
+    restore_source::Source,
+    restore_target::{new_machine, target_group},
+};
+use crate::{
+    facts::{Facts, Fresh, List, Need},
+    jobs::SeenJob,
+    kind::Subject,
+};
+
+/// The clocks of a job and of a disk need not agree to the second.
+const SLACK: SignedDuration = SignedDuration::from_secs(60);
+
+/// Disks of a group.
+fn disks_of(group: &ResourceId) -> List {
+    let path = format!("{group}/providers/Microsoft.Compute/disks");
+    List { path, query: Vec::new(), api_version: versions::DISKS, partial: false }
+}
+
+/// Everything of a group, with the time when it was made.
+fn all_of(group: &ResourceId) -> List {
+    let query = vec![("$expand".to_owned(), "createdTime".to_owned())];
+    List { path: format!("{group}/resources"), query, api_version: versions::RESOURCES, partial: false }
+}
+
+/// What is looked at when the job is over.
+pub(super) fn needs(s: &Subject<RestoreRun>, source: &Source, job: &str) -> Vec<Need> {
+    let version = format!("made by {job}");
+    let mut needs = Vec::new();
+    if let Ok(group) = target_group(s, source) {
+        needs.push(Need::ListUnder { list: disks_of(&group), fresh: Fresh::Version(version.clone()) });
+        if s.spec.to.new_machine.is_some() {
+            needs.push(Need::ListUnder { list: all_of(&group), fresh: Fresh::Version(version.clone()) });
+        }
+    }
+    needs.extend(machine(s, source).map(|id| looked_at(id, &version)));
+    needs
+}
+
+/// The machine that shows what came of it: the new one, or the one that got other disks.
+fn machine(s: &Subject<RestoreRun>, source: &Source) -> Option<ResourceId> {
+    match s.spec.to.replace_disks {
+        Some(_) => Some(source.machine.clone()),
+        None => new_machine(s, source).ok().flatten(),
+    }
+}
+
+/// Whether what was made is still to be looked at.
+pub(super) fn is_awaited(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, job: Option<&SeenJob>) -> bool {
+    let looked = target_group(s, source).is_ok_and(|group| facts.list(&disks_of(&group)).is_some())
+        && machine(s, source).is_none_or(|id| facts.seen.get(&id).is_some_and(|seen| seen.read.is_some()));
+    let ended = job.and_then(|j| j.end).unwrap_or(s.now);
+    !looked && s.now < ended + SHOWN_WITHIN
+}
+
+/// The disks of a machine, by its body.
+pub(super) fn disks_of_machine(vm: &VirtualMachine) -> Vec<Made> {
+    let Some(storage) = &vm.properties.storage_profile else { return Vec::new() };
+    let id = |disk: Option<&breakwater_arm::bodies::ManagedDisk>| Some(disk?.id.as_ref()?.0.clone());
+    let os = storage.os_disk.iter().filter_map(|d| Some(Made { id: id(d.managed_disk.as_ref())?, lun: Some(-1) }));
+    let data = storage.data_disks.iter().flatten().filter_map(|d| {
+        let lun = d.lun.and_then(|lun| i32::try_from(lun).ok());
+        Some(Made { id: id(d.managed_disk.as_ref())?, lun })
+    });
+    os.chain(data).collect()
+}
+
+/// The body of the machine whose disks are replaced, or that is made.
+pub(super) fn vm(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<VirtualMachine> {
+    let body: &Value = facts.read(&machine(s, source)?).into_present()?;
+    VirtualMachine::parse(body).ok()
+}
+
+/// Everything that the restore made, by id: what the machine shows, and what appeared in the target group while the job ran.
+/// Nothing else tells it: a job names disks by name at best, and of a failed one nothing at all.
+pub(super) fn all(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Vec<Made> {
+    let Some(job) = seen_job(s, source, facts).filter(|j| j.over) else { return Vec::new() };
+    let Some(start) = job.start else { return Vec::new() };
+    let window = (start - SLACK, job.end.unwrap_or(s.now) + SLACK);
+    let mut made = Vec::new();
+    let before: Vec<&str> = s.status.old_disks.iter().map(|d| d.id.as_str()).collect();
+    if let Some(vm) = vm(s, source, facts) {
+        if s.spec.to.new_machine.is_some() {
+            made.extend(machine(s, source).map(|id| Made { id: id.to_string(), lun: None }));
+            made.extend(interfaces(s, source, facts));
+        }
+        let disks = disks_of_machine(&vm);
+        made.extend(disks.into_iter().filter(|d| !before.iter().any(|old| old.eq_ignore_ascii_case(&d.id))));
+    }
+    let Ok(group) = target_group(s, source) else { return made };
+    let restored = facts.list(&disks_of(&group)).into_iter().flatten();
+    let restored = restored.filter(|(_, body)| is_restored(&body.open(), window)).map(|(id, _)| id.to_string());
+    let others = facts.list(&all_of(&group)).into_iter().flatten();
+    let others = others.filter(|(id, body)| is_beside(s, id, &body.open(), window)).map(|(id, _)| id.to_string());
+    for id in restored.chain(others) {
+        if !made.iter().any(|m| m.id.eq_ignore_ascii_case(&id)) {
+            made.push(Made { id, lun: None });
+        }
+    }
+    made.truncate(80);
+    made
+}
+
+/// Interfaces of the new machine.
+fn interfaces(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Vec<Made> {
+    let body = machine(s, source).and_then(|id| facts.read(&id).into_present().cloned());
+    let all = body.as_ref().and_then(|b| b.pointer("/properties/networkProfile/networkInterfaces")).and_then(Value::as_array);
+    let ids = all.into_iter().flatten().filter_map(|i| i.get("id")?.as_str().map(str::to_owned));
+    ids.map(|id| Made { id, lun: None }).collect()
+}
+
+fn within(body: &Value, pointer: &str, (from, to): (Timestamp, Timestamp)) -> bool {
+    let at = body.pointer(pointer).and_then(|t| serde_json::from_value::<ArmTime>(t.clone()).ok()).and_then(|t| t.instant());
+    at.is_some_and(|at| at >= from && at <= to)
+}
+
+/// A disk that a restore made in that time.
+fn is_restored(body: &Value, window: (Timestamp, Timestamp)) -> bool {
+    let option = body.pointer("/properties/creationData/createOption").and_then(Value::as_str).unwrap_or_default();
+    option.eq_ignore_ascii_case("Restore") && within(body, "/properties/timeCreated", window)
+}
+
+/// An interface or a machine that appeared in that time and bears the new machine's name.
+fn is_beside(s: &Subject<RestoreRun>, id: &ResourceId, body: &Value, window: (Timestamp, Timestamp)) -> bool {
+    let named = s.spec.to.new_machine.as_ref().is_some_and(|new| id.name().to_lowercase().starts_with(&new.name.to_lowercase()));
+    let kind = id.resource_type();
+    let of_machine = ["Microsoft.Network/networkInterfaces", "Microsoft.Compute/virtualMachines"];
+    named && of_machine.iter().any(|k| kind.as_str().eq_ignore_ascii_case(k)) && within(body, "/createdTime", window)
+}
+
+/// Whether the world shows that the restore did what it was to do: a job that ended with warnings may have left no more than
+/// disks (backup.md §13).
+pub(super) fn shows(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, made: &[Made]) -> bool {
+    let is_disk = |m: &&Made| m.id.to_ascii_lowercase().contains("/microsoft.compute/disks/");
+    let disks = made.iter().filter(is_disk).count();
+    match (&s.spec.to.new_machine, &s.spec.to.replace_disks) {
+        (Some(_), _) => machine(s, source).is_some_and(|id| is_there(&id, facts)),
+        (None, Some(_)) => vm(s, source, facts).is_some_and(|vm| {
+            let now = disks_of_machine(&vm);
+            let os = now.iter().find(|d| d.lun == Some(-1));
+            os.is_some_and(|os| !s.status.old_disks.iter().any(|old| old.id.eq_ignore_ascii_case(&os.id)))
+        }),
+        (None, None) => disks > 0,
+    }
+}

@@ -1,0 +1,227 @@
+//! What a `RestoreRun` tells: the point, what Azure found, how far it is, what was made.
+
+use breakwater_api::{
+    Reason, RestoreRun, RestoreRunStatus, RunPhase,
+    restore_run::{HandOff, Made},
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value};
+
+use super::{
+    hand_off, recovery_points,
+    restore_made::{self, disks_of_machine},
+    restore_run::{RESTORE, done_before, expires_at, is_over, job_name, key, seen_job},
+    restore_source::{self, Source, chosen, source},
+    restore_target, restore_validation, runs, seconds,
+};
+use crate::{
+    facts::Facts,
+    jobs::SeenJob,
+    kind::{Decided, Promise, Report, Subject},
+};
+
+/// Between two looks at what keeps a run from beginning.
+const LOOK_EVERY: SignedDuration = SignedDuration::from_mins(2);
+
+/// The whole report.
+pub(super) fn report(s: &Subject<RestoreRun>, facts: &Facts, decided: Decided<'_>) -> Report {
+    let mut status = s.status.clone();
+    if !is_over(s) {
+        status.target = Some(target(s));
+        status.expires_at = Some(seconds(expires_at(s)));
+        look(s, facts, &mut status);
+        status.finished_at = status.phase.as_ref().filter(|p| p.is_over()).map(|_| seconds(s.now));
+    }
+    let promise = promise(s, &status, decided);
+    let pending = status.phase == Some(RunPhase::Pending);
+    let remove_at = removed_at(s, &status);
+    // What a person mends around it shows when it is looked at again.
+    let again = pending.then(|| (s.now + LOOK_EVERY).min(expires_at(s)));
+    let next = [again, remove_at].into_iter().flatten().filter(|at| *at > s.now).min();
+    let own = match serde_json::to_value(&status) {
+        Ok(Value::Object(own)) => own,
+        _ => Map::new(),
+    };
+    Report { status: own, promise, conditions: Vec::new(), owned: s.owned.clone(), next, remove_at }
+}
+
+/// What it becomes, in a word and a name.
+fn target(s: &Subject<RestoreRun>) -> String {
+    let to = &s.spec.to;
+    match (&to.new_machine, &to.replace_disks, &to.disks) {
+        (Some(new), ..) => format!("machine {} in {}", new.name, new.resource_group),
+        (_, Some(replace), _) => format!("disks of {}", replace.confirm),
+        (.., Some(disks)) => format!("disks in {}", disks.resource_group),
+        _ => String::new(),
+    }
+}
+
+/// When the object is to be deleted: what found its work done already would only be made again.
+fn removed_at(s: &Subject<RestoreRun>, status: &RestoreRunStatus) -> Option<Timestamp> {
+    let ttl = s.spec.ttl_seconds_after_finished.filter(|_| status.phase != Some(RunPhase::AlreadyDone))?;
+    Some(status.finished_at? + SignedDuration::from_secs(i64::from(ttl)))
+}
+
+/// Brings the status to what the vault shows.
+fn look(s: &Subject<RestoreRun>, facts: &Facts, status: &mut RestoreRunStatus) {
+    let record = s.operations.get(RESTORE);
+    let expired = s.now >= expires_at(s);
+    let before = status.phase.clone();
+    status.phase = Some(if record.is_some() || status.job.is_some() { RunPhase::Running } else { RunPhase::Pending });
+    if let Some((_, words)) = record.and_then(runs::refusal) {
+        status.error = Some(words);
+    }
+    let Ok(source) = source(s, facts) else {
+        if record.is_none() && status.job.is_none() && expired {
+            status.phase = Some(RunPhase::Expired);
+        }
+        return;
+    };
+    status.key = Some(key(s, &source));
+    status.target_id = restore_target::new_machine(s, &source).ok().flatten().map(|id| id.to_string());
+    if let Some(done) = done_before(s, &source) {
+        status.phase = Some(RunPhase::AlreadyDone);
+        status.job = Some(runs::job_of_record(done));
+        return;
+    }
+    point(s, &source, facts, status);
+    status.validation = restore_validation::found(facts).filter(|_| s.spec.validate_first).or(status.validation.take());
+    // What the machine runs on until then, saved with the intent at the latest: later it may run on other disks already.
+    let before_it = s.status.job.is_none() && record.is_none_or(|record| record.intent_at >= s.now);
+    if s.spec.to.replace_disks.is_some()
+        && before_it
+        && let Some(vm) = restore_made::vm(s, &source, facts)
+    {
+        status.old_disks = disks_of_machine(&vm);
+    }
+    let Some(name) = job_name(s, &source, facts) else {
+        status.phase = Some(not_begun(s, &source, facts, expired, status));
+        return;
+    };
+    // What was done before this object had anything to do with it.
+    let was_done = record.is_none() && s.status.job.is_none() && before.is_none_or(|b| b == RunPhase::Pending);
+    let seen = seen_job(s, &source, facts);
+    let read = runs::job_read(&source.vault, &name, facts);
+    status.job = Some(runs::told(&name, seen.as_ref(), read.as_ref(), s.status.job.as_ref()));
+    status.phase = Some(RunPhase::Running);
+    status.error = None;
+    let Some(over) = seen.filter(|j| j.over) else { return };
+    if restore_made::is_awaited(s, &source, facts, Some(&over)) {
+        return;
+    }
+    ended(s, &source, facts, &over, was_done, status);
+}
+
+fn ended(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, over: &SeenJob, was_done: bool, status: &mut RestoreRunStatus) {
+    status.made = restore_made::all(s, source, facts);
+    status.hand_off = Some(hand_off::terraform(&status.made)).filter(|t| !t.is_empty()).map(|terraform| HandOff { terraform });
+    let words = over.error.clone().unwrap_or_default();
+    let told = format!("job {} ended {}: {words}", over.name, over.status).trim_end_matches([':', ' ']).chars().take(1000).collect();
+    // Another object's old disks are not known here: of those only the job can tell.
+    let shown = restore_made::shows(s, source, facts, &status.made);
+    status.phase = Some(match () {
+        () if over.succeeded() && was_done => RunPhase::AlreadyDone,
+        () if over.status.starts_with("Completed") && shown => RunPhase::Succeeded,
+        () => RunPhase::Failed,
+    });
+    if !over.succeeded() || status.phase == Some(RunPhase::Failed) {
+        status.error = Some(told);
+    }
+}
+
+/// The point: as it was chosen, or as it would be chosen now.
+fn point(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, status: &mut RestoreRunStatus) {
+    let read = restore_source::read(s, source, facts).as_ref().and_then(recovery_points::of);
+    let known = |name: &str| status.point.clone().filter(|p| p.name.eq_ignore_ascii_case(name));
+    status.point = match chosen(s) {
+        Some(name) => read.or_else(|| known(name)).or_else(|| restore_source::pick(s, source, facts).ok().filter(|p| p.name == name)),
+        None => restore_source::pick(s, source, facts).ok(),
+    };
+}
+
+/// No job of it is known.
+fn not_begun(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, expired: bool, status: &RestoreRunStatus) -> RunPhase {
+    if runs::said_to_have_happened(s, &key(s, source)) {
+        return RunPhase::Succeeded;
+    }
+    match s.operations.get(RESTORE) {
+        Some(record) if runs::refusal(record).is_none() => RunPhase::Running,
+        // Only a list of jobs can say that an earlier object of the same key did not do it.
+        None if expired && runs::jobs(&source.vault, facts).is_some() => {
+            if status.error.is_some() {
+                RunPhase::Failed
+            } else {
+                RunPhase::Expired
+            }
+        }
+        _ => RunPhase::Pending,
+    }
+}
+
+fn promise(s: &Subject<RestoreRun>, status: &RestoreRunStatus, decided: Decided<'_>) -> Promise {
+    let again = "make a new RestoreRun to try again";
+    let words = status.error.clone().unwrap_or_default();
+    let of = status.point.as_ref().map_or(String::new(), |p| format!(" from the recovery point of {} ({})", p.at, p.consistency));
+    match &status.phase {
+        Some(RunPhase::Succeeded) if status.job.is_none() => {
+            Promise::kept(Reason::Succeeded, "a person said that this restore happened; its job is not known")
+        }
+        Some(RunPhase::Succeeded) => {
+            let warned = if words.is_empty() { String::new() } else { format!("; {words}") };
+            Promise::kept(Reason::Succeeded, format!("{}{of}{warned}", restored(s, status)))
+        }
+        Some(RunPhase::AlreadyDone) => {
+            let message =
+                format!("this restore had been done before this object was made, and nothing was sent: {}{of}", restored(s, status));
+            Promise::kept(Reason::AlreadyDone, message)
+        }
+        Some(RunPhase::Expired) => {
+            let until = status.expires_at.unwrap_or_default();
+            Promise::broken(Reason::Expired, format!("not begun by {until}, and not begun any more: nothing was sent; {again}"))
+        }
+        Some(RunPhase::Failed) => failed(status, &words, again),
+        _ => match decided {
+            Err(hold) => Promise::broken(hold.reason, hold.message.clone()),
+            Ok(_) => {
+                let job = status.job.as_ref().map_or(String::new(), |j| format!(" by job {}", j.name));
+                Promise::broken(Reason::OperationRunning, format!("the restore runs{job}{of}"))
+            }
+        },
+    }
+}
+
+fn restored(s: &Subject<RestoreRun>, status: &RestoreRunStatus) -> String {
+    let count = |made: &[Made]| made.iter().filter(|m| m.id.to_ascii_lowercase().contains("/disks/")).count();
+    let disks = count(&status.made);
+    match (&s.spec.to.new_machine, &s.spec.to.replace_disks) {
+        (Some(new), _) => format!("machine {} with {disks} disks was restored", new.name),
+        (None, Some(replace)) => {
+            format!(
+                "{disks} disks of {} were replaced; its {} old disks are kept (status.oldDisks)",
+                replace.confirm,
+                status.old_disks.len()
+            )
+        }
+        (None, None) => format!("{disks} disks were restored"),
+    }
+}
+
+fn failed(status: &RestoreRunStatus, words: &str, again: &str) -> Promise {
+    let left = match status.made.len() {
+        0 => String::new(),
+        n => format!("; it left {n} resources behind (status.made)"),
+    };
+    let job_status = status.job.as_ref().and_then(|j| j.status.as_deref()).unwrap_or_default();
+    let (reason, message) = match (status.job.is_some(), job_status) {
+        (false, _) => {
+            let until = status.expires_at.unwrap_or_default();
+            (Reason::RefusedByAzure, format!("Azure refused the restore until {until}: {words}"))
+        }
+        (true, "Cancelled") => (Reason::JobCancelled, words.to_owned()),
+        (true, status) if status.starts_with("Completed") => {
+            (Reason::NothingMade, format!("{words}, and what it was to make is not there"))
+        }
+        (true, _) => (Reason::JobFailed, words.to_owned()),
+    };
+    Promise::broken(reason, format!("{message}{left}; {again}"))
+}

@@ -1,0 +1,249 @@
+//! `RestoreRun`: one restore of a recovery point, exactly once for its key. The point is chosen once and saved; all that can
+//! be known to go wrong is looked at, and Azure is asked, before anything is sent.
+
+use breakwater_api::{OperationRecord, Reason, RestoreRun, RestoreRunSpec, RestoreRunStatus, RunPhase};
+use breakwater_arm::{
+    ResourceId,
+    bodies::{restore_request, validate_request},
+    names,
+    versions::VIRTUAL_MACHINES,
+    wire::{Method, Request},
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use super::{
+    restore_made, restore_report,
+    restore_source::{self, POINT, Source, chosen, source},
+    restore_target, restore_validation, runs, unreadable, vault_guard, vault_is_ours,
+};
+use crate::{
+    facts::{Facts, Fresh, Need},
+    graph::{Acted, Counts, Desired, Goal, Hold, JobProof, Node, Ownership, Proof, Repeat},
+    jobs::SeenJob,
+    keys,
+    kind::{Decided, Kind, Report, Subject},
+    once,
+    sighting::Known,
+};
+
+/// The node of the restore itself.
+pub(super) const RESTORE: &str = "restore";
+
+/// The node that stops the machine whose disks are replaced.
+pub(super) const STOP: &str = "stop";
+
+/// A run is begun within this of its creation, unless it says otherwise.
+const EXPIRES_AFTER: SignedDuration = SignedDuration::from_hours(1);
+
+/// How long what was made may take to show after its job ended.
+pub(super) const SHOWN_WITHIN: SignedDuration = SignedDuration::from_mins(15);
+
+impl Kind for RestoreRun {
+    const NAME: &'static str = "RestoreRun";
+    type Spec = RestoreRunSpec;
+    type Status = RestoreRunStatus;
+
+    fn needs(s: &Subject<Self>, known: &Facts) -> Vec<Need> {
+        if is_over(s) {
+            return Vec::new();
+        }
+        let mut needs = restore_source::needs(s, known);
+        let Ok(source) = source(s, known) else { return needs };
+        if done_before(s, &source).is_some() {
+            return needs;
+        }
+        let begun = s.operations.get(RESTORE).map(|o| o.intent_at).or_else(|| s.status.job.as_ref()?.started_at);
+        needs.push(runs::jobs_need(s, &source.vault, begun));
+        match job_name(s, &source, known) {
+            Some(name) => {
+                let jobs = runs::jobs(&source.vault, known).unwrap_or_default();
+                let seen = jobs.iter().find(|j| j.name.eq_ignore_ascii_case(&name));
+                needs.extend(runs::job_need(&source.vault, &name, seen));
+                if seen.is_some_and(|j| j.over) {
+                    needs.extend(restore_made::needs(s, &source, &name));
+                }
+            }
+            None if !s.operations.get(RESTORE).is_some_and(runs::is_begun) => {
+                needs.extend(restore_target::needs(s, &source));
+                needs.extend(validation(s, &source, known).map(restore_validation::need));
+            }
+            None => {}
+        }
+        needs
+    }
+
+    fn choose(s: &Subject<Self>, facts: &Facts) -> std::collections::BTreeMap<String, String> {
+        let picked = source(s, facts).and_then(|source| restore_source::pick(s, &source, facts));
+        let in_time = s.now < expires_at(s);
+        picked.ok().filter(|_| in_time && !is_over(s)).map(|point| (POINT.to_owned(), point.name)).into_iter().collect()
+    }
+
+    fn desire(s: &Subject<Self>, facts: &Facts) -> Result<Desired, Hold> {
+        let mut graph = Desired::new();
+        if is_over(s) {
+            return Ok(graph);
+        }
+        let source = source(s, facts)?;
+        if done_before(s, &source).is_some() {
+            return Ok(graph);
+        }
+        if facts.resource(&source.vault).present().is_none() {
+            return Err(unreadable(&source.vault, facts));
+        }
+        let job = seen_job(s, &source, facts);
+        let begun = s.operations.get(RESTORE).is_some_and(runs::is_begun);
+        if job.is_none() && !begun && s.now >= expires_at(s) {
+            return Ok(graph);
+        }
+        // A point that was not chosen yet may still be looked at: in mode Plan none ever is.
+        let picked = chosen(s).map_or_else(|| restore_source::pick(s, &source, facts).map(|p| p.name), |name| Ok(name.to_owned()));
+        let name = match (&job, picked) {
+            (_, Ok(name)) => name,
+            (Some(_), Err(_)) => return Ok(graph),
+            (None, Err(hold)) => return Err(hold),
+        };
+        let Some(point) = source.point(&name) else {
+            return Err(Hold::stuck(Reason::InvalidSpec, format!("{name} is no name of a recovery point")));
+        };
+        let body = restore_target::body(s, &source)?;
+        let mut request = restore_request(&point, &body);
+        vault_guard::guarded(&mut request, &source.vault, facts, &["recoveryPoints/restore/action"]);
+        let hold = if job.is_some() || begun { None } else { hold(s, &source, facts) };
+        let done = job.as_ref().is_some_and(|j| j.over) || runs::said_to_have_happened(s, &key(s, &source));
+        let stops = stops(s, &source, facts) && job.is_none() && !begun && !done;
+        if stops {
+            let node = Node::arm(source.machine.clone(), Goal::Acted(stop(s, &source, facts)), confirmed(&source));
+            graph.node(STOP, node.locking(locks(s, &source)).held(hold.clone()).until(expires_at(s)));
+        }
+        let goal = Goal::Acted(restore(s, &source, request, done));
+        let ownership = Ownership::Point { vault: source.vault.clone(), owner: source.owner.clone() };
+        let node = Node::arm(point.clone(), goal, ownership.clone()).locking(locks(s, &source)).held(hold).until(expires_at(s));
+        graph.node(RESTORE, if stops { node.after(&[STOP]) } else { node });
+        if job.as_ref().is_some_and(|j| j.over) && restore_made::is_awaited(s, &source, facts, job.as_ref()) {
+            let hold = Hold::wait(Reason::Settling, "the restore is done; waiting until Azure shows what it made");
+            graph.node("made", Node::arm(point, Goal::Holds { met: false }, ownership).held(Some(hold)));
+        }
+        Ok(graph)
+    }
+
+    fn report(s: &Subject<Self>, facts: &Facts, decided: Decided<'_>) -> Report {
+        restore_report::report(s, facts, decided)
+    }
+}
+
+/// Whether nothing of it happens any more.
+pub(super) fn is_over(s: &Subject<RestoreRun>) -> bool {
+    s.status.phase.as_ref().is_some_and(RunPhase::is_over)
+}
+
+/// What the machine's own object remembers of another object of the same key that did it.
+pub(super) fn done_before<'a>(s: &Subject<RestoreRun>, source: &'a Source) -> Option<&'a breakwater_api::runs::RunRecord> {
+    let own = s.operations.contains_key(RESTORE) || s.status.job.is_some();
+    runs::done_before(source.view.as_ref()?, &key(s, source)).filter(|_| !own)
+}
+
+/// From when on it is not begun any more.
+pub(super) fn expires_at(s: &Subject<RestoreRun>) -> Timestamp {
+    s.spec.expires_at.unwrap_or(s.meta.created + EXPIRES_AFTER)
+}
+
+/// The once-key: the machine's item, and what the run says of itself or who it is and what it asks for.
+pub(super) fn key(s: &Subject<RestoreRun>, source: &Source) -> String {
+    let declared = match &s.spec.key {
+        Some(key) => keys::hash(&["key", key]),
+        None => {
+            let spec = &s.spec;
+            let asked = json!([spec.from, spec.to, spec.staging, spec.disk_access, spec.disk_encryption_set_id]).to_string();
+            keys::hash(&["object", &s.meta.namespace, &s.meta.name, &asked])
+        }
+    };
+    keys::hash(&[RESTORE, &source.item.key(), &declared])[..32].to_owned()
+}
+
+/// The job's container, without its prefix.
+fn container(source: &Source) -> String {
+    names::container_name(&source.machine).trim_start_matches("IaasVMContainer;").to_owned()
+}
+
+fn restore(s: &Subject<RestoreRun>, source: &Source, request: Request, done: bool) -> Acted {
+    let vault = source.vault.clone();
+    Acted {
+        request,
+        proof: Proof::Job(JobProof { vault, operation: "Restore".into(), container: container(source), counts: Counts::Ours }),
+        repeat: Repeat::Once,
+        key: key(s, source),
+        done,
+        from: Vec::new(),
+    }
+}
+
+/// The source, and the machine that is made: one operation at a time on either.
+fn locks(s: &Subject<RestoreRun>, source: &Source) -> Vec<String> {
+    let made = restore_target::new_machine(s, source).ok().flatten();
+    [Some(source.machine.clone()), made].into_iter().flatten().map(|id| format!("machine:{}", id.key())).collect()
+}
+
+/// Whether the machine is stopped before its disks are replaced.
+fn stops(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> bool {
+    let asked = s.spec.to.replace_disks.as_ref().is_some_and(|wanted| wanted.stop_machine);
+    let runs = restore_target::power(facts).is_some_and(|power| !restore_target::is_off(&power));
+    asked && source.view.is_some() && (runs || s.operations.contains_key(STOP))
+}
+
+fn stop(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Acted {
+    Acted {
+        request: Request::new(Method::Post, format!("{}/deallocate", source.machine), VIRTUAL_MACHINES),
+        proof: Proof::Field,
+        repeat: Repeat::Safe,
+        key: key(s, source),
+        done: restore_target::power(facts).is_some_and(|power| restore_target::is_off(&power)),
+        from: Vec::new(),
+    }
+}
+
+fn confirmed(source: &Source) -> Ownership {
+    Ownership::Confirmed { machine: source.machine.clone() }
+}
+
+/// What forbids to begin it.
+fn hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Hold> {
+    vault_is_ours(&source.vault, facts, &s.estate, &source.owner, &s.writer)
+        .or_else(|| restore_target::hold(s, source, facts))
+        .or_else(|| validation(s, source, facts).and_then(|_| restore_validation::hold(facts)))
+}
+
+/// Azure's own look at the restore, where one is wanted and all that we can see ourselves is well.
+fn validation(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Request> {
+    let ready = s.spec.validate_first && chosen(s).is_some() && restore_target::hold(s, source, facts).is_none();
+    // A machine that is still to be stopped would be found running: it is looked at again when it is.
+    let ready = ready && !stops(s, source, facts);
+    let point = source.point(chosen(s)?)?;
+    let body = restore_target::body(s, source).ok()?;
+    ready.then(|| validate_request(&source.vault, &point, &body))
+}
+
+/// The name of the job that is this run: on record, in status, or by its request id in the vault's list.
+pub(super) fn job_name(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<String> {
+    let on_record = s.operations.get(RESTORE).and_then(|o: &OperationRecord| o.job.clone());
+    on_record.or_else(|| Some(s.status.job.as_ref()?.name.clone())).or_else(|| {
+        let jobs = runs::jobs(&source.vault, facts)?;
+        once::job_of(&s.estate, &key(s, source), RESTORE, &jobs).map(|j| j.name.clone())
+    })
+}
+
+/// The job that is this run, as the vault's list shows it.
+pub(super) fn seen_job(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<SeenJob> {
+    let name = job_name(s, source, facts)?;
+    runs::jobs(&source.vault, facts)?.into_iter().find(|j| j.name.eq_ignore_ascii_case(&name))
+}
+
+/// A direct read at most so old.
+pub(super) fn looked_at(id: ResourceId, version: &str) -> Need {
+    Need::Read { id, fresh: Fresh::Version(version.to_owned()) }
+}
+
+/// Whether a direct read says that something is there.
+pub(super) fn is_there(id: &ResourceId, facts: &Facts) -> bool {
+    matches!(facts.read(id), Known::Present(..))
+}

@@ -1,0 +1,176 @@
+//! Where a restore's data comes from: the vault, the machine's item, and the one point that was chosen.
+
+use std::sync::Arc;
+
+use breakwater_api::{
+    Reason, RecoveryVault, RestoreRun,
+    protected_machine::RecoveryPoint,
+    restore_run::{FromRecoveryPoint, LatestPoint, Rehydrate, RehydratePriority},
+};
+use breakwater_arm::{
+    ResourceId,
+    bodies::{self, Rehydration, RehydrationPriority},
+    names,
+};
+use jiff::SignedDuration;
+use serde_json::Value;
+
+use super::{
+    VaultView, is_admitted_by, kept, no_such,
+    protected_machine::points_of,
+    recovery_points,
+    runs::{self, MachineView},
+    vault_guard, vault_id,
+};
+use crate::{
+    facts::{Facts, Fresh, Need, ObjectRef},
+    graph::Hold,
+    keys,
+    kind::{Kind, Subject},
+    sighting::Packed,
+};
+
+/// The choice under which the point's name is saved.
+pub(super) const POINT: &str = "recovery-point";
+
+/// How old a list of points may be from which one is chosen.
+const POINTS_WITHIN: SignedDuration = SignedDuration::from_mins(5);
+
+/// Where the data is.
+pub(super) struct Source {
+    pub vault_view: Arc<VaultView>,
+    pub vault: ResourceId,
+    pub owner: String,
+    pub machine: ResourceId,
+    pub item: ResourceId,
+    /// The machine's object, where the run names one.
+    pub view: Option<Arc<MachineView>>,
+}
+
+impl Source {
+    /// A point's id.
+    pub fn point(&self, name: &str) -> Option<ResourceId> {
+        self.item.child("recoveryPoints", name).ok()
+    }
+}
+
+fn from(s: &Subject<RestoreRun>) -> &FromRecoveryPoint {
+    &s.spec.from.recovery_point
+}
+
+fn vault_at(s: &Subject<RestoreRun>) -> Option<ObjectRef> {
+    let reference = from(s).vault_ref.as_ref()?;
+    let namespace = reference.namespace_from(&s.meta.namespace).to_owned();
+    Some(ObjectRef { kind: RecoveryVault::NAME, namespace, name: reference.name.clone() })
+}
+
+/// What is needed to know where the data is.
+pub(super) fn needs(s: &Subject<RestoreRun>, known: &Facts) -> Vec<Need> {
+    let own = s.meta.namespace.as_str();
+    let mut needs = match (&from(s).protected_machine_ref, vault_at(s)) {
+        (Some(machine), _) => runs::machine_needs(own, &machine.name, known),
+        (None, Some(vault)) => vec![Need::Object(vault), Need::Namespace(own.to_owned())],
+        (None, None) => Vec::new(),
+    };
+    let Ok(source) = source(s, known) else { return needs };
+    needs.push(kept(&source.vault));
+    needs.extend(vault_guard::need(&source.vault, &source.vault_view));
+    match chosen(s).and_then(|name| source.point(name)) {
+        Some(point) => needs.push(Need::Read { id: point, fresh: Fresh::Within(POINTS_WITHIN) }),
+        None => needs.push(Need::ListUnder { list: points_of(&source.item), fresh: Fresh::Within(POINTS_WITHIN) }),
+    }
+    needs
+}
+
+/// Resolves the references.
+pub(super) fn source(s: &Subject<RestoreRun>, facts: &Facts) -> Result<Source, Hold> {
+    if let Some(reference) = &from(s).protected_machine_ref {
+        let (view, p) = runs::machine_at(s, "spec.from.recoveryPoint.protectedMachineRef", &reference.name, facts)?;
+        return Ok(Source { vault_view: p.vault_view, vault: p.vault, owner: p.owner, machine: p.machine, item: p.item, view: Some(view) });
+    }
+    let invalid = |field: &str, why: String| Hold::stuck(Reason::InvalidSpec, format!("spec.from.recoveryPoint.{field}: {why}"));
+    let at = vault_at(s).ok_or_else(|| invalid("vaultRef", "is needed where no protectedMachineRef is given".into()))?;
+    let own = s.meta.namespace.as_str();
+    let vault_view = facts
+        .object::<VaultView>(&at)
+        .filter(|v| is_admitted_by(v.spec.allowed_namespaces.as_ref(), &at.namespace, own, facts))
+        .ok_or_else(|| no_such("spec.from.recoveryPoint.vaultRef", at.kind, &at.name, &at.namespace, own))?;
+    let vault = vault_id(&vault_view.meta, &vault_view.spec)?;
+    let text = from(s).machine_id.as_deref().unwrap_or_default();
+    let machine: ResourceId = text.parse().map_err(|e: breakwater_arm::IdError| invalid("machineId", e.to_string()))?;
+    if machine.resource_type() != *names::VIRTUAL_MACHINE {
+        return Err(invalid("machineId", format!("{machine} is no virtual machine")));
+    }
+    let item = names::item_id(&vault, &machine).map_err(|e| invalid("machineId", e.to_string()))?;
+    let owner = keys::owner_hash(&s.estate, &vault_view.meta.namespace, RecoveryVault::NAME, &vault_view.meta.name);
+    Ok(Source { vault_view, vault, owner, machine, item, view: None })
+}
+
+/// The point that was chosen, once and for all.
+pub(super) fn chosen(s: &Subject<RestoreRun>) -> Option<&str> {
+    s.choices.get(POINT).map(String::as_str)
+}
+
+/// The points of the item, newest first; `None` while no list came.
+fn listed(source: &Source, facts: &Facts) -> Option<Vec<RecoveryPoint>> {
+    let bodies: Vec<Value> = facts.list(&points_of(&source.item))?.values().map(Packed::open).collect();
+    Some(recovery_points::all(bodies.iter()))
+}
+
+/// The point that fits now, or why none does.
+pub(super) fn pick(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Result<RecoveryPoint, Hold> {
+    let Some(points) = listed(source, facts) else {
+        let trouble = facts.lists.get(&points_of(&source.item)).and_then(|l| l.trouble.as_ref());
+        let none = || Hold::wait(Reason::NotYetObserved, format!("the recovery points of {} were not listed yet", source.machine));
+        return Err(trouble.map_or_else(none, |t| Hold::trouble(t, format!("the recovery points of {}: {}", source.machine, t.message))));
+    };
+    let usable: Vec<&RecoveryPoint> = points.iter().filter(|p| !p.tiers.is_empty()).collect();
+    let wanted = &from(s).point;
+    if let Some(name) = &wanted.name {
+        let found = usable.iter().find(|p| p.name.eq_ignore_ascii_case(name)).map(|p| (*p).clone());
+        return found.ok_or_else(|| none_fits(source, &format!("point.name: there is no recovery point {name}"), &usable));
+    }
+    let latest = wanted.latest.clone().unwrap_or_default();
+    let fits = usable.iter().find(|p| is_fit(p, &latest, from(s).rehydrate.is_some())).map(|p| (*p).clone());
+    fits.ok_or_else(|| none_fits(source, "point.latest: no recovery point fits", &usable))
+}
+
+fn is_fit(point: &RecoveryPoint, wanted: &LatestPoint, from_archive: bool) -> bool {
+    wanted.before.is_none_or(|before| point.at <= before)
+        && wanted.consistency.is_none_or(|least| least.is_met(&point.consistency))
+        && (from_archive || !is_archived(point))
+}
+
+/// Whether a point lies in the archive alone.
+pub(super) fn is_archived(point: &RecoveryPoint) -> bool {
+    point.tiers.iter().all(|tier| tier == "Archive")
+}
+
+fn none_fits(source: &Source, what: &str, usable: &[&RecoveryPoint]) -> Hold {
+    let there = match (usable.first(), usable.last()) {
+        (Some(youngest), Some(oldest)) => format!("{} points, from {} to {}", usable.len(), oldest.at, youngest.at),
+        _ => "none".to_owned(),
+    };
+    let message =
+        format!("spec.from.recoveryPoint.{what}; of {} there are {there}: make a new RestoreRun that names one of them", source.machine);
+    Hold::wait(Reason::NoRecoveryPoint, message)
+}
+
+/// The chosen point as Azure shows it now.
+pub(super) fn read(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<bodies::RecoveryPoint> {
+    let body: &Value = facts.read(&source.point(chosen(s)?)?).into_present()?;
+    bodies::RecoveryPoint::parse(body).ok()
+}
+
+/// How a point is brought back from the archive, as the request says it.
+pub(super) fn rehydration(wanted: &Rehydrate) -> Result<Rehydration, Hold> {
+    let priority = match wanted.priority {
+        RehydratePriority::Standard => RehydrationPriority::Standard,
+        RehydratePriority::High => RehydrationPriority::High,
+    };
+    let days = wanted.retain_for.whole_days().and_then(|days| u8::try_from(days).ok());
+    days.and_then(|days| Rehydration::new(priority, days)).ok_or_else(|| {
+        let message = "spec.from.recoveryPoint.rehydrate.retainFor: whole days from 10d to 30d, as Azure takes them: make a new RestoreRun";
+        Hold::stuck(Reason::InvalidSpec, message)
+    })
+}

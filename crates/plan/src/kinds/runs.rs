@@ -1,0 +1,209 @@
+//! What runs on a machine have in common: the machine they name, the job that does their work, the end they came to.
+
+use std::sync::Arc;
+
+use breakwater_api::{
+    BackupRun, OperationRecord, ProtectedMachine, Reason, RestoreRun, RunJob, RunPhase, RunTask,
+    operations::Outcome,
+    runs::{MAX_REMEMBERED, MAX_TASKS, RunRecord},
+};
+use breakwater_arm::{ResourceId, bodies::Job};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::{
+    machine_place::{Place, place_of, policy_of, vault_ref},
+    no_such, seconds,
+};
+use crate::{
+    facts::{Facts, Fresh, Need, ObjectRef},
+    graph::Hold,
+    jobs::SeenJob,
+    kind::{Kind, Subject, View},
+    planner::outcome_choice,
+};
+
+/// A machine's object as runs see it.
+pub(super) type MachineView = View<ProtectedMachine>;
+
+/// How far back jobs are looked at for one that was started under the same once-key.
+const REACH: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// Between two looks at a job that runs.
+const LOOK_EVERY: SignedDuration = SignedDuration::from_mins(2);
+
+/// The machine's object, in the run's own namespace.
+pub(super) fn machine_ref(own: &str, name: &str) -> ObjectRef {
+    ObjectRef { kind: ProtectedMachine::NAME, namespace: own.to_owned(), name: name.to_owned() }
+}
+
+/// What is needed to know where a machine's backups are.
+pub(super) fn machine_needs(own: &str, name: &str, known: &Facts) -> Vec<Need> {
+    let at = machine_ref(own, name);
+    let mut needs = vec![Need::Object(at.clone()), Need::Namespace(own.to_owned())];
+    let Some(machine) = known.object::<MachineView>(&at) else { return needs };
+    let policy = policy_of(own, &machine.spec);
+    needs.push(Need::Object(policy.clone()));
+    let Some(policy) = known.object::<super::PolicyView>(&policy) else { return needs };
+    needs.extend([Need::Object(vault_ref(&policy)), Need::Namespace(policy.meta.namespace.clone())]);
+    needs
+}
+
+/// The machine that a run names, and where its backups are.
+pub(super) fn machine<K: Kind>(s: &Subject<K>, name: &str, facts: &Facts) -> Result<(Arc<MachineView>, Place), Hold> {
+    machine_at(s, "spec.protectedMachineRef", name, facts)
+}
+
+/// The same, named in that field.
+pub(super) fn machine_at<K: Kind>(s: &Subject<K>, field: &str, name: &str, facts: &Facts) -> Result<(Arc<MachineView>, Place), Hold> {
+    let (own, at) = (s.meta.namespace.as_str(), machine_ref(&s.meta.namespace, name));
+    let view = facts.object::<MachineView>(&at).ok_or_else(|| no_such(field, ProtectedMachine::NAME, name, own, own))?;
+    let place = place_of(&s.estate, own, &view.spec, facts)?;
+    Ok((view, place))
+}
+
+/// The hold of a run whose machine its access does not admit for that act: what a shared policy protects is not everybody's.
+pub(super) fn not_granted<K: Kind>(s: &Subject<K>, act: &str, machine: &ResourceId) -> Option<Hold> {
+    let grant = s.access.as_ref()?;
+    (!grant.admits(act, machine)).then(|| {
+        let message = format!("AzureAccess {} does not allow {act} on {machine}: add it to spec.allow", grant.name);
+        Hold::stuck(Reason::AccessDenied, message)
+    })
+}
+
+/// The vault's jobs: far back before anything of this run is known, then since it began.
+pub(super) fn jobs_need<K: Kind>(s: &Subject<K>, vault: &ResourceId, begun: Option<Timestamp>) -> Need {
+    let since = begun.map_or(s.meta.created - REACH, |at| at - SignedDuration::from_hours(1));
+    Need::Jobs { vault: vault.clone(), since, fresh: Fresh::Within(SignedDuration::from_hours(1)) }
+}
+
+/// All jobs of a vault that were listed; `None` while no list came.
+pub(super) fn jobs(vault: &ResourceId, facts: &Facts) -> Option<Vec<SeenJob>> {
+    facts.jobs.get(vault).and_then(|l| l.last.as_ref()).map(SeenJob::all)
+}
+
+/// A job's own id.
+pub(super) fn job_id(vault: &ResourceId, name: &str) -> Option<ResourceId> {
+    vault.child("backupJobs", name).ok()
+}
+
+/// One job, read for what the list leaves out: while it runs now and then, and once more when it is over.
+pub(super) fn job_need(vault: &ResourceId, name: &str, seen: Option<&SeenJob>) -> Option<Need> {
+    let fresh = match seen.filter(|j| j.over) {
+        Some(over) => Fresh::Version(format!("{} {:?}", over.status, over.end)),
+        None => Fresh::Within(LOOK_EVERY),
+    };
+    Some(Need::Read { id: job_id(vault, name)?, fresh })
+}
+
+/// What was read of a job by its own id.
+pub(super) fn job_read(vault: &ResourceId, name: &str, facts: &Facts) -> Option<Job> {
+    let body: &Value = facts.read(&job_id(vault, name)?).into_present()?;
+    Job::parse(body).ok()
+}
+
+/// A job as status shows it: what is not known any more stays as it was.
+pub(super) fn told(name: &str, seen: Option<&SeenJob>, read: Option<&Job>, before: Option<&RunJob>) -> RunJob {
+    let mut job = before.filter(|b| b.name == name).cloned().unwrap_or_else(|| RunJob { name: name.to_owned(), ..RunJob::default() });
+    if let Some(seen) = seen {
+        job.status = Some(seen.status.clone()).filter(|s| !s.is_empty()).or(job.status);
+        job.started_at = seen.start.map(seconds).or(job.started_at);
+        job.ended_at = seen.end.map(seconds).filter(|_| seen.over);
+        job.error = seen.error.as_ref().filter(|_| seen.over).map(|e| e.chars().filter(|c| !c.is_control()).take(480).collect());
+    }
+    if let Some(p) = read.map(|job| &job.properties) {
+        job.percent = p.percent().map(|percent| (percent / 10.0) as i32 * 10).or(job.percent);
+        let task = |(name, status): (&str, &breakwater_arm::Word)| RunTask {
+            name: name.chars().take(120).collect(),
+            status: Some(status.to_string()),
+        };
+        let tasks: Vec<RunTask> = p.tasks().map(task).take(MAX_TASKS).collect();
+        if !tasks.is_empty() {
+            job.tasks = tasks;
+        }
+        job.size_bytes = p.backup_size_bytes().and_then(|bytes| i64::try_from(bytes).ok()).or(job.size_bytes);
+    }
+    job
+}
+
+/// Whether Azure may work on what a record says: it was not certainly refused.
+pub(super) fn is_begun(record: &OperationRecord) -> bool {
+    record.job.is_some() || record.handle.is_some() || record.next_poll.is_some() || (record.ended_at.is_some() && record.error.is_none())
+}
+
+/// Why an operation certainly did not happen, in Azure's words.
+pub(super) fn refusal(record: &OperationRecord) -> Option<(Reason, String)> {
+    let error = record.error.as_ref()?;
+    let refused = matches!(record.outcome, Some(Outcome::Refused | Outcome::Failed | Outcome::Cancelled));
+    refused.then(|| (Reason::from_word(&error.reason).unwrap_or(Reason::RefusedByAzure), error.message.clone()))
+}
+
+/// The runs on a machine that its own object remembers: those that it knew, and what their objects say by now.
+pub(super) fn remembered(s: &Subject<ProtectedMachine>, facts: &Facts) -> Vec<RunRecord> {
+    let mut all = s.status.runs.clone();
+    let own = s.meta.namespace.as_str();
+    for view in facts.objects::<View<BackupRun>>(BackupRun::NAME, own) {
+        let st = &view.status;
+        note(&mut all, record_of(BackupRun::NAME, &view.meta.name, (&st.key, &st.job, &st.phase)));
+    }
+    for view in facts.objects::<View<RestoreRun>>(RestoreRun::NAME, own) {
+        let st = &view.status;
+        note(
+            &mut all,
+            record_of(RestoreRun::NAME, &view.meta.name, (&st.key, &st.job, &st.phase))
+                .map(|record| RunRecord { made: st.target_id.clone(), ..record }),
+        );
+    }
+    all.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.key.cmp(&b.key)));
+    all.truncate(MAX_REMEMBERED);
+    all
+}
+
+type Told<'a> = (&'a Option<String>, &'a Option<RunJob>, &'a Option<RunPhase>);
+
+/// What a run's status says of the job that it started itself.
+fn record_of(kind: &str, name: &str, (key, job, phase): Told<'_>) -> Option<RunRecord> {
+    let (key, job) = (key.as_ref()?, job.as_ref()?);
+    let result = job.status.clone().filter(|_| job.ended_at.is_some());
+    let own = *phase != Some(RunPhase::AlreadyDone);
+    own.then(|| RunRecord {
+        key: key.clone(),
+        run: format!("{kind} {name}"),
+        job: job.name.clone(),
+        result,
+        at: job.started_at,
+        made: None,
+    })
+}
+
+fn note(all: &mut Vec<RunRecord>, record: Option<RunRecord>) {
+    let Some(record) = record else { return };
+    match all.iter_mut().find(|known| known.key == record.key) {
+        Some(known) => *known = record,
+        None => all.push(record),
+    }
+}
+
+/// The run of that key that the machine's object remembers as done.
+pub(super) fn done_before<'a>(view: &'a MachineView, key: &str) -> Option<&'a RunRecord> {
+    view.status.runs.iter().find(|r| r.key == key && r.result.as_deref().is_some_and(|r| r.eq_ignore_ascii_case("Completed")))
+}
+
+/// The job of a run that was done before, as far as it is remembered.
+pub(super) fn job_of_record(record: &RunRecord) -> RunJob {
+    RunJob { name: record.job.clone(), status: record.result.clone(), started_at: record.at, ..RunJob::default() }
+}
+
+/// The runs that name a machine.
+pub(super) fn runs_on(own: &str, name: &str) -> [Need; 2] {
+    [BackupRun::NAME, RestoreRun::NAME].map(|kind| Need::Objects {
+        kind,
+        namespace: own.to_owned(),
+        naming: Some(("protectedMachineRef", name.to_owned())),
+    })
+}
+
+/// Whether a person said that the action of that key happened.
+pub(super) fn said_to_have_happened<K: Kind>(s: &Subject<K>, key: &str) -> bool {
+    s.choices.contains_key(&outcome_choice(key))
+}

@@ -24,6 +24,7 @@ mod outage;
 mod policy_edit;
 mod protection;
 mod replicas;
+mod runs;
 mod samples;
 mod schema;
 mod suspend;

@@ -243,7 +243,7 @@ impl Kind for Stone {
 
     fn report(s: &Subject<Self>, _: &Facts, _: Decided<'_>) -> Report {
         let promise = Promise::kept(breakwater_api::Reason::AsDeclared, "it lies there");
-        Report { status: Map::new(), promise, conditions: Vec::new(), owned: s.owned.clone(), next: None }
+        Report { status: Map::new(), promise, conditions: Vec::new(), owned: s.owned.clone(), next: None, remove_at: None }
     }
 }
 

@@ -3,6 +3,7 @@
 use breakwater_tests::sim::manifests;
 
 mod approvals;
+mod backup_runs;
 mod canaries;
 mod caught;
 mod crashes;
@@ -23,6 +24,7 @@ mod people;
 mod red_team;
 mod rehearsal;
 mod requested;
+mod restores;
 mod seeds;
 mod sending;
 mod shaken;

@@ -59,7 +59,7 @@ pub fn protected(manifest: &str) -> Simulation {
 /// Whether no operation is open.
 pub fn is_free(sim: &Simulation) -> bool {
     let open = |kind: &str| sim.cluster.live_all(kind).iter().any(|o| o.data.pointer("/status/operations").is_some());
-    !["RecoveryVault", "BackupPolicy", "ProtectedMachine"].into_iter().any(open)
+    !["RecoveryVault", "BackupPolicy", "ProtectedMachine", "BackupRun", "RestoreRun"].into_iter().any(open)
 }
 
 /// The object of the machine with that name.
@@ -81,7 +81,8 @@ pub fn wants(sim: &Simulation, machine: &str, protection: &str) {
 
 /// Every write that reached Azure since so many requests.
 pub fn sent(sim: &Simulation, since: usize) -> Vec<String> {
-    let is_write = |line: &&String| !line.contains(" GET ") && !line.to_ascii_lowercase().contains("/backupstatus");
+    let questions = ["/backupstatus", "/backuptriggervalidateoperation"];
+    let is_write = |line: &&String| !line.contains(" GET ") && !questions.iter().any(|q| line.to_ascii_lowercase().contains(q));
     sim.requests().iter().skip(since).filter(is_write).cloned().collect()
 }
 

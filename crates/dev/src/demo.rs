@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 use crate::kubectl::Kubectl;
 use crate::progress::Progress;
@@ -19,7 +20,7 @@ const STORY_WITHIN: Duration = Duration::from_secs(600);
 const GLANCE: Duration = Duration::from_millis(700);
 
 /// What the story is told from: one list of every kind.
-const KINDS: &str = "azureaccesses,recoveryvaults,backuppolicies,protectedmachines";
+const KINDS: &str = "azureaccesses,recoveryvaults,backuppolicies,protectedmachines,backupruns,restoreruns";
 
 /// What happens when the story is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +54,17 @@ fn tell(stack: &mut Stack, progress: &Progress, interrupt: &Interrupt, afterward
     let applied = kubectl.run(&["apply", "-f", &samples.display().to_string()]).context("applying the samples")?;
     applied.lines().for_each(|line| progress.step(format!("  {line}")));
     progress.step(format!("world time began a month ago and runs {clock_factor} times as fast as yours; this is what happens:"));
-    if follow(stack, &kubectl, progress, interrupt)? == Told::Interrupted {
+    let protected = "the story is complete: every machine that is ours to protect has a recovery point";
+    let mut told = follow(stack, &kubectl, progress, interrupt, (Story::missing, protected))?;
+    if told == Told::Complete {
+        let runs = samples.join("runs");
+        progress.step("kubectl apply -f deploy/samples/runs/");
+        let applied = kubectl.run(&["apply", "-f", &runs.display().to_string()]).context("applying the runs")?;
+        applied.lines().for_each(|line| progress.step(format!("  {line}")));
+        let restored = "a backup was taken on demand, and a machine came back beside its source";
+        told = follow(stack, &kubectl, progress, interrupt, (Story::runs_missing, restored))?;
+    }
+    if told == Told::Interrupted {
         if afterwards == Afterwards::Leave {
             bail!("interrupted before the story was complete");
         }
@@ -78,16 +89,19 @@ enum Told {
     Interrupted,
 }
 
-fn follow(stack: &mut Stack, kubectl: &Kubectl, progress: &Progress, interrupt: &Interrupt) -> Result<Told> {
+/// What is still missing of a part of the story, and what to say when nothing is.
+type Part = (fn(&[Value]) -> Vec<String>, &'static str);
+
+fn follow(stack: &mut Stack, kubectl: &Kubectl, progress: &Progress, interrupt: &Interrupt, part: Part) -> Result<Told> {
     let mut story = Story::default();
     let deadline = Instant::now() + STORY_WITHIN;
     loop {
         stack.must_run()?;
         let objects = kubectl.items(&[KINDS, "-A"])?;
         story.news(&objects).iter().for_each(|line| progress.step(line));
-        let missing = Story::missing(&objects);
+        let missing = part.0(&objects);
         if missing.is_empty() {
-            progress.step("the story is complete: every machine that is ours to protect has a recovery point");
+            progress.step(part.1);
             return Ok(Told::Complete);
         }
         if Instant::now() >= deadline {

@@ -45,11 +45,25 @@ impl Story {
     }
 }
 
+impl Story {
+    /// Why the second part is not complete: empty when runs were applied and all of them are done.
+    pub fn runs_missing(objects: &[Value]) -> Vec<String> {
+        let runs: Vec<&Value> = objects.iter().filter(|object| matches!(text(object, "/kind"), "BackupRun" | "RestoreRun")).collect();
+        let mut missing: Vec<String> = runs.iter().filter(|run| !is_ready(run)).map(|run| not_ready(run)).collect();
+        if runs.is_empty() {
+            missing.push("no run was applied".to_owned());
+        }
+        missing
+    }
+}
+
 fn lines_of(object: &Value) -> Vec<String> {
     match text(object, "/kind") {
         "RecoveryVault" => vault(object),
         "BackupPolicy" => policy(object),
         "ProtectedMachine" => machine(object),
+        "BackupRun" => backup_run(object),
+        "RestoreRun" => restore_run(object),
         _ => Vec::new(),
     }
 }
@@ -106,6 +120,43 @@ fn machine(object: &Value) -> Vec<String> {
         let tiers: Vec<&str> = latest["tiers"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let (at, consistency) = (whole_seconds(text(latest, "/at")), words(text(latest, "/consistency")));
         lines.push(format!("{name} can be recovered to {at}: {consistency}, in {}", tiers.join(" and ")));
+    }
+    lines
+}
+
+fn backup_run(object: &Value) -> Vec<String> {
+    let mut lines = stalled(object);
+    let (name, status) = (text(object, "/metadata/name"), &object["status"]);
+    if let Some(job) = status["job"]["name"].as_str() {
+        lines.push(format!("backup {name} runs as job {}", job.get(..8).unwrap_or(job)));
+    }
+    if text(status, "/phase") == "Succeeded" {
+        let (at, consistency) = (whole_seconds(text(status, "/recoveryPoint/at")), words(text(status, "/recoveryPoint/consistency")));
+        lines.push(format!(
+            "backup {name} is done: recovery point of {at}, {consistency}, kept until {}",
+            text(status, "/recoveryPoint/expires")
+        ));
+    }
+    lines
+}
+
+fn restore_run(object: &Value) -> Vec<String> {
+    let mut lines = stalled(object);
+    let (name, status) = (text(object, "/metadata/name"), &object["status"]);
+    let point = &status["point"];
+    if !point.is_null() {
+        let (at, consistency) = (whole_seconds(text(point, "/at")), words(text(point, "/consistency")));
+        lines.push(format!("restore {name} to {} from the point of {at}, {consistency}", text(status, "/target")));
+    }
+    if !status["validation"].is_null() && status["validation"]["findings"].is_null() {
+        lines.push(format!("restore {name}: Azure finds nothing in its way"));
+    }
+    if let Some(job) = status["job"]["name"].as_str() {
+        lines.push(format!("restore {name} runs as job {}", job.get(..8).unwrap_or(job)));
+    }
+    if text(status, "/phase") == "Succeeded" {
+        let made: Vec<&str> = status["made"].as_array().into_iter().flatten().map(|made| last_segment(text(made, "/id"))).collect();
+        lines.push(format!("restore {name} is done; it made {}", made.join(", ")));
     }
     lines
 }

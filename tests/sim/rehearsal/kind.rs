@@ -149,7 +149,7 @@ impl Kind for Rehearsal {
             status.extend(parts::report(s, &p, facts));
         }
         let promise = Promise::kept(Reason::AsDeclared, "rehearsed");
-        Report { status, promise, conditions: Vec::new(), owned: s.owned.clone(), next: None }
+        Report { status, promise, conditions: Vec::new(), owned: s.owned.clone(), next: None, remove_at: None }
     }
 }
 

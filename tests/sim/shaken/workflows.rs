@@ -10,6 +10,7 @@ use super::{Workflow, shaken, shaken_by_all};
 use crate::people::{
     PERSON, answer, approve, asked, by_hand, edit, granted, key, member, policy_with, protected_in, question, vault_with, wants,
 };
+use crate::restores;
 
 /// One machine, a guard of other people, a key, and every shipped role.
 const ESTATE: &str = "tests/sim/estates/guarded.yaml";
@@ -292,6 +293,76 @@ const UNSELECTION: Workflow = Workflow {
     writes: 1,
 };
 
+/// Declares a run and nothing else.
+fn run(sim: &Simulation, object: &Value) {
+    sim.cluster.user().apply_object(object).expect("the API server takes it");
+}
+
+const BACKUP: Workflow = Workflow {
+    ready: restores::ready,
+    ask: |sim| {
+        let object = json!({ "apiVersion": "breakwater.io/v1alpha1", "kind": "BackupRun", "metadata": { "name": "one", "namespace": "shop" },
+            "spec": { "protectedMachineRef": { "name": only(sim) }, "expiresAt": sim.now() + SignedDuration::from_hours(12) } });
+        run(sim, &object);
+    },
+    done: |sim| sim.status("BackupRun", "one")["phase"] == "Succeeded",
+    writes: 1,
+};
+
+const CANCELLED_BACKUP: Workflow = Workflow {
+    ready: || {
+        let mut sim = restores::ready();
+        let object = json!({ "apiVersion": "breakwater.io/v1alpha1", "kind": "BackupRun", "metadata": { "name": "one", "namespace": "shop" },
+            "spec": { "protectedMachineRef": { "name": only(&sim) }, "cancelOnDelete": true } });
+        run(&sim, &object);
+        sim.run_until("its job", SignedDuration::from_hours(1), |sim| sim.status("BackupRun", "one")["job"]["name"].is_string());
+        sim
+    },
+    ask: |sim| sim.cluster.user().delete(&key("BackupRun", "one")).expect("it is there"),
+    done: |sim| sim.cluster.live_all("BackupRun").is_empty(),
+    writes: 1,
+};
+
+const RESTORE: Workflow = Workflow {
+    ready: restores::ready,
+    ask: |sim| {
+        let more = json!({ "expiresAt": sim.now() + SignedDuration::from_hours(12) });
+        run(sim, &restores::run_to(sim, "one", restores::new_machine("web-2"), more));
+    },
+    done: |sim| sim.status("RestoreRun", "one")["phase"] == "Succeeded",
+    writes: 1,
+};
+
+const REPLACEMENT: Workflow = Workflow {
+    ready: restores::ready,
+    ask: |sim| {
+        let (to, _) = restores::replace(sim, json!({}));
+        run(sim, &restores::run_to(sim, "one", to, json!({ "expiresAt": sim.now() + SignedDuration::from_hours(12) })));
+    },
+    done: |sim| sim.status("RestoreRun", "one")["phase"] == "Succeeded",
+    writes: 2,
+};
+
+#[test]
+fn a_backup_run_takes_one_backup() {
+    shaken(&BACKUP);
+}
+
+#[test]
+fn a_backup_run_that_is_deleted_is_cancelled_once() {
+    shaken(&CANCELLED_BACKUP);
+}
+
+#[test]
+fn a_restore_run_makes_one_machine() {
+    shaken(&RESTORE);
+}
+
+#[test]
+fn a_machine_is_stopped_once_and_its_disks_are_replaced_once() {
+    shaken(&REPLACEMENT);
+}
+
 #[test]
 fn a_takeover_is_one_tag_write() {
     shaken(&TAKEOVER);
@@ -405,6 +476,10 @@ fn every_pair_of_asked_work_with_writes_to_kubernetes() {
         &LONGER,
         &ADOPTION,
         &UNSELECTION,
+        &BACKUP,
+        &CANCELLED_BACKUP,
+        &RESTORE,
+        &REPLACEMENT,
     ];
     all.into_iter().for_each(shaken_by_all);
 }

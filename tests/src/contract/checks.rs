@@ -183,6 +183,7 @@ impl Check<'_> {
             (Some(_), _) | (_, Method::Delete) => {}
             // its path looks like a list's
             (None, Method::Get) if kind == Some(Kind::InstanceView) => self.one(kind, body),
+            (None, Method::Get) if request.resource_type.ends_with("/backupAadProperties") => self.one(kind, body),
             (None, Method::Get) if !one => self.list(kind, body),
             (None, Method::Get) if is_list => self.fail("a list where one resource was asked for"),
             (None, Method::Get) => self.one(kind, body),

@@ -213,6 +213,7 @@ impl Invariants {
         let calls = std::mem::take(&mut *self.heard.lock().unwrap_or_else(PoisonError::into_inner));
         let writes = scene.cluster.write_log(self.writes);
         calls.iter().try_for_each(|call| self.leave.hear(call, scene.cluster))?;
+        calls.iter().for_each(|call| self.actions.hear(call));
         let entries = self.look_at_azure(scene)?;
         entries.iter().try_for_each(|entry| self.actions.look(entry, &self.leave))?;
         entries.iter().for_each(|entry| self.intents.journalled(entry));

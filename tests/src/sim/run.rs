@@ -12,7 +12,7 @@ use azure_sim::{
     faults::{Fault, Match, Rule},
     wire::Caller,
 };
-use breakwater_api::{Approval, AzureAccess, BackupPolicy, ProtectedMachine, RecoveryVault};
+use breakwater_api::{Approval, AzureAccess, BackupPolicy, BackupRun, ProtectedMachine, RecoveryVault, RestoreRun};
 use breakwater_engine::{
     Engine, Next, Outside,
     ports::{Clock, Cluster, Leadership, ObjectKey},
@@ -72,6 +72,8 @@ pub fn shipped(engine: &mut Engine) {
     engine.register::<RecoveryVault>();
     engine.register::<BackupPolicy>();
     engine.register::<ProtectedMachine>();
+    engine.register::<BackupRun>();
+    engine.register::<RestoreRun>();
 }
 
 /// One run.
@@ -332,9 +334,10 @@ impl Simulation {
         matches!(
             (changed.kind.as_str(), key.kind.as_str()),
             ("ProtectedMachine" | "RecoveryVault", "BackupPolicy")
-                | ("RecoveryVault" | "BackupPolicy", "ProtectedMachine")
+                | ("RecoveryVault" | "BackupPolicy" | "BackupRun", "ProtectedMachine")
+                | ("ProtectedMachine" | "RecoveryVault", "BackupRun" | "RestoreRun")
                 | ("Approval", _)
-                | ("RecoveryVault" | "BackupPolicy" | "ProtectedMachine", "Approval")
+                | ("RecoveryVault" | "BackupPolicy" | "ProtectedMachine" | "BackupRun" | "RestoreRun", "Approval")
                 | ("AzureAccess" | "Namespace", _)
         )
     }

@@ -31,6 +31,7 @@ impl Check<'_> {
         let lower = request.resource_type.to_ascii_lowercase();
         let wanted = match lower.as_str() {
             "microsoft.recoveryservices/vaults" => Family::Vault,
+            "microsoft.recoveryservices/locations" => Family::CrossRegion,
             _ if lower.starts_with("microsoft.recoveryservices/") => Family::Backup,
             _ => Family::Arm,
         };

@@ -6,28 +6,46 @@ use azure_sim::journal::Entry;
 use breakwater_engine::ports::ObjectKey;
 use serde_json::Value;
 
-use super::{Verdict, leave::Leave, truth::text};
+use super::{Verdict, call::Call, leave::Leave, truth::text};
+
+/// Actions that may happen once for their key.
+const ONCE: [&str; 4] = ["/backup", "/restore", "/backupcrossregionrestore", "/provisioninstantitemrecovery"];
 
 /// What was started so far.
 #[derive(Clone, Default)]
 pub struct Actions {
-    backups: BTreeMap<String, u64>,
+    /// By client, path and once-key: how often Azure took it.
+    taken: BTreeMap<String, u64>,
+    /// The once-key of each request id that a record of ours was made for.
+    keys: BTreeMap<String, String>,
     /// Set where a test withdraws rights: else each denial is a right that the shipped roles lack.
     pub rights_are_withdrawn: bool,
 }
 
 impl Actions {
-    /// One backup a machine that one client starts, whatever others do.
+    /// Notes for what a request is made.
+    pub fn hear(&mut self, call: &Call) {
+        let Some(holder) = &call.holder else { return };
+        if let (Some(id), Some(key)) = (call.request.client_request_id, holder.record["key"].as_str()) {
+            self.keys.insert(id.to_string().to_ascii_lowercase(), key.to_owned());
+        }
+    }
+
+    /// What happens once happens once for its key, whatever others do: a backup or a restore of what no record names counts
+    /// by its path alone.
     ///
     /// # Errors
     /// The second one.
     pub fn look(&mut self, entry: &Entry, leave: &Leave) -> Verdict {
         let lower = entry.path.to_ascii_lowercase();
-        if entry.method == "POST" && lower.ends_with("/backup") && entry.applied {
-            let count = self.backups.entry(format!("{} {lower}", entry.client)).or_default();
+        let once = ONCE.iter().any(|action| lower.ends_with(action));
+        if entry.method == "POST" && once && entry.applied {
+            let id = entry.client_request_id.as_ref().map(|id| id.to_ascii_lowercase());
+            let key = id.and_then(|id| self.keys.get(&id).cloned()).unwrap_or_default();
+            let count = self.taken.entry(format!("{} {lower} {key}", entry.client)).or_default();
             *count += 1;
             if *count > 1 {
-                return Err(format!("a second first backup of {lower} by {}", entry.client));
+                return Err(format!("a second time, for one key: {lower} by {}", entry.client));
             }
         }
         if entry.status == 501 {
@@ -101,7 +119,7 @@ mod tests {
         assert_eq!(actions.look(&entry("POST", "/v/i/backup", 202), &none), Ok(()));
         assert_eq!(actions.look(&Entry { client: "them".into(), ..entry("POST", "/v/i/backup", 202) }, &none), Ok(()));
         assert_eq!(actions.look(&entry("POST", "/v/i/backup", 409), &none), Ok(()), "refused");
-        assert!(actions.look(&entry("POST", "/V/i/backup", 202), &none).unwrap_err().contains("a second first backup"));
+        assert!(actions.look(&entry("POST", "/V/i/backup", 202), &none).unwrap_err().contains("a second time, for one key"));
     }
 
     #[test]

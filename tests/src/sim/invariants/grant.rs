@@ -47,10 +47,12 @@ fn admits(call: &Call, access: &AzureAccess, labels: &BTreeMap<String, String>) 
     if (class.effect == Effect::Write) != call.is_write {
         return Err(format!("{} passed for what it is not", call.line()));
     }
-    let source = body.as_ref().map(|body| text(body, "/properties/sourceResourceId").to_owned()).unwrap_or_default();
+    // What is acted on beside the target: the machine that an item is of, and where a restore makes something.
+    let fields = ["/properties/sourceResourceId", "/properties/targetResourceGroupId", "/properties/targetVirtualMachineId"];
+    let named: Vec<&str> = body.iter().flat_map(|body| fields.iter().map(|field| text(body, field))).filter(|id| !id.is_empty()).collect();
     let ids = ids_in(path, body.as_ref()).map_err(|error| format!("{}: {error}", call.line()))?;
     for id in ids.iter().chain([&class.target]) {
-        let acted_on = *id == class.target || id.as_str().eq_ignore_ascii_case(&source);
+        let acted_on = *id == class.target || named.iter().any(|named| id.as_str().eq_ignore_ascii_case(named));
         let act = if acted_on { format!("{:?}", class.act) } else { "Read".to_owned() };
         if !access.spec.allow.iter().any(|scope| allows(scope, &act, id)) {
             return Err(format!("{}: {} does not allow {act} on {id}", call.line(), call.access));

@@ -20,7 +20,7 @@ impl Story {
     }
 
     /// Why the story is not complete: empty when the vault and the policy stand, the selector found machines, and
-    /// every machine that was found and that nobody else protects has a recovery point.
+    /// every machine that was found and that nobody else protects has a recovery point, its first backup being over.
     pub fn missing(objects: &[Value]) -> Vec<String> {
         let mut missing = Vec::new();
         for kind in ["RecoveryVault", "BackupPolicy"] {
@@ -39,8 +39,12 @@ impl Story {
                 "the policies count {matched} machines; {ours} ProtectedMachines are to be protected, {left_alone} left alone"
             ));
         }
-        let without_point = ours.into_iter().filter(|machine| number(machine, "/status/recoveryPoints/count") == 0);
-        missing.extend(without_point.map(not_ready));
+        // One operation at a time on a machine: what runs on it would only keep others waiting.
+        let is_backed_up = |machine: &&Value| {
+            let over = machine.pointer("/status/firstBackup/job").is_none() || machine.pointer("/status/firstBackup/result").is_some();
+            number(machine, "/status/recoveryPoints/count") > 0 && over
+        };
+        missing.extend(ours.into_iter().filter(|machine| !is_backed_up(machine)).map(not_ready));
         missing
     }
 }
@@ -279,6 +283,21 @@ mod tests {
     }
 
     #[test]
+    fn runs_are_told_and_missing_until_all_of_them_are_done() {
+        assert!(!Story::runs_missing(&complete()).is_empty(), "none was applied");
+        let point = json!({ "at": "2026-11-24T10:00:00Z", "consistency": "FileSystemConsistent", "expires": "2027-01-31T00:00:00Z" });
+        let done = json!({ "phase": "Succeeded", "target": "machine b in rg", "point": point, "validation": { "at": "2026-11-24T10:00:00Z" },
+            "recoveryPoint": point, "job": { "name": "0123456789" }, "made": [{ "id": "/x/b" }] });
+        let mut runs = vec![ready("BackupRun", done.clone()), ready("RestoreRun", done)];
+        assert_eq!(Story::runs_missing(&runs), Vec::<String>::new());
+        let told = Story::default().news(&runs);
+        let lines = ["kept until 2027-01-31T00:00:00Z", "restore it to machine b in rg", "Azure finds nothing in its way", "it made b"];
+        lines.iter().for_each(|line| assert!(told.iter().any(|t| t.contains(line)), "{line}: {told:#?}"));
+        runs[1]["status"]["conditions"][0]["status"] = json!("False");
+        assert_eq!(Story::runs_missing(&runs).len(), 1);
+    }
+
+    #[test]
     fn the_story_is_complete_only_when_nothing_is_missing() {
         assert_eq!(Story::missing(&complete()), Vec::<String>::new());
         let without = |at: usize| {
@@ -292,6 +311,11 @@ mod tests {
         let mut no_point = complete();
         no_point[2]["status"]["recoveryPoints"]["count"] = json!(0);
         assert_eq!(Story::missing(&no_point), ["ProtectedMachine it: AsDeclared "]);
+        let mut backup_runs = complete();
+        backup_runs[2]["status"]["firstBackup"] = json!({ "job": "j" });
+        assert_eq!(Story::missing(&backup_runs).len(), 1, "its first backup is not over");
+        backup_runs[2]["status"]["firstBackup"]["result"] = json!("Completed");
+        assert_eq!(Story::missing(&backup_runs), Vec::<String>::new());
         no_point[2]["status"]["protection"] = json!("ElsewhereProtected");
         assert!(!Story::missing(&no_point).is_empty(), "the policy still counts it");
         no_point[2]["status"]["protection"] = json!("Protected");

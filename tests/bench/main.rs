@@ -8,7 +8,7 @@ use breakwater_tests::bench::{
     layout::{FirstBackup, Layout},
     lifecycle::{self, Written},
     rest::{self, Figures},
-    throughput,
+    runs, throughput,
 };
 use jiff::SignedDuration;
 
@@ -58,6 +58,21 @@ fn protection_takes_the_writes_of_its_protocol() {
 fn a_night_of_backups_takes_two_writes_a_machine() {
     let cost = lifecycle::recovery_point();
     assert!(cost.written.status <= cost.floor.status && cost.written.metadata == 0, "{:?}: {}", cost.written, cost.calls);
+}
+
+#[test]
+fn a_backup_and_a_restore_take_the_calls_of_their_protocol() {
+    for cost in ["BackupRun", "RestoreRun"].map(runs::one) {
+        assert!(cost.calls_without_polls() <= cost.calls_floor, "{}: {}", cost.kind, cost.calls);
+        assert!(cost.status <= 3 * cost.floor && cost.metadata == 2, "{}: {} and {}", cost.kind, cost.status, cost.metadata);
+    }
+}
+
+#[test]
+fn restores_at_once_are_served_fairly_and_none_is_refused() {
+    let rush = runs::rush(40, 4);
+    assert!(rush.time.is_some() && rush.calls.throttled == 0, "{}", rush.calls);
+    assert!(rush.spread() <= 1.5, "{:?}", rush.by_namespace);
 }
 
 #[test]

@@ -11,5 +11,6 @@ pub mod objects;
 pub mod processes;
 pub mod reaction;
 pub mod rest;
+pub mod runs;
 pub mod table;
 pub mod throughput;

@@ -11,7 +11,7 @@ use breakwater_api::{
 };
 use breakwater_arm::{
     ResourceId,
-    names::VAULT,
+    names::{PROTECTED_ITEM, VAULT},
     wire::{Method, Request},
 };
 use breakwater_plan::{
@@ -124,6 +124,12 @@ pub async fn act<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan
         turn.subject.operations = before;
         turn.answered = answered;
         return release(turn, &orders);
+    }
+    for (order, _) in orders.iter().filter(|(_, write)| write.once) {
+        let target = order.request.path.rsplit_once('/').and_then(|(id, _)| id.parse::<ResourceId>().ok());
+        if let Some(item) = target.and_then(|id| id.ancestor(PROTECTED_ITEM)) {
+            turn.engine.reader.memory.note_act(&item, now);
+        }
     }
     let (engine, seen) = (turn.engine, &*turn);
     let sends = orders.iter().map(|(order, _)| {

@@ -27,8 +27,8 @@ impl Locks {
     /// The lock and its holder.
     pub fn take(&self, locks: &[String], holder: &Holder) -> Result<(), (String, Holder)> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((lock, by)) = locks.iter().find_map(|l| held.get(l).filter(|h| *h != holder).map(|h| (l.clone(), h.clone()))) {
-            return Err((lock, by));
+        if let Some(held) = anothers(&held, locks, holder) {
+            return Err(held);
         }
         for lock in locks {
             held.insert(lock.clone(), holder.clone());
@@ -37,10 +37,8 @@ impl Locks {
     }
 
     /// The first of these that somebody else holds, and who.
-    pub fn held_by_another(&self, locks: impl Iterator<Item = impl AsRef<str>>, holder: &Holder) -> Option<(String, Holder)> {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut locks = locks;
-        locks.find_map(|l| held.get(l.as_ref()).filter(|h| *h != holder).map(|h| (l.as_ref().to_owned(), h.clone())))
+    pub fn held_by_another(&self, locks: impl IntoIterator<Item = impl AsRef<str>>, holder: &Holder) -> Option<(String, Holder)> {
+        anothers(&self.held.lock().unwrap_or_else(PoisonError::into_inner), locks, holder)
     }
 
     /// Whether this holder holds all of them.
@@ -64,6 +62,15 @@ impl Locks {
     pub fn count(&self) -> usize {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
+}
+
+/// The first of these locks that somebody else holds.
+fn anothers(
+    held: &BTreeMap<String, Holder>,
+    locks: impl IntoIterator<Item = impl AsRef<str>>,
+    holder: &Holder,
+) -> Option<(String, Holder)> {
+    locks.into_iter().find_map(|l| held.get(l.as_ref()).filter(|h| *h != holder).map(|h| (l.as_ref().to_owned(), h.clone())))
 }
 
 /// What an object brings to a contest: the smaller wins.

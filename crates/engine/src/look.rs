@@ -71,7 +71,7 @@ pub async fn look<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Pla
 /// before its time; the object looks again when it came, and reads all the same when none did.
 async fn confirm<K: Kind>(turn: &Turn<'_, K>, node: &str, id: &ResourceId) {
     let (engine, Ok(by)) = (turn.engine, &turn.access) else { return };
-    if engine.reader.read_if_spare(by, id).await {
+    if engine.reader.read_if_spare(by, id, engine.now()).await {
         return;
     }
     engine.list_soon(&by.identity.access, &turn.key, id);

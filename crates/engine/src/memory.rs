@@ -110,6 +110,7 @@ pub struct Memory {
     jobs: Mutex<BTreeMap<By<ResourceId>, (Listed, Timestamp)>>,
     asked: Mutex<BTreeMap<(ObjectKey, String), Kept<Asked>>>,
     followed: Mutex<BTreeMap<(ObjectKey, String), Followed>>,
+    acted: Mutex<BTreeMap<ResourceId, Timestamp>>,
     progress: Mutex<BTreeMap<String, Progress>>,
     written: Mutex<BTreeMap<ObjectKey, Packed>>,
     flights: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
@@ -200,6 +201,19 @@ impl Memory {
     /// Keeps an answer to an object's ask.
     pub fn see_asked(&self, object: &ObjectKey, name: &str, kept: Kept<Asked>) {
         open(&self.asked).insert((object.clone(), name.to_owned()), kept);
+    }
+
+    /// Notes that the intent of an action on an item is saved.
+    pub fn note_act(&self, item: &ResourceId, at: Timestamp) {
+        let mut acted = open(&self.acted);
+        // What is older than any list that counts need not be known.
+        acted.retain(|_, before| *before + FORGET_AFTER > at);
+        acted.insert(item.clone(), at);
+    }
+
+    /// When the intent of an action on an item was last saved by this process.
+    pub fn acted(&self, item: &ResourceId) -> Option<Timestamp> {
+        open(&self.acted).get(item).copied()
     }
 
     /// A question of an object that Azure still works on.

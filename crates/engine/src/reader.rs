@@ -92,11 +92,11 @@ impl Reader {
     }
 
     /// GETs a resource where Azure admits far more than was used. False when it does not: nothing was asked or noted.
-    pub async fn read_if_spare(&self, by: &Looker, id: &ResourceId) -> bool {
+    pub async fn read_if_spare(&self, by: &Looker, id: &ResourceId, since: Timestamp) -> bool {
         let by = Looker { priority: Priority::Spare, ..by.clone() };
         let spares = get(id).is_some_and(|request| self.spares(&by, &request));
         if spares {
-            self.read(&by, id, self.clock.now(), "").await;
+            self.read(&by, id, since, "").await;
         }
         spares
     }

@@ -84,6 +84,7 @@ impl Resolver<'_> {
         });
         let asks: Vec<Due<'_>> = asks.collect();
         let reads = round.iter().filter_map(|need| match need {
+            Need::Read { fresh: Fresh::Spare(_), .. } => None,
             Need::Read { id, fresh } => {
                 let (since, version) = self.since(fresh);
                 Some((id, since, version))
@@ -152,7 +153,10 @@ impl Resolver<'_> {
             Need::Read { id, fresh } => {
                 if let Some(by) = self.looker {
                     let (since, version) = self.since(fresh);
-                    self.reader.read(by, id, since, version).await;
+                    match fresh {
+                        Fresh::Spare(_) => drop(self.reader.read_if_spare(by, id, since).await),
+                        _ => self.reader.read(by, id, since, version).await,
+                    }
                     self.take(by, id, facts);
                 }
             }
@@ -175,8 +179,8 @@ impl Resolver<'_> {
 
     fn since<'f>(&self, fresh: &'f Fresh) -> (Timestamp, &'f str) {
         match fresh {
-            Fresh::Within(_) if self.forced => (self.began, ""),
-            Fresh::Within(age) => (self.began - *age, ""),
+            Fresh::Within(_) | Fresh::Spare(_) if self.forced => (self.began, ""),
+            Fresh::Within(age) | Fresh::Spare(age) => (self.began - *age, ""),
             Fresh::Version(token) => (Timestamp::MIN, token),
         }
     }

@@ -7,6 +7,7 @@ use breakwater_api::{
     questions::UsedAnswer,
     status::{Owned, PinnedAccess},
 };
+use breakwater_arm::{ResourceId, names::PROTECTED_ITEM};
 use breakwater_plan::{
     graph::{Desired, Hold, HoldKind},
     kind::{AccessNeed, Claim, Grant, Kind, Meta, Subject},
@@ -357,6 +358,8 @@ impl<'e, K: Kind> Turn<'e, K> {
             .iter()
             .filter_map(|(node, record)| Some((node.clone(), memory.progress(&record.client_request_id).next_poll?)))
             .collect();
+        let items = desired.nodes.values().filter_map(|n| n.id()?.ancestor(PROTECTED_ITEM));
+        let acted: BTreeMap<ResourceId, Timestamp> = items.filter_map(|item| Some((item.clone(), memory.acted(&item)?))).collect();
         let world = World {
             now: self.engine.now(),
             fresh_since: self.began,
@@ -367,6 +370,7 @@ impl<'e, K: Kind> Turn<'e, K> {
             estate: &self.subject.estate,
             asker: &self.subject.asker(),
             answers: &self.subject.answers,
+            acted: &acted,
             choices: &self.subject.choices,
         };
         let mut plan = planner::plan(desired, &world, &self.engine.bounds);
@@ -383,7 +387,7 @@ impl<'e, K: Kind> Turn<'e, K> {
                 continue;
             }
             let holder = (self.key.clone(), key.clone());
-            if let Some((lock, by)) = self.engine.locks.held_by_another(node.locks.iter(), &holder) {
+            if let Some((lock, by)) = self.engine.locks.held_by_another(&node.locks, &holder) {
                 *verdict = Verdict::Wait {
                     until: self.engine.now() + self.engine.bounds.read_every * 6,
                     reason: Reason::Busy,

@@ -88,6 +88,9 @@ pub enum Need {
 pub enum Fresh {
     /// Asked again when it is older than this.
     Within(SignedDuration),
+    /// The same, of a resource that is only of use to people: read where Azure admits far more than was used, else left as it
+    /// is known.
+    Spare(SignedDuration),
     /// Asked again when the token differs from the one it was asked under: a `changedTime`, a `lastRecoveryPoint`.
     Version(String),
 }

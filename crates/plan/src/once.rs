@@ -62,7 +62,7 @@ fn first(d: &Decision<'_>, acted: &Acted, proof: &Proof) -> Verdict {
     let Proof::Job(proof) = proof else {
         return write(acted, 1, Vec::new(), false, None);
     };
-    let jobs = match jobs_since(d, &proof.vault, d.world.fresh_since) {
+    let jobs = match jobs_since(d, &proof.vault, fresh_enough(d, proof)) {
         Ok(jobs) => jobs,
         Err(verdict) => return verdict,
     };
@@ -72,6 +72,19 @@ fn first(d: &Decision<'_>, acted: &Acted, proof: &Proof) -> Verdict {
     }
     let known = fitting(proof, &jobs).map(|j| j.name.clone()).take(16).collect();
     write(acted, 1, known, witnessed(d, &jobs), None)
+}
+
+/// From when on a list of jobs says whether the action happened. Where anybody's job counts, only a list of this turn does.
+/// Where only our own counts, nobody but this process can have begun it since a list that it has read itself a moment ago;
+/// what it began on this item since then is looked for anew.
+fn fresh_enough(d: &Decision<'_>, proof: &JobProof) -> Timestamp {
+    if proof.counts == Counts::Anybodys {
+        return d.world.fresh_since;
+    }
+    let item = d.node.id().and_then(|id| id.ancestor(names::PROTECTED_ITEM));
+    let acted = item.and_then(|item| d.world.acted.get(&item)).map(|at| *at + SignedDuration::from_nanos(1));
+    let lately = d.world.fresh_since - d.bounds.jobs_within;
+    acted.map_or(lately, |acted| lately.max(acted))
 }
 
 /// On record, proven by a job.

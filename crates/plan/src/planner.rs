@@ -22,6 +22,8 @@ pub struct Bounds {
     pub read_every: SignedDuration,
     /// Between two reads of a job list while a job runs.
     pub jobs_every: SignedDuration,
+    /// How old a job list may be before an action that only ourselves could have begun: many that begin at once share one.
+    pub jobs_within: SignedDuration,
     /// After a `Safe` request, how long a world that does not show it is not yet believed.
     pub settle: SignedDuration,
     /// The same for a `Once`: the longer of 5 min world and 30 s wall (architecture.md, "Time").
@@ -43,6 +45,7 @@ impl Bounds {
         Bounds {
             read_every: longer(5, 1.0),
             jobs_every: longer(60, 1.0),
+            jobs_within: longer(15, 3.0),
             settle: longer(60, 5.0),
             settle_once: longer(300, 30.0),
             listed_within: longer(600, 30.0),
@@ -71,6 +74,9 @@ pub struct World<'a> {
     pub asker: &'a Asker,
     /// What was answered.
     pub answers: &'a Answers,
+    /// When this process last saved the intent of an action on an item, or below it: a list of jobs that is older says nothing
+    /// of that action.
+    pub acted: &'a BTreeMap<ResourceId, Timestamp>,
     /// Choices made once and saved; also what persons said of actions of unknown outcome ([`outcome_choice`]).
     pub choices: &'a BTreeMap<String, String>,
 }

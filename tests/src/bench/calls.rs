@@ -31,7 +31,7 @@ impl Calls {
             self.throttled += 1;
             *self.throttled_by_kind.entry(kind.clone()).or_default() += 1;
         }
-        if entry.method != "GET" && kind != "POST backupstatus" {
+        if entry.method != "GET" && !["POST backupstatus", "POST backuptriggervalidateoperation"].contains(&kind.as_str()) {
             self.writes += 1;
             self.last_write = Some(entry.time);
         }

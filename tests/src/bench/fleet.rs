@@ -33,7 +33,8 @@ use crate::{
 };
 
 /// Fields of a spec that name another object, and its kind (crates/operator/src/kinds.rs, `REFERENCES`).
-const REFERENCES: [(&str, &str); 2] = [("vaultRef", "RecoveryVault"), ("policyRef", "BackupPolicy")];
+const REFERENCES: [(&str, &str); 3] =
+    [("vaultRef", "RecoveryVault"), ("policyRef", "BackupPolicy"), ("protectedMachineRef", "ProtectedMachine")];
 
 /// The inventory interval of a default installation.
 pub const INTERVAL: SignedDuration = SignedDuration::from_mins(5);
@@ -320,11 +321,12 @@ fn open(status: &Value) -> usize {
 }
 
 fn names(key: &ObjectKey, object: &DynamicObject) -> Vec<ObjectKey> {
-    let named = |(field, kind): &(&str, &str)| {
-        let name = object.data.get("spec")?.get(field)?.get("name")?.as_str()?.to_owned();
+    let holders = ["/spec", "/spec/from/recoveryPoint"].iter().filter_map(|at| object.data.pointer(at));
+    let named = |(holder, (field, kind)): (&Value, &(&str, &str))| {
+        let name = holder.get(field)?.get("name")?.as_str()?.to_owned();
         Some(ObjectKey { kind: (*kind).to_owned(), namespace: key.namespace.clone(), name })
     };
-    REFERENCES.iter().filter_map(named).collect()
+    holders.flat_map(|holder| REFERENCES.iter().map(move |reference| (holder, reference))).filter_map(named).collect()
 }
 
 /// What a person or another controller changes.

@@ -11,6 +11,9 @@ pub const ACCESS: &str = "fleet";
 /// Where the vaults of a subscription lie.
 const VAULT_GROUP: &str = "rg-backup";
 
+/// Where restores leave what they make.
+const RESTORE_GROUP: &str = "rg-restore";
+
 /// When a policy backs up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Schedule {
@@ -80,6 +83,36 @@ impl Layout {
         format!("/subscriptions/{subscription}/resourceGroups/{VAULT_GROUP}/providers/Microsoft.RecoveryServices/vaults/rv-team-{vault:02}")
     }
 
+    fn account_of(subscription: usize) -> String {
+        format!("stage{subscription:02}")
+    }
+
+    /// A restore of a machine's youngest point to disks, by its object's name.
+    pub fn restore(&self, vault: usize, machine: &str) -> Value {
+        let group = format!("/subscriptions/{}/resourceGroups/{RESTORE_GROUP}", self.subscription_of(vault));
+        let account = Self::account_of(vault % self.subscriptions);
+        json!({
+            "apiVersion": "breakwater.io/v1alpha1", "kind": "RestoreRun",
+            "metadata": { "name": machine, "namespace": Self::namespace_of(vault) },
+            "spec": {
+                "from": { "recoveryPoint": { "protectedMachineRef": { "name": machine }, "point": { "latest": {} } } },
+                "to": { "disks": { "resourceGroup": RESTORE_GROUP } },
+                "staging": { "storageAccountId": format!("{group}/providers/Microsoft.Storage/storageAccounts/{account}") },
+                // World time is long where five hundred stand in line.
+                "expiresAt": "2026-12-24T00:00:00Z",
+            },
+        })
+    }
+
+    /// A backup of a machine, by its object's name.
+    pub fn backup(&self, vault: usize, machine: &str) -> Value {
+        json!({
+            "apiVersion": "breakwater.io/v1alpha1", "kind": "BackupRun",
+            "metadata": { "name": machine, "namespace": Self::namespace_of(vault) },
+            "spec": { "protectedMachineRef": { "name": machine } },
+        })
+    }
+
     /// How many machines a vault holds.
     pub fn machines_in(&self, vault: usize) -> usize {
         self.machines / self.vaults + usize::from(vault < self.machines % self.vaults)
@@ -127,6 +160,8 @@ impl Layout {
                 );
             }
         }
+        let stage = format!("[{{ name: {}, kind: StorageV2, sku: Standard_LRS }}]", Self::account_of(subscription));
+        let _ = writeln!(yaml, "      - {{ name: {RESTORE_GROUP}, location: westeurope, storageAccounts: {stage} }}");
     }
 
     fn roles(&self, subscription: usize) -> Vec<(&'static str, String)> {
@@ -134,6 +169,7 @@ impl Layout {
             ("Breakwater Read", String::new()),
             ("Breakwater Protect", format!("/resourceGroups/{VAULT_GROUP}")),
             ("Breakwater Backup", format!("/resourceGroups/{VAULT_GROUP}")),
+            ("Breakwater Restore", String::new()),
         ];
         roles.extend(self.vaults_of(subscription).map(|v| ("Breakwater Protect", format!("/resourceGroups/rg-{}", Self::namespace_of(v)))));
         roles
@@ -152,8 +188,8 @@ impl Layout {
     pub fn manifests(&self) -> Vec<Value> {
         let namespaces: Vec<String> = (0..self.vaults).map(Self::namespace_of).collect();
         let allow = (0..self.subscriptions).map(|subscription| {
-            let groups = self.vaults_of(subscription).map(|v| format!("rg-{}", Self::namespace_of(v))).chain([VAULT_GROUP.to_owned()]);
-            json!({ "subscriptionId": self.subscription_of(subscription), "resourceGroups": groups.collect::<Vec<_>>(), "acts": ["Read", "Protect", "Backup"] })
+            let groups = self.vaults_of(subscription).map(|v| format!("rg-{}", Self::namespace_of(v))).chain([VAULT_GROUP.to_owned(), RESTORE_GROUP.to_owned()]);
+            json!({ "subscriptionId": self.subscription_of(subscription), "resourceGroups": groups.collect::<Vec<_>>(), "acts": ["Read", "Protect", "Backup", "Restore"] })
         });
         let mut all: Vec<Value> =
             namespaces.iter().map(|name| json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } })).collect();

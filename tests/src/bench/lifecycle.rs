@@ -153,6 +153,9 @@ pub fn recovery_point() -> Cost {
     );
     // Three nights on, a night is like the one before: a snapshot comes and one goes.
     fleet.run_for(SignedDuration::from_hours(72));
+    // From noon to noon: no night is cut.
+    let second_of_day = fleet.now().as_second().rem_euclid(86_400);
+    fleet.run_for(SignedDuration::from_secs((43_200 - second_of_day).rem_euclid(86_400)));
     let (calls, before) = (fleet.calls().clone(), written(&fleet));
     fleet.run_for(SignedDuration::from_hours(24));
     Cost {

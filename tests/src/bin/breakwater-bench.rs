@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use breakwater_tests::bench::{
     definitions,
     layout::{FirstBackup, Layout},
-    lifecycle, processes, reaction, rest,
+    lifecycle, processes, reaction, rest, runs,
     table::{self, Row, Verdict},
     throughput,
 };
@@ -26,7 +26,7 @@ struct Args {
 
 const USAGE: &str =
     "usage: breakwater-bench [--json] [--machines N] [--vaults N] [--only PART] [--processes debug|release] [--process-machines N]
-parts: rest, lifecycle, throughput, spread, restart, reaction, definitions";
+parts: rest, lifecycle, runs, throughput, spread, restart, reaction, definitions";
 
 fn args() -> Result<Args> {
     let mut args = Args { json: false, machines: 10_000, vaults: 15, only: None, processes: None, process_machines: 1_000 };
@@ -78,6 +78,10 @@ fn run(args: &Args) -> Result<()> {
     part("lifecycle", &|| {
         let costs = [lifecycle::protection(FirstBackup::OnSchedule), lifecycle::protection(FirstBackup::Now), lifecycle::recovery_point()];
         costs.iter().flat_map(lifecycle::Cost::rows).collect()
+    });
+    part("runs", &|| {
+        let costs = [runs::one("BackupRun"), runs::one("RestoreRun")];
+        costs.iter().flat_map(runs::Cost::rows).chain(runs::rush(500, 10).rows()).collect()
     });
     part("throughput", &|| throughput::measure(Layout::of(machines, vaults)).rows());
     part("spread", &|| throughput::measure(Layout { subscriptions: vaults, ..Layout::of(machines, vaults) }).rows());

@@ -91,7 +91,7 @@ pub(super) fn job_id(vault: &ResourceId, name: &str) -> Option<ResourceId> {
 pub(super) fn job_need(vault: &ResourceId, name: &str, seen: Option<&SeenJob>) -> Option<Need> {
     let fresh = match seen.filter(|j| j.over) {
         Some(over) => Fresh::Version(format!("{} {:?}", over.status, over.end)),
-        None => Fresh::Within(LOOK_EVERY),
+        None => Fresh::Spare(LOOK_EVERY),
     };
     Some(Need::Read { id: job_id(vault, name)?, fresh })
 }

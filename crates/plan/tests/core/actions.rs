@@ -2,7 +2,7 @@
 
 use breakwater_api::{OperationRecord, Reason};
 use breakwater_plan::{
-    graph::{Counts, Hold, Proof, Repeat},
+    graph::{Counts, Hold, Node, Proof, Repeat, Target},
     planner::{Step, Verdict, Write},
 };
 use serde_json::Value;
@@ -28,7 +28,8 @@ fn the_first_sending_of_an_action_looks_at_target_and_jobs_first() {
         ("target read before this turn",         Scene::new(100, 100).read("a", 99, Some(equal())),             "read a"),
         ("target absent",                        Scene::new(100, 100).read("a", 100, None),                     "stuck: Missing"),
         ("jobs never listed",                    there(),                                                       "list the jobs of v"),
-        ("jobs listed before this turn",         there().jobs(99, &[]),                                         "list the jobs of v"),
+        ("jobs listed long before this turn",    there().jobs(84, &[]),                                         "list the jobs of v"),
+        ("jobs listed a moment before",          there().jobs(85, &[]),                                         "POST attempt 1"),
         ("no job",                               there().jobs(100, &[]),                                        "POST attempt 1"),
         ("rebuilt cluster: own job runs",        there().jobs(100, &[own(1, "InProgress")]),                    "adopt j1"),
         ("rebuilt cluster: of a later attempt",  there().jobs(100, &[own(8, "InProgress")]),                    "adopt j1"),
@@ -37,6 +38,31 @@ fn the_first_sending_of_an_action_looks_at_target_and_jobs_first() {
     ];
     for (situation, scene, expected) in cases {
         assert_eq!(scene.answer(&one("a", act("a", backup("a", Counts::Ours))), "a"), expected, "{situation}");
+    }
+}
+
+#[test]
+fn a_list_of_jobs_from_a_moment_ago_does_not_do_where_anybody_may_have_begun_it() {
+    let scene = Scene::new(100, 100).read("a", 100, Some(equal())).jobs(99, &[]);
+    assert_eq!(scene.answer(&one("a", act("a", backup("a", Counts::Anybodys))), "a"), "list the jobs of v");
+}
+
+#[test]
+fn what_was_begun_on_an_item_is_looked_for_in_a_list_that_is_younger() {
+    let container =
+        "backupFabrics/Azure/protectionContainers/IaasVMContainer;iaasvmcontainerv2;rg;m/protectedItems/VM;iaasvmcontainerv2;rg;m";
+    let item: breakwater_arm::ResourceId = format!("{}/{container}", vault()).parse().unwrap();
+    let node = || Node { target: Target::Arm(item.clone()), ..act("a", backup("a", Counts::Ours)) };
+    let scene = |listed: i64, acted: Option<i64>| {
+        let mut scene = Scene::new(100, 100).jobs(listed, &[]);
+        scene.seen.insert(item.clone(), Scene::new(100, 100).read("a", 100, Some(equal())).seen[&id("a")].clone());
+        scene.acted.extend(acted.map(|acted| (item.clone(), at(acted))));
+        scene.answer(&one("a", node()), "a")
+    };
+    assert_eq!(scene(90, None), "POST attempt 1");
+    assert_eq!(scene(90, Some(89)), "POST attempt 1");
+    for acted in [90, 95, 100] {
+        assert_eq!(scene(90, Some(acted)), "list the jobs of v", "begun {acted}");
     }
 }
 

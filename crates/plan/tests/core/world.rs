@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 pub const BOUNDS: Bounds = Bounds {
     read_every: SignedDuration::from_secs(5),
     jobs_every: SignedDuration::from_secs(60),
+    jobs_within: SignedDuration::from_secs(15),
     settle: SignedDuration::from_secs(60),
     settle_once: SignedDuration::from_secs(300),
     listed_within: SignedDuration::from_secs(600),
@@ -67,6 +68,7 @@ pub struct Scene {
     pub jobs: BTreeMap<ResourceId, Listed>,
     pub operations: BTreeMap<String, OperationRecord>,
     pub polls: BTreeMap<String, Timestamp>,
+    pub acted: BTreeMap<ResourceId, Timestamp>,
 }
 
 impl Scene {
@@ -121,6 +123,7 @@ impl Scene {
             estate: ESTATE,
             asker: &Asker { uid: "uid".into(), generation: 1 },
             answers: &Answers::default(),
+            acted: &self.acted,
             choices: &BTreeMap::new(),
         };
         plan(desired, &world, &BOUNDS)

@@ -188,6 +188,7 @@ pub fn decide(desired: &Desired, facts: &Facts) -> Plan {
         estate: "acme",
         asker: &Asker { uid: "uid".into(), generation: 1 },
         answers: &Answers::default(),
+        acted: &BTreeMap::new(),
         choices: &BTreeMap::new(),
     };
     plan(desired, &world, &Bounds::for_factor(1.0))

@@ -1,0 +1,217 @@
+//! What one backup and one restore cost, and how five hundred restores that are asked for at once get their turn.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::{
+    calls::Calls,
+    fleet::Fleet,
+    layout::{FirstBackup, Layout, Limits},
+    table::{Row, Verdict},
+};
+use crate::cluster::record::Verb;
+
+/// What one run cost.
+pub struct Cost {
+    /// `BackupRun`, `RestoreRun`.
+    pub kind: &'static str,
+    /// Patches of its status.
+    pub status: u64,
+    /// Patches of its metadata: the finalizer.
+    pub metadata: u64,
+    /// The fewest patches of status that the protocol allows, progress apart.
+    pub floor: u64,
+    /// In words.
+    pub floor_in_words: &'static str,
+    /// Requests to Azure in its time, listings that come anyway apart.
+    pub calls: Calls,
+    /// The fewest that the protocol allows, polls apart.
+    pub calls_floor: u64,
+    /// In words.
+    pub calls_in_words: &'static str,
+}
+
+/// Requests that come with or without a run: inventory, drift, and what the machine's own object asks.
+const ANYWAY: [&str; 10] = [
+    "backupprotecteditems",
+    "resources",
+    "virtualmachines",
+    "vaults/{}",
+    "backuppolicies/{}",
+    "backupconfig/{}",
+    "50b50000-0000-4000-8000-000000000001",
+    "protecteditems/{}",
+    "virtualmachines/{}",
+    "backupstatus",
+];
+
+/// How running work is asked about: their number is the work's length.
+const POLLS: [&str; 3] = ["GET backupoperations/{}", "GET backupjobs", "GET backupjobs/{}"];
+
+impl Cost {
+    fn polls(&self) -> u64 {
+        POLLS.iter().map(|kind| self.calls.of(kind)).sum()
+    }
+
+    /// Requests beside polls.
+    pub fn calls_without_polls(&self) -> u64 {
+        self.calls.all() - self.polls()
+    }
+
+    /// Rows for the table.
+    pub fn rows(&self) -> Vec<Row> {
+        let Cost { kind, status, metadata, floor, .. } = self;
+        vec![
+            Row::new(
+                format!("Kubernetes writes of one {kind}"),
+                format!("{floor} status and progress, 2 metadata"),
+                format!("{status} status, {metadata} metadata"),
+                Verdict::of(*metadata <= 2),
+                self.floor_in_words,
+            ),
+            Row::new(
+                format!("ARM calls of one {kind}"),
+                format!("{} and polls", self.calls_floor),
+                format!("{} and {} polls", self.calls_without_polls(), self.polls()),
+                Verdict::of(self.calls_without_polls() <= self.calls_floor),
+                format!("floor: {}; measured: {}", self.calls_in_words, self.calls),
+            ),
+        ]
+    }
+}
+
+fn has_point(status: &Value) -> bool {
+    status.pointer("/recoveryPoints/latestInVault").is_some() && status["operations"].as_array().is_none_or(Vec::is_empty)
+}
+
+fn over(fleet: &Fleet, kind: &str) -> usize {
+    let all = fleet.objects.all(kind);
+    all.iter().filter(|o| o.data.pointer("/status/phase").and_then(Value::as_str) == Some("Succeeded")).count()
+}
+
+/// Machines with the point of their first backup, and their objects by vault.
+fn backed_up(layout: Layout) -> (Fleet, Vec<(usize, String)>) {
+    let mut fleet = Fleet::new(layout);
+    let came =
+        fleet.run_until(SignedDuration::from_hours(48), SignedDuration::from_mins(5), |f| f.machines_where(has_point) == layout.machines);
+    assert!(came, "not all have a point: {}", fleet.calls());
+    let vaults: BTreeMap<String, usize> = (0..layout.vaults).map(|vault| (Layout::namespace_of(vault), vault)).collect();
+    let named = |o: &kube::core::DynamicObject| {
+        let vault = vaults.get(o.metadata.namespace.as_deref()?)?;
+        Some((*vault, o.metadata.name.clone()?))
+    };
+    let machines = fleet.objects.all("ProtectedMachine").iter().filter_map(|o| named(o)).collect();
+    (fleet, machines)
+}
+
+/// One run, from its creation to its end.
+///
+/// # Panics
+/// When it does not come to its end within six hours.
+pub fn one(kind: &'static str) -> Cost {
+    let layout = Layout { first_backup: FirstBackup::Now, ..Layout::of(1, 1) };
+    let (mut fleet, machines) = backed_up(layout);
+    fleet.run_for(SignedDuration::from_mins(30));
+    let before = fleet.calls().clone();
+    let (vault, machine) = &machines[0];
+    fleet.objects.apply(&if kind == "BackupRun" { layout.backup(*vault, machine) } else { layout.restore(*vault, machine) });
+    let came = fleet.run_until(SignedDuration::from_hours(6), SignedDuration::from_secs(10), |f| over(f, kind) == 1);
+    assert!(came, "not done: {}", fleet.calls());
+    let mut calls = fleet.calls().since(&before);
+    calls.by_kind.retain(|kind, _| kind.split_once(' ').is_some_and(|(_, what)| !ANYWAY.contains(&what)));
+    let (status, metadata) = (fleet.kube_writes_of(Verb::PatchStatus, kind), fleet.kube_writes_of(Verb::PatchMetadata, kind));
+    match kind {
+        "BackupRun" => Cost {
+            kind,
+            status,
+            metadata,
+            floor: 4,
+            floor_in_words: "intent (with the first visit), handle, job, end with its point; each ten percent and each task that moves is one more",
+            calls,
+            calls_floor: 5,
+            calls_in_words: "the POST; the points by the run when its job has ended; the points three times by the machine, as its item moves",
+        },
+        _ => Cost {
+            kind,
+            status,
+            metadata,
+            floor: 5,
+            floor_in_words: "the choice of the point, intent, handle, job, end with what was made",
+            calls,
+            calls_floor: 9,
+            calls_in_words: "the points, the point when it is chosen and before the POST, the account, the validation and its end, the POST, \
+                             the point after it, the disks that were made",
+        },
+    }
+}
+
+/// Restores that were asked for at once.
+pub struct Rush {
+    /// How many, in how many namespaces.
+    pub layout: Layout,
+    /// World time until all were done; none when that did not come within a day.
+    pub time: Option<SignedDuration>,
+    /// When the first and the last restore of each namespace began in Azure, from the beginning: how long one then takes is
+    /// Azure's affair.
+    pub by_namespace: BTreeMap<String, (SignedDuration, SignedDuration)>,
+    /// Requests in that time.
+    pub calls: Calls,
+    /// On the wall.
+    pub wall: Duration,
+}
+
+/// Asks for a restore of every machine in one moment.
+///
+/// # Panics
+/// When the machines do not get their points.
+pub fn rush(restores: usize, vaults: usize) -> Rush {
+    let began = Instant::now();
+    let layout = Layout { first_backup: FirstBackup::Now, limits: Limits::Lifted, ..Layout::of(restores, vaults) };
+    let (mut fleet, machines) = backed_up(layout);
+    fleet.run_for(SignedDuration::from_mins(30));
+    let (start, before) = (fleet.now(), fleet.calls().clone());
+    machines.iter().for_each(|(vault, machine)| fleet.objects.apply(&layout.restore(*vault, machine)));
+    let done = fleet.run_until(SignedDuration::from_hours(24), SignedDuration::from_secs(30), |f| over(f, "RestoreRun") == restores);
+    let mut by_namespace: BTreeMap<String, (SignedDuration, SignedDuration)> = BTreeMap::new();
+    for run in fleet.objects.all("RestoreRun") {
+        let at = run.data.pointer("/status/job/startedAt").and_then(Value::as_str).and_then(|t| t.parse::<Timestamp>().ok());
+        let (Some(at), Some(namespace)) = (at, run.metadata.namespace.clone()) else { continue };
+        let after = at.duration_since(start);
+        let (first, last) = by_namespace.entry(namespace).or_insert((after, after));
+        (*first, *last) = ((*first).min(after), (*last).max(after));
+    }
+    let time = done.then(|| fleet.now().duration_since(start));
+    Rush { layout, time, by_namespace, calls: fleet.calls().since(&before), wall: began.elapsed() }
+}
+
+impl Rush {
+    /// When the last restore of the namespace that waited longest began, over that of the one that waited least: 1.0 is fair.
+    pub fn spread(&self) -> f64 {
+        let lasts = || self.by_namespace.values().map(|(_, last)| last.as_secs_f64());
+        lasts().fold(0.0, f64::max) / lasts().fold(f64::INFINITY, f64::min)
+    }
+
+    /// Rows for the table.
+    pub fn rows(&self) -> Vec<Row> {
+        let what = format!("{} restores at once in {} namespaces", self.layout.machines, self.layout.vaults);
+        let time = self.time.map_or("not within a day".to_owned(), |time| format!("{time:#}"));
+        let told = format!("{}; on the wall {} s", self.calls, self.wall.as_secs());
+        let spread = self.spread();
+        vec![
+            Row::new(format!("{what}: done after"), "all of them", time, Verdict::of(self.time.is_some()), told),
+            Row::new(
+                format!("{what}: all begun in the last namespace / in the first one"),
+                "<= 1.5",
+                format!("{spread:.2}"),
+                Verdict::of(spread <= 1.5),
+                format!("{:?}", self.by_namespace),
+            ),
+            Row::new(format!("{what}: answers 429"), "0", self.calls.throttled.to_string(), Verdict::of(self.calls.throttled == 0), ""),
+        ]
+    }
+}

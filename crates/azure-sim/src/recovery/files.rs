@@ -130,12 +130,12 @@ impl State {
 }
 
 impl Mount<'_> {
-    /// `{machine}_1_{geo}_{19 digits}_{12 digits}_{60 hex digits}`: in the last part the password is the 15 characters after
+    /// `{machine}_1_{geo}_{19 digits}_{12 digits}_{61 hex digits}`: in the last part the password is the 15 characters after
     /// the target's GUID (recorded; azure-cli counts 33 from the underscore).
     fn suffix(&self, n: &dyn Neighbours, owner: &str) -> (String, String) {
         let target = n.guid();
         let random = n.guid().replace('-', "");
-        let (password, rest) = (&random[..9], &random[9..22]);
+        let (password, rest) = (&random[..9], &random[9..23]);
         let part = format!("{}{CANARY_PASSWORD}{password}{rest}", target.replace('-', ""));
         let geo: String = self.region.chars().take(3).collect();
         let suffix = format!("{}_1_{geo}_{owner}_{}_{part}", self.machine.to_lowercase(), &digits(n.chance()).to_string()[..12]);

@@ -28,10 +28,10 @@ fn scripts(operation: &Value) -> Vec<Value> {
     operation["properties"]["recoveryTarget"]["clientScripts"].as_array().cloned().unwrap_or_default()
 }
 
-/// As azure-cli takes it: 15 characters from offset 33 of the part after the last underscore.
+/// As azure-cli takes it: 15 characters from the 33rd after the last underscore, which is right behind the GUID.
 fn password(script: &Value) -> String {
     let suffix = script["scriptNameSuffix"].as_str().unwrap();
-    suffix.rsplit('_').next().unwrap()[33..48].to_owned()
+    suffix.rsplit('_').next().unwrap()[32..47].to_owned()
 }
 
 fn content(script: &Value) -> String {

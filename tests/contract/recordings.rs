@@ -190,7 +190,7 @@ fn the_report_has_a_line_a_file_and_a_total() {
     let good = recording("backup/vault_get__404_resource_not_found.json");
     std::fs::write(folder.join("a.json"), good.to_string()).unwrap();
     std::fs::write(folder.join("b.json"), "{").unwrap();
-    std::fs::write(folder.join("c.json"), recording("compute/nic_get__200.json").to_string()).unwrap();
+    std::fs::write(folder.join("c.json"), recording("compute/roleassignment_put__201.json").to_string()).unwrap();
     std::fs::create_dir_all(folder.join("below/it")).unwrap();
     std::fs::write(folder.join("below/it/d.JSON"), format!("\u{feff}{good}")).unwrap();
     std::fs::write(folder.join("notes.txt"), "no recording").unwrap();
@@ -207,6 +207,6 @@ fn the_report_has_a_line_a_file_and_a_total() {
     assert!(lines[0].starts_with("a.json: ok"), "{text}");
     assert!(lines[1].starts_with("b.json: FAILED: no JSON"), "{text}");
     assert!(lines[2].starts_with("below/it/d.JSON: ok"), "{text}");
-    assert!(lines[3].starts_with("c.json: not ours: GET Microsoft.Network/networkInterfaces; azure-sim: ok"), "{text}");
+    assert!(lines[3].starts_with("c.json: not ours: PUT Microsoft.Authorization/roleAssignments; azure-sim: ok"), "{text}");
     assert!(lines[4].starts_with("4 files: 2 ok, 1 not ours, 1 failed; exchanges: 2 ours"), "{text}");
 }

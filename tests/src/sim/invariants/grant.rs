@@ -140,7 +140,7 @@ mod tests {
         assert!(put(json!({"deep": [format!("{SUB}/resourceGroups/rg-other/{MACHINE}")]})).contains("does not allow Read"));
         assert!(put(json!({"properties": {"sourceResourceId": format!("{SUB}/resourceGroups/rg-look/{MACHINE}")}})).contains("Protect on"));
         assert!(said("other", Method::Put, &format!("resourceGroups/rg-b/{VAULT}"), json!({})).contains("of namespace other"));
-        assert!(said("shop", Method::Post, &format!("resourceGroups/rg-b/{MACHINE}/deallocate"), Value::Null).contains("in no table"));
+        assert!(said("shop", Method::Post, &format!("resourceGroups/rg-b/{MACHINE}/generalize"), Value::Null).contains("in no table"));
     }
 
     #[test]

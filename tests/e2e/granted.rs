@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use breakwater_dev::stack::{ACCOUNT, Stack};
 use breakwater_dev::workspace;
-use breakwater_tests::e2e::{self, NAMESPACE, SUBSCRIPTION, condition};
+use breakwater_tests::e2e::{self, NAMESPACE, OpenOperations, SUBSCRIPTION, condition};
 use serde_json::{Value, json};
 
 /// A right: group, resource with its subresource, verb.
@@ -51,6 +51,31 @@ fn used(stack: &Stack) -> BTreeSet<Right> {
     allowed.map(right).collect()
 }
 
+/// A backup whose object somebody touches while Azure answers, and disks that are replaced: both go by themselves when done.
+fn runs(stack: &Stack, machine: &str) {
+    let kubectl = stack.kubectl();
+    let object = |kind: &str, spec: &Value| {
+        json!({ "apiVersion": "breakwater.io/v1alpha1", "kind": kind, "metadata": { "name": "one", "namespace": NAMESPACE }, "spec": spec })
+            .to_string()
+    };
+    let held = json!({ "id": "held", "match": { "method": "POST", "path": "*/protectedItems/*/backup", "count": 1 }, "fault": { "delay": { "seconds": 300 } } });
+    stack.simulator().tell("/faults", &held).unwrap();
+    let mut watch = OpenOperations::of(stack, "brun");
+    kubectl.apply(&object("BackupRun", &json!({ "protectedMachineRef": { "name": machine } }))).unwrap();
+    watch.until("an intent", |operation| operation["node"] == "backup");
+    kubectl.run(&["annotate", "brun/one", "-n", NAMESPACE, "example.com/touched=yes"]).unwrap();
+    let account = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-backup/providers/Microsoft.Storage/storageAccounts/shopstage");
+    let spec = json!({ "from": { "recoveryPoint": { "protectedMachineRef": { "name": machine }, "point": { "latest": {} } } },
+        "to": { "replaceDisks": { "confirm": "web-01", "stopMachine": true } }, "staging": { "storageAccountId": account },
+        "expiresAt": e2e::world_in(stack, 20) });
+    kubectl.apply(&object("RestoreRun", &spec)).unwrap();
+    for run in ["brun/one", "rrun/one"] {
+        kubectl.run(&["wait", "--for=condition=Ready", "--timeout=180s", "-n", NAMESPACE, run]).unwrap();
+        kubectl.run(&["patch", run, "-n", NAMESPACE, "--type=merge", "-p", r#"{"spec":{"ttlSecondsAfterFinished":0}}"#]).unwrap();
+        kubectl.run(&["wait", "--for=delete", "--timeout=60s", "-n", NAMESPACE, run]).unwrap();
+    }
+}
+
 /// Waits until the object asks, and answers as somebody who may.
 fn answer(stack: &Stack, kind: &str, object: &str, began: Instant) {
     let kubectl = stack.kubectl();
@@ -90,6 +115,7 @@ fn the_operators_roles_hold_what_is_used_and_nothing_else() {
     kubectl.run(&["patch", "azaccess/shop", "--type=json", "-p", more]).unwrap();
     let has_points = |machine: &Value| (machine["status"]["recoveryPoints"]["count"].as_i64()? > 0).then_some(());
     kubectl.wait_until("a point", Duration::from_secs(120), &["get", &machine, "-n", NAMESPACE], has_points).unwrap();
+    runs(&stack, machine.trim_start_matches("pmach/"));
     for (kind, object, spec) in [
         ("BackupPolicy", "bpol/one", r#"{"spec":{"retention":{"daily":{"keep":"20d"}}}}"#),
         ("RecoveryVault", "rvault/main", r#"{"spec":{"deletionPolicy":"Delete","immutability":"Locked"}}"#),

@@ -20,12 +20,6 @@ fn backed_up(stack: &Stack, machine: &str) -> String {
     name.unwrap_or_else(|error| panic!("{error:#}\noperator: {}", stack.operator().log_tail(40)))
 }
 
-/// The world's time, so many hours on.
-fn world_in(stack: &Stack, hours: i64) -> String {
-    let now: jiff::Timestamp = stack.simulator().ask("/clock").unwrap()["now"].as_str().unwrap().parse().unwrap();
-    (now + jiff::SignedDuration::from_hours(hours)).to_string()
-}
-
 /// Applies a run, and waits until it is over; the object.
 fn run(stack: &Stack, kind: &str, name: &str, spec: &Value) -> Value {
     let object =
@@ -91,7 +85,7 @@ fn a_backup_and_every_kind_of_restore_through_kubectl() {
     let disks = run(&stack, "RestoreRun", "disks", &restore(&pmach, &json!({ "disks": { "resourceGroup": "rg-restore" } })));
     assert_eq!(disks["status"]["phase"], "Succeeded", "{disks:#}");
     let mut spec = restore(&pmach, &json!({ "replaceDisks": { "confirm": "web-02", "stopMachine": true } }));
-    spec["expiresAt"] = json!(world_in(&stack, 12));
+    spec["expiresAt"] = json!(e2e::world_in(&stack, 12));
     let replaced = run(&stack, "RestoreRun", "in-place", &spec);
     assert_eq!(
         (&replaced["status"]["phase"], replaced["status"]["oldDisks"].as_array().map(Vec::len)),
@@ -122,7 +116,7 @@ fn a_kill_in_the_middle_of_replacing_disks_replaces_them_once() {
         stack.simulator().tell("/faults", &fault).unwrap();
         let name = format!("round-{round}");
         let mut spec = restore(&pmach, &json!({ "replaceDisks": { "confirm": "web-02", "stopMachine": true } }));
-        spec["expiresAt"] = json!(world_in(&stack, 20));
+        spec["expiresAt"] = json!(e2e::world_in(&stack, 20));
         let object = json!({ "apiVersion": "breakwater.io/v1alpha1", "kind": "RestoreRun", "metadata": { "name": name, "namespace": NAMESPACE }, "spec": spec });
         let before = (carried_out(&stack, "/restore"), carried_out(&stack, "/deallocate"));
         let mut watch = OpenOperations::of(&stack, "rrun");

@@ -119,6 +119,16 @@ pub fn protected(stack: &Stack) -> serde_json::Value {
     seen.unwrap_or_else(|error| panic!("{error:#}\noperator: {}", stack.operator().log_tail(30)))
 }
 
+/// The world's time, so many hours on.
+///
+/// # Panics
+/// The simulator does not tell it.
+pub fn world_in(stack: &Stack, hours: i64) -> String {
+    let clock = stack.simulator().ask("/clock").expect("the simulator answers");
+    let now: jiff::Timestamp = clock["now"].as_str().and_then(|now| now.parse().ok()).expect("a time");
+    (now + jiff::SignedDuration::from_hours(hours)).to_string()
+}
+
 /// The condition of that type, `Null` when there is none.
 pub fn condition<'a>(object: &'a serde_json::Value, kind: &str) -> &'a serde_json::Value {
     let conditions = object["status"]["conditions"].as_array();

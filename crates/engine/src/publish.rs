@@ -38,6 +38,8 @@ pub struct Telling<'a> {
     pub decided: Result<&'a Plan, &'a Hold>,
     /// Whether the object is on its way out.
     pub deleting: bool,
+    /// What a person sets to let go of it all the same.
+    pub lets_go: &'static str,
     /// What waits for a person.
     pub questions: &'a [AskedQuestion],
     /// Answers that were used.
@@ -184,7 +186,7 @@ fn blocked(t: &Telling<'_>, standing: &Standing, all: &mut Vec<Condition>) {
     if !t.deleting || standing.ready == State::True {
         return conditions::remove(all, ConditionType::Blocked);
     }
-    let message = format!("deletion waits: {}; set spec.deletionPolicy: Retain to let the object go as it is", standing.message);
+    let message = format!("deletion waits: {}; set {} to let the object go as it is", standing.message, t.lets_go);
     conditions::set(all, ConditionType::Blocked, State::True, standing.reason, &message, t.generation, t.now);
 }
 

@@ -57,6 +57,7 @@ impl<K: Kind> Turn<'_, K> {
             desired,
             decided,
             deleting: self.subject.meta.deleting,
+            lets_go: K::LETS_GO,
             questions: &self.questions(decided),
             answered: &self.remembered(),
             pause: self.pause,

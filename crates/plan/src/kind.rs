@@ -130,6 +130,9 @@ pub trait Kind: Send + Sync + Sized + 'static {
     /// Lists of its status that only people read: they are cut where a status would be longer than it may be.
     const LISTS: &'static [&'static str] = &[];
 
+    /// What lets go of an object whose deletion waits for something in Azure.
+    const LETS_GO: &'static str = "spec.deletionPolicy: Retain";
+
     /// What must be known, given what is known. Called until it asks nothing new.
     fn needs(subject: &Subject<Self>, known: &Facts) -> Vec<Need>;
 

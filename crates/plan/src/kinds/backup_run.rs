@@ -73,7 +73,9 @@ impl Kind for BackupRun {
     }
 
     fn desire(s: &Subject<Self>, facts: &Facts) -> Result<Desired, Hold> {
-        if is_over(s) {
+        // What nothing was begun of has nothing to cancel.
+        let untouched = s.meta.deleting && s.operations.is_empty() && s.status.job.is_none();
+        if is_over(s) || untouched {
             return Ok(Desired::new());
         }
         let (view, p) = runs::machine(s, &s.spec.protected_machine_ref.name, facts)?;
@@ -112,6 +114,8 @@ impl Kind for BackupRun {
     fn report(s: &Subject<Self>, facts: &Facts, decided: Decided<'_>) -> Report {
         report(s, facts, decided)
     }
+
+    const LETS_GO: &'static str = "spec.cancelOnDelete: false";
 
     fn acts_on_deletion(spec: &BackupRunSpec) -> bool {
         spec.cancel_on_delete

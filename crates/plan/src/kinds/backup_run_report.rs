@@ -103,7 +103,9 @@ fn look(s: &Subject<BackupRun>, facts: &Facts, status: &mut BackupRunStatus) {
                 RunPhase::Succeeded
             }
         }
-        () if over.status.starts_with("Completed") && status.recovery_point.is_none() && s.now < ended + LISTED_WITHIN => RunPhase::Running,
+        () if over.status.starts_with("Completed") && status.recovery_point.is_none() && may_still_show(&p, facts, ended) => {
+            RunPhase::Running
+        }
         () => RunPhase::Failed,
     });
     if status.phase == Some(RunPhase::Failed) {
@@ -134,7 +136,12 @@ fn not_begun(s: &Subject<BackupRun>, p: &Place, facts: &Facts, expired: bool, st
 /// Whether the job did its work and its point is still to be listed.
 pub(super) fn awaits_its_point(s: &Subject<BackupRun>, p: &Place, facts: &Facts) -> bool {
     let done = seen_job(s, p, facts).filter(|j| j.over && j.status.starts_with("Completed"));
-    done.is_some_and(|j| s.now < j.end.unwrap_or(s.now) + LISTED_WITHIN) && point(s, p, facts).is_none()
+    done.is_some_and(|j| may_still_show(p, facts, j.end.unwrap_or(s.now))) && point(s, p, facts).is_none()
+}
+
+/// Whether the point of a job that ended then may still be listed: a list that could not be read says nothing.
+fn may_still_show(p: &Place, facts: &Facts, ended: Timestamp) -> bool {
+    facts.listed_at(&points_of(&p.item)).is_none_or(|at| at < ended + LISTED_WITHIN)
 }
 
 /// The recovery point that a job made: one job of a machine runs at a time, so what appeared while it ran is its own.

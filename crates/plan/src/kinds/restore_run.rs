@@ -36,8 +36,8 @@ pub(super) const STOP: &str = "stop";
 /// A run is begun within this of its creation, unless it says otherwise.
 const EXPIRES_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
-/// How long what was made may take to show after its job ended.
-pub(super) const SHOWN_WITHIN: SignedDuration = SignedDuration::from_mins(15);
+/// How long it is looked for what was made, where that cannot be read: then the job's word is all there is.
+pub(super) const SHOWN_WITHIN: SignedDuration = SignedDuration::from_hours(6);
 
 impl Kind for RestoreRun {
     const NAME: &'static str = "RestoreRun";

@@ -99,7 +99,7 @@ fn by_job(d: &Decision<'_>, acted: &Acted, proof: &JobProof, record: &OperationR
         return Verdict::Do(Step::Adopt { job: job.name.clone() });
     }
     if record.error.is_some() {
-        return refused(d, acted, record);
+        return failed(d, acted, proof, record);
     }
     if record.handle.is_some() && record.ended_at.is_none() {
         return d.poll(d.node.id().expect("actions are Azure's"));
@@ -108,17 +108,8 @@ fn by_job(d: &Decision<'_>, acted: &Acted, proof: &JobProof, record: &OperationR
         Ok(jobs) => jobs,
         Err(verdict) => return verdict,
     };
-    if let Some(job) = own_job(d, acted, &jobs) {
-        return Verdict::Do(Step::Adopt { job: job.name.clone() });
-    }
-    if let Some(job) = fitting(proof, &jobs).find(|j| !record.known_jobs.contains(&j.name) && is_later(j, record.intent_at)) {
-        match proof.counts {
-            Counts::Anybodys => return Verdict::Do(Step::Adopt { job: job.name.clone() }),
-            Counts::Ours if !record.witness => {
-                return unknown(d, acted, record, &format!("job {} fits and does not say whose it is", job.name));
-            }
-            Counts::Ours => {}
-        }
+    if let Some(verdict) = shown(d, acted, proof, record, &jobs) {
+        return verdict;
     }
     if acted.done {
         return Verdict::Do(Step::Forget);
@@ -139,6 +130,39 @@ fn by_job(d: &Decision<'_>, acted: &Acted, proof: &JobProof, record: &OperationR
     }
     let looked = may_send(d).and_then(|()| jobs_since(d, &proof.vault, d.world.fresh_since));
     looked.map_or_else(|verdict| verdict, |_| write(acted, record.attempt + 1, record.known_jobs.clone(), record.witness, None))
+}
+
+/// What a list of jobs says of an action that is on record: its job, or one that may be.
+fn shown(d: &Decision<'_>, acted: &Acted, proof: &JobProof, record: &OperationRecord, jobs: &[SeenJob]) -> Option<Verdict> {
+    if let Some(job) = own_job(d, acted, jobs) {
+        return Some(Verdict::Do(Step::Adopt { job: job.name.clone() }));
+    }
+    let job = fitting(proof, jobs).find(|j| !record.known_jobs.contains(&j.name) && is_later(j, record.intent_at))?;
+    match proof.counts {
+        Counts::Anybodys => Some(Verdict::Do(Step::Adopt { job: job.name.clone() })),
+        Counts::Ours if !record.witness => Some(unknown(d, acted, record, &format!("job {} fits and does not say whose it is", job.name))),
+        Counts::Ours => None,
+    }
+}
+
+/// Refused, or taken and its operation failed. Of what was taken a job may run all the same: a list that was read since says
+/// whether one does.
+fn failed(d: &Decision<'_>, acted: &Acted, proof: &JobProof, record: &OperationRecord) -> Verdict {
+    if was_taken(record) {
+        let jobs = match jobs_since(d, &proof.vault, record.ended_at.unwrap_or(record.intent_at)) {
+            Ok(jobs) => jobs,
+            Err(verdict) => return verdict,
+        };
+        if let Some(verdict) = shown(d, acted, proof, record, &jobs) {
+            return verdict;
+        }
+    }
+    refused(d, acted, record)
+}
+
+/// Whether Azure took what has failed by now.
+fn was_taken(record: &OperationRecord) -> bool {
+    matches!(record.outcome, Some(Outcome::Failed | Outcome::Cancelled))
 }
 
 fn relist(d: &Decision<'_>, proof: &JobProof, settled: Timestamp, record: &OperationRecord) -> Verdict {
@@ -393,7 +417,7 @@ pub(crate) fn orphan(key: &str, record: &OperationRecord, world: &World<'_>, bou
         );
     }
     let once = record.verb == "act";
-    if record.error.is_some() || (record.ended_at.is_some() && !once) {
+    if (record.error.is_some() && !(once && was_taken(record))) || (record.ended_at.is_some() && !once) {
         return Verdict::Do(Step::Forget);
     }
     if record.handle.is_some() && record.ended_at.is_none() && record.job.is_none() {

@@ -1,7 +1,7 @@
 //! Architecture rule 3: an action is sent again only after a whole 4xx, or on proof that no attempt happened.
 
-use breakwater_api::{OperationRecord, Reason};
-use breakwater_plan::graph::{Acted, Counts, Hold};
+use breakwater_api::{OperationRecord, Reason, operations::Outcome};
+use breakwater_plan::graph::{Acted, Counts, Desired, Hold};
 use serde_json::Value;
 
 use crate::world::*;
@@ -145,4 +145,26 @@ fn a_whole_refusal_is_sent_again_in_its_time() {
     assert_eq!(after(Some(230)).answer(&one("a", act("a", done)), "a"), "forget", "done meanwhile");
     let held = act("a", backup("a", Counts::Ours)).held(Some(Hold::stuck(Reason::NotOurs, "hands off")));
     assert_eq!(after(Some(200)).answer(&one("a", held), "a"), "stuck: NotOurs");
+}
+
+#[test]
+fn what_azure_took_and_failed_is_believed_only_with_a_list_of_jobs_that_shows_none() {
+    let target = format!("{}/backupFabrics/Azure/protectionContainers/c;a/protectedItems/a/backup", vault());
+    let of_item = || OperationRecord { verb: "act".into(), target: target.clone(), ..acting("a", 1000) };
+    let failed = || OperationRecord { outcome: Some(Outcome::Failed), ..refused(running(of_item()), 1020, false, None) };
+    let own = job("own", "c;a", &our_id("a", 1), 1001, "InProgress");
+    let theirs = job("theirs", "c;a", SOMEBODYS, 1001, "InProgress");
+    let seen = |now, listed, jobs: &[Value]| lost(now, listed, jobs).record(failed());
+    #[rustfmt::skip]
+    let cases = [
+        ("listed before its end",              seen(1030, 1019, &[older()]),         "list the jobs of v", "wait until 1079: OperationRunning"),
+        ("its job runs all the same",          seen(1030, 1029, &[own.clone()]),     "adopt own",          "wait until 1089: OperationRunning"),
+        ("a job, and nobody says whose",       seen(1030, 1029, &[theirs]),          "stuck: OutcomeUnknown", "wait until 1089: OperationRunning"),
+        ("no job of it",                       seen(1030, 1029, &[older()]),         "stuck: Busy",        "wait until 1089: OperationRunning"),
+        ("no job of it, and settled",          seen(1310, 1305, &[older()]),         "stuck: Busy",        "forget"),
+    ];
+    for (situation, scene, wanted, unwanted) in cases {
+        assert_eq!(answer(&scene, Counts::Ours), wanted, "{situation}");
+        assert_eq!(told(&scene.plan(&Desired::new()).verdicts["a"]), unwanted, "{situation}, and nothing wants it any more");
+    }
 }

@@ -213,6 +213,9 @@ fn standing(t: &Telling<'_>, old: &[Condition]) -> Standing {
         let message = if told.ready == State::True { told.message } else { format!("{} ({why}: nothing is started)", told.message) };
         return Standing { message, ..told };
     }
+    if t.report.promise.last {
+        return promise(false);
+    }
     if let Some((reason, message)) = &t.met {
         return trouble(t, old, *reason, message);
     }

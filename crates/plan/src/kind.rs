@@ -213,6 +213,8 @@ pub struct Promise {
     pub reason: Reason,
     /// A sentence, absolute times and bucketed figures only.
     pub message: String,
+    /// Whether it is the last word: all is over, and nothing that is still on record says more.
+    pub last: bool,
 }
 
 /// One condition.
@@ -238,12 +240,17 @@ impl Said {
 impl Promise {
     /// Kept.
     pub fn kept(reason: Reason, message: impl Into<String>) -> Self {
-        Promise { kept: true, reason, message: message.into() }
+        Promise { kept: true, reason, message: message.into(), last: false }
     }
 
     /// Broken.
     pub fn broken(reason: Reason, message: impl Into<String>) -> Self {
-        Promise { kept: false, reason, message: message.into() }
+        Promise { kept: false, reason, message: message.into(), last: false }
+    }
+
+    /// The same, as the last word where all is over.
+    pub fn last_if(self, over: bool) -> Self {
+        Promise { last: over, ..self }
     }
 }
 

@@ -24,6 +24,7 @@ mod people;
 mod red_team;
 mod rehearsal;
 mod requested;
+mod restore_trouble;
 mod restores;
 mod seeds;
 mod sending;

@@ -1,6 +1,6 @@
 //! `BackupRun`: one backup now, exactly once for its key, whoever declares it again.
 
-use breakwater_api::{BackupRun, BackupRunSpec, BackupRunStatus, OperationRecord, Protection, Reason, RunPhase};
+use breakwater_api::{BackupRun, BackupRunSpec, BackupRunStatus, Protection, Reason, RunPhase};
 use breakwater_arm::{
     ResourceId,
     versions::RECOVERY_SERVICES,
@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::{
-    backup_run_report::report,
+    backup_run_report::{awaits_its_point, point, report},
     first_backup::container,
     items_of, kept,
     machine_place::{Place, not_yet, vanished},
@@ -23,7 +23,6 @@ use crate::{
     jobs::SeenJob,
     keys,
     kind::{Decided, Kind, Report, Subject},
-    once,
     sighting::Known,
 };
 
@@ -58,14 +57,14 @@ impl Kind for BackupRun {
         needs.push(Need::Inventory { list: items_of(&p.vault), watch: Some(vec![p.item.clone()]) });
         let begun = s.operations.get(BACKUP).map(|o| o.intent_at).or_else(|| s.status.job.as_ref()?.started_at);
         needs.push(runs::jobs_need(s, &p.vault, begun));
-        let Some(name) = job_name(s, &p, known) else { return needs };
-        let jobs = runs::jobs(&p.vault, known).unwrap_or_default();
-        let seen = jobs.iter().find(|j| j.name.eq_ignore_ascii_case(&name));
-        needs.extend(runs::job_need(&p.vault, &name, seen));
+        let jobs = runs::jobs(&p.vault, known);
+        let Some(name) = own(s, &p).name(jobs.as_deref()) else { return needs };
+        let seen = seen_job(s, &p, known);
+        needs.extend(runs::job_need(&p.vault, &name, seen.as_ref(), s.operations.contains_key(BACKUP)));
         if seen.is_some_and(|j| j.over && j.status.starts_with("Completed")) {
             let list = points_of(&p.item);
             needs.push(Need::ListUnder { list: list.clone(), fresh: Fresh::Version(name) });
-            if known.list(&list).is_some() && super::backup_run_report::point(s, &p, known).is_none() {
+            if known.list(&list).is_some() && point(s, &p, known).is_none() {
                 needs.push(Need::ListUnder { list, fresh: Fresh::Within(SignedDuration::from_mins(2)) });
             }
         }
@@ -94,16 +93,17 @@ impl Kind for BackupRun {
         }
         let mut graph = Desired::new();
         let job = seen_job(s, &p, facts);
-        if job.is_none() && s.now >= expires_at(s) && !s.operations.get(BACKUP).is_some_and(runs::is_begun) {
+        let begun = s.status.job.is_some() || s.operations.get(BACKUP).is_some_and(runs::is_begun);
+        if job.is_none() && !begun && s.now >= expires_at(s) {
             return Ok(graph);
         }
-        let hold = if job.is_some() { None } else { hold(s, &p, facts) };
+        let hold = own(s, &p).begun_before(job.as_ref()).or_else(|| if job.is_some() { None } else { hold(s, &p, facts) });
         let policies = protection::our_policies(&s.estate, &p, facts);
         let ownership = Ownership::Item { vault: p.vault.clone(), owner: p.owner.clone(), policies };
         let done = job.as_ref().is_some_and(|j| j.over) || runs::said_to_have_happened(s, &key(s, &p));
         let node = Node::arm(p.item.clone(), Goal::Acted(backup(s, &p, done)), ownership.clone());
         graph.node(BACKUP, node.locking([format!("machine:{}", p.machine.key())]).held(hold).until(expires_at(s)));
-        if super::backup_run_report::awaits_its_point(s, &p, facts) {
+        if awaits_its_point(s, &p, facts) {
             let hold =
                 Hold::wait(Reason::Settling, format!("the backup of {} is done; waiting until Azure lists its recovery point", p.machine));
             graph.node("recovery-point", Node::arm(p.item.clone(), Goal::Holds { met: false }, ownership).held(Some(hold)));
@@ -169,19 +169,15 @@ fn backup(s: &Subject<BackupRun>, p: &Place, done: bool) -> Acted {
     }
 }
 
-/// The name of the job that is this run: on record, in status, or by its request id in the vault's list.
-pub(super) fn job_name(s: &Subject<BackupRun>, p: &Place, facts: &Facts) -> Option<String> {
-    let on_record = s.operations.get(BACKUP).and_then(|o: &OperationRecord| o.job.clone());
-    on_record.or_else(|| Some(s.status.job.as_ref()?.name.clone())).or_else(|| {
-        let jobs = runs::jobs(&p.vault, facts)?;
-        once::job_of(&s.estate, &key(s, p), BACKUP, &jobs).map(|j| j.name.clone())
-    })
+/// What this run has begun.
+pub(super) fn own<'a>(s: &'a Subject<BackupRun>, p: &Place) -> runs::Own<'a> {
+    let record = s.operations.get(BACKUP);
+    runs::Own { estate: &s.estate, key: key(s, p), node: BACKUP, record, told: s.status.job.as_ref() }
 }
 
 /// The job that is this run, as the vault's list shows it.
 pub(super) fn seen_job(s: &Subject<BackupRun>, p: &Place, facts: &Facts) -> Option<SeenJob> {
-    let name = job_name(s, p, facts)?;
-    runs::jobs(&p.vault, facts)?.into_iter().find(|j| j.name.eq_ignore_ascii_case(&name))
+    own(s, p).seen(&p.vault, facts)
 }
 
 /// What forbids to begin it.
@@ -237,7 +233,7 @@ fn cancel(s: &Subject<BackupRun>, p: &Place, job: &ResourceId) -> Acted {
 /// A job is cancelled only when the vault itself says that this run started it: a status is anybody's word.
 fn is_own(s: &Subject<BackupRun>, p: &Place, seen: Option<&SeenJob>) -> bool {
     let one = seen.map(std::slice::from_ref).unwrap_or_default();
-    once::job_of(&s.estate, &key(s, p), BACKUP, one).is_some_and(|j| j.container.eq_ignore_ascii_case(&container(p)))
+    own(s, p).by_id(one).is_some_and(|j| j.container.eq_ignore_ascii_case(&container(p)))
 }
 
 fn owned(p: &Place, job: &ResourceId) -> Ownership {

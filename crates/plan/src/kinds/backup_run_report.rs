@@ -5,7 +5,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::{
-    backup_run::{BACKUP, LISTED_WITHIN, expires_at, is_done_before, is_over, key, retain_until, seen_job},
+    as_map,
+    backup_run::{BACKUP, LISTED_WITHIN, expires_at, is_done_before, is_over, key, own, retain_until, seen_job},
     machine_place::Place,
     protected_machine::points_of,
     recovery_points, runs, seconds,
@@ -31,22 +32,14 @@ pub(super) fn report(s: &Subject<BackupRun>, facts: &Facts, decided: Decided<'_>
         look(s, facts, &mut status);
         status.finished_at = status.phase.as_ref().filter(|p| p.is_over()).map(|_| seconds(s.now));
     }
-    let promise = promise(&status, decided);
+    let over = status.phase.as_ref().is_some_and(RunPhase::is_over);
+    let promise = promise(&status, decided).last_if(over);
     let pending = status.phase == Some(RunPhase::Pending);
     // What a person mends around it shows when it is looked at again.
     let again = pending.then(|| (s.now + LOOK_EVERY).min(expires_at(s)));
-    let next = [again, removed_at(s, &status)].into_iter().flatten().filter(|at| *at > s.now).min();
-    let remove_at = removed_at(s, &status);
-    let serde_json::Value::Object(own) = serde_json::to_value(&status).unwrap_or_default() else {
-        return Report { status: serde_json::Map::new(), promise, conditions: Vec::new(), owned: s.owned.clone(), next, remove_at };
-    };
-    Report { status: own, promise, conditions: Vec::new(), owned: s.owned.clone(), next, remove_at }
-}
-
-/// When the object is to be deleted: what found its work done already would only be made again.
-fn removed_at(s: &Subject<BackupRun>, status: &BackupRunStatus) -> Option<Timestamp> {
-    let ttl = s.spec.ttl_seconds_after_finished.filter(|_| status.phase != Some(RunPhase::AlreadyDone))?;
-    Some(status.finished_at? + SignedDuration::from_secs(i64::from(ttl)))
+    let remove_at = runs::removed_at(s.spec.ttl_seconds_after_finished, status.phase.as_ref(), status.finished_at);
+    let next = [again, remove_at].into_iter().flatten().filter(|at| *at > s.now).min();
+    Report { status: as_map(&status), promise, conditions: Vec::new(), owned: s.owned.clone(), next, remove_at }
 }
 
 /// Brings the status to what the vault shows.
@@ -73,15 +66,14 @@ fn look(s: &Subject<BackupRun>, facts: &Facts, status: &mut BackupRunStatus) {
         status.job = Some(runs::job_of_record(done));
         return;
     }
-    let seen = seen_job(s, &p, facts);
-    let name = record
-        .and_then(|o| o.job.clone())
-        .or_else(|| Some(status.job.as_ref()?.name.clone()))
-        .or_else(|| Some(seen.as_ref()?.name.clone()));
+    let jobs = runs::jobs(&p.vault, facts);
+    let (seen, name) = (seen_job(s, &p, facts), own(s, &p).name(jobs.as_deref()));
     // What was done before this object had anything to do with it.
     let was_done = record.is_none() && s.status.job.is_none() && before.is_none_or(|b| b == RunPhase::Pending);
     let Some(name) = name else {
-        status.phase = Some(not_begun(s, &p, facts, expired, status));
+        let said = runs::said_to_have_happened(s, &key(s, &p));
+        let at = runs::Unbegun { said, expired, listed: runs::listed_at(&p.vault, facts), refused: status.error.is_some() };
+        status.phase = Some(own(s, &p).phase_without_job(&at));
         return;
     };
     let read = runs::job_read(&p.vault, &name, facts);
@@ -111,25 +103,6 @@ fn look(s: &Subject<BackupRun>, facts: &Facts, status: &mut BackupRunStatus) {
     if status.phase == Some(RunPhase::Failed) {
         let words = over.error.clone().unwrap_or_default();
         status.error = Some(format!("job {name} ended {}: {words}", over.status).trim_end_matches([':', ' ']).chars().take(1000).collect());
-    }
-}
-
-/// No job of it is known.
-fn not_begun(s: &Subject<BackupRun>, p: &Place, facts: &Facts, expired: bool, status: &BackupRunStatus) -> RunPhase {
-    if runs::said_to_have_happened(s, &key(s, p)) {
-        return RunPhase::Succeeded;
-    }
-    match s.operations.get(BACKUP) {
-        Some(record) if runs::refusal(record).is_none() => RunPhase::Running,
-        // Only a list of jobs can say that an earlier object of the same key did not do it.
-        None if expired && runs::jobs(&p.vault, facts).is_some() => {
-            if status.error.is_some() {
-                RunPhase::Failed
-            } else {
-                RunPhase::Expired
-            }
-        }
-        _ => RunPhase::Pending,
     }
 }
 
@@ -191,9 +164,7 @@ fn promise(status: &BackupRunStatus, decided: Decided<'_>) -> Promise {
 fn failed(status: &BackupRunStatus, point: Option<String>, words: &str, again: &str) -> Promise {
     let job_status = status.job.as_ref().and_then(|j| j.status.as_deref()).unwrap_or_default();
     let (reason, message) = match (status.job.is_some(), job_status, point) {
-        (false, ..) => {
-            (Reason::RefusedByAzure, format!("Azure refused the backup until {}: {words}; {again}", status.expires_at.unwrap_or_default()))
-        }
+        (false, ..) => (Reason::RefusedByAzure, format!("Azure refused the backup, or failed to begin it: {words}; {again}")),
         (true, "Cancelled", _) => (Reason::JobCancelled, format!("{words}; {again}")),
         (true, _, Some(point)) => {
             let message = format!(

@@ -124,8 +124,7 @@ fn told(
     owned: Vec<Owned>,
     next: Option<Timestamp>,
 ) -> Report {
-    let status = serde_json::to_value(status).ok().and_then(|v| v.as_object().cloned()).unwrap_or_default();
-    Report { status, promise, conditions, owned, next, remove_at: None }
+    Report { status: super::as_map(status), promise, conditions, owned, next, remove_at: None }
 }
 
 /// The machine as its body shows it.

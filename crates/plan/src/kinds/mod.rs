@@ -19,6 +19,7 @@ mod protected_machine;
 mod protection;
 mod recovery_points;
 mod recovery_vault;
+mod restore_checks;
 mod restore_made;
 mod restore_report;
 mod restore_run;
@@ -153,6 +154,11 @@ pub fn unreadable(id: &ResourceId, facts: &Facts) -> Hold {
 /// Status is for people: whole seconds, though Azure and the clock tell finer ones.
 pub fn seconds(at: Timestamp) -> Timestamp {
     Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
+/// A status as a kind reports it.
+pub(crate) fn as_map<T: serde::Serialize>(status: &T) -> serde_json::Map<String, Value> {
+    serde_json::to_value(status).ok().and_then(|v| v.as_object().cloned()).unwrap_or_default()
 }
 
 /// A body's text at a pointer.

@@ -8,10 +8,10 @@ use breakwater_api::{
     status::Owned,
 };
 use breakwater_arm::ResourceId;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
-    DRIFT_WITHIN, gone, items_of, kept, seconds,
+    DRIFT_WITHIN, as_map, gone, items_of, kept, seconds,
     takeover::before_ours,
     text,
     vault_defences::{asks_for_less, drifted, ever_protected, remember_declared, too_late},
@@ -192,8 +192,4 @@ fn observed(s: &Subject<RecoveryVault>, id: &ResourceId, body: &Value, config: O
         public_network_access: own("/properties/publicNetworkAccess"),
         first_seen: before.first_seen.or(Some(seconds(s.now))),
     }
-}
-
-fn as_map<T: serde::Serialize>(status: &T) -> Map<String, Value> {
-    serde_json::to_value(status).ok().and_then(|v| v.as_object().cloned()).unwrap_or_default()
 }

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::{
-    restore_run::{SHOWN_WITHIN, is_there, looked_at, seen_job},
+    restore_run::seen_job,
     restore_source::Source,
     restore_target::{new_machine, target_group},
 };
@@ -18,6 +18,15 @@ use crate::{
 
 /// The clocks of a job and of a disk need not agree to the second.
 const SLACK: SignedDuration = SignedDuration::from_secs(60);
+
+/// Between two looks at what a job says it made.
+const LOOK_EVERY: SignedDuration = SignedDuration::from_mins(2);
+
+/// How long what was made may take to show after its job ended.
+const SHOWN_WITHIN: SignedDuration = SignedDuration::from_mins(15);
+
+/// How long it is tried to look at it: then the job's word is all there is.
+const READABLE_WITHIN: SignedDuration = SignedDuration::from_hours(6);
 
 /// Disks of a group.
 fn disks_of(group: &ResourceId) -> List {
@@ -31,18 +40,26 @@ fn all_of(group: &ResourceId) -> List {
     List { path: format!("{group}/resources"), query, api_version: versions::RESOURCES, partial: false }
 }
 
-/// What is looked at when the job is over.
-pub(super) fn needs(s: &Subject<RestoreRun>, source: &Source, job: &str) -> Vec<Need> {
-    let version = format!("made by {job}");
-    let mut needs = Vec::new();
-    if let Ok(group) = target_group(s, source) {
-        needs.push(Need::ListUnder { list: disks_of(&group), fresh: Fresh::Version(version.clone()) });
-        if s.spec.to.new_machine.is_some() {
-            needs.push(Need::ListUnder { list: all_of(&group), fresh: Fresh::Version(version.clone()) });
-        }
+/// What is looked at when the job is over: at once, and now and then until it shows what the job says it did.
+pub(super) fn needs(s: &Subject<RestoreRun>, source: &Source, known: &Facts, over: &SeenJob) -> Vec<Need> {
+    let version = format!("made by {}", over.name);
+    let mut fresh = vec![Fresh::Version(version)];
+    if is_looked_at(s, source, known, over) && is_awaited(s, source, known, over) {
+        fresh.push(Fresh::Within(LOOK_EVERY));
     }
-    needs.extend(machine(s, source).map(|id| looked_at(id, &version)));
+    let mut needs = Vec::new();
+    for fresh in fresh {
+        let lists = target_group(s, source).map(|group| lists(s, &group)).unwrap_or_default();
+        needs.extend(lists.into_iter().map(|list| Need::ListUnder { list, fresh: fresh.clone() }));
+        needs.extend(machine(s, source).map(|id| Need::Read { id, fresh }));
+    }
     needs
+}
+
+/// The listings of a group in which what was made shows.
+fn lists(s: &Subject<RestoreRun>, group: &ResourceId) -> Vec<List> {
+    let all = s.spec.to.new_machine.is_some().then(|| all_of(group));
+    [Some(disks_of(group)), all].into_iter().flatten().collect()
 }
 
 /// The machine that shows what came of it: the new one, or the one that got other disks.
@@ -53,12 +70,22 @@ fn machine(s: &Subject<RestoreRun>, source: &Source) -> Option<ResourceId> {
     }
 }
 
-/// Whether what was made is still to be looked at.
-pub(super) fn is_awaited(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, job: Option<&SeenJob>) -> bool {
-    let looked = target_group(s, source).is_ok_and(|group| facts.list(&disks_of(&group)).is_some())
-        && machine(s, source).is_none_or(|id| facts.seen.get(&id).is_some_and(|seen| seen.read.is_some()));
-    let ended = job.and_then(|j| j.end).unwrap_or(s.now);
-    !looked && s.now < ended + SHOWN_WITHIN
+/// Whether all of it was looked at since the job ended: what was seen before says nothing.
+fn is_looked_at(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, over: &SeenJob) -> bool {
+    let since = over.end.unwrap_or(s.now) - SLACK;
+    let listed = |list: &List| facts.listed_at(list).is_some_and(|at| at >= since);
+    let read = |id: ResourceId| facts.seen.get(&id).and_then(|seen| seen.read.as_ref()).is_some_and(|read| read.at >= since);
+    target_group(s, source).is_ok_and(|group| lists(s, &group).iter().all(listed)) && machine(s, source).is_none_or(read)
+}
+
+/// Whether what was made is still to be looked at: until it could be, and, where the job says that it did its work, for a while
+/// until it shows.
+pub(super) fn is_awaited(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, over: &SeenJob) -> bool {
+    let ended = over.end.unwrap_or(s.now);
+    if !is_looked_at(s, source, facts, over) {
+        return s.now < ended + READABLE_WITHIN;
+    }
+    over.status.starts_with("Completed") && !shows(s, source, facts) && s.now < ended + SHOWN_WITHIN
 }
 
 /// The disks of a machine, by its body.
@@ -96,8 +123,7 @@ pub(super) fn all(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Ve
         made.extend(disks.into_iter().filter(|d| !before.iter().any(|old| old.eq_ignore_ascii_case(&d.id))));
     }
     let Ok(group) = target_group(s, source) else { return made };
-    let restored = facts.list(&disks_of(&group)).into_iter().flatten();
-    let restored = restored.filter(|(_, body)| is_restored(&body.open(), window)).map(|(id, _)| id.to_string());
+    let restored = restored_disks(s, source, facts, &group, window).into_iter();
     let others = facts.list(&all_of(&group)).into_iter().flatten();
     let others = others.filter(|(id, body)| is_beside(s, id, &body.open(), window)).map(|(id, _)| id.to_string());
     for id in restored.chain(others) {
@@ -109,6 +135,20 @@ pub(super) fn all(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Ve
     made
 }
 
+/// Disks that restores made in a group in that time. Azure begins their names with the machine's, as people report them: where
+/// any are so, those that are not belong to another restore.
+fn restored_disks(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, group: &ResourceId, window: Window) -> Vec<String> {
+    let listed = facts.list(&disks_of(group)).into_iter().flatten();
+    let in_time: Vec<&ResourceId> = listed.filter(|(_, body)| is_restored(&body.open(), window)).map(|(id, _)| id).collect();
+    let stem = s.spec.to.new_machine.as_ref().map_or(source.machine.name(), |new| &new.name).to_lowercase();
+    let named = |id: &&&ResourceId| id.name().to_lowercase().starts_with(&stem);
+    let ours: Vec<String> = in_time.iter().filter(named).map(|id| id.to_string()).collect();
+    if ours.is_empty() { in_time.iter().map(|id| id.to_string()).collect() } else { ours }
+}
+
+/// From when to when.
+type Window = (Timestamp, Timestamp);
+
 /// Interfaces of the new machine.
 fn interfaces(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Vec<Made> {
     let body = machine(s, source).and_then(|id| facts.read(&id).into_present().cloned());
@@ -117,19 +157,19 @@ fn interfaces(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Vec<Ma
     ids.map(|id| Made { id, lun: None }).collect()
 }
 
-fn within(body: &Value, pointer: &str, (from, to): (Timestamp, Timestamp)) -> bool {
+fn within(body: &Value, pointer: &str, (from, to): Window) -> bool {
     let at = body.pointer(pointer).and_then(|t| serde_json::from_value::<ArmTime>(t.clone()).ok()).and_then(|t| t.instant());
     at.is_some_and(|at| at >= from && at <= to)
 }
 
 /// A disk that a restore made in that time.
-fn is_restored(body: &Value, window: (Timestamp, Timestamp)) -> bool {
+fn is_restored(body: &Value, window: Window) -> bool {
     let option = body.pointer("/properties/creationData/createOption").and_then(Value::as_str).unwrap_or_default();
     option.eq_ignore_ascii_case("Restore") && within(body, "/properties/timeCreated", window)
 }
 
 /// An interface or a machine that appeared in that time and bears the new machine's name.
-fn is_beside(s: &Subject<RestoreRun>, id: &ResourceId, body: &Value, window: (Timestamp, Timestamp)) -> bool {
+fn is_beside(s: &Subject<RestoreRun>, id: &ResourceId, body: &Value, window: Window) -> bool {
     let named = s.spec.to.new_machine.as_ref().is_some_and(|new| id.name().to_lowercase().starts_with(&new.name.to_lowercase()));
     let kind = id.resource_type();
     let of_machine = ["Microsoft.Network/networkInterfaces", "Microsoft.Compute/virtualMachines"];
@@ -138,16 +178,14 @@ fn is_beside(s: &Subject<RestoreRun>, id: &ResourceId, body: &Value, window: (Ti
 
 /// Whether the world shows that the restore did what it was to do: a job that ended with warnings may have left no more than
 /// disks (backup.md §13).
-pub(super) fn shows(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, made: &[Made]) -> bool {
-    let is_disk = |m: &&Made| m.id.to_ascii_lowercase().contains("/microsoft.compute/disks/");
-    let disks = made.iter().filter(is_disk).count();
+pub(super) fn shows(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> bool {
     match (&s.spec.to.new_machine, &s.spec.to.replace_disks) {
-        (Some(_), _) => machine(s, source).is_some_and(|id| is_there(&id, facts)),
+        (Some(_), _) => vm(s, source, facts).is_some(),
         (None, Some(_)) => vm(s, source, facts).is_some_and(|vm| {
             let now = disks_of_machine(&vm);
             let os = now.iter().find(|d| d.lun == Some(-1));
             os.is_some_and(|os| !s.status.old_disks.iter().any(|old| old.id.eq_ignore_ascii_case(&os.id)))
         }),
-        (None, None) => disks > 0,
+        (None, None) => all(s, source, facts).iter().any(|made| made.id.to_ascii_lowercase().contains("/microsoft.compute/disks/")),
     }
 }

@@ -4,13 +4,12 @@ use breakwater_api::{
     Reason, RestoreRun, RestoreRunStatus, RunPhase,
     restore_run::{HandOff, Made},
 };
-use jiff::{SignedDuration, Timestamp};
-use serde_json::{Map, Value};
+use jiff::SignedDuration;
 
 use super::{
-    hand_off, recovery_points,
+    as_map, hand_off, recovery_points,
     restore_made::{self, disks_of_machine},
-    restore_run::{RESTORE, done_before, expires_at, is_over, job_name, key, seen_job},
+    restore_run::{RESTORE, done_before, expires_at, is_over, key, own, seen_job},
     restore_source::{self, Source, chosen, source},
     restore_target, restore_validation, runs, seconds,
 };
@@ -32,17 +31,14 @@ pub(super) fn report(s: &Subject<RestoreRun>, facts: &Facts, decided: Decided<'_
         look(s, facts, &mut status);
         status.finished_at = status.phase.as_ref().filter(|p| p.is_over()).map(|_| seconds(s.now));
     }
-    let promise = promise(s, &status, decided);
+    let over = status.phase.as_ref().is_some_and(RunPhase::is_over);
+    let promise = promise(s, &status, decided).last_if(over);
     let pending = status.phase == Some(RunPhase::Pending);
-    let remove_at = removed_at(s, &status);
+    let remove_at = runs::removed_at(s.spec.ttl_seconds_after_finished, status.phase.as_ref(), status.finished_at);
     // What a person mends around it shows when it is looked at again.
     let again = pending.then(|| (s.now + LOOK_EVERY).min(expires_at(s)));
     let next = [again, remove_at].into_iter().flatten().filter(|at| *at > s.now).min();
-    let own = match serde_json::to_value(&status) {
-        Ok(Value::Object(own)) => own,
-        _ => Map::new(),
-    };
-    Report { status: own, promise, conditions: Vec::new(), owned: s.owned.clone(), next, remove_at }
+    Report { status: as_map(&status), promise, conditions: Vec::new(), owned: s.owned.clone(), next, remove_at }
 }
 
 /// What it becomes, in a word and a name.
@@ -54,12 +50,6 @@ fn target(s: &Subject<RestoreRun>) -> String {
         (.., Some(disks)) => format!("disks in {}", disks.resource_group),
         _ => String::new(),
     }
-}
-
-/// When the object is to be deleted: what found its work done already would only be made again.
-fn removed_at(s: &Subject<RestoreRun>, status: &RestoreRunStatus) -> Option<Timestamp> {
-    let ttl = s.spec.ttl_seconds_after_finished.filter(|_| status.phase != Some(RunPhase::AlreadyDone))?;
-    Some(status.finished_at? + SignedDuration::from_secs(i64::from(ttl)))
 }
 
 /// Brings the status to what the vault shows.
@@ -94,8 +84,11 @@ fn look(s: &Subject<RestoreRun>, facts: &Facts, status: &mut RestoreRunStatus) {
     {
         status.old_disks = disks_of_machine(&vm);
     }
-    let Some(name) = job_name(s, &source, facts) else {
-        status.phase = Some(not_begun(s, &source, facts, expired, status));
+    let jobs = runs::jobs(&source.vault, facts);
+    let Some(name) = own(s, &source).name(jobs.as_deref()) else {
+        let said = runs::said_to_have_happened(s, &key(s, &source));
+        let at = runs::Unbegun { said, expired, listed: runs::listed_at(&source.vault, facts), refused: status.error.is_some() };
+        status.phase = Some(own(s, &source).phase_without_job(&at));
         return;
     };
     // What was done before this object had anything to do with it.
@@ -106,7 +99,7 @@ fn look(s: &Subject<RestoreRun>, facts: &Facts, status: &mut RestoreRunStatus) {
     status.phase = Some(RunPhase::Running);
     status.error = None;
     let Some(over) = seen.filter(|j| j.over) else { return };
-    if restore_made::is_awaited(s, &source, facts, Some(&over)) {
+    if restore_made::is_awaited(s, &source, facts, &over) {
         return;
     }
     ended(s, &source, facts, &over, was_done, status);
@@ -118,7 +111,7 @@ fn ended(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, over: &SeenJob
     let words = over.error.clone().unwrap_or_default();
     let told = format!("job {} ended {}: {words}", over.name, over.status).trim_end_matches([':', ' ']).chars().take(1000).collect();
     // Another object's old disks are not known here: of those only the job can tell.
-    let shown = restore_made::shows(s, source, facts, &status.made);
+    let shown = restore_made::shows(s, source, facts);
     status.phase = Some(match () {
         () if over.succeeded() && was_done => RunPhase::AlreadyDone,
         () if over.status.starts_with("Completed") && shown => RunPhase::Succeeded,
@@ -135,27 +128,12 @@ fn point(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, status: &mut R
     let known = |name: &str| status.point.clone().filter(|p| p.name.eq_ignore_ascii_case(name));
     status.point = match chosen(s) {
         Some(name) => read.or_else(|| known(name)).or_else(|| restore_source::pick(s, source, facts).ok().filter(|p| p.name == name)),
+        // What another object began has the point that its job tells, and no other.
+        None if own(s, source).name(runs::jobs(&source.vault, facts).as_deref()).is_some() => {
+            restore_source::of_job(s, source, facts).or(status.point.take())
+        }
         None => restore_source::pick(s, source, facts).ok(),
     };
-}
-
-/// No job of it is known.
-fn not_begun(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, expired: bool, status: &RestoreRunStatus) -> RunPhase {
-    if runs::said_to_have_happened(s, &key(s, source)) {
-        return RunPhase::Succeeded;
-    }
-    match s.operations.get(RESTORE) {
-        Some(record) if runs::refusal(record).is_none() => RunPhase::Running,
-        // Only a list of jobs can say that an earlier object of the same key did not do it.
-        None if expired && runs::jobs(&source.vault, facts).is_some() => {
-            if status.error.is_some() {
-                RunPhase::Failed
-            } else {
-                RunPhase::Expired
-            }
-        }
-        _ => RunPhase::Pending,
-    }
 }
 
 fn promise(s: &Subject<RestoreRun>, status: &RestoreRunStatus, decided: Decided<'_>) -> Promise {
@@ -179,7 +157,7 @@ fn promise(s: &Subject<RestoreRun>, status: &RestoreRunStatus, decided: Decided<
             let until = status.expires_at.unwrap_or_default();
             Promise::broken(Reason::Expired, format!("not begun by {until}, and not begun any more: nothing was sent; {again}"))
         }
-        Some(RunPhase::Failed) => failed(status, &words, again),
+        Some(RunPhase::Failed) => failed(s, status, &words, again),
         _ => match decided {
             Err(hold) => Promise::broken(hold.reason, hold.message.clone()),
             Ok(_) => {
@@ -197,31 +175,35 @@ fn restored(s: &Subject<RestoreRun>, status: &RestoreRunStatus) -> String {
         (Some(new), _) => format!("machine {} with {disks} disks was restored", new.name),
         (None, Some(replace)) => {
             format!(
-                "{disks} disks of {} were replaced; its {} old disks are kept (status.oldDisks)",
+                "{disks} disks of {} were replaced; its {} old disks are kept (status.oldDisks){}",
                 replace.confirm,
-                status.old_disks.len()
+                status.old_disks.len(),
+                is_left_off(s)
             )
         }
         (None, None) => format!("{disks} disks were restored"),
     }
 }
 
-fn failed(status: &RestoreRunStatus, words: &str, again: &str) -> Promise {
+/// What a person must know of a machine that was stopped for its disks.
+fn is_left_off(s: &Subject<RestoreRun>) -> String {
+    let stops = s.spec.to.replace_disks.as_ref().filter(|wanted| wanted.stop_machine);
+    stops.map_or(String::new(), |wanted| format!("; {} was stopped for it and is not started by this run", wanted.confirm))
+}
+
+fn failed(s: &Subject<RestoreRun>, status: &RestoreRunStatus, words: &str, again: &str) -> Promise {
     let left = match status.made.len() {
         0 => String::new(),
         n => format!("; it left {n} resources behind (status.made)"),
     };
     let job_status = status.job.as_ref().and_then(|j| j.status.as_deref()).unwrap_or_default();
     let (reason, message) = match (status.job.is_some(), job_status) {
-        (false, _) => {
-            let until = status.expires_at.unwrap_or_default();
-            (Reason::RefusedByAzure, format!("Azure refused the restore until {until}: {words}"))
-        }
+        (false, _) => (Reason::RefusedByAzure, format!("Azure refused the restore, or failed to begin it: {words}")),
         (true, "Cancelled") => (Reason::JobCancelled, words.to_owned()),
         (true, status) if status.starts_with("Completed") => {
             (Reason::NothingMade, format!("{words}, and what it was to make is not there"))
         }
         (true, _) => (Reason::JobFailed, words.to_owned()),
     };
-    Promise::broken(reason, format!("{message}{left}; {again}"))
+    Promise::broken(reason, format!("{message}{left}{}; {again}", is_left_off(s)))
 }

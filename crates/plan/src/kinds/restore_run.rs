@@ -1,9 +1,8 @@
 //! `RestoreRun`: one restore of a recovery point, exactly once for its key. The point is chosen once and saved; all that can
 //! be known to go wrong is looked at, and Azure is asked, before anything is sent.
 
-use breakwater_api::{OperationRecord, Reason, RestoreRun, RestoreRunSpec, RestoreRunStatus, RunPhase};
+use breakwater_api::{Reason, RestoreRun, RestoreRunSpec, RestoreRunStatus, RunPhase};
 use breakwater_arm::{
-    ResourceId,
     bodies::{restore_request, validate_request},
     names,
     versions::VIRTUAL_MACHINES,
@@ -13,18 +12,16 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::{
-    restore_made, restore_report,
+    restore_checks, restore_made, restore_report,
     restore_source::{self, POINT, Source, chosen, source},
     restore_target, restore_validation, runs, unreadable, vault_guard, vault_is_ours,
 };
 use crate::{
-    facts::{Facts, Fresh, Need},
+    facts::{Facts, Need},
     graph::{Acted, Counts, Desired, Goal, Hold, JobProof, Node, Ownership, Proof, Repeat},
     jobs::SeenJob,
     keys,
     kind::{Decided, Kind, Report, Subject},
-    once,
-    sighting::Known,
 };
 
 /// The node of the restore itself.
@@ -35,9 +32,6 @@ pub(super) const STOP: &str = "stop";
 
 /// A run is begun within this of its creation, unless it says otherwise.
 const EXPIRES_AFTER: SignedDuration = SignedDuration::from_hours(1);
-
-/// How long it is looked for what was made, where that cannot be read: then the job's word is all there is.
-pub(super) const SHOWN_WITHIN: SignedDuration = SignedDuration::from_hours(6);
 
 impl Kind for RestoreRun {
     const NAME: &'static str = "RestoreRun";
@@ -55,28 +49,28 @@ impl Kind for RestoreRun {
         }
         let begun = s.operations.get(RESTORE).map(|o| o.intent_at).or_else(|| s.status.job.as_ref()?.started_at);
         needs.push(runs::jobs_need(s, &source.vault, begun));
-        match job_name(s, &source, known) {
+        match own(s, &source).name(runs::jobs(&source.vault, known).as_deref()) {
             Some(name) => {
-                let jobs = runs::jobs(&source.vault, known).unwrap_or_default();
-                let seen = jobs.iter().find(|j| j.name.eq_ignore_ascii_case(&name));
-                needs.extend(runs::job_need(&source.vault, &name, seen));
-                if seen.is_some_and(|j| j.over) {
-                    needs.extend(restore_made::needs(s, &source, &name));
-                }
+                let seen = seen_job(s, &source, known);
+                needs.extend(runs::job_need(&source.vault, &name, seen.as_ref(), s.operations.contains_key(RESTORE)));
+                needs.extend(seen.filter(|j| j.over).map(|over| restore_made::needs(s, &source, known, &over)).unwrap_or_default());
             }
-            None if !s.operations.get(RESTORE).is_some_and(runs::is_begun) => {
+            // Also while an answer is lost: a second sending, if it comes to that, stands on what there is then.
+            None => {
                 needs.extend(restore_target::needs(s, &source));
-                needs.extend(validation(s, &source, known).map(restore_validation::need));
+                needs.extend(validation(s, &source, known).map(|request| restore_validation::need(request, stops(s, &source, known))));
             }
-            None => {}
         }
         needs
     }
 
     fn choose(s: &Subject<Self>, facts: &Facts) -> std::collections::BTreeMap<String, String> {
-        let picked = source(s, facts).and_then(|source| restore_source::pick(s, &source, facts));
-        let in_time = s.now < expires_at(s);
-        picked.ok().filter(|_| in_time && !is_over(s)).map(|point| (POINT.to_owned(), point.name)).into_iter().collect()
+        let Ok(source) = source(s, facts) else { return std::collections::BTreeMap::new() };
+        // What was begun elsewhere has its point already: choosing one now would tell of another.
+        let begun = own(s, &source).name(runs::jobs(&source.vault, facts).as_deref()).is_some() || done_before(s, &source).is_some();
+        let may = !begun && !is_over(s) && s.now < expires_at(s) && runs::jobs(&source.vault, facts).is_some();
+        let picked = restore_source::pick(s, &source, facts);
+        picked.ok().filter(|_| may).map(|point| (POINT.to_owned(), point.name)).into_iter().collect()
     }
 
     fn desire(s: &Subject<Self>, facts: &Facts) -> Result<Desired, Hold> {
@@ -92,16 +86,14 @@ impl Kind for RestoreRun {
             return Err(unreadable(&source.vault, facts));
         }
         let job = seen_job(s, &source, facts);
-        let begun = s.operations.get(RESTORE).is_some_and(runs::is_begun);
+        let begun = s.status.job.is_some() || s.operations.get(RESTORE).is_some_and(runs::is_begun);
         if job.is_none() && !begun && s.now >= expires_at(s) {
             return Ok(graph);
         }
         // A point that was not chosen yet may still be looked at: in mode Plan none ever is.
-        let picked = chosen(s).map_or_else(|| restore_source::pick(s, &source, facts).map(|p| p.name), |name| Ok(name.to_owned()));
-        let name = match (&job, picked) {
-            (_, Ok(name)) => name,
-            (Some(_), Err(_)) => return Ok(graph),
-            (None, Err(hold)) => return Err(hold),
+        let name = match chosen(s) {
+            Some(name) => name.to_owned(),
+            None => restore_source::of_job(s, &source, facts).map_or_else(|| restore_source::pick(s, &source, facts), Ok)?.name,
         };
         let Some(point) = source.point(&name) else {
             return Err(Hold::stuck(Reason::InvalidSpec, format!("{name} is no name of a recovery point")));
@@ -109,7 +101,8 @@ impl Kind for RestoreRun {
         let body = restore_target::body(s, &source)?;
         let mut request = restore_request(&point, &body);
         vault_guard::guarded(&mut request, &source.vault, facts, &["recoveryPoints/restore/action"]);
-        let hold = if job.is_some() || begun { None } else { hold(s, &source, facts) };
+        let before = own(s, &source).begun_before(job.as_ref());
+        let hold = before.or_else(|| if job.is_some() { None } else { hold(s, &source, facts) });
         let done = job.as_ref().is_some_and(|j| j.over) || runs::said_to_have_happened(s, &key(s, &source));
         let stops = stops(s, &source, facts) && job.is_none() && !begun && !done;
         if stops {
@@ -120,7 +113,7 @@ impl Kind for RestoreRun {
         let ownership = Ownership::Point { vault: source.vault.clone(), owner: source.owner.clone() };
         let node = Node::arm(point.clone(), goal, ownership.clone()).locking(locks(s, &source)).held(hold).until(expires_at(s));
         graph.node(RESTORE, if stops { node.after(&[STOP]) } else { node });
-        if job.as_ref().is_some_and(|j| j.over) && restore_made::is_awaited(s, &source, facts, job.as_ref()) {
+        if job.filter(|j| j.over).is_some_and(|over| restore_made::is_awaited(s, &source, facts, &over)) {
             let hold = Hold::wait(Reason::Settling, "the restore is done; waiting until Azure shows what it made");
             graph.node("made", Node::arm(point, Goal::Holds { met: false }, ownership).held(Some(hold)));
         }
@@ -209,41 +202,25 @@ fn confirmed(source: &Source) -> Ownership {
 /// What forbids to begin it.
 fn hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Hold> {
     vault_is_ours(&source.vault, facts, &s.estate, &source.owner, &s.writer)
-        .or_else(|| restore_target::hold(s, source, facts))
-        .or_else(|| validation(s, source, facts).and_then(|_| restore_validation::hold(facts)))
+        .or_else(|| restore_checks::hold(s, source, facts))
+        .or_else(|| validation(s, source, facts).and_then(|_| restore_validation::hold(facts, stops(s, source, facts))))
 }
 
 /// Azure's own look at the restore, where one is wanted and all that we can see ourselves is well.
 fn validation(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Request> {
-    let ready = s.spec.validate_first && chosen(s).is_some() && restore_target::hold(s, source, facts).is_none();
-    // A machine that is still to be stopped would be found running: it is looked at again when it is.
-    let ready = ready && !stops(s, source, facts);
+    let ready = s.spec.validate_first && chosen(s).is_some() && restore_checks::hold(s, source, facts).is_none();
     let point = source.point(chosen(s)?)?;
     let body = restore_target::body(s, source).ok()?;
     ready.then(|| validate_request(&source.vault, &point, &body))
 }
 
-/// The name of the job that is this run: on record, in status, or by its request id in the vault's list.
-pub(super) fn job_name(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<String> {
-    let on_record = s.operations.get(RESTORE).and_then(|o: &OperationRecord| o.job.clone());
-    on_record.or_else(|| Some(s.status.job.as_ref()?.name.clone())).or_else(|| {
-        let jobs = runs::jobs(&source.vault, facts)?;
-        once::job_of(&s.estate, &key(s, source), RESTORE, &jobs).map(|j| j.name.clone())
-    })
+/// What this run has begun.
+pub(super) fn own<'a>(s: &'a Subject<RestoreRun>, source: &Source) -> runs::Own<'a> {
+    let record = s.operations.get(RESTORE);
+    runs::Own { estate: &s.estate, key: key(s, source), node: RESTORE, record, told: s.status.job.as_ref() }
 }
 
-/// The job that is this run, as the vault's list shows it.
+/// The job that is this run, as the vault shows it.
 pub(super) fn seen_job(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<SeenJob> {
-    let name = job_name(s, source, facts)?;
-    runs::jobs(&source.vault, facts)?.into_iter().find(|j| j.name.eq_ignore_ascii_case(&name))
-}
-
-/// A direct read at most so old.
-pub(super) fn looked_at(id: ResourceId, version: &str) -> Need {
-    Need::Read { id, fresh: Fresh::Version(version.to_owned()) }
-}
-
-/// Whether a direct read says that something is there.
-pub(super) fn is_there(id: &ResourceId, facts: &Facts) -> bool {
-    matches!(facts.read(id), Known::Present(..))
+    own(s, source).seen(&source.vault, facts)
 }

@@ -19,6 +19,7 @@ use super::{
     VaultView, is_admitted_by, kept, no_such,
     protected_machine::points_of,
     recovery_points,
+    restore_run::own,
     runs::{self, MachineView},
     vault_guard, vault_id,
 };
@@ -115,6 +116,13 @@ pub(super) fn chosen(s: &Subject<RestoreRun>) -> Option<&str> {
 fn listed(source: &Source, facts: &Facts) -> Option<Vec<RecoveryPoint>> {
     let bodies: Vec<Value> = facts.list(&points_of(&source.item))?.values().map(Packed::open).collect();
     Some(recovery_points::all(bodies.iter()))
+}
+
+/// The point that a job restored, of a run that was begun by another object: the job tells its time.
+pub(super) fn of_job(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<RecoveryPoint> {
+    let name = own(s, source).name(runs::jobs(&source.vault, facts).as_deref())?;
+    let at = super::seconds(runs::job_read(&source.vault, &name, facts)?.properties.point_time()?);
+    listed(source, facts)?.into_iter().find(|point| point.at == at)
 }
 
 /// The point that fits now, or why none does.

@@ -1,30 +1,23 @@
-//! What a restore becomes: the request that asks for it, and what forbids it before anything is sent.
+//! What a restore becomes: the request that asks for it, and what must be known around it.
 
 use breakwater_api::{
     Reason, RestoreRun,
-    restore_run::{DiskAccessAllow, NewMachine, ReplaceDisks},
+    restore_run::{DiskAccessAllow, NewMachine},
 };
 use breakwater_arm::{
     ResourceId,
-    bodies::{
-        self, DiskNetworkAccess, IdentityBasedRestore, RecoveryType, RestoreBody, RestoreFrom, RestoreIdentity, Staging, VirtualMachine,
-    },
+    bodies::{DiskNetworkAccess, IdentityBasedRestore, RecoveryType, RestoreBody, RestoreFrom, RestoreIdentity, Staging, VirtualMachine},
     names,
     versions::VIRTUAL_MACHINES,
     wire::{Method, Request},
 };
 use jiff::SignedDuration;
 
-use super::{
-    restore_source::{self, Source, chosen},
-    runs, unreadable,
-};
+use super::restore_source::{self, Source, chosen};
 use crate::{
     facts::{Facts, Fresh, Need},
     graph::Hold,
     kind::Subject,
-    selection,
-    sighting::Known,
 };
 
 /// The ask for the power state of a machine whose disks are to be replaced.
@@ -33,10 +26,7 @@ pub(super) const POWER: &str = "power";
 /// How old what stands around a restore may be.
 const AROUND_WITHIN: SignedDuration = SignedDuration::from_mins(2);
 
-/// Replaced disks are begun within this of the run's creation.
-const REPLACED_WITHIN: SignedDuration = SignedDuration::from_hours(24);
-
-fn invalid(message: impl Into<String>) -> Hold {
+pub(super) fn invalid(message: impl Into<String>) -> Hold {
     Hold::stuck(Reason::InvalidSpec, message.into())
 }
 
@@ -65,11 +55,11 @@ pub(super) fn new_machine(s: &Subject<RestoreRun>, source: &Source) -> Result<Op
     id.map(Some).map_err(|e| invalid(format!("spec.to.newMachine.name: {e}")))
 }
 
-fn parsed(field: &str, text: &str) -> Result<ResourceId, Hold> {
+pub(super) fn parsed(field: &str, text: &str) -> Result<ResourceId, Hold> {
     text.parse().map_err(|e| invalid(format!("{field}: {e}")))
 }
 
-fn network_of(new: &NewMachine) -> Result<(ResourceId, ResourceId), Hold> {
+pub(super) fn network_of(new: &NewMachine) -> Result<(ResourceId, ResourceId), Hold> {
     let subnet = parsed("spec.to.newMachine.subnetId", &new.subnet_id)?;
     let network = subnet.parent().ok_or_else(|| invalid("spec.to.newMachine.subnetId lies in no virtual network"))?;
     Ok((network, subnet))
@@ -149,187 +139,6 @@ fn disk_access(s: &Subject<RestoreRun>) -> Result<Option<DiskNetworkAccess>, Hol
         }
         (DiskAccessAllow::Private, None) => return Err(invalid("spec.diskAccess.diskAccessId is needed with allow: Private")),
     }))
-}
-
-/// What forbids the restore, by all that was looked at; nothing is sent while it does.
-pub(super) fn hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Hold> {
-    granted(s, source)
-        .or_else(|| point_hold(s, source, facts))
-        .or_else(|| staging_hold(s, source, facts))
-        .or_else(|| machine_hold(s, source, facts))
-        .or_else(|| s.spec.to.replace_disks.as_ref().and_then(|wanted| replace_hold(s, wanted, source, facts)))
-}
-
-/// The machine, where its data goes, and what is made there: each is the grant's to admit.
-fn granted(s: &Subject<RestoreRun>, source: &Source) -> Option<Hold> {
-    let act = if s.spec.to.replace_disks.is_some() { "ReplaceDisks" } else { "Restore" };
-    let target = match target_group(s, source) {
-        Ok(group) => group,
-        Err(hold) => return Some(hold),
-    };
-    runs::not_granted(s, act, &source.machine).or_else(|| runs::not_granted(s, act, &target))
-}
-
-/// What the point itself demands (backup.md §12, §13).
-fn point_hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Hold> {
-    let name = chosen(s)?;
-    let id = source.point(name)?;
-    let point = match (facts.read(&id), restore_source::read(s, source, facts)) {
-        (_, Some(point)) => point.properties,
-        (Known::Absent(at), _) => {
-            let message = format!(
-                "recovery point {name}, which this run chose, is gone since {at}: it expired; make a new RestoreRun for another point"
-            );
-            return Some(Hold::stuck(Reason::NoRecoveryPoint, message));
-        }
-        _ => return Some(unreadable(&id, facts)),
-    };
-    let private = point.is_private_access_enabled_on_any_disk == Some(true);
-    if private && s.spec.disk_access.is_none() {
-        let message = "spec.diskAccess is needed: a disk of this point allows private access only; say SameAsSource, Private or Public in a new RestoreRun";
-        return Some(invalid(message));
-    }
-    if !private && s.spec.disk_access.is_some() {
-        let message = "spec.diskAccess must be left out: no disk of this point allows private access only, and Azure takes it for such points alone; make a new RestoreRun without it";
-        return Some(invalid(message));
-    }
-    let archived = point.is_archived_only();
-    if archived && s.spec.from.recovery_point.rehydrate.is_none() {
-        let message = "spec.from.recoveryPoint.rehydrate is needed: this point is in the archive only, and is brought back first, which takes hours; say its priority and retainFor in a new RestoreRun";
-        return Some(invalid(message));
-    }
-    if !archived && s.spec.from.recovery_point.rehydrate.is_some() {
-        let message =
-            "spec.from.recoveryPoint.rehydrate must be left out: this point is not in the archive; make a new RestoreRun without it";
-        return Some(invalid(message));
-    }
-    None
-}
-
-/// Azure's rules for the staging account (backup.md §13).
-fn staging_hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Hold> {
-    let id = match parsed("spec.staging.storageAccountId", &s.spec.staging.storage_account_id) {
-        Ok(id) => id,
-        Err(hold) => return Some(hold),
-    };
-    let field = "spec.staging.storageAccountId";
-    let body = match facts.read(&id) {
-        Known::Present(_, body) => body,
-        Known::Absent(_) => {
-            return Some(invalid(format!("{field}: {id} does not exist: make it, or name another one in a new RestoreRun")));
-        }
-        Known::Unknown => return Some(unreadable(&id, facts)),
-    };
-    let account = bodies::StorageAccount::parse(body).ok()?;
-    let there = &source.vault_view.spec.location;
-    let sku = account.sku.as_ref().and_then(|sku| sku.name.clone()).unwrap_or_default();
-    let kind = account.kind.clone().unwrap_or_default();
-    let wrong = match account.location.as_deref() {
-        Some(here) if !selection::same_location(here, there) => format!("is in {here}, and must be in the vault's region {there}"),
-        _ if ["BlobStorage", "BlockBlobStorage", "FileStorage"].iter().any(|k| k.eq_ignore_ascii_case(&kind)) => {
-            format!("is a {kind} account, and must be a general-purpose one")
-        }
-        _ if account.is_zone_redundant() == Some(true) => {
-            format!("is zone-redundant ({sku}), which Azure Backup does not stage in")
-        }
-        _ if account.properties.admits_azure_services() == Some(false) => {
-            "has a firewall that does not let trusted Azure services in: let them pass".to_owned()
-        }
-        _ => return None,
-    };
-    Some(invalid(format!("{field}: {id} {wrong}; mend it, or name another one in a new RestoreRun")))
-}
-
-/// What a new machine needs: a name that is free and a subnet in the region.
-fn machine_hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Hold> {
-    let new = s.spec.to.new_machine.as_ref()?;
-    let target = match new_machine(s, source) {
-        Ok(target) => target?,
-        Err(hold) => return Some(hold),
-    };
-    match facts.read(&target) {
-        Known::Present(..) => {
-            let message = format!(
-                "spec.to.newMachine.name: {target} exists already: nothing is restored over it; make a new RestoreRun with another name"
-            );
-            return Some(Hold::stuck(Reason::TargetExists, message));
-        }
-        Known::Unknown => return Some(unreadable(&target, facts)),
-        Known::Absent(_) => {}
-    }
-    let (network, subnet) = match network_of(new) {
-        Ok(ids) => ids,
-        Err(hold) => return Some(hold),
-    };
-    let field = "spec.to.newMachine.subnetId";
-    let body = match facts.read(&network) {
-        Known::Present(_, body) => bodies::VirtualNetwork::parse(body).ok()?,
-        Known::Absent(_) => return Some(invalid(format!("{field}: {network} does not exist: make a new RestoreRun with another subnet"))),
-        Known::Unknown => return Some(unreadable(&network, facts)),
-    };
-    let there = &source.vault_view.spec.location;
-    if let Some(here) = body.location.as_deref().filter(|here| !selection::same_location(here, there)) {
-        let message = format!(
-            "{field}: {network} is in {here}, and the machine is restored in the vault's region {there}: make a new RestoreRun with a subnet there"
-        );
-        return Some(Hold::stuck(Reason::LocationMismatch, message));
-    }
-    body.subnet(&subnet)
-        .is_none()
-        .then(|| invalid(format!("{field}: {network} has no subnet {}: make a new RestoreRun with another one", subnet.name())))
-}
-
-/// What stands against other disks under a living machine.
-fn replace_hold(s: &Subject<RestoreRun>, wanted: &ReplaceDisks, source: &Source, facts: &Facts) -> Option<Hold> {
-    let machine = &source.machine;
-    if wanted.confirm != machine.name() {
-        let message = format!(
-            "spec.to.replaceDisks.confirm says {:?}, and the machine's name is {:?}: spell it out in a new RestoreRun",
-            wanted.confirm,
-            machine.name()
-        );
-        return Some(invalid(message));
-    }
-    if s.spec.expires_at.is_none_or(|at| at > s.meta.created + REPLACED_WITHIN) {
-        return Some(invalid(
-            "spec.expiresAt must lie within 24 hours of this object's creation where disks are replaced: make a new RestoreRun",
-        ));
-    }
-    let Some(view) = &source.view else {
-        return Some(invalid(
-            "spec.from.recoveryPoint.protectedMachineRef is needed where disks are replaced: by it the machine is known to be the same",
-        ));
-    };
-    let vm = match facts.read(machine) {
-        Known::Present(_, body) => VirtualMachine::parse(body).ok()?,
-        Known::Absent(_) => {
-            let message = format!("{machine} does not exist: its disks cannot be replaced; restore a new machine");
-            return Some(Hold::stuck(Reason::MachineNotFound, message));
-        }
-        Known::Unknown => return Some(unreadable(machine, facts)),
-    };
-    let (is, was) = (vm.properties.vm_id.as_deref(), view.status.machine.as_ref().and_then(|m| m.vm_id.as_deref()));
-    match (is, was) {
-        (Some(is), Some(was)) if is.eq_ignore_ascii_case(was) => {}
-        (Some(is), Some(was)) => {
-            let message = format!(
-                "{machine} is another machine now (vmId {is}, was {was}): its disks are not replaced by the old one's; restore a new machine"
-            );
-            return Some(Hold::stuck(Reason::IdentityChanged, message));
-        }
-        _ => return Some(Hold::wait(Reason::NotYetObserved, format!("which machine {machine} is, is not known yet (vmId)"))),
-    }
-    match power(facts) {
-        Some(state) if is_off(&state) => None,
-        Some(_) if wanted.stop_machine => None,
-        Some(state) => {
-            let message = format!(
-                "{machine} is {state}: its disks are replaced while it is deallocated; stop it, or say stopMachine: true in a new RestoreRun"
-            );
-            Some(Hold::stuck(Reason::MachineRunning, message))
-        }
-        None => Some(Hold::wait(Reason::NotYetObserved, format!("whether {machine} runs is not known yet"))),
-    }
 }
 
 /// The power state of the machine: `running`, `deallocated`, ...

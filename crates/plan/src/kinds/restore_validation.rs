@@ -10,7 +10,8 @@ use crate::{
     graph::Hold,
 };
 
-/// The ask's name.
+/// The asks' names: the look before a machine is stopped, and the one that counts for the restore.
+const BEFORE_STOP: &str = "validation-before-stop";
 const VALIDATION: &str = "validation";
 
 /// How long what Azure found is good for: what it found missing may be mended meanwhile.
@@ -19,9 +20,20 @@ const GOOD_FOR: SignedDuration = SignedDuration::from_mins(10);
 /// At most so many findings are told.
 const MOST_FINDINGS: usize = 16;
 
-/// Asks Azure.
-pub(super) fn need(request: Request) -> Need {
-    Need::Ask { name: VALIDATION.into(), request, fresh: Fresh::Within(GOOD_FOR) }
+fn name(stops: bool) -> &'static str {
+    if stops { BEFORE_STOP } else { VALIDATION }
+}
+
+/// Asks Azure. A machine is stopped only for a restore that Azure would carry out, and looked at again when it is.
+pub(super) fn need(request: Request, stops: bool) -> Need {
+    Need::Ask { name: name(stops).into(), request, fresh: Fresh::Within(GOOD_FOR) }
+}
+
+/// That the machine runs stands in the way of nothing where it is to be stopped. Azure's codes for it were never recorded: its
+/// words are gone by.
+fn is_of_power(finding: &Finding) -> bool {
+    let words = format!("{} {}", finding.code, finding.message).to_ascii_lowercase();
+    ["deallocat", "shutdown", "shut down", "powered off", "is running", "powerstate"].iter().any(|word| words.contains(word))
 }
 
 fn cut(text: &str) -> String {
@@ -30,7 +42,11 @@ fn cut(text: &str) -> String {
 
 /// What Azure found; `None` while it looks.
 pub(super) fn found(facts: &Facts) -> Option<Validation> {
-    let asked = facts.answer(VALIDATION)?;
+    told(facts, false)
+}
+
+fn told(facts: &Facts, stops: bool) -> Option<Validation> {
+    let asked = facts.answer(name(stops))?;
     let results = ValidationResults::parse(asked.body.as_ref()?)?;
     let findings = results.0.iter().take(MOST_FINDINGS).map(|found| Finding {
         code: found.code.clone().unwrap_or_default().chars().take(120).collect(),
@@ -41,15 +57,16 @@ pub(super) fn found(facts: &Facts) -> Option<Validation> {
 }
 
 /// Nothing is restored until Azure finds nothing in its way.
-pub(super) fn hold(facts: &Facts) -> Option<Hold> {
-    if let Some(trouble) = facts.answer(VALIDATION).and_then(|a| a.trouble.as_ref()) {
+pub(super) fn hold(facts: &Facts, stops: bool) -> Option<Hold> {
+    if let Some(trouble) = facts.answer(name(stops)).and_then(|a| a.trouble.as_ref()) {
         return Some(Hold::trouble(trouble, format!("Azure was asked whether the restore can be done: {}", trouble.message)));
     }
-    let Some(validation) = found(facts) else {
+    let Some(validation) = told(facts, stops) else {
         return Some(Hold::wait(Reason::NotYetObserved, "Azure looks whether the restore can be done"));
     };
-    let first = validation.findings.first()?;
-    let more = match validation.findings.len() {
+    let findings: Vec<&Finding> = validation.findings.iter().filter(|found| !(stops && is_of_power(found))).collect();
+    let first = findings.first()?;
+    let more = match findings.len() {
         1 => String::new(),
         n => format!(" (and {} more in status.validation)", n - 1),
     };

@@ -20,6 +20,7 @@ use crate::{
     graph::Hold,
     jobs::SeenJob,
     kind::{Kind, Subject, View},
+    once,
     planner::outcome_choice,
 };
 
@@ -82,16 +83,23 @@ pub(super) fn jobs(vault: &ResourceId, facts: &Facts) -> Option<Vec<SeenJob>> {
     facts.jobs.get(vault).and_then(|l| l.last.as_ref()).map(SeenJob::all)
 }
 
+/// When the jobs of a vault were listed last.
+pub(super) fn listed_at(vault: &ResourceId, facts: &Facts) -> Option<Timestamp> {
+    facts.jobs.get(vault).and_then(|l| l.last.as_ref()).map(|list| list.at)
+}
+
 /// A job's own id.
 pub(super) fn job_id(vault: &ResourceId, name: &str) -> Option<ResourceId> {
     vault.child("backupJobs", name).ok()
 }
 
-/// One job, read for what the list leaves out: while it runs now and then, and once more when it is over.
-pub(super) fn job_need(vault: &ResourceId, name: &str, seen: Option<&SeenJob>) -> Option<Need> {
-    let fresh = match seen.filter(|j| j.over) {
-        Some(over) => Fresh::Version(format!("{} {:?}", over.status, over.end)),
-        None => Fresh::Spare(LOOK_EVERY),
+/// One job, read for what the list leaves out: while it runs now and then, and once more when it is over. One that no list
+/// shows and no record follows is asked for by its name.
+pub(super) fn job_need(vault: &ResourceId, name: &str, seen: Option<&SeenJob>, followed: bool) -> Option<Need> {
+    let fresh = match seen {
+        Some(job) if job.over => Fresh::Version(format!("{} {:?}", job.status, job.end)),
+        None if !followed => Fresh::Within(LOOK_EVERY),
+        _ => Fresh::Spare(LOOK_EVERY),
     };
     Some(Need::Read { id: job_id(vault, name)?, fresh })
 }
@@ -126,9 +134,89 @@ pub(super) fn told(name: &str, seen: Option<&SeenJob>, read: Option<&Job>, befor
     job
 }
 
-/// Whether Azure may work on what a record says: it was not certainly refused.
+/// What a run has begun: by its once-key, its record and what its status told.
+pub(super) struct Own<'a> {
+    pub estate: &'a str,
+    pub key: String,
+    pub node: &'static str,
+    pub record: Option<&'a OperationRecord>,
+    pub told: Option<&'a RunJob>,
+}
+
+impl Own<'_> {
+    /// The job's name: on record, in status, or by its request id in the vault's list.
+    pub fn name(&self, jobs: Option<&[SeenJob]>) -> Option<String> {
+        let on_record = self.record.and_then(|o| o.job.clone());
+        on_record.or_else(|| Some(self.told?.name.clone())).or_else(|| Some(self.by_id(jobs?)?.name.clone()))
+    }
+
+    /// The job, as the vault's list shows it, or as it was read by its name where no list does.
+    pub fn seen(&self, vault: &ResourceId, facts: &Facts) -> Option<SeenJob> {
+        let listed = jobs(vault, facts);
+        let name = self.name(listed.as_deref())?;
+        let of_list = listed.into_iter().flatten().find(|j| j.name.eq_ignore_ascii_case(&name));
+        of_list.or_else(|| Some(SeenJob::read(&name, facts.read(&job_id(vault, &name)?).into_present()?)))
+    }
+
+    /// The job that carries one of this run's request ids.
+    pub fn by_id<'j>(&self, jobs: &'j [SeenJob]) -> Option<&'j SeenJob> {
+        once::job_of(self.estate, &self.key, self.node, jobs)
+    }
+
+    /// A run that had a job has begun, whatever a list shows by now: nothing is sent for it a second time. A job that the vault
+    /// shows as its own is followed instead.
+    pub fn begun_before(&self, seen: Option<&SeenJob>) -> Option<Hold> {
+        let told = self.told.filter(|_| self.record.is_none())?;
+        let own = seen.is_some_and(|j| self.by_id(std::slice::from_ref(j)).is_some());
+        (!own).then(|| {
+            let message = format!("job {} is this run's, and is waited for: nothing is sent a second time", told.name);
+            Hold::wait(Reason::OperationRunning, message)
+        })
+    }
+
+    /// How far a run is of which no job is known.
+    pub fn phase_without_job(&self, at: &Unbegun) -> RunPhase {
+        match self.record {
+            _ if at.said => RunPhase::Succeeded,
+            // Azure took it, it failed, and no job of it is there: what happens once is not begun again.
+            Some(record) if has_failed(record, at.listed) => RunPhase::Failed,
+            Some(record) if refusal(record).is_none() => RunPhase::Running,
+            // Only a list of jobs can say that an earlier object of the same key did not do it.
+            None if at.expired && at.listed.is_some() && at.refused => RunPhase::Failed,
+            None if at.expired && at.listed.is_some() => RunPhase::Expired,
+            _ => RunPhase::Pending,
+        }
+    }
+}
+
+/// What is known of a run without a job.
+pub(super) struct Unbegun {
+    /// A person said that it happened.
+    pub said: bool,
+    /// Its time is over.
+    pub expired: bool,
+    /// When the vault's jobs were listed.
+    pub listed: Option<Timestamp>,
+    /// Azure refused it.
+    pub refused: bool,
+}
+
+/// Whether an operation that Azure took has failed, and the jobs were listed since.
+fn has_failed(record: &OperationRecord, listed: Option<Timestamp>) -> bool {
+    let taken = matches!(record.outcome, Some(Outcome::Failed | Outcome::Cancelled));
+    taken && listed.is_some_and(|at| record.ended_at.is_none_or(|ended| at >= ended))
+}
+
+/// When a run's object is to be deleted: what found its work already done would only be made again.
+pub(super) fn removed_at(ttl: Option<i32>, phase: Option<&RunPhase>, finished_at: Option<Timestamp>) -> Option<Timestamp> {
+    let ttl = ttl.filter(|_| phase != Some(&RunPhase::AlreadyDone))?;
+    Some(finished_at? + SignedDuration::from_secs(i64::from(ttl)))
+}
+
+/// Whether Azure may work on what a record says: it was not certainly refused, and did not fail.
 pub(super) fn is_begun(record: &OperationRecord) -> bool {
-    record.job.is_some() || record.handle.is_some() || record.next_poll.is_some() || (record.ended_at.is_some() && record.error.is_none())
+    let taken = record.job.is_some() || record.handle.is_some() || record.next_poll.is_some() || record.ended_at.is_some();
+    taken && record.error.is_none()
 }
 
 /// Why an operation certainly did not happen, in Azure's words.

@@ -9,4 +9,5 @@ mod machine_disks;
 mod machine_stopped;
 mod machine_told;
 mod policy;
+mod runs;
 mod vault;

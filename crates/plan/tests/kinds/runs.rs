@@ -1,0 +1,108 @@
+//! Runs: what is never sent a second time, and never for less than a whole answer.
+
+use std::sync::Arc;
+
+use breakwater_api::{BackupRun, OperationRecord, Reason, RestoreRun};
+use breakwater_arm::versions::RECOVERY_SERVICES;
+use breakwater_plan::{
+    facts::{Facts, List},
+    kind::{Grant, Kind, Subject},
+    sighting::{Listed, Listing},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    estate::*,
+    machine::{item, jobs, protected},
+};
+
+const POINT: &str = "1234567890";
+
+/// The run, with a grant that admits it.
+fn granted<K: Kind>(mut s: Subject<K>) -> Subject<K> {
+    let mut grant: Grant = s.access.as_deref().cloned().unwrap();
+    grant.allow[0].acts.extend(["Backup".into(), "Restore".into()]);
+    s.access = Some(Arc::new(grant));
+    s
+}
+
+fn backup(status: Value) -> Subject<BackupRun> {
+    granted(subject("one", json!({ "protectedMachineRef": { "name": "db1" } }), status))
+}
+
+fn points() -> List {
+    let path = format!("{}/recoveryPoints", item());
+    List { path, query: Vec::new(), api_version: RECOVERY_SERVICES, partial: false }
+}
+
+fn restore(status: Value) -> Subject<RestoreRun> {
+    let account = id("rg-backup", "Microsoft.Storage/storageAccounts/stage");
+    let from = json!({ "recoveryPoint": { "protectedMachineRef": { "name": "db1" }, "point": { "latest": {} } } });
+    let spec = json!({ "from": from, "to": { "disks": { "resourceGroup": "rg-shop" } }, "staging": { "storageAccountId": account }, "validateFirst": false });
+    let mut s = granted(subject::<RestoreRun>("one", spec, status));
+    s.choices.insert("recovery-point".into(), POINT.into());
+    s
+}
+
+/// A protected machine with one recovery point, and no job in its vault's list.
+fn standing() -> Facts {
+    let mut facts = protected(json!({}), json!({ "protectionState": "Protected" }));
+    add_member(&mut facts, "db1", "daily", json!({ "machine": { "vmId": "VM-1" } }));
+    jobs(&mut facts, &[]);
+    let point = item().child("recoveryPoints", POINT).unwrap();
+    let tier = json!({ "type": "HardenedRP", "status": "Valid" });
+    let body = json!({ "id": point, "name": POINT, "properties": { "objectType": "IaasVMRecoveryPoint", "recoveryPointType": "AppConsistent",
+        "recoveryPointTime": "2026-03-01T02:00:00Z", "recoveryPointTierDetails": [tier] } });
+    see(&mut facts, &point, Some(body.clone()));
+    list(&mut facts, points(), &[(point, body)]);
+    let account = json!({ "location": "westeurope", "kind": "StorageV2", "sku": { "name": "Standard_LRS" }, "properties": { "provisioningState": "Succeeded" } });
+    see(&mut facts, &id("rg-backup", "Microsoft.Storage/storageAccounts/stage"), Some(account));
+    facts
+}
+
+#[test]
+fn what_was_never_begun_is_sent() {
+    let facts = standing();
+    assert_eq!(told(&planned(&backup(json!({})), &facts), "backup"), "POST");
+    assert_eq!(told(&planned(&restore(json!({})), &facts), "restore"), "POST");
+}
+
+#[test]
+fn a_run_that_had_a_job_is_sent_no_second_time_though_no_list_and_no_record_knows_of_it() {
+    let status =
+        json!({ "phase": "Running", "job": { "name": "11111111-0000-4000-8000-000000000001", "startedAt": "2026-03-01T11:00:00Z" } });
+    let facts = standing();
+    assert_eq!(told(&planned(&backup(status.clone()), &facts), "backup"), "wait: OperationRunning");
+    assert_eq!(told(&planned(&restore(status.clone()), &facts), "restore"), "wait: OperationRunning");
+    // Its time passes: it was begun all the same.
+    let spec = json!({ "protectedMachineRef": { "name": "db1" }, "expiresAt": "2026-03-01T11:30:00Z" });
+    let late: Subject<BackupRun> = granted(subject("one", spec, status));
+    assert_eq!(told(&planned(&late, &facts), "backup"), "wait: OperationRunning");
+    assert_eq!(reported(&late, &facts).status["phase"], "Running");
+}
+
+/// A record of a request that Azure took at 11:58 and failed at 11:59.
+fn failed(node: &str) -> OperationRecord {
+    let record = json!({ "node": node, "verb": "act", "act": "Backup", "method": "POST", "target": item(), "key": "k", "attempt": 1,
+        "clientRequestId": "7a1f7dce-dc00-5ddf-b7ad-76590810e4e4", "intentAt": "2026-03-01T11:58:00Z", "endedAt": "2026-03-01T11:59:00Z",
+        "outcome": "Failed", "error": { "reason": "RefusedByAzure", "code": "AgentSilent", "message": "The agent is silent.", "waits": false } });
+    serde_json::from_value(record).unwrap()
+}
+
+#[test]
+fn what_azure_took_and_failed_ends_the_run_once_the_jobs_show_none() {
+    let (mut one, mut two) = (backup(json!({ "phase": "Running" })), restore(json!({ "phase": "Running" })));
+    one.operations.insert("backup".into(), failed("backup"));
+    two.operations.insert("restore".into(), failed("restore"));
+    let mut facts = standing();
+    for told in [reported(&one, &facts), reported(&two, &facts)] {
+        assert_eq!((&told.status["phase"], told.promise.reason, told.promise.last), (&json!("Failed"), Reason::RefusedByAzure, true));
+        assert!(told.promise.message.contains("The agent is silent.; make a new"), "{}", told.promise.message);
+    }
+    // A list from before its end says nothing.
+    let before = facts.jobs[&vault()].last.clone().map(|list| Listing { at: "2026-03-01T11:58:30Z".parse().unwrap(), ..list });
+    facts.jobs.insert(vault(), Listed { last: before, trouble: None });
+    for told in [reported(&one, &facts), reported(&two, &facts)] {
+        assert_eq!((&told.status["phase"], told.promise.last), (&json!("Pending"), false));
+    }
+}

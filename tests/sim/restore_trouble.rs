@@ -1,0 +1,145 @@
+//! Restores where something is wrong or goes wrong: the machine keeps running, the job's own point is told, one waits for the other.
+
+use std::sync::PoisonError;
+
+use azure_sim::faults::{Fault, Match, Rule};
+use breakwater_tests::sim::Simulation;
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use crate::{
+    people::{PERSON, answer, asked, by_hand, key, member, sent},
+    restores::{disks, manifest, new_machine, phase, ready, replace, run_to, until},
+};
+
+const MACHINE: &str =
+    "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups/rg-shop/providers/Microsoft.Compute/virtualMachines/web-1";
+
+fn declare(sim: &Simulation, name: &str, to: Value, more: Value) {
+    sim.cluster.user().apply_object(&run_to(sim, name, to, more)).expect("the API server takes it");
+}
+
+/// Another backup of the machine, to its end.
+fn back_up(sim: &mut Simulation, name: &str) {
+    let run = json!({ "apiVersion": "breakwater.io/v1alpha1", "kind": "BackupRun", "metadata": { "name": name, "namespace": "shop" },
+        "spec": { "protectedMachineRef": { "name": member(sim, "web-1") } } });
+    sim.cluster.user().apply_object(&run).expect("the API server takes it");
+    sim.run_until(&format!("backup {name}"), SignedDuration::from_hours(8), |sim| sim.status("BackupRun", name)["phase"] == "Succeeded");
+}
+
+/// Restores that Azure took since so many requests.
+fn restores(sim: &Simulation, since: usize) -> usize {
+    sim.requests().iter().skip(since).filter(|line| line.contains("/restore -> 202")).count()
+}
+
+fn inject(sim: &Simulation, path: &str, fault: Fault) {
+    let matches = Match { method: Some("POST".into()), path: Some(path.into()), ..Match::default() };
+    sim.azure.lock().unwrap_or_else(PoisonError::into_inner).faults_mut().add(Rule { id: path.into(), matches, fault });
+}
+
+#[test]
+fn a_job_says_more_than_an_operation_that_failed() {
+    let mut sim = ready();
+    let from = sim.requests().len();
+    let failed = || Fault::OperationFailed { code: "UserErrorGuestAgentStatusUnavailable".into(), message: "The agent is silent.".into() };
+    inject(&sim, "*/backup", failed());
+    inject(&sim, "*/restore", failed());
+    let backup = json!({ "apiVersion": "breakwater.io/v1alpha1", "kind": "BackupRun", "metadata": { "name": "one", "namespace": "shop" },
+        "spec": { "protectedMachineRef": { "name": member(&sim, "web-1") } } });
+    sim.cluster.user().apply_object(&backup).expect("the API server takes it");
+    declare(&sim, "one", disks(), json!({}));
+    for kind in ["BackupRun", "RestoreRun"] {
+        sim.run_until(&format!("{kind} is done"), SignedDuration::from_hours(8), |sim| sim.status(kind, "one")["phase"] == "Succeeded");
+        assert!(sim.is_ready(kind, "one"), "{}", sim.tell());
+    }
+    sim.run_for(SignedDuration::from_hours(3));
+    let posts = |word: &str| sim.requests().iter().skip(from).filter(|l| l.contains(" POST ") && l.contains(word)).count();
+    assert_eq!((posts("/backup -> "), posts("/restore -> ")), (1, 1), "{:#?}", sent(&sim, from));
+}
+
+#[test]
+fn a_machine_is_not_stopped_for_a_restore_that_azure_would_refuse() {
+    let mut sim = ready();
+    let from = sim.requests().len();
+    // The vault has no identity: Azure alone says so.
+    let (to, mut more) = replace(&sim, json!({}));
+    let account = run_to(&sim, "x", disks(), json!({}))["spec"]["staging"]["storageAccountId"].clone();
+    more["staging"] = json!({ "storageAccountId": account, "identity": "System" });
+    declare(&sim, "one", to, more);
+    sim.run_until("it says why", SignedDuration::from_mins(15), |sim| sim.condition("RestoreRun", "one", "Ready").1 == "ValidationFailed");
+    sim.run_for(SignedDuration::from_hours(2));
+    assert_eq!(phase(&sim, "one"), "Expired", "{}", sim.tell());
+    assert!(sent(&sim, from).is_empty(), "{:#?}", sent(&sim, from));
+    let (_, view) = by_hand(&sim, PERSON, "GET", &format!("{MACHINE}/instanceView"), "2024-07-01", Value::Null);
+    let on = view["statuses"].as_array().into_iter().flatten().any(|s| s["code"] == "PowerState/running");
+    assert!(on, "{view:#}");
+}
+
+#[test]
+fn a_restore_that_an_earlier_cluster_did_tells_the_point_that_it_took() {
+    let mut sim = ready();
+    declare(&sim, "one", disks(), json!({ "key": "incident-7" }));
+    until(&mut sim, "one", "Succeeded");
+    let point = sim.status("RestoreRun", "one")["point"]["name"].clone();
+    back_up(&mut sim, "younger");
+    let from = sim.requests().len();
+    sim.lose_cluster("cluster-two");
+    sim.apply_the_rule();
+    sim.apply(&manifest());
+    let asks = asked(&mut sim, "RecoveryVault", "main", "takeover");
+    answer(&sim, ("RecoveryVault", "main"), &asks, "approve");
+    sim.run_until("its machine", SignedDuration::from_hours(2), |sim| !sim.cluster.live_all("ProtectedMachine").is_empty());
+    declare(&sim, "one", disks(), json!({ "key": "incident-7" }));
+    until(&mut sim, "one", "AlreadyDone");
+    let status = sim.status("RestoreRun", "one");
+    assert_eq!(status["point"]["name"], point, "{status:#}");
+    assert!(status["choices"].is_null(), "it chose nothing: {status:#}");
+    assert_eq!(restores(&sim, from), 0, "{:#?}", sent(&sim, from));
+    // Another key takes the younger one.
+    declare(&sim, "two", disks(), json!({ "key": "incident-8" }));
+    until(&mut sim, "two", "Succeeded");
+    assert_ne!(sim.status("RestoreRun", "two")["point"]["name"], point, "{}", sim.tell());
+}
+
+#[test]
+fn two_restores_of_one_machine_go_one_after_the_other() {
+    let mut sim = ready();
+    declare(&sim, "one", disks(), json!({}));
+    declare(&sim, "two", new_machine("web-9"), json!({}));
+    until(&mut sim, "one", "Succeeded");
+    until(&mut sim, "two", "Succeeded");
+    let made = |name: &str| -> Vec<String> {
+        let status = sim.status("RestoreRun", name);
+        status["made"].as_array().into_iter().flatten().filter_map(|m| m["id"].as_str().map(str::to_lowercase)).collect()
+    };
+    let (one, two) = (made("one"), made("two"));
+    assert_eq!((one.len(), two.len()), (2, 4), "{one:#?} {two:#?}");
+    assert!(one.iter().all(|id| !two.contains(id)), "{one:#?} {two:#?}");
+    let time = |name: &str, field: &str| sim.status("RestoreRun", name)["job"][field].as_str().expect("a time").to_owned();
+    let (a, b) = if time("one", "startedAt") < time("two", "startedAt") { ("one", "two") } else { ("two", "one") };
+    assert!(time(a, "endedAt") <= time(b, "startedAt"), "{} {}", time(a, "endedAt"), time(b, "startedAt"));
+}
+
+#[test]
+fn disks_of_private_access_are_restored_as_the_run_says_and_not_without_its_word() {
+    let mut sim = ready();
+    let (_, vm) = by_hand(&sim, PERSON, "GET", MACHINE, "2024-07-01", Value::Null);
+    let disk = vm.pointer("/properties/storageProfile/osDisk/managedDisk/id").and_then(Value::as_str).expect("a disk").to_owned();
+    sim.behind_our_back(&[json!({ "method": "PATCH", "id": disk, "body": { "properties": { "networkAccessPolicy": "AllowPrivate" } } })]);
+    back_up(&mut sim, "private");
+    let from = sim.requests().len();
+    declare(&sim, "silent", disks(), json!({}));
+    sim.run_until("it asks for the word", SignedDuration::from_mins(15), |sim| {
+        sim.condition("RestoreRun", "silent", "Ready").2.contains("spec.diskAccess is needed")
+    });
+    assert_eq!(restores(&sim, from), 0);
+    sim.cluster.user().delete(&key("RestoreRun", "silent")).expect("it is there");
+    declare(&sim, "same", disks(), json!({ "diskAccess": { "allow": "SameAsSource" } }));
+    until(&mut sim, "same", "Succeeded");
+    let status = sim.status("RestoreRun", "same");
+    let policies: Vec<Value> = (status["made"].as_array().into_iter().flatten())
+        .map(|m| by_hand(&sim, PERSON, "GET", m["id"].as_str().expect("an id"), "2025-01-02", Value::Null).1)
+        .map(|disk| disk["properties"]["networkAccessPolicy"].clone())
+        .collect();
+    assert_eq!(policies.iter().filter(|p| *p == "AllowPrivate").count(), 1, "{policies:#?}");
+}

@@ -11,6 +11,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::{
+    files,
     manifests::SMALL,
     people::{key, member, policy_with, vault_with},
     restores,
@@ -125,6 +126,8 @@ fn runs() -> Simulation {
     restores::until(&mut sim, "beside", "Succeeded");
     sim.cluster.user().apply_object(&restores::run_to(&sim, "in-place", replaced, until)).expect("the API server takes it");
     restores::until(&mut sim, "in-place", "Succeeded");
+    sim.cluster.user().apply_object(&files::run(&sim, "files", "15m")).expect("the API server takes it");
+    restores::until(&mut sim, "files", "Succeeded");
     sim
 }
 
@@ -133,7 +136,7 @@ fn the_azure_roles_hold_what_is_used_and_nothing_else() {
     let stories = [the_main_story(), a_vault_goes(), a_vault_is_gone(), a_guarded_vault(), runs()];
     let used: BTreeSet<String> = stories.iter().flat_map(used).collect();
     let roles = roles();
-    assert_eq!(roles.keys().collect::<Vec<_>>(), ["backup", "delete", "protect", "read", "replace-disks", "restore"]);
+    assert_eq!(roles.keys().collect::<Vec<_>>(), ["backup", "delete", "protect", "read", "read-data", "replace-disks", "restore"]);
     let granted: BTreeSet<String> = roles.values().flatten().cloned().collect();
     let idle: Vec<&String> = granted.iter().filter(|a| !used.contains(*a) && !DOCUMENTED.contains(&a.as_str())).collect();
     // A guard's owner gives the rights on the guard, for a time: they are in no role of ours.

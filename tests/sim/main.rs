@@ -8,6 +8,7 @@ mod canaries;
 mod caught;
 mod crashes;
 mod disks;
+mod files;
 mod gate;
 mod granted;
 mod hostile;

@@ -16,7 +16,7 @@ const GROUPS: &str = "/subscriptions/50b50000-0000-4000-8000-000000000001/resour
 pub fn manifest() -> String {
     granted("Disabled")
         .replace("resourceGroups: [rg-shop, rg-backup]", "resourceGroups: [rg-shop, rg-backup, rg-restore, rg-far]")
-        .replace("acts: [Read, Protect, Backup, Delete]", "acts: [Read, Protect, Backup, Delete, Restore, ReplaceDisks]")
+        .replace("acts: [Read, Protect, Backup, Delete]", "acts: [Read, Protect, Backup, Delete, Restore, ReplaceDisks, ReadData]")
 }
 
 /// One machine with the point of its first backup.

@@ -35,6 +35,8 @@ pub enum ConditionType {
     Suspended,
     /// Something lent is still open.
     DebtOutstanding,
+    /// Files are mounted, and the script for them is there.
+    Mounted,
     /// All members of an aggregate are healthy.
     MachinesHealthy,
     /// The cluster runs in the region that it protects.
@@ -58,6 +60,7 @@ impl ConditionType {
             ConditionType::Drifted => "Drifted",
             ConditionType::Suspended => "Suspended",
             ConditionType::DebtOutstanding => "DebtOutstanding",
+            ConditionType::Mounted => "Mounted",
             ConditionType::MachinesHealthy => "MachinesHealthy",
             ConditionType::ControlPlaneInSourceRegion => "ControlPlaneInSourceRegion",
             ConditionType::Blocked => "Blocked",

@@ -158,6 +158,8 @@ open_words! {
         Refused,
         /// Sent, and nobody knows.
         Unknown,
+        /// What it handed out never arrived: it is closed, and may be opened once more.
+        Lost,
     }
 }
 
@@ -185,6 +187,10 @@ pub struct Debt {
     /// The AzureAccess under which it was opened and will be closed.
     #[schemars(length(max = 253))]
     pub access: String,
+    /// The Secret, in the object's namespace, that gets what the opening hands out; removed when it is closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub secret: Option<String>,
     /// How often closing it was tried and did not succeed.
     #[serde(default, skip_serializing_if = "is_none_yet")]
     #[schemars(range(min = 0))]

@@ -159,6 +159,10 @@ reasons! {
     MachineRunning,
     /// Azure says that it did it, and shows nothing of it.
     NothingMade,
+    /// The namespace does not let the operator make the Secret that a mount of files needs.
+    SecretAccessMissing,
+    /// What Azure handed out never arrived: it was closed again.
+    ScriptsLost,
 
     // Health of a machine's protection.
     /// No recovery point although one is due.

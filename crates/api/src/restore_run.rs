@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use target::{NewMachine, ReplaceDisks, RestoreTo, ToDisks};
+pub use target::{NewMachine, ReplaceDisks, RestoreTo, ToDisks, ToFiles};
 
 use crate::{
     durations::Span,
@@ -44,7 +44,7 @@ use crate::{
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[cfg_attr(test, kube(cel))]
-#[x_kube(validation = Rule::new("self.from == oldSelf.from").message("from is immutable: make a new RestoreRun for another restore").field_path(".from"), validation = Rule::new("self.to == oldSelf.to").message("to is immutable: make a new RestoreRun for another restore").field_path(".to"), validation = Rule::new("has(self.staging) == has(oldSelf.staging) && (!has(self.staging) || self.staging == oldSelf.staging)").message("staging is immutable: make a new RestoreRun").field_path(".staging"), validation = Rule::new("has(self.diskAccess) == has(oldSelf.diskAccess) && (!has(self.diskAccess) || self.diskAccess == oldSelf.diskAccess)").message("diskAccess is immutable: make a new RestoreRun").field_path(".diskAccess"), validation = Rule::new("has(self.diskEncryptionSetId) == has(oldSelf.diskEncryptionSetId) && (!has(self.diskEncryptionSetId) || self.diskEncryptionSetId == oldSelf.diskEncryptionSetId)").message("diskEncryptionSetId is immutable: make a new RestoreRun").field_path(".diskEncryptionSetId"), validation = Rule::new("self.validateFirst == oldSelf.validateFirst").message("validateFirst is immutable: make a new RestoreRun").field_path(".validateFirst"), validation = Rule::new("has(self.key) == has(oldSelf.key) && (!has(self.key) || self.key == oldSelf.key)").message("key is immutable: make a new RestoreRun for another restore").field_path(".key"), validation = Rule::new("has(self.expiresAt) == has(oldSelf.expiresAt) && (!has(self.expiresAt) || self.expiresAt == oldSelf.expiresAt)").message("expiresAt is immutable: make a new RestoreRun to begin at another time").field_path(".expiresAt"), validation = Rule::new("self.mode == oldSelf.mode || (oldSelf.mode == 'Plan' && self.mode == 'Manage')").message("mode may go from Plan to Manage, and nowhere else: make a new RestoreRun").field_path(".mode"), validation = Rule::new("!has(self.to.replaceDisks) || has(self.expiresAt)").message("to.replaceDisks needs expiresAt: say until when the disks may still be replaced, at most 24 hours ahead").field_path(".expiresAt"))]
+#[x_kube(validation = Rule::new("self.from == oldSelf.from").message("from is immutable: make a new RestoreRun for another restore").field_path(".from"), validation = Rule::new("self.to == oldSelf.to").message("to is immutable: make a new RestoreRun for another restore").field_path(".to"), validation = Rule::new("has(self.staging) == has(oldSelf.staging) && (!has(self.staging) || self.staging == oldSelf.staging)").message("staging is immutable: make a new RestoreRun").field_path(".staging"), validation = Rule::new("has(self.diskAccess) == has(oldSelf.diskAccess) && (!has(self.diskAccess) || self.diskAccess == oldSelf.diskAccess)").message("diskAccess is immutable: make a new RestoreRun").field_path(".diskAccess"), validation = Rule::new("has(self.diskEncryptionSetId) == has(oldSelf.diskEncryptionSetId) && (!has(self.diskEncryptionSetId) || self.diskEncryptionSetId == oldSelf.diskEncryptionSetId)").message("diskEncryptionSetId is immutable: make a new RestoreRun").field_path(".diskEncryptionSetId"), validation = Rule::new("self.validateFirst == oldSelf.validateFirst").message("validateFirst is immutable: make a new RestoreRun").field_path(".validateFirst"), validation = Rule::new("has(self.key) == has(oldSelf.key) && (!has(self.key) || self.key == oldSelf.key)").message("key is immutable: make a new RestoreRun for another restore").field_path(".key"), validation = Rule::new("has(self.expiresAt) == has(oldSelf.expiresAt) && (!has(self.expiresAt) || self.expiresAt == oldSelf.expiresAt)").message("expiresAt is immutable: make a new RestoreRun to begin at another time").field_path(".expiresAt"), validation = Rule::new("self.mode == oldSelf.mode || (oldSelf.mode == 'Plan' && self.mode == 'Manage')").message("mode may go from Plan to Manage, and nowhere else: make a new RestoreRun").field_path(".mode"), validation = Rule::new("!has(self.to.replaceDisks) || has(self.expiresAt)").message("to.replaceDisks needs expiresAt: say until when the disks may still be replaced, at most 24 hours ahead").field_path(".expiresAt"), validation = Rule::new("has(self.to.files) != has(self.staging)").message("staging is needed for every restore but files, which go through no storage account").field_path(".staging"), validation = Rule::new("!has(self.to.files) || !(has(self.diskAccess) || has(self.diskEncryptionSetId) || has(self.from.recoveryPoint.rehydrate))").message("to.files makes no disks: leave out diskAccess, diskEncryptionSetId and from.recoveryPoint.rehydrate").field_path(".to.files"))]
 #[serde(rename_all = "camelCase")]
 pub struct RestoreRunSpec {
     /// What every kind has.
@@ -54,8 +54,9 @@ pub struct RestoreRunSpec {
     pub from: RestoreFrom,
     /// What it becomes; exactly one. Immutable.
     pub to: RestoreTo,
-    /// The storage account through which Azure brings the data, in the vault's region.
-    pub staging: Staging,
+    /// The storage account through which Azure brings the data, in the vault's region. Needed but for files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub staging: Option<Staging>,
     /// How the restored disks may be reached. Needed where a disk of the point allows private access only. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk_access: Option<DiskAccess>,
@@ -76,7 +77,8 @@ pub struct RestoreRunSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "times::date_time")]
     pub expires_at: Option<Timestamp>,
-    /// So long after it is over this object is deleted; what it made stays. One that found its work already done is kept.
+    /// So long after it is over this object is deleted; what it made stays. One that found its work already done is kept, and so
+    /// is one that no ProtectedMachine remembers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 31_536_000))]
     pub ttl_seconds_after_finished: Option<i32>,
@@ -270,6 +272,9 @@ pub struct RestoreRunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 65))]
     pub old_disks: Vec<Made>,
+    /// With files: the mount.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<MountedFiles>,
     /// For infrastructure code: what to import.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hand_off: Option<HandOff>,
@@ -322,6 +327,27 @@ pub struct Made {
     /// Where a disk is attached or belongs: -1 for the OS disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lun: Option<i32>,
+}
+
+/// A mount of files.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MountedFiles {
+    /// The Secret with the script and its password.
+    #[schemars(length(max = 253))]
+    pub secret_name: String,
+    /// Since when the Secret is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "times::date_time")]
+    pub mounted_at: Option<Timestamp>,
+    /// When the mount is revoked, and the Secret removed, at the latest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "times::date_time")]
+    pub mounted_until: Option<Timestamp>,
+    /// When it was revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "times::date_time")]
+    pub closed_at: Option<Timestamp>,
 }
 
 /// For infrastructure code.

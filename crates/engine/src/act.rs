@@ -19,7 +19,7 @@ use breakwater_plan::{
     keys,
     kind::Kind,
     kinds::all_items_of,
-    planner::{Plan, Step, Write},
+    planner::{Owed, Plan, Step, Write},
     questions::Approved,
     show,
     sighting::Sighting,
@@ -351,12 +351,13 @@ fn intent<K: Kind>(turn: &Turn<'_, K>, order: &Order, write: &Write, now: Timest
     if write.once {
         record.verb = "act".into();
     }
-    record.debt = write.debt.as_ref().map(|(close, until)| Debt {
+    record.debt = write.debt.as_ref().map(|Owed { close, until, secret }| Debt {
         method: close.method.as_str().to_owned(),
         path: close.path.clone(),
         api_version: close.query.iter().find(|(k, _)| k == "api-version").map(|(_, v)| v.clone()).unwrap_or_default(),
         body: close.body.as_ref().map(Value::to_string),
         until: *until,
+        secret: secret.clone(),
         access: order.identity.access.clone(),
         attempts: 0,
         closing: None,

@@ -24,6 +24,7 @@ use crate::{
     budget::Priority,
     engine::Next,
     gate::Order,
+    handed,
     look::poll_of,
     memory::Memory,
     ports::ClusterError,
@@ -39,19 +40,40 @@ pub const FINALIZER: &str = "breakwater.io/open-operations";
 pub fn next_due(operations: &BTreeMap<String, OperationRecord>, memory: &Memory, early: bool) -> Option<Timestamp> {
     let due = |o: &OperationRecord| {
         let until = o.debt.as_ref()?.until;
-        Some(not_before(o, memory).map_or(until, |again| if is_early(o, early) { again } else { again.max(until) }))
+        let early = is_early(o, early);
+        // What lost its scripts is closed as soon as nothing of it can be on its way any more.
+        let due = if early { o.intent_at } else { lost_at(o).map_or(until, |at| at.min(until)) };
+        Some(not_before(o, memory).map_or(due, |again| again.max(due)))
     };
     operations.values().filter_map(due).min()
 }
 
-/// Before its time: by a pause, or because its opening failed half way.
+/// Before its time: by a pause, because its opening failed half way, or because closing it has begun.
 fn is_early(record: &OperationRecord, early: bool) -> bool {
-    early || matches!(record.outcome, Some(Outcome::Failed | Outcome::Cancelled))
+    early || has_failed(record) || record.debt.as_ref().is_some_and(|debt| debt.closing.is_some())
 }
+
+fn has_failed(record: &OperationRecord) -> bool {
+    matches!(record.outcome, Some(Outcome::Failed | Outcome::Cancelled | Outcome::Lost))
+}
+
+/// From when on an opening of which nobody can be asked any more is known not to hand out its scripts. A process that was
+/// stopped with the request in hand has dropped it by then.
+fn lost_at(record: &OperationRecord) -> Option<Timestamp> {
+    let secret = record.debt.as_ref()?.secret.as_ref();
+    let unasked = record.handle.is_none() && record.ended_at.is_none() && record.outcome.is_none();
+    secret.filter(|_| unasked).map(|_| record.intent_at + LOST_AFTER)
+}
+
+/// Well above what a request may take to leave (the gate's 20 s) and Azure to answer.
+const LOST_AFTER: SignedDuration = SignedDuration::from_mins(5);
+
+/// An opening that has not ended by then is not waited for any more.
+const OPENED_WITHIN: SignedDuration = SignedDuration::from_mins(30);
 
 /// When a closing that was tried may be tried, or asked about, again.
 fn not_before(record: &OperationRecord, memory: &Memory) -> Option<Timestamp> {
-    let asked = memory.progress(&closing_id(record)).next_poll.filter(|_| record.debt.as_ref().is_some_and(|d| d.closing.is_some()));
+    let asked = memory.progress(&closing_id(record)).next_poll;
     record.error.as_ref().and_then(|e| e.retry_at).max(asked)
 }
 
@@ -65,6 +87,10 @@ pub async fn pay<K: Kind>(turn: &mut Turn<'_, K>) {
     let now = turn.engine.now();
     let early = turn.pause != Pause::None || turn.subject.meta.deleting || turn.access.is_err();
     let memory = turn.engine.reader.memory.clone();
+    for record in turn.subject.operations.values_mut().filter(|o| lost_at(o).is_some_and(|at| at <= now)) {
+        let message = "the script was lost on its way: nobody knows what became of the request, or Azure does not know it any more";
+        (record.outcome, record.error) = (Some(Outcome::Lost), Some(unopened(Reason::ScriptsLost, message)));
+    }
     let due: Vec<String> = turn
         .subject
         .operations
@@ -91,9 +117,28 @@ pub async fn pay<K: Kind>(turn: &mut Turn<'_, K>) {
 /// One step of closing one debt: asks how a closing goes that Azure has taken, else sends it.
 async fn close<K: Kind>(turn: &mut Turn<'_, K>, node: &str) {
     let Some((record, debt)) = turn.subject.operations.get(node).and_then(|r| Some((r.clone(), r.debt.clone()?))) else { return };
+    if let Some(again) = still_opening(turn, &record).await {
+        return turn.engine.reader.memory.advance(&closing_id(&record), |p| p.next_poll = Some(again));
+    }
     let step = match &debt.closing {
         Some(_) => follow(turn, &record, &debt).await,
-        None => send(turn, &record, &debt).await,
+        None => {
+            // What opens the door goes first; that it went is made sure of when the door is closed.
+            if let Some(secret) = &debt.secret
+                && let Err((reason, message)) = handed::take_back(turn, secret).await
+            {
+                tracing::warn!(%reason, message, "a Secret was not removed yet");
+            }
+            send(turn, &record, &debt).await
+        }
+    };
+    let step = match (step, &debt.secret) {
+        // The Secret goes with what it is for, and both are owed.
+        (Closing::Over, Some(secret)) => match handed::take_back(turn, secret).await {
+            Ok(()) => Closing::Over,
+            Err((reason, message)) => Closing::Failed(reason, message),
+        },
+        (step, _) => step,
     };
     match step {
         Closing::Over => paid(turn, node, &debt),
@@ -104,6 +149,35 @@ async fn close<K: Kind>(turn: &mut Turn<'_, K>, node: &str) {
         }
         Closing::Failed(reason, message) => failed(turn, node, reason, &message),
     }
+}
+
+/// When to look again at an opening that may still come true: what is closed before it is open would stay open.
+async fn still_opening<K: Kind>(turn: &mut Turn<'_, K>, record: &OperationRecord) -> Option<Timestamp> {
+    let now = turn.engine.now();
+    let closes = record.debt.as_ref().is_some_and(|debt| debt.closing.is_some());
+    if closes || record.ended_at.is_some() || now >= record.intent_at + OPENED_WITHIN {
+        return None;
+    }
+    let Some(handle) = &record.handle else {
+        return lost_at(record).filter(|at| *at > now);
+    };
+    let debt = record.debt.as_ref()?;
+    let link = turn.engine.reader.memory.progress(&record.client_request_id).link;
+    let (request, looker) = (poll_of(handle, &record.target, link)?, looker(turn, debt).ok()?);
+    let answer = match turn.engine.reader.poll(&looker, &request).await {
+        Ok(answer) => answer,
+        Err(trouble) => return Some(trouble.until.max(now + turn.engine.bounds.read_every)),
+    };
+    // What it hands out is not looked at any more.
+    let outcome = match OperationStatus::parse(&answer).map(|status| status.state) {
+        Err(_) | Ok(OperationState::InProgress) => return Some(now + wait_of(turn, &answer)),
+        Ok(OperationState::Failed { .. }) => Some(Outcome::Failed),
+        Ok(_) => Some(Outcome::Cancelled),
+    };
+    if let Some(record) = turn.subject.operations.get_mut(&record.node) {
+        (record.ended_at, record.outcome) = (Some(now), record.outcome.clone().or(outcome));
+    }
+    None
 }
 
 /// What one step of closing came to.
@@ -201,14 +275,22 @@ fn paid<K: Kind>(turn: &mut Turn<'_, K>, node: &str, debt: &Debt) {
     record.ended_at = Some(now);
     // An opening that failed half way is told until then; its error has no time to try again.
     let opening = record.error.take().filter(|e| e.retry_at.is_none());
-    if matches!(record.outcome, Some(Outcome::Failed | Outcome::Cancelled)) {
-        let message = "opening it failed in Azure".to_owned();
-        let unknown =
-            || RecordedError { reason: Reason::RefusedByAzure.to_string(), code: String::new(), message, waits: false, retry_at: None };
-        record.error = Some(opening.unwrap_or_else(unknown));
-    } else {
-        record.outcome = Some(Outcome::Succeeded);
-    }
+    record.error = match record.outcome {
+        Some(Outcome::Lost) => Some(opening.unwrap_or_else(|| unopened(Reason::ScriptsLost, "the script was lost on its way"))),
+        Some(Outcome::Failed) => Some(opening.unwrap_or_else(|| unopened(Reason::RefusedByAzure, "opening it failed in Azure"))),
+        Some(Outcome::Cancelled) => opening,
+        Some(_) => None,
+        None => {
+            record.outcome = Some(Outcome::Cancelled);
+            None
+        }
+    };
+}
+
+/// Why something that was to be opened is not.
+pub(crate) fn unopened(reason: Reason, message: &str) -> RecordedError {
+    let message = message.chars().filter(|c| !c.is_control()).take(480).collect();
+    RecordedError { reason: reason.to_string(), code: String::new(), message, waits: false, retry_at: None }
 }
 
 /// The verb of a record whose debt is paid.

@@ -9,6 +9,7 @@ pub mod calm;
 mod debts;
 pub mod engine;
 pub mod gate;
+mod handed;
 pub mod locks;
 mod look;
 pub mod memory;

@@ -16,6 +16,7 @@ use jiff::SignedDuration;
 use crate::{
     act::{blank, cut, use_answer},
     budget::Priority,
+    handed::{HandedOver, handed_over},
     publish::Pause,
     reader::Looker,
     turn::Turn,
@@ -166,7 +167,11 @@ async fn poll<K: Kind>(turn: &mut Turn<'_, K>, node: &str, goal: Option<&Goal>) 
                     p.link = Some(link.clone());
                 }
             });
-            ended(turn, node, status, goal);
+            match handed_over(turn, node, &status, &answer.body).await {
+                HandedOver::Nothing => ended(turn, node, status, goal),
+                HandedOver::Later => return true,
+                HandedOver::Not => {}
+            }
             if turn.subject.operations.get(node).is_some_and(|record| record.ended_at.is_some()) {
                 engine.reader.memory.advance(&id, |p| p.next_poll = None);
             }

@@ -7,7 +7,7 @@ use std::{
 
 use breakwater_arm::{ResourceId, wire::Request};
 use breakwater_plan::{
-    facts::{Asked, List},
+    facts::{Asked, List, NewSecret},
     sighting::{How, Listed, Packed, Sample, Seen, Sighting, Trouble},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -110,6 +110,7 @@ pub struct Memory {
     jobs: Mutex<BTreeMap<By<ResourceId>, (Listed, Timestamp)>>,
     asked: Mutex<BTreeMap<(ObjectKey, String), Kept<Asked>>>,
     followed: Mutex<BTreeMap<(ObjectKey, String), Followed>>,
+    new_secrets: Mutex<BTreeMap<(ObjectKey, String), (Timestamp, NewSecret)>>,
     acted: Mutex<BTreeMap<ResourceId, Timestamp>>,
     progress: Mutex<BTreeMap<String, Progress>>,
     written: Mutex<BTreeMap<ObjectKey, Packed>>,
@@ -267,6 +268,18 @@ impl Memory {
         self.caught_up(key);
         open(&self.asked).retain(|(object, _), _| object != key);
         open(&self.followed).retain(|(object, _), _| object != key);
+        open(&self.new_secrets).retain(|(object, _), _| object != key);
+    }
+
+    /// Whether a Secret could be made for an object, as it was tried at or after `since`.
+    pub fn new_secret(&self, object: &ObjectKey, name: &str, since: Timestamp) -> Option<NewSecret> {
+        let tried = open(&self.new_secrets).get(&(object.clone(), name.to_owned())).cloned();
+        tried.filter(|(at, _)| *at >= since).map(|(_, found)| found)
+    }
+
+    /// Keeps what a try came to.
+    pub fn see_new_secret(&self, object: &ObjectKey, name: &str, at: Timestamp, found: NewSecret) {
+        open(&self.new_secrets).insert((object.clone(), name.to_owned()), (at, found));
     }
 
     /// One request at a time for one thing: the second finds the first one's answer.

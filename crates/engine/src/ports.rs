@@ -148,7 +148,7 @@ pub trait Cluster: Send + Sync {
     fn cached(&self, key: &ObjectKey) -> Option<Arc<DynamicObject>>;
     /// All watched objects of a kind, in a namespace (or everywhere), in key order; each is opened when it is its turn.
     fn cached_all(&self, kind: &str, namespace: Option<&str>) -> Opening<'_>;
-    /// A live read.
+    /// A live read; of a Secret only its metadata.
     async fn get(&self, key: &ObjectKey) -> Result<Option<DynamicObject>, ClusterError>;
     /// A merge patch of `status` that carries `resource_version`; answers the object as it then is.
     async fn patch_status(&self, key: &ObjectKey, resource_version: &str, status: &Value) -> Result<DynamicObject, ClusterError>;
@@ -156,6 +156,8 @@ pub trait Cluster: Send + Sync {
     async fn patch_metadata(&self, key: &ObjectKey, resource_version: &str, metadata: &Value) -> Result<DynamicObject, ClusterError>;
     /// Creates an object.
     async fn create(&self, key: &ObjectKey, object: &Value) -> Result<DynamicObject, ClusterError>;
+    /// Whether `create` would be taken, and `delete` after it: both are tried dry, nothing is written.
+    async fn may_create(&self, key: &ObjectKey, object: &Value) -> Result<(), ClusterError>;
     /// Deletes an object that has this uid.
     async fn delete(&self, key: &ObjectKey, uid: &str) -> Result<(), ClusterError>;
     /// Publishes an Event about an object. Never fails the turn: errors are logged by the port.

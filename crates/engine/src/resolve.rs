@@ -15,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::core::DynamicObject;
 
 use crate::{
+    handed,
     memory::Memory,
     object,
     ports::{Cluster, ObjectKey},
@@ -23,6 +24,9 @@ use crate::{
 
 /// How a watched object becomes what kinds see.
 pub type Parser = fn(&DynamicObject) -> Option<AnyObject>;
+
+/// How old the answer may be whether a Secret could be made.
+const TRIED_WITHIN: SignedDuration = SignedDuration::from_secs(60);
 
 /// Rounds of asking at most in one turn.
 const MOST_ROUNDS: usize = 8;
@@ -165,6 +169,19 @@ impl Resolver<'_> {
                     self.reader.jobs(by, vault, *since, self.since(fresh).0).await;
                     self.take_jobs(by, vault, facts);
                 }
+            }
+            Need::NewSecret { name } => {
+                let since = if self.forced { self.began } else { self.began - TRIED_WITHIN };
+                let memory = self.memory();
+                let found = match memory.new_secret(self.key, name, since) {
+                    Some(found) => found,
+                    None => {
+                        let found = handed::could_be_made(self.cluster, &self.key.namespace, name).await;
+                        memory.see_new_secret(self.key, name, self.began, found.clone());
+                        found
+                    }
+                };
+                facts.new_secrets.insert(name.clone(), found);
             }
             Need::Ask { name, request, fresh } => {
                 if let Some(by) = self.looker {

@@ -79,6 +79,8 @@ fn accepted<K: Kind>(turn: &mut Turn<'_, K>, node: &str, answer: &Answer, now: T
     let wait = engine.reader.asked_to_wait(answer).unwrap_or(SignedDuration::from_secs(30)).max(engine.bounds.read_every);
     let Some(record) = turn.subject.operations.get_mut(node) else { return };
     match Accepted::from_answer(answer) {
+        // What it was to hand out did not come with it: it counts as lost (debts.rs).
+        None if record.debt.as_ref().is_some_and(|debt| debt.secret.is_some()) => {}
         None => {
             record.ended_at = Some(now);
             record.outcome = Some(Outcome::Succeeded);

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::{
     clients::Clients,
     events::Events,
-    kinds::{LIVE, Scope},
+    kinds::{Kind, LIVE, SECRET, Scope},
     metrics::Metrics,
     watch::{Watched, Watches},
 };
@@ -50,6 +50,33 @@ impl KubeCluster {
             Scope::Namespaced => Api::namespaced_with(client.clone(), &key.namespace, &watched.resource),
         };
         Ok((watched, api))
+    }
+
+    /// The kind as it is watched, or as it is made.
+    fn api_to_write(&self, key: &ObjectKey) -> Result<(Kind, Api<DynamicObject>), ClusterError> {
+        if key.kind == SECRET.kind {
+            return Ok((SECRET, Api::namespaced_with(self.writes.clone(), &key.namespace, &SECRET.resource())));
+        }
+        self.api(&self.writes, key).map(|(watched, api)| (watched.kind, api))
+    }
+
+    /// The metadata of a Secret, which is all that is asked for.
+    async fn secret(&self, key: &ObjectKey) -> Result<Option<DynamicObject>, ClusterError> {
+        let api: Api<DynamicObject> = Api::namespaced_with(self.reads.clone(), &key.namespace, &SECRET.resource());
+        let found = self.answered(SECRET.kind, "get", api.get_metadata_opt(&key.name).await)?;
+        Ok(found.map(|found| DynamicObject { types: found.types, metadata: found.metadata, data: Value::Null }))
+    }
+
+    fn born(key: &ObjectKey, kind: &Kind, object: &Value) -> Result<DynamicObject, ClusterError> {
+        // A serde error may quote what it met: of a Secret that is not told.
+        let unfit = |_: serde_json::Error| ClusterError::Refused("not sent: it is no object".to_owned());
+        let mut object: DynamicObject = serde_json::from_value(object.clone()).map_err(unfit)?;
+        // The key is who it is, whatever the body left out.
+        object.metadata.name = Some(key.name.clone());
+        object.metadata.namespace = Some(key.namespace.clone()).filter(|n| !n.is_empty());
+        let resource = kind.resource();
+        object.types.get_or_insert_with(|| kube::core::TypeMeta { api_version: resource.api_version, kind: resource.kind });
+        Ok(object)
     }
 
     fn answered<T>(&self, kind: &str, verb: &'static str, answer: kube::Result<T>) -> Result<T, ClusterError> {
@@ -109,6 +136,9 @@ impl Cluster for KubeCluster {
             let api: Api<DynamicObject> = Api::all_with(self.reads.clone(), &kind.resource());
             return self.answered(kind.kind, "get", api.get_opt(&key.name).await);
         }
+        if key.kind == SECRET.kind {
+            return self.secret(key).await;
+        }
         let (watched, api) = self.api(&self.reads, key)?;
         let found = self.answered(&key.kind, "get", api.get_opt(&key.name).await)?;
         Ok(found.map(|object| trimmed(watched, object)))
@@ -131,23 +161,29 @@ impl Cluster for KubeCluster {
     }
 
     async fn create(&self, key: &ObjectKey, object: &Value) -> Result<DynamicObject, ClusterError> {
-        let (watched, api) = self.api(&self.writes, key)?;
-        let unfit = |error: serde_json::Error| ClusterError::Refused(format!("not sent: {error}"));
-        let mut object: DynamicObject = serde_json::from_value(object.clone()).map_err(unfit)?;
-        // The key is who it is, whatever the body left out.
-        object.metadata.name = Some(key.name.clone());
-        object.metadata.namespace = Some(key.namespace.clone()).filter(|n| !n.is_empty());
-        object.types.get_or_insert_with(|| kube::core::TypeMeta {
-            api_version: watched.resource.api_version.clone(),
-            kind: watched.resource.kind.clone(),
-        });
+        let (kind, api) = self.api_to_write(key)?;
+        let object = Self::born(key, &kind, object)?;
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
-        let created = self.answered(&key.kind, "create", api.create(&params, &object).await)?;
-        Ok(trimmed(watched, created))
+        let mut created = self.answered(&key.kind, "create", api.create(&params, &object).await)?;
+        kind.trim(&mut created);
+        Ok(created)
+    }
+
+    async fn may_create(&self, key: &ObjectKey, object: &Value) -> Result<(), ClusterError> {
+        let (kind, api) = self.api_to_write(key)?;
+        let object = Self::born(key, &kind, object)?;
+        let dry = PostParams { dry_run: true, field_manager: Some(MANAGER.to_owned()) };
+        self.answered(&key.kind, "dry-create", api.create(&dry, &object).await)?;
+        // Nothing of that name is there: whoever may delete it is told so.
+        let dry = DeleteParams { dry_run: true, ..DeleteParams::background() };
+        match self.answered(&key.kind, "dry-delete", api.delete(&key.name, &dry).await) {
+            Ok(_) | Err(ClusterError::NotFound) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     async fn delete(&self, key: &ObjectKey, uid: &str) -> Result<(), ClusterError> {
-        let (_, api) = self.api(&self.writes, key)?;
+        let (_, api) = self.api_to_write(key)?;
         let only = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
         let params = DeleteParams { preconditions: Some(only), ..DeleteParams::background() };
         self.answered(&key.kind, "delete", api.delete(&key.name, &params).await).map(|_| ())

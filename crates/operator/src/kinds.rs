@@ -37,6 +37,9 @@ pub enum Role {
     Turned,
     /// Nothing is watched: it is read live.
     Live,
+    /// Nothing is watched and nothing is read of its objects but their metadata: the operator makes some and removes them, in
+    /// namespaces that let it.
+    Made,
     /// Other kinds' turns look at the labels of its objects; nothing else of them is kept.
     Labels,
 }
@@ -58,6 +61,10 @@ pub const LIVE: &[Kind] = &[
     admission("ValidatingAdmissionPolicy", "validatingadmissionpolicies"),
     admission("ValidatingAdmissionPolicyBinding", "validatingadmissionpolicybindings"),
 ];
+
+/// What holds scripts and their password. The operator has no right on any but where a namespace binds the ClusterRole
+/// breakwater-file-recovery.
+pub const SECRET: Kind = Kind { group: "", version: "v1", kind: "Secret", plural: "secrets", scope: Scope::Namespaced, role: Role::Made };
 
 const fn admission(kind: &'static str, plural: &'static str) -> Kind {
     Kind { group: "admissionregistration.k8s.io", version: "v1", kind, plural, scope: Scope::Cluster, role: Role::Live }
@@ -89,6 +96,8 @@ impl Kind {
         }
         if self.role == Role::Labels {
             object.metadata.annotations = None;
+        }
+        if matches!(self.role, Role::Labels | Role::Made) {
             object.data = Value::Null;
         }
         let resource = self.resource();

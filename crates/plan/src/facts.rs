@@ -72,6 +72,11 @@ pub enum Need {
         /// How new it must be.
         fresh: Fresh,
     },
+    /// Whether a Secret of that name could be made in the object's namespace, and removed again: tried dry, nothing is written.
+    NewSecret {
+        /// Its name.
+        name: String,
+    },
     /// A POST that the table in `arm` marks as a read.
     Ask {
         /// Names the answer in `Facts`.
@@ -154,6 +159,19 @@ pub struct Asked {
     pub trouble: Option<Trouble>,
 }
 
+/// Whether a Secret could be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NewSecret {
+    /// It could, and be removed again.
+    Possible,
+    /// There is one of that name.
+    Exists,
+    /// The API server would refuse; its words.
+    Forbidden(String),
+    /// The API server did not say; why.
+    Unknown(String),
+}
+
 /// A typed Kubernetes object, whatever its kind: a `View<K>`.
 pub type AnyObject = Arc<dyn Any + Send + Sync>;
 
@@ -168,6 +186,8 @@ pub struct Facts {
     pub jobs: BTreeMap<ResourceId, Listed>,
     /// Answers to asks by name.
     pub asked: BTreeMap<String, Asked>,
+    /// Secrets that could be made, by name.
+    pub new_secrets: BTreeMap<String, NewSecret>,
     /// Objects by reference; `None` is seen absent from the watched store.
     pub objects: BTreeMap<ObjectRef, Option<AnyObject>>,
     /// Labels by namespace; a namespace that is not known has none.

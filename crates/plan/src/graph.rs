@@ -200,6 +200,16 @@ pub struct Lent {
     pub is_open: bool,
     /// The once-key of the opening.
     pub key: String,
+    /// Where what the opening hands out goes; `None` where it hands out nothing.
+    pub handed: Option<Handed>,
+}
+
+/// What an opening hands out: scripts and their password. It goes from the answer into a Secret of the object's namespace, is
+/// kept nowhere else, and goes when the opening is closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handed {
+    /// The Secret's name.
+    pub secret: String,
 }
 
 /// What differs and how to mend it.

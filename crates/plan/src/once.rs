@@ -12,7 +12,7 @@ use crate::{
     graph::{Acted, Counts, JobProof, Lent, Proof, Repeat},
     jobs::SeenJob,
     keys,
-    planner::{Bounds, Decision, MOST_ATTEMPTS, Step, Verdict, World, Write, outcome_choice, retry_verdict, wait},
+    planner::{Bounds, Decision, MOST_ATTEMPTS, Owed, Step, Verdict, World, Write, outcome_choice, retry_verdict, wait},
     questions::{Approved, Question, Stake},
 };
 
@@ -288,7 +288,8 @@ pub(crate) fn is_open(record: &OperationRecord) -> bool {
     record.debt.as_ref().is_some_and(|d| d.closing.is_none()) && record.outcome == Some(Outcome::Succeeded)
 }
 
-/// Something lent: opened once, closed by the engine from its record.
+/// Something lent: opened once, closed by the engine from its record. What it hands out may get lost on the way: then it is
+/// closed, and opened once more.
 pub(crate) fn lent(d: &Decision<'_>, lent: &Lent) -> Verdict {
     let target = d.node.id().expect("what is lent is Azure's");
     let Some(record) = d.world.operations.get(d.key) else {
@@ -301,32 +302,14 @@ pub(crate) fn lent(d: &Decision<'_>, lent: &Lent) -> Verdict {
         if lent.is_open {
             return Verdict::Stuck { reason: Reason::NotOurs, message: format!("{target} was opened by somebody else"), question: None };
         }
-        if !d.ready() {
-            return d.dependency();
-        }
-        return match d.fresh(target) {
-            Err(verdict) => verdict,
-            Ok(_) => {
-                let debt = Some((lent.close.clone(), lent.until));
-                let (request, key) = (lent.open.clone(), lent.key.clone());
-                Verdict::Do(Step::Write(Box::new(Write {
-                    request,
-                    differences: vec![],
-                    attempt: 1,
-                    key,
-                    known_jobs: vec![],
-                    witness: false,
-                    once: true,
-                    debt,
-                    approved: None,
-                })))
-            }
-        };
+        return open(d, lent, 1);
     };
     if record.debt.is_none() {
+        let lost = record.outcome == Some(Outcome::Lost);
         // Closed before its time: not opened a second time.
         return match &record.error {
             _ if d.world.now >= lent.until => Verdict::Do(Step::Forget),
+            _ if lost && record.attempt < MOST_OPENINGS => open(d, lent, record.attempt + 1),
             Some(e) => {
                 let reason = Reason::from_word(&e.reason).unwrap_or(Reason::RefusedByAzure);
                 Verdict::Stuck { reason, message: format!("{target} was not opened: {}", e.message), question: None }
@@ -339,6 +322,26 @@ pub(crate) fn lent(d: &Decision<'_>, lent: &Lent) -> Verdict {
     }
     let retry = record.error.as_ref().and_then(|e| e.retry_at);
     wait(retry.map_or(lent.until, |at| at.max(lent.until)), Reason::DebtOpen, format!("{target} is open until {}", lent.until))
+}
+
+/// How often something is opened at most whose scripts get lost.
+pub(crate) const MOST_OPENINGS: i32 = 2;
+
+fn open(d: &Decision<'_>, lent: &Lent, attempt: i32) -> Verdict {
+    if let Err(verdict) = may_send(d) {
+        return verdict;
+    }
+    Verdict::Do(Step::Write(Box::new(Write {
+        request: lent.open.clone(),
+        differences: vec![],
+        attempt,
+        key: lent.key.clone(),
+        known_jobs: vec![],
+        witness: false,
+        once: true,
+        debt: Some(Owed { close: lent.close.clone(), until: lent.until, secret: lent.handed.as_ref().map(|h| h.secret.clone()) }),
+        approved: None,
+    })))
 }
 
 fn write(acted: &Acted, attempt: i32, known_jobs: Vec<String>, witness: bool, approved: Option<Approved>) -> Verdict {

@@ -13,7 +13,7 @@ use crate::{
     sighting::{Listed, Seen, Sighting, in_flight},
 };
 
-pub use crate::verdict::{Plan, Step, Verdict, Write};
+pub use crate::verdict::{Owed, Plan, Step, Verdict, Write};
 
 /// How long things may take, in world time.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -72,10 +72,21 @@ pub struct Write {
     pub witness: bool,
     /// Only for an action: a repeat could do harm.
     pub once: bool,
-    /// Closing request and deadline, when the write opens a debt.
-    pub debt: Option<(Request, Timestamp)>,
+    /// What it will owe, when the write opens a debt.
+    pub debt: Option<Owed>,
     /// The answer that lets it be sent again, where its outcome was unknown.
     pub approved: Option<Approved>,
+}
+
+/// How and when something that is opened will be closed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Owed {
+    /// Closes it.
+    pub close: Request,
+    /// By then.
+    pub until: Timestamp,
+    /// The Secret that gets what the opening hands out, and goes when it is closed.
+    pub secret: Option<String>,
 }
 
 /// The answer for one node.

@@ -212,6 +212,7 @@ fn lend(s: &Subject<Rehearsal>, p: &Place, vault: &Value, until: Timestamp) -> L
         until,
         is_open: text(vault, "/tags/lent") == Some("yes"),
         key: keys::hash(&["lent", &p.vault.key(), &until.to_string()])[..32].to_owned(),
+        handed: None,
     }
 }
 

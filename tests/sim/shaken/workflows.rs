@@ -10,7 +10,7 @@ use super::{Workflow, shaken, shaken_by_all};
 use crate::people::{
     PERSON, answer, approve, asked, by_hand, edit, granted, key, member, policy_with, protected_in, question, vault_with, wants,
 };
-use crate::restores;
+use crate::{files, restores};
 
 /// One machine, a guard of other people, a key, and every shipped role.
 const ESTATE: &str = "tests/sim/estates/guarded.yaml";
@@ -55,7 +55,7 @@ const TAKEOVER: Workflow = Workflow {
     },
     ask: |sim| approve_now(sim, "RecoveryVault", "main", "takeover"),
     done: |sim| sim.is_ready("RecoveryVault", "main") && !sim.cluster.live_all("ProtectedMachine").is_empty() && all_ready(sim),
-    writes: 1,
+    writes: 1..=1,
 };
 
 const STOP: Workflow = Workflow {
@@ -67,7 +67,7 @@ const STOP: Workflow = Workflow {
     },
     ask: |sim| approve_now(sim, "ProtectedMachine", &only(sim), "stop"),
     done: |sim| state(sim) == "Suspended" && all_ready(sim),
-    writes: 1,
+    writes: 1..=1,
 };
 
 const RESUMPTION_OF_WHAT_EXPIRES: Workflow = Workflow {
@@ -79,7 +79,7 @@ const RESUMPTION_OF_WHAT_EXPIRES: Workflow = Workflow {
     },
     ask: |sim| wants(sim, &only(sim), "Protected"),
     done: |sim| state(sim) == "Protected" && all_ready(sim),
-    writes: 1,
+    writes: 1..=1,
 };
 
 const RESUMPTION: Workflow = Workflow {
@@ -93,7 +93,7 @@ const RESUMPTION: Workflow = Workflow {
     },
     ask: |sim| approve_now(sim, "ProtectedMachine", &only(sim), "resume"),
     done: |sim| state(sim) == "Protected" && all_ready(sim),
-    writes: 1,
+    writes: 1..=1,
 };
 
 const STOP_ON_DELETION: Workflow = Workflow {
@@ -107,7 +107,7 @@ const STOP_ON_DELETION: Workflow = Workflow {
     },
     ask: |sim| sim.cluster.user().delete(&key("ProtectedMachine", &only(sim))).expect("it is there"),
     done: |sim| sim.cluster.live_all("ProtectedMachine").is_empty(),
-    writes: 1,
+    writes: 1..=1,
 };
 
 /// The item, as its object knows it.
@@ -131,7 +131,7 @@ const UNDELETION: Workflow = Workflow {
     },
     ask: |sim| edit(sim, "ProtectedMachine", &only(sim), json!({ "undelete": true, "protection": "Stopped" })),
     done: |sim| state(sim) == "Stopped" && all_ready(sim),
-    writes: 1,
+    writes: 1..=1,
 };
 
 /// An empty vault with a policy of no machine, which may be deleted.
@@ -148,7 +148,7 @@ const DELETION_OF_A_POLICY: Workflow = Workflow {
     ready: empty,
     ask: |sim| sim.cluster.user().delete(&key("BackupPolicy", "daily")).expect("it is there"),
     done: |sim| sim.cluster.live_all("BackupPolicy").is_empty(),
-    writes: 1,
+    writes: 1..=1,
 };
 
 const DELETION_OF_A_VAULT: Workflow = Workflow {
@@ -160,7 +160,7 @@ const DELETION_OF_A_VAULT: Workflow = Workflow {
     },
     ask: |sim| sim.cluster.user().delete(&key("RecoveryVault", "main")).expect("it is there"),
     done: |sim| sim.cluster.live_all("RecoveryVault").is_empty(),
-    writes: 1,
+    writes: 1..=1,
 };
 
 /// The grant reaches the guard and its neighbours.
@@ -177,7 +177,7 @@ const KEY: Workflow = Workflow {
         approve(sim, "RecoveryVault", "main", "one-way-encryption");
     },
     done: |sim| sim.status("RecoveryVault", "main")["keyUri"].is_string() && all_ready(sim),
-    writes: 2,
+    writes: 2..=2,
 };
 
 const GUARD: Workflow = Workflow {
@@ -190,7 +190,7 @@ const GUARD: Workflow = Workflow {
         wants(sim, &only(sim), "Stopped");
     },
     done: |sim| state(sim) == "Stopped" && all_ready(sim),
-    writes: 2,
+    writes: 2..=2,
 };
 
 /// A one-way door of the vault, asked about already.
@@ -204,21 +204,21 @@ const LOCK: Workflow = Workflow {
     ready: || door(json!({ "immutability": "Locked" }), "one-way-immutability"),
     ask: |sim| approve_now(sim, "RecoveryVault", "main", "one-way-immutability"),
     done: |sim| sim.status("RecoveryVault", "main")["vault"]["immutability"] == "Locked" && all_ready(sim),
-    writes: 1,
+    writes: 1..=1,
 };
 
 const ALWAYS_ON: Workflow = Workflow {
     ready: || door(json!({ "softDelete": { "state": "AlwaysOn", "retentionDays": 30 } }), "one-way-soft-delete"),
     ask: |sim| approve_now(sim, "RecoveryVault", "main", "one-way-soft-delete"),
     done: |sim| sim.status("RecoveryVault", "main")["vault"]["softDelete"]["state"] == "AlwaysON" && all_ready(sim),
-    writes: 1,
+    writes: 1..=1,
 };
 
 const PAIRED_REGION: Workflow = Workflow {
     ready: || door(json!({ "crossRegionRestore": true }), "one-way-cross-region-restore"),
     ask: |sim| approve_now(sim, "RecoveryVault", "main", "one-way-cross-region-restore"),
     done: |sim| sim.status("RecoveryVault", "main")["vault"]["crossRegionRestore"] == true && all_ready(sim),
-    writes: 1,
+    writes: 1..=1,
 };
 
 const TIER: Workflow = Workflow {
@@ -229,7 +229,7 @@ const TIER: Workflow = Workflow {
     },
     ask: |sim| approve_now(sim, "BackupPolicy", "daily", "one-way-tier"),
     done: all_ready,
-    writes: 1,
+    writes: 1..=1,
 };
 
 const SHORTER: Workflow = Workflow {
@@ -240,7 +240,7 @@ const SHORTER: Workflow = Workflow {
     },
     ask: |sim| approve_now(sim, "BackupPolicy", "daily", "points-expire"),
     done: all_ready,
-    writes: 1,
+    writes: 1..=1,
 };
 
 const LONGER: Workflow = Workflow {
@@ -253,7 +253,7 @@ const LONGER: Workflow = Workflow {
         drop(azure);
         long > 0 && all_ready(sim)
     },
-    writes: 1,
+    writes: 1..=1,
 };
 
 /// A vault, its policy and a machine that somebody made by hand.
@@ -280,7 +280,7 @@ const ADOPTION: Workflow = Workflow {
         let old = members.iter().find(|o| o.metadata.name.as_ref().is_some_and(|n| n.starts_with("old-1-")));
         sim.is_ready("RecoveryVault", "legacy") && old.is_some_and(|o| o.data.pointer("/status/owned").is_some())
     },
-    writes: 3,
+    writes: 3..=3,
 };
 
 const UNSELECTION: Workflow = Workflow {
@@ -290,7 +290,7 @@ const UNSELECTION: Workflow = Workflow {
         sim.behind_our_back(&[json!({ "method": "PATCH", "id": machine, "body": { "tags": { "app": "other" } } })]);
     },
     done: |sim| state(sim) == "Stopped",
-    writes: 1,
+    writes: 1..=1,
 };
 
 /// Declares a run and nothing else.
@@ -306,7 +306,7 @@ const BACKUP: Workflow = Workflow {
         run(sim, &object);
     },
     done: |sim| sim.status("BackupRun", "one")["phase"] == "Succeeded",
-    writes: 1,
+    writes: 1..=1,
 };
 
 const CANCELLED_BACKUP: Workflow = Workflow {
@@ -320,7 +320,7 @@ const CANCELLED_BACKUP: Workflow = Workflow {
     },
     ask: |sim| sim.cluster.user().delete(&key("BackupRun", "one")).expect("it is there"),
     done: |sim| sim.cluster.live_all("BackupRun").is_empty(),
-    writes: 1,
+    writes: 1..=1,
 };
 
 const RESTORE: Workflow = Workflow {
@@ -330,7 +330,7 @@ const RESTORE: Workflow = Workflow {
         run(sim, &restores::run_to(sim, "one", restores::new_machine("web-2"), more));
     },
     done: |sim| sim.status("RestoreRun", "one")["phase"] == "Succeeded",
-    writes: 1,
+    writes: 1..=1,
 };
 
 const REPLACEMENT: Workflow = Workflow {
@@ -340,8 +340,24 @@ const REPLACEMENT: Workflow = Workflow {
         run(sim, &restores::run_to(sim, "one", to, json!({ "expiresAt": sim.now() + SignedDuration::from_hours(12) })));
     },
     done: |sim| sim.status("RestoreRun", "one")["phase"] == "Succeeded",
-    writes: 2,
+    writes: 2..=2,
 };
+
+/// What is lent is closed whatever happens: a mount whose script was lost on its way is closed and made once more.
+const MOUNT: Workflow = Workflow {
+    ready: restores::ready,
+    ask: |sim| run(sim, &files::run(sim, "one", "20m")),
+    done: |sim| {
+        let over = ["Succeeded", "Failed"].contains(&restores::phase(sim, "one").as_str());
+        over && sim.cluster.live_all("Secret").is_empty() && !files::is_mounted(sim)
+    },
+    writes: 2..=6,
+};
+
+#[test]
+fn a_mount_is_revoked_and_its_secret_goes() {
+    shaken(&MOUNT);
+}
 
 #[test]
 fn a_backup_run_takes_one_backup() {

@@ -190,6 +190,11 @@ impl Cluster for Objects {
         Ok(state.put(key, object))
     }
 
+    async fn may_create(&self, key: &ObjectKey, object: &Value) -> Result<(), ClusterError> {
+        self.born(key, object)?;
+        if self.state().find(key).is_some() { Err(ClusterError::Exists) } else { Ok(()) }
+    }
+
     async fn delete(&self, key: &ObjectKey, _: &str) -> Result<(), ClusterError> {
         Err(ClusterError::Refused(format!("{} {}: nothing is deleted in a bench", key.kind, key.name)))
     }

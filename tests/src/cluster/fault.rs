@@ -78,6 +78,14 @@ impl FaultPlan {
         self
     }
 
+    /// In which words every write of this kind is refused, if it is: what a dry run meets. Counts nothing.
+    pub(super) fn refusal(&self, verb: Verb, kind: &str) -> Option<String> {
+        self.strikes.iter().find_map(|(strike, fault)| match (strike, fault) {
+            (Strike::Every { verb: of, kind: on }, WriteFault::Refused(words)) if *of == verb && on == kind => Some(words.clone()),
+            _ => None,
+        })
+    }
+
     /// Counts one write and says what happens to it.
     pub(super) fn next(&mut self, verb: Verb, kind: &str) -> Option<WriteFault> {
         self.total += 1;

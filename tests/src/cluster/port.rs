@@ -73,6 +73,19 @@ impl Cluster for MemoryCluster {
         self.write(Verb::Create, key, object, None, |store| store.create(key, object, UnknownFields::Dropped, now)).await
     }
 
+    async fn may_create(&self, key: &ObjectKey, object: &Value) -> Result<(), ClusterError> {
+        self.step().await;
+        let now = self.server.clock.wall_timestamp();
+        let state = self.state();
+        if state.reach == Reach::Down {
+            return Err(ClusterError::Unknown("connection refused".to_owned()));
+        }
+        if let Some(words) = state.plan.refusal(Verb::Create, &key.kind).or_else(|| state.plan.refusal(Verb::Delete, &key.kind)) {
+            return Err(ClusterError::Refused(words));
+        }
+        state.store.clone().create(key, object, UnknownFields::Dropped, now).map(drop)
+    }
+
     async fn delete(&self, key: &ObjectKey, uid: &str) -> Result<(), ClusterError> {
         let now = self.server.clock.wall_timestamp();
         self.write(Verb::Delete, key, &Value::Null, None, |store| store.delete(key, Some(uid), now)).await.map(drop)

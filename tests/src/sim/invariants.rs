@@ -67,6 +67,8 @@ pub struct Invariants {
     actions: Actions,
     intents: Intents,
     rest: Rest,
+    /// When debts fall due.
+    dues: BTreeSet<Timestamp>,
 }
 
 /// Whose step it was.
@@ -125,6 +127,7 @@ impl Invariants {
             actions: Actions::default(),
             intents: Intents::default(),
             rest: Rest::new(now),
+            dues: BTreeSet::new(),
         };
         oracle.listen(arm, cluster, clock, leadership);
         oracle
@@ -231,7 +234,10 @@ impl Invariants {
                 let all = object.data.pointer("/status/operations").and_then(Value::as_array);
                 all.into_iter().flatten().map(|record| (key_of(object), record))
             });
-            actions::one_at_a_time(records)?;
+            let records: Vec<_> = records.collect();
+            let due = |record: &Value| record.pointer("/debt/until").and_then(Value::as_str).and_then(|at| at.parse::<Timestamp>().ok());
+            self.dues.extend(records.iter().filter_map(|(_, record)| due(record)));
+            actions::one_at_a_time(records.into_iter())?;
             self.objects = objects.iter().map(|object| key_of(object)).collect();
         }
         if !scene.eyes.lives {
@@ -322,7 +328,10 @@ impl Invariants {
             || writes.iter().any(|write| write.writer != Writer::Operator || write.fault.is_some())
             || entries.iter().any(|entry| went_wrong(entry) || (changes(entry) && !is_ours(entry)))
             || calls.iter().any(|call| call.is_write && !call.accepted());
-        if disturbed {
+        // A debt that falls due moves the world as much as a person does.
+        let fell_due = self.dues.iter().any(|at| *at <= scene.now);
+        self.dues.retain(|at| *at > scene.now);
+        if disturbed || fell_due {
             self.rest.disturb(scene.now);
         }
         let written = writes.iter().filter(|write| write.writer == Writer::Operator).map(ToString::to_string);

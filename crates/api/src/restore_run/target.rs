@@ -3,11 +3,11 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ids;
+use crate::{durations::Span, ids};
 
 /// What a restore becomes; exactly one.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[x_kube(validation = Rule::new("[has(self.newMachine), has(self.replaceDisks), has(self.disks)].filter(x, x).size() == 1").message("to needs exactly one of newMachine, replaceDisks and disks"))]
+#[x_kube(validation = Rule::new("[has(self.newMachine), has(self.replaceDisks), has(self.disks), has(self.files)].filter(x, x).size() == 1").message("to needs exactly one of newMachine, replaceDisks, disks and files"))]
 #[serde(rename_all = "camelCase")]
 pub struct RestoreTo {
     /// A machine that does not exist yet. It is not protected, and no selector means it.
@@ -19,6 +19,9 @@ pub struct RestoreTo {
     /// Managed disks, attached to nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disks: Option<ToDisks>,
+    /// Files: the point's disks are mounted for a while, by a script that goes into a Secret of this namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<ToFiles>,
 }
 
 /// A machine that does not exist yet.
@@ -75,4 +78,16 @@ pub struct ToDisks {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1), regex(pattern = "^[123]$"))]
     pub zone: Option<String>,
+}
+
+/// A point's disks, mounted for a while.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToFiles {
+    /// How long they stay mounted: 5m to 11h, counted from the request. Closed earlier where this run is suspended or deleted.
+    pub mount_for: Span,
+    /// The Secret that gets the script and its password: made by this run, never overwritten, and gone with the mount. The
+    /// namespace allows it by binding the ClusterRole breakwater-file-recovery to the operator.
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    pub secret_name: String,
 }

@@ -44,10 +44,10 @@ impl Kind for BackupRun {
     type Status = BackupRunStatus;
 
     fn needs(s: &Subject<Self>, known: &Facts) -> Vec<Need> {
-        if is_over(s) {
-            return Vec::new();
-        }
         let name = s.spec.protected_machine_ref.name.as_str();
+        if is_over(s) {
+            return runs::end_needs(s.spec.ttl_seconds_after_finished, &s.meta.namespace, Some(name));
+        }
         let mut needs = runs::machine_needs(&s.meta.namespace, name, known);
         let Ok((view, p)) = runs::machine(s, name, known) else { return needs };
         if is_done_before(s, &view, &p) {

@@ -37,8 +37,17 @@ pub(super) fn report(s: &Subject<BackupRun>, facts: &Facts, decided: Decided<'_>
     let pending = status.phase == Some(RunPhase::Pending);
     // What a person mends around it shows when it is looked at again.
     let again = pending.then(|| (s.now + LOOK_EVERY).min(expires_at(s)));
-    let remove_at = runs::removed_at(s.spec.ttl_seconds_after_finished, status.phase.as_ref(), status.finished_at);
-    let next = [again, remove_at].into_iter().flatten().filter(|at| *at > s.now).min();
+    let end = runs::End {
+        ttl: s.spec.ttl_seconds_after_finished,
+        phase: status.phase.as_ref(),
+        finished_at: status.finished_at,
+        began: status.job.is_some(),
+        namespace: &s.meta.namespace,
+        machine: Some(&s.spec.protected_machine_ref.name),
+        key: status.key.as_deref(),
+    };
+    let remove_at = runs::removed_at(&end, facts);
+    let next = [again, remove_at, end.look_again(facts, s.now)].into_iter().flatten().filter(|at| *at > s.now).min();
     Report { status: as_map(&status), promise, conditions: Vec::new(), owned: s.owned.clone(), next, remove_at }
 }
 

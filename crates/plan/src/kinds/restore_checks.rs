@@ -4,7 +4,7 @@
 use breakwater_api::{Reason, RestoreRun, restore_run::ReplaceDisks};
 use breakwater_arm::{
     ResourceId,
-    bodies::{self, VirtualMachine},
+    bodies::{self, RecoveryPointProperties, VirtualMachine},
 };
 use jiff::SignedDuration;
 
@@ -42,19 +42,31 @@ fn granted(s: &Subject<RestoreRun>, source: &Source) -> Option<Hold> {
     runs::not_granted(s, act, &source.machine).or_else(|| runs::not_granted(s, act, &target))
 }
 
-/// What the point itself demands (backup.md §12, §13).
-fn point_hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Hold> {
-    let name = chosen(s)?;
-    let id = source.point(name)?;
-    let point = match (facts.read(&id), restore_source::read(s, source, facts)) {
-        (_, Some(point)) => point.properties,
+/// The chosen point as Azure shows it.
+///
+/// # Errors
+/// That it is gone, or cannot be read.
+pub(super) fn point(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Result<RecoveryPointProperties, Hold> {
+    let name = chosen(s).unwrap_or_default();
+    let Some(id) = source.point(name) else { return Err(invalid(format!("{name} is no name of a recovery point"))) };
+    match (facts.read(&id), restore_source::read(s, source, facts)) {
+        (_, Some(point)) => Ok(point.properties),
         (Known::Absent(at), _) => {
             let message = format!(
                 "recovery point {name}, which this run chose, is gone since {at}: it expired; make a new RestoreRun for another point"
             );
-            return Some(Hold::stuck(Reason::NoRecoveryPoint, message));
+            Err(Hold::stuck(Reason::NoRecoveryPoint, message))
         }
-        _ => return Some(unreadable(&id, facts)),
+        _ => Err(unreadable(&id, facts)),
+    }
+}
+
+/// What the point itself demands (backup.md §12, §13).
+fn point_hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Hold> {
+    chosen(s)?;
+    let point = match point(s, source, facts) {
+        Ok(point) => point,
+        Err(hold) => return Some(hold),
     };
     let private = point.is_private_access_enabled_on_any_disk == Some(true);
     if private && s.spec.disk_access.is_none() {
@@ -80,7 +92,9 @@ fn point_hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option
 
 /// Azure's rules for the staging account (backup.md §13).
 fn staging_hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Hold> {
-    let id = match parsed("spec.staging.storageAccountId", &s.spec.staging.storage_account_id) {
+    // Without one, the body cannot be made and says so.
+    let declared = s.spec.staging.as_ref()?;
+    let id = match parsed("spec.staging.storageAccountId", &declared.storage_account_id) {
         Ok(id) => id,
         Err(hold) => return Some(hold),
     };

@@ -7,7 +7,7 @@ use breakwater_api::{
 use jiff::SignedDuration;
 
 use super::{
-    as_map, hand_off, recovery_points,
+    as_map, hand_off, recovery_points, restore_files,
     restore_made::{self, disks_of_machine},
     restore_run::{RESTORE, done_before, expires_at, is_over, key, own, seen_job},
     restore_source::{self, Source, chosen, source},
@@ -34,16 +34,29 @@ pub(super) fn report(s: &Subject<RestoreRun>, facts: &Facts, decided: Decided<'_
     let over = status.phase.as_ref().is_some_and(RunPhase::is_over);
     let promise = promise(s, &status, decided).last_if(over);
     let pending = status.phase == Some(RunPhase::Pending);
-    let remove_at = runs::removed_at(s.spec.ttl_seconds_after_finished, status.phase.as_ref(), status.finished_at);
+    let end = runs::End {
+        ttl: s.spec.ttl_seconds_after_finished,
+        phase: status.phase.as_ref(),
+        finished_at: status.finished_at,
+        began: status.job.is_some(),
+        namespace: &s.meta.namespace,
+        machine: s.spec.from.recovery_point.protected_machine_ref.as_ref().map(|machine| machine.name.as_str()),
+        key: status.key.as_deref(),
+    };
+    let remove_at = runs::removed_at(&end, facts);
     // What a person mends around it shows when it is looked at again.
     let again = pending.then(|| (s.now + LOOK_EVERY).min(expires_at(s)));
-    let next = [again, remove_at].into_iter().flatten().filter(|at| *at > s.now).min();
-    Report { status: as_map(&status), promise, conditions: Vec::new(), owned: s.owned.clone(), next, remove_at }
+    let next = [again, remove_at, end.look_again(facts, s.now)].into_iter().flatten().filter(|at| *at > s.now).min();
+    let conditions = restore_files::mounted(&status).into_iter().collect();
+    Report { status: as_map(&status), promise, conditions, owned: s.owned.clone(), next, remove_at }
 }
 
 /// What it becomes, in a word and a name.
 fn target(s: &Subject<RestoreRun>) -> String {
     let to = &s.spec.to;
+    if let Some(files) = &to.files {
+        return format!("files by Secret {}", files.secret_name);
+    }
     match (&to.new_machine, &to.replace_disks, &to.disks) {
         (Some(new), ..) => format!("machine {} in {}", new.name, new.resource_group),
         (_, Some(replace), _) => format!("disks of {}", replace.confirm),
@@ -62,6 +75,9 @@ fn look(s: &Subject<RestoreRun>, facts: &Facts, status: &mut RestoreRunStatus) {
         status.error = Some(words);
     }
     let Ok(source) = source(s, facts) else {
+        if let Some(wanted) = &s.spec.to.files {
+            return restore_files::look(s, wanted, expired, status);
+        }
         if record.is_none() && status.job.is_none() && expired {
             status.phase = Some(RunPhase::Expired);
         }
@@ -75,6 +91,9 @@ fn look(s: &Subject<RestoreRun>, facts: &Facts, status: &mut RestoreRunStatus) {
         return;
     }
     point(s, &source, facts, status);
+    if let Some(wanted) = &s.spec.to.files {
+        return restore_files::look(s, wanted, expired, status);
+    }
     status.validation = restore_validation::found(facts).filter(|_| s.spec.validate_first).or(status.validation.take());
     // What the machine runs on until then, saved with the intent at the latest: later it may run on other disks already.
     let before_it = s.status.job.is_none() && record.is_none_or(|record| record.intent_at >= s.now);
@@ -139,8 +158,11 @@ fn point(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, status: &mut R
 fn promise(s: &Subject<RestoreRun>, status: &RestoreRunStatus, decided: Decided<'_>) -> Promise {
     let again = "make a new RestoreRun to try again";
     let words = status.error.clone().unwrap_or_default();
+    let files = s.spec.to.files.is_some();
     let of = status.point.as_ref().map_or(String::new(), |p| format!(" from the recovery point of {} ({})", p.at, p.consistency));
     match &status.phase {
+        Some(RunPhase::Succeeded) if files => Promise::kept(Reason::Succeeded, format!("{}{of}", restore_files::over(status))),
+        Some(RunPhase::Failed) if files => restore_files::failed(s, status, again),
         Some(RunPhase::Succeeded) if status.job.is_none() => {
             Promise::kept(Reason::Succeeded, "a person said that this restore happened; its job is not known")
         }
@@ -160,6 +182,7 @@ fn promise(s: &Subject<RestoreRun>, status: &RestoreRunStatus, decided: Decided<
         Some(RunPhase::Failed) => failed(s, status, &words, again),
         _ => match decided {
             Err(hold) => Promise::broken(hold.reason, hold.message.clone()),
+            Ok(_) if files => Promise::broken(Reason::OperationRunning, format!("{}{of}", restore_files::running(status))),
             Ok(_) => {
                 let job = status.job.as_ref().map_or(String::new(), |j| format!(" by job {}", j.name));
                 Promise::broken(Reason::OperationRunning, format!("the restore runs{job}{of}"))

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::{
-    restore_checks, restore_made, restore_report,
+    restore_checks, restore_files, restore_made, restore_report,
     restore_source::{self, POINT, Source, chosen, source},
     restore_target, restore_validation, runs, unreadable, vault_guard, vault_is_ours,
 };
@@ -40,11 +40,16 @@ impl Kind for RestoreRun {
 
     fn needs(s: &Subject<Self>, known: &Facts) -> Vec<Need> {
         if is_over(s) {
-            return Vec::new();
+            let machine = s.spec.from.recovery_point.protected_machine_ref.as_ref().map(|machine| machine.name.as_str());
+            return runs::end_needs(s.spec.ttl_seconds_after_finished, &s.meta.namespace, machine);
         }
         let mut needs = restore_source::needs(s, known);
         let Ok(source) = source(s, known) else { return needs };
         if done_before(s, &source).is_some() {
+            return needs;
+        }
+        if let Some(wanted) = &s.spec.to.files {
+            needs.extend(restore_files::needs(s, wanted));
             return needs;
         }
         let begun = s.operations.get(RESTORE).map(|o| o.intent_at).or_else(|| s.status.job.as_ref()?.started_at);
@@ -68,7 +73,9 @@ impl Kind for RestoreRun {
         let Ok(source) = source(s, facts) else { return std::collections::BTreeMap::new() };
         // What was begun elsewhere has its point already: choosing one now would tell of another.
         let begun = own(s, &source).name(runs::jobs(&source.vault, facts).as_deref()).is_some() || done_before(s, &source).is_some();
-        let may = !begun && !is_over(s) && s.now < expires_at(s) && runs::jobs(&source.vault, facts).is_some();
+        // A mount has no job: what an earlier object of the same key mounted is closed by now, or a session that is refused.
+        let listed = s.spec.to.files.is_some() || runs::jobs(&source.vault, facts).is_some();
+        let may = !begun && !is_over(s) && s.now < expires_at(s) && listed;
         let picked = restore_source::pick(s, &source, facts);
         picked.ok().filter(|_| may).map(|point| (POINT.to_owned(), point.name)).into_iter().collect()
     }
@@ -86,7 +93,8 @@ impl Kind for RestoreRun {
             return Err(unreadable(&source.vault, facts));
         }
         let job = seen_job(s, &source, facts);
-        let begun = s.status.job.is_some() || s.operations.get(RESTORE).is_some_and(runs::is_begun);
+        let mounted = s.spec.to.files.is_some() && restore_files::is_begun(s);
+        let begun = mounted || s.status.job.is_some() || s.operations.get(RESTORE).is_some_and(runs::is_begun);
         if job.is_none() && !begun && s.now >= expires_at(s) {
             return Ok(graph);
         }
@@ -98,6 +106,9 @@ impl Kind for RestoreRun {
         let Some(point) = source.point(&name) else {
             return Err(Hold::stuck(Reason::InvalidSpec, format!("{name} is no name of a recovery point")));
         };
+        if let Some(wanted) = &s.spec.to.files {
+            return restore_files::desire(s, wanted, &source, facts, &name);
+        }
         let body = restore_target::body(s, &source)?;
         let mut request = restore_request(&point, &body);
         vault_guard::guarded(&mut request, &source.vault, facts, &["recoveryPoints/restore/action"]);
@@ -132,7 +143,7 @@ pub(super) fn is_over(s: &Subject<RestoreRun>) -> bool {
 
 /// What the machine's own object remembers of another object of the same key that did it.
 pub(super) fn done_before<'a>(s: &Subject<RestoreRun>, source: &'a Source) -> Option<&'a breakwater_api::runs::RunRecord> {
-    let own = s.operations.contains_key(RESTORE) || s.status.job.is_some();
+    let own = s.operations.contains_key(RESTORE) || s.status.job.is_some() || restore_files::is_begun(s);
     runs::done_before(source.view.as_ref()?, &key(s, source)).filter(|_| !own)
 }
 

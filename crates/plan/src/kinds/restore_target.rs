@@ -68,7 +68,8 @@ pub(super) fn network_of(new: &NewMachine) -> Result<(ResourceId, ResourceId), H
 /// What stands around the restore.
 pub(super) fn needs(s: &Subject<RestoreRun>, source: &Source) -> Vec<Need> {
     let around = |id: ResourceId| Need::Read { id, fresh: Fresh::Within(AROUND_WITHIN) };
-    let mut needs: Vec<Need> = parsed("", &s.spec.staging.storage_account_id).into_iter().map(around).collect();
+    let account = s.spec.staging.as_ref().and_then(|staging| parsed("", &staging.storage_account_id).ok());
+    let mut needs: Vec<Need> = account.into_iter().map(around).collect();
     needs.extend(new_machine(s, source).ok().flatten().map(around));
     needs.extend(s.spec.to.new_machine.as_ref().and_then(|new| network_of(new).ok()).map(|(network, _)| around(network)));
     if s.spec.to.replace_disks.is_some() {
@@ -120,8 +121,9 @@ pub(super) fn body(s: &Subject<RestoreRun>, source: &Source) -> Result<RestoreBo
 }
 
 fn staging(s: &Subject<RestoreRun>) -> Result<Staging, Hold> {
-    let account = parsed("spec.staging.storageAccountId", &s.spec.staging.storage_account_id)?;
-    let identity = match s.spec.staging.identity.as_deref() {
+    let Some(declared) = &s.spec.staging else { return Err(invalid("spec.staging is needed for every restore but files")) };
+    let account = parsed("spec.staging.storageAccountId", &declared.storage_account_id)?;
+    let identity = match declared.identity.as_deref() {
         None => return Ok(Staging::Account { account }),
         Some(word) if word.eq_ignore_ascii_case("System") => RestoreIdentity::system_assigned(),
         Some(id) => RestoreIdentity::user_assigned(parsed("spec.staging.identity", id)?),

@@ -207,10 +207,48 @@ fn has_failed(record: &OperationRecord, listed: Option<Timestamp>) -> bool {
     taken && listed.is_some_and(|at| record.ended_at.is_none_or(|ended| at >= ended))
 }
 
-/// When a run's object is to be deleted: what found its work already done would only be made again.
-pub(super) fn removed_at(ttl: Option<i32>, phase: Option<&RunPhase>, finished_at: Option<Timestamp>) -> Option<Timestamp> {
-    let ttl = ttl.filter(|_| phase != Some(&RunPhase::AlreadyDone))?;
-    Some(finished_at? + SignedDuration::from_secs(i64::from(ttl)))
+/// When a run's object is to be deleted: what found its work already done would only be made again, and what nobody else
+/// remembers would be done again, or what it made be taken for any machine.
+pub(super) fn removed_at(end: &End<'_>, facts: &Facts) -> Option<Timestamp> {
+    let ttl = end.ttl.filter(|_| end.phase != Some(&RunPhase::AlreadyDone))?;
+    (!end.began || end.is_remembered(facts)).then_some(end.finished_at? + SignedDuration::from_secs(i64::from(ttl)))
+}
+
+/// What is asked for when a run is over: whether its machine remembers it.
+pub(super) fn end_needs(ttl: Option<i32>, own: &str, machine: Option<&str>) -> Vec<Need> {
+    ttl.and(machine).map(|name| Need::Object(machine_ref(own, name))).into_iter().collect()
+}
+
+/// How a run ended.
+pub(super) struct End<'a> {
+    /// How long its object is kept then.
+    pub ttl: Option<i32>,
+    pub phase: Option<&'a RunPhase>,
+    pub finished_at: Option<Timestamp>,
+    /// Whether a job worked for it.
+    pub began: bool,
+    pub namespace: &'a str,
+    /// The machine's object; none where the run names the machine by its id.
+    pub machine: Option<&'a str>,
+    pub key: Option<&'a str>,
+}
+
+impl End<'_> {
+    /// Whether the machine's object remembers it; one that is gone cannot.
+    fn is_remembered(&self, facts: &Facts) -> bool {
+        let (Some(name), Some(key)) = (self.machine, self.key) else { return false };
+        let at = machine_ref(self.namespace, name);
+        match facts.object::<MachineView>(&at) {
+            Some(view) => view.status.runs.iter().any(|run| run.key == key && run.result.is_some()),
+            None => facts.objects.contains_key(&at),
+        }
+    }
+
+    /// When it is looked at again, where it is to go and is not remembered yet.
+    pub fn look_again(&self, facts: &Facts, now: Timestamp) -> Option<Timestamp> {
+        let waits = self.ttl.is_some() && self.machine.is_some() && self.finished_at.is_some() && removed_at(self, facts).is_none();
+        (waits && self.phase != Some(&RunPhase::AlreadyDone)).then_some(now + SignedDuration::from_secs(30))
+    }
 }
 
 /// Whether Azure may work on what a record says: it was not certainly refused, and did not fail.

@@ -92,6 +92,6 @@ fn opening_carries_the_request_that_closes_it_and_when() {
     let plan = scene.plan(&one("a", lent(false)));
     let Verdict::Do(Step::Write(write)) = &plan.verdicts["a"] else { panic!("{plan:?}") };
     assert_eq!(write.request, request("open"));
-    assert_eq!(write.debt, Some((request("close"), at(500))));
+    assert_eq!(write.debt, Some(Owed { close: request("close"), until: at(500), secret: None }));
     assert_eq!((write.key.as_str(), write.attempt), ("lend", 1));
 }

@@ -1,6 +1,6 @@
 //! No second action, and one open `Once` operation per logical machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use azure_sim::journal::Entry;
 use breakwater_engine::ports::ObjectKey;
@@ -9,13 +9,17 @@ use serde_json::Value;
 use super::{Verdict, call::Call, leave::Leave, truth::text};
 
 /// Actions that may happen once for their key.
-const ONCE: [&str; 4] = ["/backup", "/restore", "/backupcrossregionrestore", "/provisioninstantitemrecovery"];
+const ONCE: [&str; 4] = ["/backup", "/restore", "/backupcrossregionrestore", MOUNT];
+const MOUNT: &str = "/provisioninstantitemrecovery";
+const REVOKE: &str = "/revokeinstantitemrecovery";
 
 /// What was started so far.
 #[derive(Clone, Default)]
 pub struct Actions {
     /// By client, path and once-key: how often Azure took it.
     taken: BTreeMap<String, u64>,
+    /// Points whose mount was revoked.
+    revoked: BTreeSet<String>,
     /// The once-key of each request id that a record of ours was made for.
     keys: BTreeMap<String, String>,
     /// Set where a test withdraws rights: else each denial is a right that the shipped roles lack.
@@ -39,12 +43,17 @@ impl Actions {
     pub fn look(&mut self, entry: &Entry, leave: &Leave) -> Verdict {
         let lower = entry.path.to_ascii_lowercase();
         let once = ONCE.iter().any(|action| lower.ends_with(action));
+        if let Some(point) = lower.strip_suffix(REVOKE).filter(|_| entry.applied) {
+            self.revoked.insert(point.to_owned());
+        }
         if entry.method == "POST" && once && entry.applied {
             let id = entry.client_request_id.as_ref().map(|id| id.to_ascii_lowercase());
             let key = id.and_then(|id| self.keys.get(&id).cloned()).unwrap_or_default();
             let count = self.taken.entry(format!("{} {lower} {key}", entry.client)).or_default();
             *count += 1;
-            if *count > 1 {
+            // What was mounted and revoked, for its script was lost on the way, is mounted once more.
+            let again = lower.strip_suffix(MOUNT).is_some_and(|point| self.revoked.contains(point));
+            if *count > 1 + u64::from(again) {
                 return Err(format!("a second time, for one key: {lower} by {}", entry.client));
             }
         }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     files,
     manifests::SMALL,
+    paired,
     people::{key, member, policy_with, vault_with},
     restores,
 };
@@ -131,9 +132,17 @@ fn runs() -> Simulation {
     sim
 }
 
+/// A restore in the paired region.
+fn a_restore_there() -> Simulation {
+    let mut sim = paired::arrived();
+    sim.cluster.user().apply_object(&paired::run(&sim, "one", paired::machine_there())).expect("the API server takes it");
+    restores::until(&mut sim, "one", "Succeeded");
+    sim
+}
+
 #[test]
 fn the_azure_roles_hold_what_is_used_and_nothing_else() {
-    let stories = [the_main_story(), a_vault_goes(), a_vault_is_gone(), a_guarded_vault(), runs()];
+    let stories = [the_main_story(), a_vault_goes(), a_vault_is_gone(), a_guarded_vault(), runs(), a_restore_there()];
     let used: BTreeSet<String> = stories.iter().flat_map(used).collect();
     let roles = roles();
     assert_eq!(roles.keys().collect::<Vec<_>>(), ["backup", "delete", "protect", "read", "read-data", "replace-disks", "restore"]);

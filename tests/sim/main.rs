@@ -20,6 +20,7 @@ mod one;
 mod oracle;
 mod orders;
 mod ownership;
+mod paired;
 mod pairs;
 mod people;
 mod red_team;

@@ -81,7 +81,7 @@ pub fn wants(sim: &Simulation, machine: &str, protection: &str) {
 
 /// Every write that reached Azure since so many requests.
 pub fn sent(sim: &Simulation, since: usize) -> Vec<String> {
-    let questions = ["/backupstatus", "/backuptriggervalidateoperation"];
+    let questions = ["/backupstatus", "/backuptriggervalidateoperation", "/accesstoken", "/backupcrrjob"];
     let is_write = |line: &&String| !line.contains(" GET ") && !questions.iter().any(|q| line.to_ascii_lowercase().contains(q));
     sim.requests().iter().skip(since).filter(is_write).cloned().collect()
 }

@@ -8,6 +8,7 @@ pub mod id;
 pub mod names;
 pub mod operation;
 mod redact;
+pub mod regions;
 mod secret;
 pub mod time;
 pub mod versions;

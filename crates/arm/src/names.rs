@@ -43,6 +43,24 @@ pub fn location_id(subscription_id: &str, region: &str) -> Result<ResourceId, Id
     format!("/subscriptions/{subscription_id}/providers/{LOCATION}/{region}").parse()
 }
 
+/// What a vault's jobs in its paired region are known by here. No id of Azure's: nothing is ever asked at it.
+///
+/// # Errors
+/// When the region cannot be a segment of an id.
+pub fn vault_in(vault: &ResourceId, region: &str) -> Result<ResourceId, IdError> {
+    vault.child(SECONDARY, region)
+}
+
+/// The vault and the region of what [`vault_in`] made.
+pub fn vault_and_region(id: &ResourceId) -> Option<(ResourceId, ResourceId)> {
+    let is_it = id.resource_type() == *format!("{VAULT}/{SECONDARY}");
+    let vault = id.parent().filter(|_| is_it)?;
+    let location = location_id(vault.subscription_id(), id.name()).ok()?;
+    Some((vault, location))
+}
+
+const SECONDARY: &str = "breakwaterSecondaryRegions";
+
 /// The id of the fabric of Azure machines in a vault.
 ///
 /// # Errors
@@ -62,6 +80,18 @@ pub fn item_id(vault: &ResourceId, vm: &ResourceId) -> Result<ResourceId, IdErro
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_vault_in_its_other_region_is_told_apart_from_the_vault() {
+        let vault: ResourceId =
+            "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/b/providers/Microsoft.RecoveryServices/vaults/v"
+                .parse()
+                .unwrap();
+        let there = vault_in(&vault, "northeurope").unwrap();
+        let (back, location) = vault_and_region(&there).unwrap();
+        assert_eq!((back, location.name(), location.resource_type() == *LOCATION), (vault.clone(), "northeurope", true));
+        assert_eq!(vault_and_region(&vault), None);
+    }
 
     #[test]
     fn an_item_is_named_after_the_lower_cased_group_and_machine() {

@@ -296,7 +296,10 @@ fn order<K: Kind>(turn: &Turn<'_, K>, key: &str, node: &Node, write: &Write, dig
     let memory = &turn.engine.reader.memory;
     let seen = |id: &ResourceId| memory.seen(&by.identity.access, id, turn.began).value;
     let vault = match &node.ownership {
-        Ownership::Named { vault, .. } | Ownership::Item { vault, .. } | Ownership::Point { vault, .. } => seen(vault).read,
+        Ownership::Named { vault, .. }
+        | Ownership::Item { vault, .. }
+        | Ownership::Point { vault, .. }
+        | Ownership::PointInRegion { vault, .. } => seen(vault).read,
         Ownership::Tagged { .. } | Ownership::TakenOver { .. } | Ownership::Adopted { .. } => {
             id.ancestor(VAULT).and_then(|v| seen(&v).read)
         }

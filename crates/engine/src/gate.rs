@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use breakwater_api::{Reason, questions::APPROVE};
 use breakwater_arm::{
     Act, Effect, ResourceId, classify, ids_in,
-    names::{BACKUP_POLICY, RECOVERY_POINT, VAULT, VIRTUAL_MACHINE},
+    names::{BACKUP_POLICY, LOCATION, RECOVERY_POINT, VAULT, VIRTUAL_MACHINE},
     wire::{Answer, Method, Request},
 };
 use breakwater_plan::{
@@ -111,7 +111,8 @@ impl Gate {
             self.seen_just_now(order)?;
             // What is protected needs the act as much as where it is protected; the rest of the ids must be readable.
             let source = |b: &Value| b.pointer("/properties/sourceResourceId").and_then(Value::as_str).and_then(|s| s.parse().ok());
-            let declared: Option<ResourceId> = body.as_ref().and_then(source);
+            let there = |b: &Value| b.pointer("/restoreRequest/sourceResourceId").and_then(Value::as_str).and_then(|s| s.parse().ok());
+            let declared: Option<ResourceId> = body.as_ref().and_then(|b| source(b).or_else(|| there(b)));
             // An action's body need not name the machine: the item it is done to does.
             let shown: Option<ResourceId> = match order.ownership {
                 Ownership::Item { .. } => order.evidence.as_ref().and_then(|e| e.what.as_deref()).and_then(source),
@@ -119,10 +120,18 @@ impl Gate {
             };
             // A restore acts where it makes something, too.
             let made: Vec<ResourceId> = body.as_ref().map(made_in).unwrap_or_default();
-            let acted_on =
-                |id: &ResourceId| *id == class.target || declared.as_ref() == Some(id) || shown.as_ref() == Some(id) || made.contains(id);
+            // A region is nobody's: the vault whose point is restored there stands for it.
+            let of_region = class.target.resource_type() == *LOCATION;
+            let vault_there: Option<ResourceId> = body.as_ref().filter(|_| of_region).and_then(restored_from);
+            let acted_on = |id: &ResourceId| {
+                (*id == class.target && !of_region)
+                    || vault_there.as_ref() == Some(id)
+                    || declared.as_ref() == Some(id)
+                    || shown.as_ref() == Some(id)
+                    || made.contains(id)
+            };
             let named = |id: &ResourceId| order.grant.admits(if acted_on(id) { &word } else { "Read" }, id);
-            if let Some(id) = ids.iter().chain([&class.target]).chain(shown.as_ref()).find(|id| !named(id)) {
+            if let Some(id) = ids.iter().chain([&class.target]).chain(shown.as_ref()).chain(vault_there.as_ref()).find(|id| !named(id)) {
                 let need = if acted_on(id) { word.as_str() } else { "Read" };
                 return refuse(
                     Reason::AccessDenied,
@@ -308,6 +317,15 @@ impl Gate {
                 let is_point = target.within(vault) && target.resource_type() == *RECOVERY_POINT;
                 if is_point { Ok(()) } else { deny(Reason::NotOurs, format!("{target} is no recovery point of {vault}")) }
             }
+            Ownership::PointInRegion { vault, owner } => {
+                self.vault_is_ours(order, vault, owner)?;
+                let is_region = target.resource_type() == *LOCATION && target.subscription_id() == vault.subscription_id();
+                let of_vault = order.request.body.as_ref().and_then(restored_from).is_some_and(|named| named == *vault);
+                if is_region && of_vault {
+                    return Ok(());
+                }
+                deny(Reason::NotOurs, format!("what allows the restore at {target} does not name {vault}"))
+            }
             Ownership::Confirmed { machine } => {
                 let is_it = target == machine && target.resource_type() == *VIRTUAL_MACHINE;
                 if is_it { Ok(()) } else { deny(Reason::NotOurs, format!("{target} is not the machine that was confirmed")) }
@@ -435,6 +453,15 @@ fn made_in(body: &Value) -> Vec<ResourceId> {
     let fields = ["targetResourceGroupId", "targetVirtualMachineId"];
     let within = ["/properties", "/restoreRequest"].iter().filter_map(|at| body.pointer(at));
     within.flat_map(|at| fields.iter().filter_map(|field| at.get(field)?.as_str()?.parse().ok())).collect()
+}
+
+/// The vault whose point is restored in another region: what allows it names it in three parts; its `resourceId` there is a number
+/// (recorded: crr_restore__202_poll_job.json).
+fn restored_from(body: &Value) -> Option<ResourceId> {
+    let details = body.get("crossRegionRestoreAccessDetails")?;
+    let text = |field: &str| details.get(field).and_then(Value::as_str);
+    let (subscription, group, name) = (text("subscriptionId")?, text("resourceGroupName")?, text("resourceName")?);
+    ResourceId::group(subscription, group).ok()?.resource(VAULT, name).ok()
 }
 
 /// Whether tags that would be merged are marks of ownership.

@@ -4,9 +4,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use breakwater_api::Reason;
 use breakwater_arm::{
-    Accepted, Effect, OperationState, OperationStatus, ResourceId, classify,
+    Accepted, Effect, OperationState, OperationStatus, ResourceId,
+    bodies::crr_jobs_request,
+    classify,
     error::{ArmError, Remedy, Service, remedy},
     ids_in,
+    names::vault_and_region,
     versions::{RECOVERY_SERVICES, api_version},
     wire::{Answer, Method, Request},
 };
@@ -195,7 +198,11 @@ impl Reader {
             time(reach),
             time(now + SignedDuration::from_hours(24))
         );
-        let request = Request::new(Method::Get, format!("{vault}/backupJobs"), RECOVERY_SERVICES).with_query("$filter", &window);
+        let request = match vault_and_region(vault) {
+            Some((vault, location)) => crr_jobs_request(&location, &vault),
+            None => Request::new(Method::Get, format!("{vault}/backupJobs"), RECOVERY_SERVICES),
+        };
+        let request = request.with_query("$filter", &window);
         let mut pages = Pages::of(request.clone(), now, "", before.as_ref().and_then(|(listed, _)| sample_of(listed)));
         let listed = match self.pages(by, request, &mut pages).await {
             Ok(()) => Listed { last: Some(Listing { at: now, items: Arc::new(pages.items) }), trouble: None },

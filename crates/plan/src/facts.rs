@@ -3,6 +3,7 @@
 use std::{
     any::Any,
     collections::{BTreeMap, BTreeSet},
+    fmt,
     sync::Arc,
 };
 
@@ -148,8 +149,8 @@ pub struct SharedView {
     pub status: SharedStatus,
 }
 
-/// An answer to an `Ask`.
-#[derive(Clone, Debug, PartialEq)]
+/// An answer to an `Ask`. `Debug` does not show it: it may hold an access token.
+#[derive(Clone, PartialEq)]
 pub struct Asked {
     /// World time of the answer.
     pub at: Timestamp,
@@ -157,6 +158,12 @@ pub struct Asked {
     pub body: Option<Arc<Value>>,
     /// Why there is none.
     pub trouble: Option<Trouble>,
+}
+
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asked").field("at", &self.at).field("trouble", &self.trouble).finish_non_exhaustive()
+    }
 }
 
 /// Whether a Secret could be made.

@@ -267,6 +267,14 @@ pub enum Ownership {
         /// The owner hash of the vault.
         owner: String,
     },
+    /// A recovery point of a vault that is ours, restored in the vault's paired region: the request goes to the region, and what
+    /// allows it names the vault.
+    PointInRegion {
+        /// The vault, which must be ours by tag.
+        vault: ResourceId,
+        /// The owner hash of the vault.
+        owner: String,
+    },
     /// A machine that the object names and whose name it spells out: its power is changed, and nothing else.
     Confirmed {
         /// The machine.

@@ -10,7 +10,7 @@ use super::{Workflow, shaken, shaken_by_all};
 use crate::people::{
     PERSON, answer, approve, asked, by_hand, edit, granted, key, member, policy_with, protected_in, question, vault_with, wants,
 };
-use crate::{files, restores};
+use crate::{files, paired, restores};
 
 /// One machine, a guard of other people, a key, and every shipped role.
 const ESTATE: &str = "tests/sim/estates/guarded.yaml";
@@ -342,6 +342,18 @@ const REPLACEMENT: Workflow = Workflow {
     done: |sim| sim.status("RestoreRun", "one")["phase"] == "Succeeded",
     writes: 2..=2,
 };
+
+const RESTORE_THERE: Workflow = Workflow {
+    ready: paired::arrived,
+    ask: |sim| run(sim, &paired::run(sim, "one", paired::machine_there())),
+    done: |sim| sim.status("RestoreRun", "one")["phase"] == "Succeeded",
+    writes: 1..=1,
+};
+
+#[test]
+fn a_restore_in_the_paired_region_makes_one_machine() {
+    shaken(&RESTORE_THERE);
+}
 
 /// What is lent is closed whatever happens: a mount whose script was lost on its way is closed and made once more.
 const MOUNT: Workflow = Workflow {

@@ -9,6 +9,7 @@ use breakwater_arm::{
 use jiff::SignedDuration;
 
 use super::{
+    restore_paired,
     restore_source::{self, Source, chosen},
     restore_target::{invalid, is_off, network_of, new_machine, parsed, power, target_group},
     runs, unreadable,
@@ -26,6 +27,7 @@ fn illegible(id: &ResourceId) -> Hold {
 /// What forbids the restore, by all that was looked at; nothing is sent while it does.
 pub(super) fn hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Hold> {
     granted(s, source)
+        .or_else(|| restore_paired::hold(source, facts))
         .or_else(|| point_hold(s, source, facts))
         .or_else(|| staging_hold(s, source, facts))
         .or_else(|| machine_hold(s, source, facts))
@@ -49,7 +51,7 @@ fn granted(s: &Subject<RestoreRun>, source: &Source) -> Option<Hold> {
 pub(super) fn point(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Result<RecoveryPointProperties, Hold> {
     let name = chosen(s).unwrap_or_default();
     let Some(id) = source.point(name) else { return Err(invalid(format!("{name} is no name of a recovery point"))) };
-    match (facts.read(&id), restore_source::read(s, source, facts)) {
+    match (restore_source::shown(s, source, facts), restore_source::read(s, source, facts)) {
         (_, Some(point)) => Ok(point.properties),
         (Known::Absent(at), _) => {
             let message = format!(
@@ -57,6 +59,7 @@ pub(super) fn point(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> 
             );
             Err(Hold::stuck(Reason::NoRecoveryPoint, message))
         }
+        _ if source.paired.is_some() => restore_source::pick(s, source, facts).and(Err(illegible(&id))),
         _ => Err(unreadable(&id, facts)),
     }
 }
@@ -108,11 +111,11 @@ fn staging_hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Opti
     };
     let account = bodies::StorageAccount::parse(body);
     let Ok(account) = account else { return Some(illegible(&id)) };
-    let there = &source.vault_view.spec.location;
+    let there = source.region();
     let sku = account.sku.as_ref().and_then(|sku| sku.name.clone()).unwrap_or_default();
     let kind = account.kind.clone().unwrap_or_default();
     let wrong = match account.location.as_deref() {
-        Some(here) if !selection::same_location(here, there) => format!("is in {here}, and must be in the vault's region {there}"),
+        Some(here) if !selection::same_location(here, there) => format!("is in {here}, and must be in {there}, where the data is"),
         _ if ["BlobStorage", "BlockBlobStorage", "FileStorage"].iter().any(|k| k.eq_ignore_ascii_case(&kind)) => {
             format!("is a {kind} account, and must be a general-purpose one")
         }
@@ -157,11 +160,10 @@ fn machine_hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Opti
         Known::Absent(_) => return Some(invalid(format!("{field}: {network} does not exist: make a new RestoreRun with another subnet"))),
         Known::Unknown => return Some(unreadable(&network, facts)),
     };
-    let there = &source.vault_view.spec.location;
+    let there = source.region();
     if let Some(here) = body.location.as_deref().filter(|here| !selection::same_location(here, there)) {
-        let message = format!(
-            "{field}: {network} is in {here}, and the machine is restored in the vault's region {there}: make a new RestoreRun with a subnet there"
-        );
+        let message =
+            format!("{field}: {network} is in {here}, and the machine is restored in {there}: make a new RestoreRun with a subnet there");
         return Some(Hold::stuck(Reason::LocationMismatch, message));
     }
     body.subnet(&subnet)

@@ -9,6 +9,7 @@ use jiff::SignedDuration;
 use super::{
     as_map, hand_off, recovery_points, restore_files,
     restore_made::{self, disks_of_machine},
+    restore_paired,
     restore_run::{RESTORE, done_before, expires_at, is_over, key, own, seen_job},
     restore_source::{self, Source, chosen, source},
     restore_target, restore_validation, runs, seconds,
@@ -103,17 +104,17 @@ fn look(s: &Subject<RestoreRun>, facts: &Facts, status: &mut RestoreRunStatus) {
     {
         status.old_disks = disks_of_machine(&vm);
     }
-    let jobs = runs::jobs(&source.vault, facts);
+    let jobs = runs::jobs(&source.jobs, facts);
     let Some(name) = own(s, &source).name(jobs.as_deref()) else {
         let said = runs::said_to_have_happened(s, &key(s, &source));
-        let at = runs::Unbegun { said, expired, listed: runs::listed_at(&source.vault, facts), refused: status.error.is_some() };
+        let at = runs::Unbegun { said, expired, listed: runs::listed_at(&source.jobs, facts), refused: status.error.is_some() };
         status.phase = Some(own(s, &source).phase_without_job(&at));
         return;
     };
     // What was done before this object had anything to do with it.
     let was_done = record.is_none() && s.status.job.is_none() && before.is_none_or(|b| b == RunPhase::Pending);
     let seen = seen_job(s, &source, facts);
-    let read = runs::job_read(&source.vault, &name, facts);
+    let read = restore_paired::job_read(&source, &name, facts);
     status.job = Some(runs::told(&name, seen.as_ref(), read.as_ref(), s.status.job.as_ref()));
     status.phase = Some(RunPhase::Running);
     status.error = None;
@@ -148,7 +149,7 @@ fn point(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, status: &mut R
     status.point = match chosen(s) {
         Some(name) => read.or_else(|| known(name)).or_else(|| restore_source::pick(s, source, facts).ok().filter(|p| p.name == name)),
         // What another object began has the point that its job tells, and no other.
-        None if own(s, source).name(runs::jobs(&source.vault, facts).as_deref()).is_some() => {
+        None if own(s, source).name(runs::jobs(&source.jobs, facts).as_deref()).is_some() => {
             restore_source::of_job(s, source, facts).or(status.point.take())
         }
         None => restore_source::pick(s, source, facts).ok(),

@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::{
-    restore_checks, restore_files, restore_made, restore_report,
+    restore_checks, restore_files, restore_made, restore_paired, restore_report,
     restore_source::{self, POINT, Source, chosen, source},
     restore_target, restore_validation, runs, unreadable, vault_guard, vault_is_ours,
 };
@@ -53,16 +53,21 @@ impl Kind for RestoreRun {
             return needs;
         }
         let begun = s.operations.get(RESTORE).map(|o| o.intent_at).or_else(|| s.status.job.as_ref()?.started_at);
-        needs.push(runs::jobs_need(s, &source.vault, begun));
-        match own(s, &source).name(runs::jobs(&source.vault, known).as_deref()) {
+        needs.push(runs::jobs_need(s, &source.jobs, begun));
+        match own(s, &source).name(runs::jobs(&source.jobs, known).as_deref()) {
             Some(name) => {
                 let seen = seen_job(s, &source, known);
-                needs.extend(runs::job_need(&source.vault, &name, seen.as_ref(), s.operations.contains_key(RESTORE)));
+                needs.extend(match restore_paired::job_need(&source, &name, seen.as_ref()) {
+                    Some(need) => Some(need),
+                    None => runs::job_need(&source.vault, &name, seen.as_ref(), s.operations.contains_key(RESTORE)),
+                });
                 needs.extend(seen.filter(|j| j.over).map(|over| restore_made::needs(s, &source, known, &over)).unwrap_or_default());
             }
             // Also while an answer is lost: a second sending, if it comes to that, stands on what there is then.
             None => {
                 needs.extend(restore_target::needs(s, &source));
+                let ready = chosen(s).is_some() && restore_checks::hold(s, &source, known).is_none();
+                needs.extend(restore_paired::needs(&source, chosen(s).filter(|_| ready), known));
                 needs.extend(validation(s, &source, known).map(|request| restore_validation::need(request, stops(s, &source, known))));
             }
         }
@@ -72,9 +77,9 @@ impl Kind for RestoreRun {
     fn choose(s: &Subject<Self>, facts: &Facts) -> std::collections::BTreeMap<String, String> {
         let Ok(source) = source(s, facts) else { return std::collections::BTreeMap::new() };
         // What was begun elsewhere has its point already: choosing one now would tell of another.
-        let begun = own(s, &source).name(runs::jobs(&source.vault, facts).as_deref()).is_some() || done_before(s, &source).is_some();
+        let begun = own(s, &source).name(runs::jobs(&source.jobs, facts).as_deref()).is_some() || done_before(s, &source).is_some();
         // A mount has no job: what an earlier object of the same key mounted is closed by now, or a session that is refused.
-        let listed = s.spec.to.files.is_some() || runs::jobs(&source.vault, facts).is_some();
+        let listed = s.spec.to.files.is_some() || runs::jobs(&source.jobs, facts).is_some();
         let may = !begun && !is_over(s) && s.now < expires_at(s) && listed;
         let picked = restore_source::pick(s, &source, facts);
         picked.ok().filter(|_| may).map(|point| (POINT.to_owned(), point.name)).into_iter().collect()
@@ -98,6 +103,9 @@ impl Kind for RestoreRun {
         if job.is_none() && !begun && s.now >= expires_at(s) {
             return Ok(graph);
         }
+        if !begun && let Some(hold) = restore_paired::hold(&source, facts) {
+            return Err(hold);
+        }
         // A point that was not chosen yet may still be looked at: in mode Plan none ever is.
         let name = match chosen(s) {
             Some(name) => name.to_owned(),
@@ -110,8 +118,14 @@ impl Kind for RestoreRun {
             return restore_files::desire(s, wanted, &source, facts, &name);
         }
         let body = restore_target::body(s, &source)?;
-        let mut request = restore_request(&point, &body);
-        vault_guard::guarded(&mut request, &source.vault, facts, &["recoveryPoints/restore/action"]);
+        let request = match &source.paired {
+            Some(paired) => restore_paired::request(paired, &body),
+            None => {
+                let mut request = restore_request(&point, &body);
+                vault_guard::guarded(&mut request, &source.vault, facts, &["recoveryPoints/restore/action"]);
+                request
+            }
+        };
         let before = own(s, &source).begun_before(job.as_ref());
         let hold = before.or_else(|| if job.is_some() { None } else { hold(s, &source, facts) });
         let done = job.as_ref().is_some_and(|j| j.over) || runs::said_to_have_happened(s, &key(s, &source));
@@ -121,7 +135,12 @@ impl Kind for RestoreRun {
             graph.node(STOP, node.locking(locks(s, &source)).held(hold.clone()).until(expires_at(s)));
         }
         let goal = Goal::Acted(restore(s, &source, request, done));
-        let ownership = Ownership::Point { vault: source.vault.clone(), owner: source.owner.clone() };
+        let (vault, owner) = (source.vault.clone(), source.owner.clone());
+        // In the other region nothing of a point can be read by its id: the vault is what must be there.
+        let (point, ownership) = match &source.paired {
+            Some(_) => (vault.clone(), Ownership::PointInRegion { vault, owner }),
+            None => (point, Ownership::Point { vault, owner }),
+        };
         let node = Node::arm(point.clone(), goal, ownership.clone()).locking(locks(s, &source)).held(hold).until(expires_at(s));
         graph.node(RESTORE, if stops { node.after(&[STOP]) } else { node });
         if job.filter(|j| j.over).is_some_and(|over| restore_made::is_awaited(s, &source, facts, &over)) {
@@ -171,14 +190,14 @@ fn container(source: &Source) -> String {
 }
 
 fn restore(s: &Subject<RestoreRun>, source: &Source, request: Request, done: bool) -> Acted {
-    let vault = source.vault.clone();
+    let (vault, operation) = (source.jobs.clone(), restore_paired::operation(source).to_owned());
     Acted {
         request,
-        proof: Proof::Job(JobProof { vault, operation: "Restore".into(), container: container(source), counts: Counts::Ours }),
+        proof: Proof::Job(JobProof { vault, operation, container: container(source), counts: Counts::Ours }),
         repeat: Repeat::Once,
         key: key(s, source),
         done,
-        from: Vec::new(),
+        from: restore_paired::filled(source),
     }
 }
 
@@ -214,12 +233,14 @@ fn confirmed(source: &Source) -> Ownership {
 fn hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Hold> {
     vault_is_ours(&source.vault, facts, &s.estate, &source.owner, &s.writer)
         .or_else(|| restore_checks::hold(s, source, facts))
+        .or_else(|| restore_paired::allowed(source, facts))
         .or_else(|| validation(s, source, facts).and_then(|_| restore_validation::hold(facts, stops(s, source, facts))))
 }
 
 /// Azure's own look at the restore, where one is wanted and all that we can see ourselves is well.
 fn validation(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Request> {
-    let ready = s.spec.validate_first && chosen(s).is_some() && restore_checks::hold(s, source, facts).is_none();
+    // Azure looks at restores in the vault's own region only.
+    let ready = s.spec.validate_first && source.paired.is_none() && chosen(s).is_some() && restore_checks::hold(s, source, facts).is_none();
     let point = source.point(chosen(s)?)?;
     let body = restore_target::body(s, source).ok()?;
     ready.then(|| validate_request(&source.vault, &point, &body))
@@ -233,5 +254,5 @@ pub(super) fn own<'a>(s: &'a Subject<RestoreRun>, source: &Source) -> runs::Own<
 
 /// The job that is this run, as the vault shows it.
 pub(super) fn seen_job(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<SeenJob> {
-    own(s, source).seen(&source.vault, facts)
+    own(s, source).seen(&source.jobs, facts)
 }

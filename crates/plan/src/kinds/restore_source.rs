@@ -5,30 +5,32 @@ use std::sync::Arc;
 use breakwater_api::{
     Reason, RecoveryVault, RestoreRun,
     protected_machine::RecoveryPoint,
-    restore_run::{FromRecoveryPoint, LatestPoint, Rehydrate, RehydratePriority},
+    restore_run::{FromRecoveryPoint, LatestPoint, Rehydrate, RehydratePriority, SourceRegion},
 };
 use breakwater_arm::{
     ResourceId,
     bodies::{self, Rehydration, RehydrationPriority},
-    names,
+    names, regions, versions,
 };
 use jiff::SignedDuration;
 use serde_json::Value;
 
 use super::{
-    VaultView, is_admitted_by, kept, no_such,
+    VaultView, is_admitted_by, kept,
+    machine_place::Place,
+    no_such,
     protected_machine::points_of,
-    recovery_points,
+    recovery_points, restore_paired,
     restore_run::own,
     runs::{self, MachineView},
     vault_guard, vault_id,
 };
 use crate::{
-    facts::{Facts, Fresh, Need, ObjectRef},
+    facts::{Facts, Fresh, List, Need, ObjectRef},
     graph::Hold,
     keys,
     kind::{Kind, Subject},
-    sighting::Packed,
+    sighting::{Known, Packed},
 };
 
 /// The choice under which the point's name is saved.
@@ -46,9 +48,41 @@ pub(super) struct Source {
     pub item: ResourceId,
     /// The machine's object, where the run names one.
     pub view: Option<Arc<MachineView>>,
+    /// The other region, where the data is taken from there.
+    pub paired: Option<Paired>,
+    /// The vault whose jobs tell of this run: the vault itself, or the vault as the other region shows it.
+    pub jobs: ResourceId,
+}
+
+/// The region that a vault's region is paired with.
+pub(super) struct Paired {
+    /// `westeurope`, ...
+    pub region: &'static str,
+    /// As the backup service has it.
+    pub location: ResourceId,
 }
 
 impl Source {
+    /// The region in which everything of the restore is.
+    pub fn region(&self) -> &str {
+        self.paired.as_ref().map_or(self.vault_view.spec.location.as_str(), |paired| paired.region)
+    }
+
+    /// The points, as the region shows them that the data is taken from. The trailing slash is the other region's
+    /// (backup.md §14.1).
+    pub fn points(&self) -> List {
+        let list = points_of(&self.item);
+        match self.paired {
+            None => list,
+            Some(_) => List {
+                path: format!("{}/", list.path),
+                query: Vec::new(),
+                api_version: versions::RECOVERY_SERVICES_CROSS_REGION,
+                partial: false,
+            },
+        }
+    }
+
     /// A point's id.
     pub fn point(&self, name: &str) -> Option<ResourceId> {
         self.item.child("recoveryPoints", name).ok()
@@ -76,9 +110,9 @@ pub(super) fn needs(s: &Subject<RestoreRun>, known: &Facts) -> Vec<Need> {
     let Ok(source) = source(s, known) else { return needs };
     needs.push(kept(&source.vault));
     needs.extend(vault_guard::need(&source.vault, &source.vault_view));
-    match chosen(s).and_then(|name| source.point(name)) {
+    match chosen(s).and_then(|name| source.point(name)).filter(|_| source.paired.is_none()) {
         Some(point) => needs.push(Need::Read { id: point, fresh: Fresh::Within(POINTS_WITHIN) }),
-        None => needs.push(Need::ListUnder { list: points_of(&source.item), fresh: Fresh::Within(POINTS_WITHIN) }),
+        None => needs.push(Need::ListUnder { list: source.points(), fresh: Fresh::Within(POINTS_WITHIN) }),
     }
     needs
 }
@@ -87,7 +121,9 @@ pub(super) fn needs(s: &Subject<RestoreRun>, known: &Facts) -> Vec<Need> {
 pub(super) fn source(s: &Subject<RestoreRun>, facts: &Facts) -> Result<Source, Hold> {
     if let Some(reference) = &from(s).protected_machine_ref {
         let (view, p) = runs::machine_at(s, "spec.from.recoveryPoint.protectedMachineRef", &reference.name, facts)?;
-        return Ok(Source { vault_view: p.vault_view, vault: p.vault, owner: p.owner, machine: p.machine, item: p.item, view: Some(view) });
+        let (paired, jobs) = region(s, &p.vault, &p.vault_view)?;
+        let Place { vault_view, vault, owner, machine, item, .. } = p;
+        return Ok(Source { vault_view, vault, owner, machine, item, view: Some(view), paired, jobs });
     }
     let invalid = |field: &str, why: String| Hold::stuck(Reason::InvalidSpec, format!("spec.from.recoveryPoint.{field}: {why}"));
     let at = vault_at(s).ok_or_else(|| invalid("vaultRef", "is needed where no protectedMachineRef is given".into()))?;
@@ -104,7 +140,21 @@ pub(super) fn source(s: &Subject<RestoreRun>, facts: &Facts) -> Result<Source, H
     }
     let item = names::item_id(&vault, &machine).map_err(|e| invalid("machineId", e.to_string()))?;
     let owner = keys::owner_hash(&s.estate, &vault_view.meta.namespace, RecoveryVault::NAME, &vault_view.meta.name);
-    Ok(Source { vault_view, vault, owner, machine, item, view: None })
+    let (paired, jobs) = region(s, &vault, &vault_view)?;
+    Ok(Source { vault_view, vault, owner, machine, item, view: None, paired, jobs })
+}
+
+/// The other region, where the run asks for it, and where the jobs are.
+fn region(s: &Subject<RestoreRun>, vault: &ResourceId, view: &VaultView) -> Result<(Option<Paired>, ResourceId), Hold> {
+    if from(s).region != Some(SourceRegion::Paired) {
+        return Ok((None, vault.clone()));
+    }
+    let here = &view.spec.location;
+    let invalid = |why: String| Hold::stuck(Reason::InvalidSpec, format!("spec.from.recoveryPoint.region: {why}"));
+    let region = regions::paired(here).ok_or_else(|| invalid(format!("{here} has no paired region that Azure Backup copies to")))?;
+    let location = names::location_id(vault.subscription_id(), region).map_err(|e| invalid(e.to_string()))?;
+    let jobs = names::vault_in(vault, region).map_err(|e| invalid(e.to_string()))?;
+    Ok((Some(Paired { region, location }), jobs))
 }
 
 /// The point that was chosen, once and for all.
@@ -114,21 +164,21 @@ pub(super) fn chosen(s: &Subject<RestoreRun>) -> Option<&str> {
 
 /// The points of the item, newest first; `None` while no list came.
 fn listed(source: &Source, facts: &Facts) -> Option<Vec<RecoveryPoint>> {
-    let bodies: Vec<Value> = facts.list(&points_of(&source.item))?.values().map(Packed::open).collect();
+    let bodies: Vec<Value> = facts.list(&source.points())?.values().map(Packed::open).collect();
     Some(recovery_points::all(bodies.iter()))
 }
 
 /// The point that a job restored, of a run that was begun by another object: the job tells its time.
 pub(super) fn of_job(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<RecoveryPoint> {
-    let name = own(s, source).name(runs::jobs(&source.vault, facts).as_deref())?;
-    let at = super::seconds(runs::job_read(&source.vault, &name, facts)?.properties.point_time()?);
+    let name = own(s, source).name(runs::jobs(&source.jobs, facts).as_deref())?;
+    let at = super::seconds(restore_paired::job_read(source, &name, facts)?.properties.point_time()?);
     listed(source, facts)?.into_iter().find(|point| point.at == at)
 }
 
 /// The point that fits now, or why none does.
 pub(super) fn pick(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Result<RecoveryPoint, Hold> {
     let Some(points) = listed(source, facts) else {
-        let trouble = facts.lists.get(&points_of(&source.item)).and_then(|l| l.trouble.as_ref());
+        let trouble = facts.lists.get(&source.points()).and_then(|l| l.trouble.as_ref());
         let none = || Hold::wait(Reason::NotYetObserved, format!("the recovery points of {} were not listed yet", source.machine));
         return Err(trouble.map_or_else(none, |t| Hold::trouble(t, format!("the recovery points of {}: {}", source.machine, t.message))));
     };
@@ -164,10 +214,22 @@ fn none_fits(source: &Source, what: &str, usable: &[&RecoveryPoint]) -> Hold {
     Hold::wait(Reason::NoRecoveryPoint, message)
 }
 
-/// The chosen point as Azure shows it now.
+/// The chosen point as the region shows it that the data is taken from.
+pub(super) fn shown(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Known<Value> {
+    let Some(id) = chosen(s).and_then(|name| source.point(name)) else { return Known::Unknown };
+    if source.paired.is_some() {
+        return facts.listed(&source.points(), &id);
+    }
+    match facts.read(&id) {
+        Known::Present(at, body) => Known::Present(at, (**body).clone()),
+        Known::Absent(at) => Known::Absent(at),
+        Known::Unknown => Known::Unknown,
+    }
+}
+
+/// The same, read.
 pub(super) fn read(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<bodies::RecoveryPoint> {
-    let body: &Value = facts.read(&source.point(chosen(s)?)?).into_present()?;
-    bodies::RecoveryPoint::parse(body).ok()
+    bodies::RecoveryPoint::parse(&shown(s, source, facts).into_present()?).ok()
 }
 
 /// How a point is brought back from the archive, as the request says it.

@@ -95,7 +95,7 @@ pub(super) fn body(s: &Subject<RestoreRun>, source: &Source) -> Result<RestoreBo
     let mut body = RestoreBody::new(recovery_type);
     body.recovery_point_id = chosen(s).map(str::to_owned);
     body.source_resource_id = Some(source.machine.clone());
-    body.region = Some(source.vault_view.spec.location.clone());
+    body.region = Some(source.region().to_owned());
     body.staging = Some(staging(s)?);
     if let Some(wanted) = &s.spec.from.recovery_point.rehydrate {
         body.from = RestoreFrom::Archive { rehydration: restore_source::rehydration(wanted)? };

@@ -48,11 +48,29 @@ fn admits(call: &Call, access: &AzureAccess, labels: &BTreeMap<String, String>) 
         return Err(format!("{} passed for what it is not", call.line()));
     }
     // What is acted on beside the target: the machine that an item is of, and where a restore makes something.
-    let fields = ["/properties/sourceResourceId", "/properties/targetResourceGroupId", "/properties/targetVirtualMachineId"];
+    let fields = [
+        "/properties/sourceResourceId",
+        "/properties/targetResourceGroupId",
+        "/properties/targetVirtualMachineId",
+        "/restoreRequest/sourceResourceId",
+        "/restoreRequest/targetResourceGroupId",
+        "/restoreRequest/targetVirtualMachineId",
+    ];
     let named: Vec<&str> = body.iter().flat_map(|body| fields.iter().map(|field| text(body, field))).filter(|id| !id.is_empty()).collect();
     let ids = ids_in(path, body.as_ref()).map_err(|error| format!("{}: {error}", call.line()))?;
-    for id in ids.iter().chain([&class.target]) {
-        let acted_on = *id == class.target || named.iter().any(|named| id.as_str().eq_ignore_ascii_case(named));
+    // What is asked of a region is asked for a vault, which what allows it names in three parts.
+    let of_region = path.contains("/locations/") && call.is_write;
+    let part = |field: &str| body.as_ref().map(|body| text(body, &format!("/crossRegionRestoreAccessDetails/{field}"))).unwrap_or_default();
+    let vault = format!(
+        "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.RecoveryServices/vaults/{}",
+        part("subscriptionId"),
+        part("resourceGroupName"),
+        part("resourceName")
+    );
+    let vault = if of_region { Some(vault.parse::<ResourceId>().map_err(|error| format!("{}: {error}", call.line()))?) } else { None };
+    for id in ids.iter().chain([&class.target]).chain(&vault) {
+        let target = *id == class.target && !of_region;
+        let acted_on = target || vault.as_ref() == Some(id) || named.iter().any(|named| id.as_str().eq_ignore_ascii_case(named));
         let act = if acted_on { format!("{:?}", class.act) } else { "Read".to_owned() };
         if !access.spec.allow.iter().any(|scope| allows(scope, &act, id)) {
             return Err(format!("{}: {} does not allow {act} on {id}", call.line(), call.access));

@@ -1,7 +1,7 @@
 //! Restores in the paired region: points that arrive hours later, what allows the restore, and its job over there.
 
 use azure_sim::recovery::CANARY_TOKEN;
-use breakwater_tests::sim::Simulation;
+use breakwater_tests::sim::{ArmFault, Simulation};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -23,6 +23,14 @@ pub fn ready() -> Simulation {
 pub fn arrived() -> Simulation {
     let mut sim = ready();
     sim.run_for(HOUR * 13);
+    sim
+}
+
+/// The same, when something was restored there before: only a list of jobs that reaches back tells that one is not in it.
+pub fn practised() -> Simulation {
+    let mut sim = arrived();
+    declare(&sim, &run(&sim, "before", disks_there()));
+    until(&mut sim, "before", "Succeeded");
     sim
 }
 
@@ -92,6 +100,19 @@ fn disks_are_restored_in_the_paired_region_once_for_their_key() {
     let regions: Vec<Value> = made.as_array().into_iter().flatten().map(|m| region(m["id"].as_str().expect("an id"))).collect();
     assert_eq!(regions, [json!("northeurope"), json!("northeurope")], "{made:#}");
     assert_eq!(restores(&sim), 1);
+}
+
+#[test]
+fn a_first_restore_there_whose_answer_is_lost_is_found_by_its_job_or_asked_about() {
+    for (fault, wanted) in [(ArmFault::AnswerLost, "Succeeded"), (ArmFault::NeverSent, "OutcomeUnknown")] {
+        let mut sim = arrived();
+        sim.arm_fault(1, fault);
+        declare(&sim, &run(&sim, "one", disks_there()));
+        // No job was there before: that none is there now says nothing, and a person is asked.
+        sim.run_until(wanted, HOUR * 3, |sim| sim.condition("RestoreRun", "one", "Ready").1 == wanted);
+        sim.run_for(HOUR * 3);
+        assert!(restores(&sim) <= 1 && sim.condition("RestoreRun", "one", "Ready").1 == wanted, "{}", sim.tell());
+    }
 }
 
 #[test]

@@ -228,7 +228,7 @@ fn bad_input_is_named_before_anything_is_sent() {
         ("zone-account", disks(), account("rg-backup", "stagezone"), "InvalidSpec", "zone-redundant"),
         ("blob-account", disks(), account("rg-backup", "stageblob"), "InvalidSpec", "general-purpose"),
         ("walled-account", disks(), account("rg-backup", "stagewall"), "InvalidSpec", "firewall"),
-        ("far-account", disks(), account("rg-far", "stagefar"), "InvalidSpec", "vault's region"),
+        ("far-account", disks(), account("rg-far", "stagefar"), "InvalidSpec", "must be in the region of the data, westeurope"),
         ("far-subnet", subnet("rg-far", "vnet-northeurope", "default"), json!({}), "LocationMismatch", "northeurope"),
         ("no-subnet", subnet("rg-shop", "vnet-westeurope", "none"), json!({}), "InvalidSpec", "no subnet none"),
         ("no-network", subnet("rg-shop", "vnet-none", "default"), json!({}), "InvalidSpec", "does not exist"),

@@ -344,7 +344,7 @@ const REPLACEMENT: Workflow = Workflow {
 };
 
 const RESTORE_THERE: Workflow = Workflow {
-    ready: paired::arrived,
+    ready: paired::practised,
     ask: |sim| run(sim, &paired::run(sim, "one", paired::machine_there())),
     done: |sim| sim.status("RestoreRun", "one")["phase"] == "Succeeded",
     writes: 1..=1,

@@ -115,7 +115,7 @@ fn staging_hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Opti
     let sku = account.sku.as_ref().and_then(|sku| sku.name.clone()).unwrap_or_default();
     let kind = account.kind.clone().unwrap_or_default();
     let wrong = match account.location.as_deref() {
-        Some(here) if !selection::same_location(here, there) => format!("is in {here}, and must be in {there}, where the data is"),
+        Some(here) if !selection::same_location(here, there) => format!("is in {here}, and must be in the region of the data, {there}"),
         _ if ["BlobStorage", "BlockBlobStorage", "FileStorage"].iter().any(|k| k.eq_ignore_ascii_case(&kind)) => {
             format!("is a {kind} account, and must be a general-purpose one")
         }

@@ -23,6 +23,7 @@ mod ownership;
 mod paired;
 mod pairs;
 mod people;
+mod recoverable;
 mod red_team;
 mod rehearsal;
 mod requested;

@@ -1,5 +1,6 @@
 //! `BackupPolicy`: when machines are backed up, how long points live, and which machines.
 
+use jiff::Timestamp;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use crate::{
     selector::MachineEntry,
     spec::SharedSpec,
     status::SharedStatus,
+    times,
 };
 
 /// When machines are backed up, how long their recovery points live, and which machines.
@@ -231,9 +233,34 @@ pub struct BackupPolicyStatus {
     /// How many are left out in all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub excluded_count: Option<i64>,
+    /// What all its machines could be restored to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<PolicyRecovery>,
     /// How much of what the selectors can see is protected by anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub coverage: Option<Coverage>,
+}
+
+/// What the machines of a policy could be restored to.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyRecovery {
+    /// How many machines have a recovery point.
+    pub recoverable: i64,
+    /// How many of them have one that is application consistent.
+    pub application_consistent: i64,
+    /// Every machine that has points has one of this time or before: the latest of their oldest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "times::date_time")]
+    pub all_from: Option<Timestamp>,
+    /// Every machine that has points has one of this time or later: the earliest of their latest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "times::date_time")]
+    pub all_to: Option<Timestamp>,
+    /// The regions that points can be restored in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 2), inner(length(max = 64)))]
+    pub regions: Vec<String>,
 }
 
 /// One machine that is left out.

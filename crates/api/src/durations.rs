@@ -40,6 +40,11 @@ impl Span {
         Span(u32::from(hours) * 3_600)
     }
 
+    /// So many minutes.
+    pub fn minutes(minutes: u16) -> Self {
+        Span(u32::from(minutes) * 60)
+    }
+
     /// The length in seconds.
     pub fn as_secs(self) -> i64 {
         i64::from(self.0)

@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ids, references::ObjectReference, runs::RunRecord, selector::Disks, spec::SharedSpec, status::SharedStatus, times, words::open_words,
+    durations::Span, ids, references::ObjectReference, runs::RunRecord, selector::Disks, spec::SharedSpec, status::SharedStatus, times,
+    words::open_words,
 };
 
 /// One machine under one backup policy.
@@ -128,6 +129,14 @@ pub struct ProtectedMachineStatus {
     /// The recovery points.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recovery_points: Option<RecoveryPoints>,
+    /// The youngest recovery points, at most 24: what the machine could be restored to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 24))]
+    pub points: Vec<RecoveryPoint>,
+    /// How long a restore of its disks may take, by where the point lies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    pub restore_times: Vec<RestoreTime>,
     /// The last 50 runs on the machine by their once-keys: one that is made anew does nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 50))]
@@ -304,9 +313,46 @@ pub struct RecoveryPoints {
     /// The youngest that is application consistent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latest_application_consistent: Option<RecoveryPoint>,
+    /// How many lie where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tiers: Option<TierCounts>,
+    /// The regions that points can be restored in: the vault's, and its paired one where the vault allows that (points arrive there
+    /// hours later).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 2), inner(length(max = 64)))]
+    pub regions: Vec<String>,
     /// The youngest that reached the vault: the promise counts this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latest_in_vault: Option<RecoveryPoint>,
+}
+
+/// How long a restore of the machine's disks may take.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoreTime {
+    /// Where the point lies: Snapshot, Vault, Archive.
+    #[schemars(length(max = 32))]
+    pub tier: String,
+    /// About so long at most: an estimate, no promise.
+    pub up_to: Span,
+    /// What it is based on.
+    #[schemars(length(max = 256))]
+    pub basis: String,
+}
+
+/// How many recovery points lie where; one may lie in two places.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TierCounts {
+    /// With an instant snapshot beside the machine.
+    #[serde(default)]
+    pub snapshot: i64,
+    /// In the vault.
+    #[serde(default)]
+    pub vault: i64,
+    /// In the archive.
+    #[serde(default)]
+    pub archive: i64,
 }
 
 /// One recovery point.

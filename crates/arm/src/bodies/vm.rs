@@ -46,6 +46,9 @@ body! {
         managed_disk: ManagedDisk,
         /// An unmanaged disk's blob.
         vhd: VhdUri,
+        /// Provisioned.
+        #[serde(rename = "diskSizeGB")]
+        disk_size_gb: i64,
         /// An ephemeral disk.
         diff_disk_settings: DiskSettings,
     }
@@ -59,6 +62,9 @@ body! {
         managed_disk: ManagedDisk,
         /// An unmanaged disk's blob.
         vhd: VhdUri,
+        /// Provisioned.
+        #[serde(rename = "diskSizeGB")]
+        disk_size_gb: i64,
         /// It is going.
         to_be_detached: bool,
     }

@@ -1,7 +1,7 @@
 //! What a `ProtectedMachine` tells: its machine, its points, its promise.
 
 use breakwater_api::{
-    ProtectedMachine, Protection, Reason,
+    ProtectedMachine, ProtectedMachineStatus, Protection, Reason,
     protected_machine::{LastBackup, ObservedDisk, ObservedMachine, RecoveryPoints},
     status::Owned,
 };
@@ -83,7 +83,7 @@ pub(super) fn report(s: &Subject<ProtectedMachine>, facts: &Facts, decided: Deci
         }
     }
     if let Some(item) = &item {
-        take_points(s, &p, facts, item, &mut status.recovery_points);
+        take_points(s, &p, facts, item, &mut status);
         status.first_backup = first_backup_record(s, &p, facts);
         status.last_backup = last_backup(s, &p, facts, item, status.recovery_points.as_ref());
     }
@@ -164,15 +164,28 @@ fn disks(vm: &VirtualMachine, covered: &Coverage) -> Vec<ObservedDisk> {
     os.chain(data).take(65).collect()
 }
 
-fn take_points(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts, item: &Item, kept: &mut Option<RecoveryPoints>) {
+fn take_points(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts, item: &Item, status: &mut ProtectedMachineStatus) {
     let token = item.token();
-    if s.status.recovery_points.as_ref().and_then(|r| r.as_of.as_ref()) == Some(&token) {
-        return;
-    }
-    if let Some(points) = facts.list(&points_of(&p.item)) {
+    let is_new = s.status.recovery_points.as_ref().and_then(|r| r.as_of.as_ref()) != Some(&token);
+    if let Some(points) = facts.list(&points_of(&p.item)).filter(|_| is_new) {
         let points: Vec<Value> = points.values().map(Packed::open).collect();
-        *kept = Some(recovery_points::sum_up(points.iter(), token));
+        status.recovery_points = Some(recovery_points::sum_up(points.iter(), token));
+        status.points = recovery_points::youngest(points.iter());
     }
+    let vault = p.vault_view.status.vault.as_ref();
+    if let Some(points) = &mut status.recovery_points {
+        points.regions = recovery_points::regions(&p.vault_view.spec.location, vault.is_some_and(|v| v.cross_region_restore == Some(true)));
+    }
+    if let Some(vm) = vm(p, facts) {
+        status.restore_times = recovery_points::restore_times(size(&vm));
+    }
+}
+
+/// How many GB its disks are, where all of them tell.
+fn size(vm: &VirtualMachine) -> Option<i64> {
+    let storage = vm.properties.storage_profile.as_ref()?;
+    let data = storage.data_disks.iter().flatten().map(|disk| disk.disk_size_gb);
+    storage.os_disk.iter().map(|disk| disk.disk_size_gb).chain(data).sum()
 }
 
 fn last_backup(

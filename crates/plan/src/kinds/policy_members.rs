@@ -7,7 +7,8 @@ use std::{
 
 use breakwater_api::{
     BackupPolicy, BackupPolicySpec, BackupPolicyStatus, ConditionType, ProtectedMachine, Protection, Reason, RestoreRun,
-    backup_policy::{Coverage, ExcludedMachine},
+    backup_policy::{Coverage, ExcludedMachine, PolicyRecovery},
+    protected_machine::{RecoveryPoint, RecoveryPoints},
     status::MAX_LISTED,
 };
 use breakwater_arm::{ResourceId, bodies::ResourceListItem};
@@ -214,8 +215,23 @@ pub(super) fn count(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView,
     status.coverage = Some(Coverage { machines, protected: protected + elsewhere });
     (status.matched, status.protected, status.failing) = (Some(kept), Some(protected), Some(failing));
     status.excluded_count = Some(excluded.len() as i64);
+    status.recovery = recovery(ours.values().copied());
     excluded.truncate(MAX_LISTED);
     status.excluded = excluded;
+}
+
+/// What all members could be restored to.
+fn recovery<'a>(members: impl Iterator<Item = &'a Arc<Member>>) -> Option<PolicyRecovery> {
+    let points: Vec<_> = members.filter_map(|m| m.status.recovery_points.as_ref()).filter(|p| p.count > 0).collect();
+    let of = |pick: fn(&RecoveryPoints) -> Option<&RecoveryPoint>| points.iter().filter_map(move |p| pick(p)).map(|point| point.at);
+    let first = points.first()?;
+    Some(PolicyRecovery {
+        recoverable: points.len() as i64,
+        application_consistent: of(|p| p.latest_application_consistent.as_ref()).count() as i64,
+        all_from: of(|p| p.oldest.as_ref()).max(),
+        all_to: of(|p| p.latest.as_ref()).min(),
+        regions: first.regions.clone(),
+    })
 }
 
 /// Why a member that exists cannot be protected by us.

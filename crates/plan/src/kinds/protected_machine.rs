@@ -32,6 +32,7 @@ impl Kind for ProtectedMachine {
     const NAME: &'static str = "ProtectedMachine";
     type Spec = ProtectedMachineSpec;
     type Status = ProtectedMachineStatus;
+    const LISTS: &'static [&'static str] = &["points"];
 
     fn needs(s: &Subject<Self>, known: &Facts) -> Vec<Need> {
         let policies = Need::Objects { kind: BackupPolicy::NAME, namespace: policy_ref(s).namespace, naming: None };

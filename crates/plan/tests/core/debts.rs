@@ -2,12 +2,12 @@
 
 use breakwater_api::{
     OperationRecord, Reason,
-    operations::{Debt, Outcome},
+    operations::{Debt, Outcome, RecordedError},
 };
 use breakwater_arm::wire::{Method, Request};
 use breakwater_plan::{
     graph::{Goal, Hold, Lent, Node},
-    planner::{Step, Verdict},
+    planner::{Owed, Step, Verdict},
 };
 
 use crate::world::*;
@@ -17,13 +17,26 @@ fn request(verb: &str) -> Request {
 }
 
 fn lent(is_open: bool) -> Node {
-    let lent = Lent { open: request("open"), close: request("close"), until: at(500), is_open, key: "lend".into() };
+    let lent = Lent { open: request("open"), close: request("close"), until: at(500), is_open, key: "lend".into(), handed: None };
     Node::arm(id("a"), Goal::Lent(lent), tagged())
+}
+
+/// What it handed out got lost, and it was closed again.
+fn lost(attempt: i32) -> OperationRecord {
+    let error = RecordedError {
+        reason: Reason::ScriptsLost.to_string(),
+        code: String::new(),
+        message: "lost".into(),
+        waits: false,
+        retry_at: None,
+    };
+    OperationRecord { outcome: Some(Outcome::Lost), error: Some(error), attempt, ..closed() }
 }
 
 /// A record of the opening, with its debt.
 fn lending(seconds: i64) -> OperationRecord {
     let debt = Debt {
+        secret: None,
         method: "POST".into(),
         path: request("close").path,
         api_version: "2026-01-01".into(),
@@ -66,6 +79,9 @@ fn what_is_lent_is_opened_once_and_open_until_its_time() {
         ("open beyond its time",         now(600).record(ended(lending(90), 95)),                   lent(true),                  "wait until 500: DebtOpen"),
         ("closed before its time",       now(100).record(closed()),                                     lent(false),                 "done"),
         ("closed, and its time is over", now(500).record(closed()),                                     lent(false),                 "forget"),
+        ("its scripts lost, closed",     now(100).record(lost(1)),                                      lent(false),                 "POST attempt 2"),
+        ("lost a second time",           now(100).record(lost(2)),                                      lent(false),                 "stuck: ScriptsLost"),
+        ("lost, and its time is over",   now(500).record(lost(1)),                                      lent(false),                 "forget"),
     ];
     for (situation, scene, node, expected) in cases {
         assert_eq!(scene.answer(&one("a", node), "a"), expected, "{situation}");

@@ -135,6 +135,19 @@ impl State {
         )
     }
 
+    /// GET of a point in the secondary region.
+    pub(super) fn get_secondary_point(&self, path: &VaultPath, container: &str, item: &str, name: &str) -> Reply {
+        if let Err(refusal) = self.cross_region(path) {
+            return *refusal;
+        }
+        let Some(vault) = self.vault(&path.key) else { return path.not_found() };
+        let Some(item) = item_key(container, item).and_then(|key| vault.items.get(&key)) else { return no_item() };
+        match item.point(name).filter(|point| self.is_known_there(point, self.clock)) {
+            Some(point) => Reply::json(200, self.show_there(point, item, &item.id(vault), self.clock)),
+            None => no_point(name),
+        }
+    }
+
     /// A point as the secondary region shows it: in the vault alone, and fewer fields [recorded].
     fn show_there(&self, point: &Point, item: &Item, id: &str, now: Timestamp) -> Value {
         let mut shown = point.render(item, id, Detail::Counts, (now, &self.settings.restore));

@@ -109,6 +109,22 @@ fn disks_come_back_in_the_secondary_region() {
 }
 
 #[test]
+fn jobs_there_are_listed_by_the_filter_of_jobs_here() {
+    let mut client = ready();
+    let (first, _) = (started(&mut client, &json!({})), client.wait(2_400));
+    let second = started(&mut client, &json!({}));
+    let mut listed = |filter: &str| -> Vec<Value> {
+        let list = client.send("POST", &format!("{}&$filter={filter}", region("backupCrrJobs")), json!({"resourceId": vault()}));
+        assert_eq!(list.status, 200, "{}", list.json());
+        list.json()["value"].as_array().unwrap().iter().map(|job| job["name"].clone()).collect()
+    };
+    assert_eq!(listed("status eq 'Completed'"), [first.as_str()]);
+    assert_eq!(listed("status eq 'InProgress' and operation eq 'CrossRegionRestore'"), [second.as_str()]);
+    assert_eq!(listed("backupManagementType eq 'AzureIaasVM'"), [second.as_str(), first.as_str()], "newest first");
+    assert_eq!(listed("operation eq 'Backup'"), Vec::<Value>::new());
+}
+
+#[test]
 fn one_point_is_read_there_as_it_is_listed_there() {
     let mut client = world_with("{}", &crossing());
     let id = point(&mut client, "vm-a");

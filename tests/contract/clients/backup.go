@@ -86,7 +86,8 @@ func (t *tour) policy() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	at := time.Date(2024, 1, 1, 16, 30, 0, 0, time.UTC)
+	// Half an hour before the simulated world begins: no scheduled backup meets those that are asked for.
+	at := time.Date(2024, 1, 1, 7, 30, 0, 0, time.UTC)
 	made, err := factory.NewProtectionPoliciesClient().CreateOrUpdate(t.ctx, vaultName, group, "nightly", backup.ProtectionPolicyResource{
 		Properties: &backup.AzureIaaSVMProtectionPolicy{
 			BackupManagementType: to.Ptr("AzureIaasVM"), TimeZone: to.Ptr("UTC"), InstantRpRetentionRangeInDays: to.Ptr[int32](2),
@@ -94,7 +95,12 @@ func (t *tour) policy() (string, error) {
 				ScheduleRunFrequency: to.Ptr(backup.ScheduleRunTypeDaily), ScheduleRunTimes: []*time.Time{&at}},
 			RetentionPolicy: &backup.LongTermRetentionPolicy{RetentionPolicyType: to.Ptr("LongTermRetentionPolicy"),
 				DailySchedule: &backup.DailyRetentionSchedule{RetentionTimes: []*time.Time{&at},
-					RetentionDuration: &backup.RetentionDuration{Count: to.Ptr[int32](30), DurationType: to.Ptr(backup.RetentionDurationTypeDays)}}},
+					RetentionDuration: &backup.RetentionDuration{Count: to.Ptr[int32](30), DurationType: to.Ptr(backup.RetentionDurationTypeDays)}},
+				MonthlySchedule: &backup.MonthlyRetentionSchedule{RetentionTimes: []*time.Time{&at},
+					RetentionScheduleFormatType: to.Ptr(backup.RetentionScheduleFormatWeekly),
+					RetentionScheduleWeekly: &backup.WeeklyRetentionFormat{DaysOfTheWeek: []*backup.DayOfWeek{to.Ptr(backup.DayOfWeekSunday)},
+						WeeksOfTheMonth: []*backup.WeekOfMonth{to.Ptr(backup.WeekOfMonthFirst)}},
+					RetentionDuration: &backup.RetentionDuration{Count: to.Ptr[int32](60), DurationType: to.Ptr(backup.RetentionDurationTypeMonths)}}},
 		}}, nil)
 	if err != nil {
 		return "", err
@@ -183,51 +189,79 @@ func (t *tour) backup() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	id, _, _ := strings.Cut(accepted.Header.Get("Azure-AsyncOperation"), "?")
-	job, err := t.jobOf(id[strings.LastIndex(id, "/")+1:])
+	operation := operationOf(accepted)
+	job, err := t.jobOf(operation)
+	if err != nil || job == operation {
+		return "", fmt.Errorf("job %s of operation %s: %w", job, operation, orNothing(err))
+	}
+	seen, err := t.finished(job)
 	if err != nil {
 		return "", err
 	}
+	if *seen.Status != "Completed" || len(seen.ExtendedInfo.TasksList) < 2 {
+		return "", fmt.Errorf("the job is %s with %d tasks", *seen.Status, len(seen.ExtendedInfo.TasksList))
+	}
+	return fmt.Sprintf("%s %s after %s", *seen.Operation, *seen.Status, *seen.Duration), nil
+}
+
+// operationOf is the id of what an answer announces.
+func operationOf(accepted *http.Response) string {
+	id, _, _ := strings.Cut(accepted.Header.Get("Azure-AsyncOperation"), "?")
+	return id[strings.LastIndex(id, "/")+1:]
+}
+
+// told waits until an operation has ended well and says what it tells: nothing, when it is of no job.
+func (t *tour) told(operation string) (backup.OperationStatusExtendedInfoClassification, error) {
+	factory, err := t.factory()
+	if err != nil {
+		return nil, err
+	}
 	for {
-		details, err := factory.NewJobDetailsClient().Get(t.ctx, vaultName, group, job, nil)
-		if err != nil {
-			return "", err
-		}
-		seen := details.Properties.(*backup.AzureIaaSVMJob)
-		if *seen.Status != "InProgress" {
-			if *seen.Status != "Completed" || len(seen.ExtendedInfo.TasksList) < 2 {
-				return "", fmt.Errorf("the job is %s with %d tasks", *seen.Status, len(seen.ExtendedInfo.TasksList))
-			}
-			return fmt.Sprintf("%s %s after %s", *seen.Operation, *seen.Status, *seen.Duration), nil
+		status, err := factory.NewBackupOperationStatusesClient().Get(t.ctx, vaultName, group, operation, nil)
+		switch {
+		case err != nil:
+			return nil, err
+		case *status.Status == backup.OperationStatusValuesSucceeded:
+			return status.Properties, nil
+		case *status.Status != backup.OperationStatusValuesInProgress:
+			return nil, fmt.Errorf("the operation is %s", *status.Status)
 		}
 		if err := t.pause(); err != nil {
-			return "", err
+			return nil, err
 		}
 	}
 }
 
 // jobOf waits until an operation has ended and tells its job.
 func (t *tour) jobOf(operation string) (string, error) {
-	factory, err := t.factory()
+	told, err := t.told(operation)
 	if err != nil {
 		return "", err
 	}
+	extended, typed := told.(*backup.OperationStatusJobExtendedInfo)
+	if !typed {
+		return "", fmt.Errorf("the operation tells %T", told)
+	}
+	return *extended.JobID, nil
+}
+
+// finished waits until a job is over.
+func (t *tour) finished(job string) (*backup.AzureIaaSVMJob, error) {
+	factory, err := t.factory()
+	if err != nil {
+		return nil, err
+	}
 	for {
-		status, err := factory.NewBackupOperationStatusesClient().Get(t.ctx, vaultName, group, operation, nil)
+		details, err := factory.NewJobDetailsClient().Get(t.ctx, vaultName, group, job, nil)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
-		if *status.Status == backup.OperationStatusValuesInProgress {
-			if err := t.pause(); err != nil {
-				return "", err
-			}
-			continue
+		if seen := details.Properties.(*backup.AzureIaaSVMJob); *seen.Status != "InProgress" && *seen.Status != "Cancelling" {
+			return seen, nil
 		}
-		extended, typed := status.Properties.(*backup.OperationStatusJobExtendedInfo)
-		if !typed || *status.Status != backup.OperationStatusValuesSucceeded || *extended.JobID == operation {
-			return "", fmt.Errorf("the operation is %s and tells %T", *status.Status, status.Properties)
+		if err := t.pause(); err != nil {
+			return nil, err
 		}
-		return *extended.JobID, nil
 	}
 }
 
@@ -259,91 +293,6 @@ func (t *tour) points() (string, error) {
 	if *point.RecoveryPointType != "AppConsistent" && *point.RecoveryPointType != "FileSystemConsistent" || len(point.RecoveryPointTierDetails) == 0 {
 		return "", fmt.Errorf("%s in %d tiers", *point.RecoveryPointType, len(point.RecoveryPointTierDetails))
 	}
+	t.pointID = *one.Name
 	return fmt.Sprintf("%s, %s", *one.Name, *point.RecoveryPointType), nil
-}
-
-func (t *tour) stop() (string, error) {
-	state, err := t.put(&backup.AzureIaaSComputeVMProtectedItem{PolicyID: to.Ptr(""), ProtectionState: to.Ptr(backup.ProtectionStateProtectionStopped)})
-	if err != nil {
-		return "", err
-	}
-	if *state.ProtectionState != backup.ProtectionStateProtectionStopped || *state.PolicyID != "" {
-		return "", fmt.Errorf("the item is %s under %q", *state.ProtectionState, *state.PolicyID)
-	}
-	if _, err := t.points(); err != nil {
-		return "", err
-	}
-	return string(*state.ProtectionState), nil
-}
-
-func (t *tour) undelete() (string, error) {
-	factory, err := t.factory()
-	if err != nil {
-		return "", err
-	}
-	items := factory.NewProtectedItemsClient()
-	if _, err := follow[struct{}](t, func(ctx context.Context) error {
-		_, err := items.Delete(ctx, vaultName, group, fabric, container(), item(), nil)
-		return err
-	}); err != nil {
-		return "", err
-	}
-	deleted, err := items.Get(t.ctx, vaultName, group, fabric, container(), item(), nil)
-	if err != nil {
-		return "", err
-	}
-	if soft := deleted.Properties.(*backup.AzureIaaSComputeVMProtectedItem).IsScheduledForDeferredDelete; soft == nil || !*soft {
-		return "", errors.New("the item is not deleted softly")
-	}
-	state, err := t.put(&backup.AzureIaaSComputeVMProtectedItem{PolicyID: to.Ptr(""),
-		ProtectionState: to.Ptr(backup.ProtectionStateProtectionStopped), IsRehydrate: to.Ptr(true)})
-	if err != nil {
-		return "", err
-	}
-	if *state.ProtectionState != backup.ProtectionStateProtectionStopped || state.IsScheduledForDeferredDelete != nil && *state.IsScheduledForDeferredDelete {
-		return "", fmt.Errorf("the item is %s, deleted %v", *state.ProtectionState, state.IsScheduledForDeferredDelete)
-	}
-	return string(*state.ProtectionState), nil
-}
-
-func (t *tour) resume() (string, error) {
-	state, err := t.put(&backup.AzureIaaSComputeVMProtectedItem{PolicyID: to.Ptr(t.policyID)})
-	if err != nil {
-		return "", err
-	}
-	if *state.ProtectionState != backup.ProtectionStateProtected {
-		return "", fmt.Errorf("the item is %s", *state.ProtectionState)
-	}
-	return string(*state.ProtectionState), nil
-}
-
-func (t *tour) jobs() (string, error) {
-	factory, err := t.factory()
-	if err != nil {
-		return "", err
-	}
-	list := factory.NewBackupJobsClient().NewListPager(vaultName, group, &backup.BackupJobsClientListOptions{Filter: to.Ptr("status eq 'Completed'")})
-	found, _, err := all(t.ctx, list, func(p backup.BackupJobsClientListResponse) []*backup.JobResource { return p.Value })
-	if err != nil {
-		return "", err
-	}
-	count := map[string]int{}
-	for _, job := range found {
-		count[*job.Properties.GetJob().Operation]++
-	}
-	for _, operation := range []string{"ConfigureBackup", "Backup", "DisableBackup", "DeleteBackupData", "Undelete"} {
-		if count[operation] == 0 {
-			return "", fmt.Errorf("no job %s among %v", operation, count)
-		}
-	}
-	return fmt.Sprint(count), nil
-}
-
-func (t *tour) refused() (string, error) {
-	vaults, err := armrecoveryservices.NewVaultsClient(t.settings.subscription, t.clients.credential, t.clients.options)
-	if err != nil {
-		return "", err
-	}
-	_, err = vaults.Delete(t.ctx, group, vaultName, nil)
-	return "ServiceResourceNotEmptyWithContainerDetails", refusedWith(err, 400, "ServiceResourceNotEmptyWithContainerDetails")
 }

@@ -25,7 +25,8 @@ type tour struct {
 	clients  *clients
 	settings settings
 
-	nicID, vmID, policyID string
+	nicID, vmID, policyID, pointID string
+	networkID, subnetID            string
 }
 
 // done polls an operation to its end, as often as the SDK allows.
@@ -134,6 +135,7 @@ func (t *tour) network() (string, error) {
 	if err != nil {
 		return "", err
 	}
+	t.networkID, t.subnetID = *network.ID, *network.Properties.Subnets[0].ID
 	interfaces, err := armnetwork.NewInterfacesClient(t.settings.subscription, t.clients.credential, t.clients.options)
 	if err != nil {
 		return "", err

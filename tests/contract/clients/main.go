@@ -1,5 +1,6 @@
 // Command clients works with azure-sim as any user of the official Go SDK works with Azure: it logs in over HTTPS, makes a
-// machine, backs it up, waits, looks, stops, deletes and undeletes. One line per step; the first mismatch ends it with 1.
+// machine, backs it up, waits, looks, restores in every way, stops, deletes and undeletes. One line per step; the first
+// mismatch ends it with 1.
 package main
 
 import (
@@ -13,6 +14,7 @@ import (
 // settings say where the simulator is and who we are there; the secret comes by environment.
 type settings struct {
 	origin, ca, subscription, tenant string
+	door                             string
 	admin, operator                  string
 	issuer, subject                  string
 }
@@ -27,6 +29,7 @@ func main() {
 	flag.StringVar(&s.operator, "operator", "", "client id that trusts tokens of -issuer for -subject")
 	flag.StringVar(&s.issuer, "issuer", "", "http origin on loopback at which this program is an issuer of tokens")
 	flag.StringVar(&s.subject, "subject", "", "the subject of such a token")
+	flag.StringVar(&s.door, "admin-door", "", "origin of the simulator's admin door, to turn its clock")
 	flag.Parse()
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	defer cancel()
@@ -59,10 +62,21 @@ func run(ctx context.Context, s settings) error {
 		{"protection", t.protect},
 		{"a backup, to the end of its job", t.backup},
 		{"its recovery point", t.points},
+		{"a backup cancelled", t.backupCancelled},
+		{"a restore validated", t.validated},
+		{"disks restored, all and some", t.restored},
+		{"disks restored as blobs", t.blobs},
+		{"a new machine restored", t.newMachine},
+		{"disks replaced", t.replaced},
+		{"a restore through no account", t.noAccount},
+		{"a restore cancelled", t.restoreCancelled},
+		{"files recovered", t.files},
+		{"a resource guard", t.guarded},
 		{"stopped, points retained", t.stop},
 		{"deleted softly, and undeleted", t.undelete},
 		{"resumed", t.resume},
 		{"jobs of the vault, page by page", t.jobs},
+		{"the archive, there and back", t.archived},
 		{"a vault in use is not deleted", t.refused},
 	}
 	for _, step := range steps {

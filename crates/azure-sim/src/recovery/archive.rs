@@ -105,8 +105,10 @@ impl State {
         let Some(held) = self.item(&named.path.key, key) else { return no_item() };
         let Some(point) = held.point(name) else { return no_point(name) };
         let refusals = &self.settings.restore.refusals;
-        let asked = (req.body["objectType"].as_str(), req.body["sourceTierType"].as_str(), req.body["targetTierType"].as_str());
-        if asked != (Some("MoveRPAcrossTiersRequest"), Some("HardenedRP"), Some("ArchivedRP")) {
+        let asked = (req.body["sourceTierType"].as_str(), req.body["targetTierType"].as_str());
+        // The SDK's model leaves its type out unless it is told, and azure-cli does not tell it.
+        let typed = req.body["objectType"].as_str().is_none_or(|kind| kind == "MoveRPAcrossTiersRequest");
+        if !typed || asked != (Some("HardenedRP"), Some("ArchivedRP")) {
             return refused(&refusals.request, "Recovery points are moved from HardenedRP to ArchivedRP alone.");
         }
         if let Some(why) = self.refuses_move(held, point) {

@@ -132,14 +132,14 @@ impl State {
 impl Mount<'_> {
     /// `{machine}_1_{geo}_{19 digits}_{12 digits}_{61 hex digits}`: in the last part the password is the 15 characters after
     /// the target's GUID (recorded; azure-cli counts 33 from the underscore).
-    fn suffix(&self, n: &dyn Neighbours, owner: &str) -> (String, String) {
+    fn suffix(&self, n: &dyn Neighbours, owner: &str) -> (String, String, String) {
         let target = n.guid();
         let random = n.guid().replace('-', "");
-        let (password, rest) = (&random[..9], &random[9..23]);
-        let part = format!("{}{CANARY_PASSWORD}{password}{rest}", target.replace('-', ""));
+        let (password, rest) = (format!("{CANARY_PASSWORD}{}", &random[..9]), &random[9..23]);
+        let part = format!("{}{password}{rest}", target.replace('-', ""));
         let geo: String = self.region.chars().take(3).collect();
         let suffix = format!("{}_1_{geo}_{owner}_{}_{part}", self.machine.to_lowercase(), &digits(n.chance()).to_string()[..12]);
-        (suffix, target)
+        (suffix, target, password)
     }
 
     fn owner(&self, n: &dyn Neighbours) -> String {
@@ -149,7 +149,7 @@ impl Mount<'_> {
     /// Two entries: what the script is to mount, and where the script is.
     fn windows(&self, n: &dyn Neighbours) -> Vec<Value> {
         let owner = self.owner(n);
-        let (suffix, target) = self.suffix(n, &owner);
+        let (suffix, target, _) = self.suffix(n, &owner);
         let name = format!("{owner}-{}-{}-{}-0", &digits(n.chance()).to_string()[..6], digits(n.chance()), self.point);
         let content = format!(
             "User - {owner}-{target} , Target - Owner={owner},Name={name},Expiry={}, Sequence = {}",
@@ -163,11 +163,14 @@ impl Mount<'_> {
         ]
     }
 
-    /// One entry, the whole script [sdk].
+    /// One entry, the whole script with its password, which azure-cli takes out again [sdk: azure-cli].
     fn linux(&self, n: &dyn Neighbours) -> Vec<Value> {
         let owner = self.owner(n);
-        let (suffix, target) = self.suffix(n, &owner);
-        let content = format!("#!/usr/bin/env python3\n# {CANARY_SCRIPT} {target}\nTARGET = \"{owner}-{}\"\n", self.point);
+        let (suffix, target, password) = self.suffix(n, &owner);
+        let content = format!(
+            "#!/usr/bin/env python3\n# {CANARY_SCRIPT} {target}\nTARGET = \"{owner}-{}\"\nTargetPassword=\"{password}\"\n",
+            self.point
+        );
         vec![json!({"scriptContent": STANDARD.encode(content), "scriptExtension": ".py", "osType": "Linux", "scriptNameSuffix": suffix})]
     }
 }

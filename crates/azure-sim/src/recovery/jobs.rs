@@ -1,5 +1,7 @@
 //! Jobs: what shows that something was done, and how it went (backup.md §11).
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -248,37 +250,12 @@ impl State {
             .map_or_else(|| no_job(id), |job| Reply::json(200, job.render(vault, self.clock)))
     }
 
-    /// Jobs of a vault, newest first. `startTime` and `endTime` of the filter bound the start of the job; without them all
-    /// are shown (§4.5: a default window is not enforced by REST).
+    /// Jobs of a vault, newest first.
     pub(super) fn list_jobs(&self, req: &Inbound, path: &VaultPath) -> Reply {
         self.list(
             req,
             path,
-            |vault, terms, _| {
-                let moment = |term: &str| match terms.get(term) {
-                    None => Ok(None),
-                    Some(text) => filter_time(text)
-                        .map(Some)
-                        .ok_or_else(|| Box::new(backup_error(400, "BMSUserErrorInvalidInput", format!("'{text}' is not a time.")))),
-                };
-                let (from, to) = (moment("starttime")?, moment("endtime")?);
-                let matches = |term: &str, value: &str| terms.get(term).is_none_or(|wanted| wanted.eq_ignore_ascii_case(value));
-                let mut jobs: Vec<&Job> = vault
-                    .jobs
-                    .values()
-                    .filter(|job| {
-                        job.is_of_primary()
-                            && matches("status", job.status.name())
-                            && matches("operation", job.kind.name())
-                            && matches("jobid", &job.id)
-                            && matches("backupmanagementtype", "AzureIaasVM")
-                            && from.is_none_or(|from| job.start >= from)
-                            && to.is_none_or(|to| job.start <= to)
-                    })
-                    .collect();
-                jobs.sort_by(|a, b| (b.start, &b.id).cmp(&(a.start, &a.id)));
-                Ok(jobs)
-            },
+            |vault, terms, _| newest_first(vault.jobs.values().filter(|job| job.is_of_primary()), terms),
             |(vault, now), job| job.summary(vault, now),
         )
     }
@@ -333,6 +310,30 @@ impl State {
     pub(super) fn poll_job_operation(&self, req: &Inbound, path: &VaultPath, job: &str, id: &str, asked: Asked) -> Reply {
         self.poll_backup_operation(req, path, id, Some(&Family::Job(job.to_lowercase())), asked)
     }
+}
+
+/// The jobs that a filter lets through, newest first. `startTime` and `endTime` of the filter bound the start of the job;
+/// without them all are shown (§4.5: a default window is not enforced by REST).
+pub(super) fn newest_first<'a>(jobs: impl Iterator<Item = &'a Job>, terms: &BTreeMap<String, String>) -> Result<Vec<&'a Job>, Box<Reply>> {
+    let moment = |term: &str| match terms.get(term) {
+        None => Ok(None),
+        Some(text) => filter_time(text)
+            .map(Some)
+            .ok_or_else(|| Box::new(backup_error(400, "BMSUserErrorInvalidInput", format!("'{text}' is not a time.")))),
+    };
+    let (from, to) = (moment("starttime")?, moment("endtime")?);
+    let matches = |term: &str, value: &str| terms.get(term).is_none_or(|wanted| wanted.eq_ignore_ascii_case(value));
+    let wanted = |job: &&Job| {
+        matches("status", job.status.name())
+            && matches("operation", job.kind.name())
+            && matches("jobid", &job.id)
+            && matches("backupmanagementtype", "AzureIaasVM")
+            && from.is_none_or(|from| job.start >= from)
+            && to.is_none_or(|to| job.start <= to)
+    };
+    let mut jobs: Vec<&Job> = jobs.filter(wanted).collect();
+    jobs.sort_by(|a, b| (b.start, &b.id).cmp(&(a.start, &a.id)));
+    Ok(jobs)
 }
 
 /// The answer for a job that is not there: the code is a guess.

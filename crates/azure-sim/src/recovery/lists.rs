@@ -13,6 +13,13 @@ use super::state::{State, backup_error};
 use super::vault::{Vault, VaultPath};
 use crate::wire::{Inbound, Reply};
 
+/// The terms of a request's filter.
+pub(super) fn terms_of(req: &Inbound) -> Result<BTreeMap<String, String>, Box<Reply>> {
+    let unreadable = "Input provided for the call is invalid. The filter cannot be read.";
+    let terms = filter_terms(req.query.get("$filter").map_or("", String::as_str));
+    terms.ok_or_else(|| Box::new(backup_error(400, "BMSUserErrorInvalidInput", unreadable)))
+}
+
 impl State {
     /// A list under a vault, as of a while ago when lists lag. `rows` gets the vault, the filter's terms and the moment
     /// shown, and finds what is listed; `show` is asked for what is on the page alone.
@@ -26,8 +33,9 @@ impl State {
         if self.vault(&path.key).is_none() {
             return path.not_found();
         }
-        let Some(terms) = filter_terms(req.query.get("$filter").map_or("", String::as_str)) else {
-            return backup_error(400, "BMSUserErrorInvalidInput", "Input provided for the call is invalid. The filter cannot be read.");
+        let terms = match terms_of(req) {
+            Ok(terms) => terms,
+            Err(refusal) => return *refusal,
         };
         let view = self.listed();
         let Some(vault) = view.into_vault(&path.key) else { return self.page(req, Vec::new(), |row: Value| row) };

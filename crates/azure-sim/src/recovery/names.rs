@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 
 /// Type of a vault.
 pub const VAULT_TYPE: &str = "Microsoft.RecoveryServices/vaults";
@@ -14,6 +15,15 @@ pub const VM_TYPE: &str = "Microsoft.Compute/virtualMachines";
 pub const NO_TIME: &str = "0001-01-01T00:00:00";
 /// `lastBackupTime` before the first backup (§8.4).
 pub const NEVER: &str = "2001-01-01T00:00:00Z";
+
+/// A lun in a request: a number, or its digits as a text. azure-cli, on an SDK that no longer turns one into the other, sends
+/// texts; that the service reads them is inferred from that alone.
+pub fn lun(value: &Value) -> Option<i32> {
+    match value {
+        Value::String(text) => text.parse().ok(),
+        number => i32::try_from(number.as_i64()?).ok(),
+    }
+}
 
 /// A machine's name inside a vault, lower-cased: `iaasvmcontainerv2;{resource group};{vm}`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -9,7 +9,7 @@ use super::config::no_policy;
 use super::item::{Finding, Health, Item, Protection, SoftDeleted};
 use super::jobs::{Job, JobKind};
 use super::limits::Daily;
-use super::names::{ItemKey, VM_TYPE, canonical_location, leaf};
+use super::names::{ItemKey, VM_TYPE, canonical_location, leaf, lun};
 use super::operations::{Asked, Effect, Family, Operation};
 use super::policy_rules::Generation;
 use super::settings::Span;
@@ -429,11 +429,17 @@ pub(super) fn item_key(container: &str, item: &str) -> Option<ItemKey> {
     ItemKey::of_container(container).filter(|key| ItemKey::of_item(item).as_ref() == Some(key))
 }
 
-/// `extendedProperties` as kept: an empty exclusion list resets (§8.3).
+/// `extendedProperties` as kept: luns as numbers, and an empty exclusion list resets (§8.3).
 fn kept_disks(extended: &Value) -> Value {
     let disks = &extended["diskExclusionProperties"];
-    let nothing_excluded = disks["isInclusionList"] == false && disks["diskLunList"].as_array().is_some_and(Vec::is_empty);
-    if nothing_excluded { json!({}) } else { extended.clone() }
+    let Some(luns) = disks["diskLunList"].as_array() else { return extended.clone() };
+    if disks["isInclusionList"] == false && luns.is_empty() {
+        return json!({});
+    }
+    let mut kept = extended.clone();
+    kept["diskExclusionProperties"]["diskLunList"] =
+        luns.iter().map(|named| lun(named).map_or_else(|| named.clone(), Value::from)).collect();
+    kept
 }
 
 fn bad_request(message: &str) -> Reply {

@@ -136,6 +136,9 @@ impl State {
             ("GET", ["protectioncontainers", container, "protecteditems", item, "recoverypoints"]) => {
                 self.list_points(req, path, container, item)
             }
+            ("GET", ["protectioncontainers", container, "protecteditems", item, "recoverypoints", name]) if is_passive(req) => {
+                self.get_secondary_point(path, container, item, name)
+            }
             ("GET", ["protectioncontainers", container, "protecteditems", item, "recoverypoints", name]) => {
                 self.get_point(path, container, item, name)
             }

@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::item::Item;
-use super::jobs::{Job, JobKind, no_job};
+use super::jobs::{Job, JobKind, newest_first, no_job};
+use super::lists::terms_of;
 use super::names::{ItemKey, NO_TIME, canonical_location, time_text, us_text};
 use super::operations::{Effect, Family, Operation, Outcome, unknown_operation};
 use super::points::{Detail, Point, Tier, no_point};
@@ -133,6 +134,19 @@ impl State {
             },
             |(_, now), (point, item, id)| self.show_there(point, item, &id, now),
         )
+    }
+
+    /// GET of a point in the secondary region.
+    pub(super) fn get_secondary_point(&self, path: &VaultPath, container: &str, item: &str, name: &str) -> Reply {
+        if let Err(refusal) = self.cross_region(path) {
+            return *refusal;
+        }
+        let Some(vault) = self.vault(&path.key) else { return path.not_found() };
+        let Some(item) = item_key(container, item).and_then(|key| vault.items.get(&key)) else { return no_item() };
+        match item.point(name).filter(|point| self.is_known_there(point, self.clock)) {
+            Some(point) => Reply::json(200, self.show_there(point, item, &item.id(vault), self.clock)),
+            None => no_point(name),
+        }
     }
 
     /// A point as the secondary region shows it: in the vault alone, and fewer fields [recorded].
@@ -264,40 +278,44 @@ impl State {
         Ok(issued.clone())
     }
 
-    /// The restores of the vault that a body names, in this region.
-    fn restores_there(&self, req: &Inbound, region: &str) -> Result<(&Vault, Vec<&Job>), Refused> {
+    /// The vault that a body names.
+    fn vault_of(&self, req: &Inbound) -> Result<&Vault, Refused> {
         let id = req.body["resourceId"].as_str().unwrap_or_default();
         let vault = self.vault(&id.trim_end_matches('/').to_lowercase());
-        let vault = vault.ok_or_else(|| Box::new(backup_error(404, "ResourceNotFound", format!("The vault '{id}' was not found."))))?;
-        let here = |job: &&Job| job.work.restore().is_some_and(|run| run.plan.secondary.as_deref() == Some(region));
-        let mut jobs: Vec<&Job> = vault.jobs.values().filter(here).collect();
-        jobs.sort_by(|a, b| (b.start, &b.id).cmp(&(a.start, &a.id)));
-        Ok((vault, jobs))
+        vault.ok_or_else(|| Box::new(backup_error(404, "ResourceNotFound", format!("The vault '{id}' was not found."))))
     }
 
     /// POST `backupCrrJob`.
     fn job_there(&self, req: &Inbound, (subscription, region): (&str, &str)) -> Reply {
         let wanted = req.body["jobName"].as_str().unwrap_or_default();
-        match self.restores_there(req, region) {
-            Err(refusal) => *refusal,
-            Ok((vault, jobs)) => match jobs.into_iter().find(|job| job.id.eq_ignore_ascii_case(wanted)) {
-                None => no_job(wanted),
-                Some(job) => {
-                    Reply::json(200, moved(job.render(vault, self.clock), &regional_id(subscription, region, "backupJobs", &job.id)))
-                }
-            },
+        let vault = match self.vault_of(req) {
+            Ok(vault) => vault,
+            Err(refusal) => return *refusal,
+        };
+        match restores_of(vault, region).find(|job| job.id.eq_ignore_ascii_case(wanted)) {
+            None => no_job(wanted),
+            Some(job) => Reply::json(200, moved(job.render(vault, self.clock), &regional_id(subscription, region, "backupJobs", &job.id))),
         }
     }
 
-    /// POST `backupCrrJobs` [sdk].
+    /// POST `backupCrrJobs` [sdk], with the filter of the vault's own list: azure-cli sends it.
     fn jobs_there(&self, req: &Inbound, (subscription, region): (&str, &str)) -> Reply {
-        match self.restores_there(req, region) {
+        let found = self.vault_of(req).and_then(|vault| {
+            let terms = terms_of(req)?;
+            Ok((vault, newest_first(restores_of(vault, region), &terms)?))
+        });
+        match found {
             Err(refusal) => *refusal,
             Ok((vault, jobs)) => {
                 self.page(req, jobs, |job| moved(job.summary(vault, self.clock), &regional_id(subscription, region, "backupJobs", &job.id)))
             }
         }
     }
+}
+
+/// The restores of a vault in a region that is not its own.
+fn restores_of<'a>(vault: &'a Vault, region: &'a str) -> impl Iterator<Item = &'a Job> {
+    vault.jobs.values().filter(move |job| job.work.restore().is_some_and(|run| run.plan.secondary.as_deref() == Some(region)))
 }
 
 fn moved(mut job: Value, id: &str) -> Value {

@@ -91,6 +91,17 @@ fn monthly_points_go_to_the_archive_after_three_months() {
 }
 
 #[test]
+fn the_request_of_a_move_may_leave_its_type_out_but_names_no_other() {
+    let mut client = old();
+    let id = recommended(&mut client, &json!([])).remove(0);
+    let tiers = json!({"sourceTierType": "HardenedRP", "targetTierType": "ArchivedRP"});
+    let mut other = tiers.clone();
+    other["objectType"] = json!("IaasVMRestoreRequest");
+    assert_eq!(client.send("POST", &format!("{id}/move"), other).status, 400);
+    assert_eq!(client.send("POST", &format!("{id}/move"), tiers).status, 202, "as azure-cli sends it");
+}
+
+#[test]
 fn an_archived_point_is_restored_when_it_was_brought_back() {
     for (priority, soon, late) in [("High", 3_600, 3 * 3_600), ("Standard", 10 * 3_600, 18 * 3_600)] {
         let mut client = old();

@@ -64,6 +64,8 @@ fn linux_gets_one_script() {
     assert_eq!((made.len(), &made[0]["scriptExtension"], &made[0]["osType"]), (1, &json!(".py"), &json!("Linux")));
     assert!(content(&made[0]).contains(CANARY_SCRIPT));
     assert!(password(&made[0]).starts_with(CANARY_PASSWORD));
+    // azure-cli takes it out of the script by these very words.
+    assert!(content(&made[0]).contains(&format!("TargetPassword=\"{}\"", password(&made[0]))));
 }
 
 #[test]

@@ -109,6 +109,37 @@ fn disks_come_back_in_the_secondary_region() {
 }
 
 #[test]
+fn jobs_there_are_listed_by_the_filter_of_jobs_here() {
+    let mut client = ready();
+    let (first, _) = (started(&mut client, &json!({})), client.wait(2_400));
+    let second = started(&mut client, &json!({}));
+    let mut listed = |filter: &str| -> Vec<Value> {
+        let list = client.send("POST", &format!("{}&$filter={filter}", region("backupCrrJobs")), json!({"resourceId": vault()}));
+        assert_eq!(list.status, 200, "{}", list.json());
+        list.json()["value"].as_array().unwrap().iter().map(|job| job["name"].clone()).collect()
+    };
+    assert_eq!(listed("status eq 'Completed'"), [first.as_str()]);
+    assert_eq!(listed("status eq 'InProgress' and operation eq 'CrossRegionRestore'"), [second.as_str()]);
+    assert_eq!(listed("backupManagementType eq 'AzureIaasVM'"), [second.as_str(), first.as_str()], "newest first");
+    assert_eq!(listed("operation eq 'Backup'"), Vec::<Value>::new());
+}
+
+#[test]
+fn one_point_is_read_there_as_it_is_listed_there() {
+    let mut client = world_with("{}", &crossing());
+    let id = point(&mut client, "vm-a");
+    assert_eq!(client.get(&format!("{id}?{PASSIVE}")).status, 404, "not there yet");
+    client.wait(13 * 3_600);
+    let there = client.read(&format!("{id}?{PASSIVE}"));
+    let listed = client.read(&format!("{}/recoveryPoints/?{PASSIVE}", item("vm-a")))["value"][0].clone();
+    assert_eq!((&there, &there["properties"]["crossRegionRestoreState"]), (&listed, &json!("Supported")));
+    assert!(client.read(&id)["properties"].get("crossRegionRestoreState").is_none(), "the primary region shows its own");
+    let mut without = world();
+    let id = point(&mut without, "vm-a");
+    assert_eq!(code(&without.get(&format!("{id}?{PASSIVE}"))), "BMSUserErrorCrossRegionRestoreNotEnabledInThisVault");
+}
+
+#[test]
 fn a_machine_comes_back_in_the_secondary_region_unpinned() {
     let mut client = ready();
     let id = started(

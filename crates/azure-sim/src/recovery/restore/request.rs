@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::super::names::lun;
 use crate::path::canonical_location;
 
 /// What a restore is to bring about.
@@ -143,7 +144,7 @@ fn goal(properties: &Value) -> Result<Goal, Flaw> {
     match properties["recoveryType"].as_str() {
         Some("RestoreDisks") if luns.is_null() => Ok(Goal::Disks { luns: None }),
         Some("RestoreDisks") => {
-            let read = luns.as_array().map(|luns| luns.iter().map(|lun| i32::try_from(lun.as_i64()?).ok()).collect::<Option<Vec<i32>>>());
+            let read = luns.as_array().map(|luns| luns.iter().map(lun).collect::<Option<Vec<i32>>>());
             read.flatten().map_or_else(|| wrong("restoreDiskLunList is not a list of luns."), |luns| Ok(Goal::Disks { luns: Some(luns) }))
         }
         Some(_) if !luns.is_null() => wrong("restoreDiskLunList goes with RestoreDisks alone."),
@@ -242,6 +243,7 @@ mod tests {
     fn requests_read_as_they_are_meant() {
         let plain = with(json!({})).unwrap();
         assert_eq!((plain.goal, plain.region.as_str(), plain.zone), (Goal::Disks { luns: None }, "westeurope", Zone::AsSource));
+        assert_eq!(with(json!({"restoreDiskLunList": ["1", 0]})).unwrap().goal, Goal::Disks { luns: Some(vec![1, 0]) });
         assert_eq!(with(json!({"restoreDiskLunList": []})).unwrap().goal, Goal::Disks { luns: Some(vec![]) });
         assert_eq!(with(json!({"zones": ["NoZone"]})).unwrap().zone, Zone::Unpinned);
         let own = json!({"storageAccountId": null, "identityInfo": {"isSystemAssignedIdentity": true},
@@ -264,6 +266,7 @@ mod tests {
             json!({"recoveryType": "AlternateLocation"}),
             json!({"recoveryType": "OriginalLocation", "restoreDiskLunList": [0]}),
             json!({"restoreDiskLunList": "all"}),
+            json!({"restoreDiskLunList": ["all"]}),
             json!({"storageAccountId": null}),
             json!({"identityInfo": {"isSystemAssignedIdentity": true}}),
             json!({"zones": ["1", "2"]}),

@@ -230,6 +230,16 @@ fn an_empty_exclusion_list_resets_the_choice_of_disks() {
 }
 
 #[test]
+fn luns_are_read_from_texts_as_well_and_shown_as_numbers() {
+    let mut lab = Lab::new();
+    let disks = json!({"diskExclusionProperties": {"diskLunList": ["0", "2"], "isInclusionList": true}});
+    lab.configure("win", json!({"policyId": default_policy(VAULT), "extendedProperties": disks}));
+    assert_eq!(lab.item("win")["extendedProperties"]["diskExclusionProperties"]["diskLunList"], json!([0, 2]));
+    lab.back_up("win");
+    assert_eq!(lab.points("win")[0]["recoveryPointDiskConfiguration"]["numberOfDisksIncludedInBackup"], 3);
+}
+
+#[test]
 fn an_operation_answers_only_where_it_belongs() {
     let mut lab = Lab::new();
     lab.make_vault(OTHER);

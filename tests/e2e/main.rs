@@ -11,6 +11,7 @@ mod deletion;
 mod dev_commands;
 mod drift;
 mod explain;
+mod files;
 mod granted;
 mod identities;
 mod identity;

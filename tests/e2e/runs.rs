@@ -6,11 +6,16 @@ use breakwater_dev::stack::Stack;
 use breakwater_tests::e2e::{self, NAMESPACE, OpenOperations, condition};
 use serde_json::{Value, json};
 
-const PATIENCE: Duration = Duration::from_secs(240);
+pub const PATIENCE: Duration = Duration::from_secs(240);
 
 /// One machine with the point of its first backup; its object's name.
-fn backed_up(stack: &Stack, machine: &str) -> String {
+pub fn backed_up(stack: &Stack, machine: &str) -> String {
     e2e::vault(stack);
+    with_a_point(stack, machine)
+}
+
+/// The same, where the vault stands already.
+pub fn with_a_point(stack: &Stack, machine: &str) -> String {
     stack.kubectl().apply(&e2e::policy(machine, "30d", "Now", "")).unwrap();
     let get = ["get", "pmach", "-n", NAMESPACE];
     let name = stack.kubectl().wait_until("a recovery point", PATIENCE, &get, |list| {
@@ -21,21 +26,21 @@ fn backed_up(stack: &Stack, machine: &str) -> String {
 }
 
 /// Applies a run, and waits until it is over; the object.
-fn run(stack: &Stack, kind: &str, name: &str, spec: &Value) -> Value {
+pub fn run(stack: &Stack, kind: &str, name: &str, spec: &Value) -> Value {
     let object =
         json!({ "apiVersion": "breakwater.io/v1alpha1", "kind": kind, "metadata": { "name": name, "namespace": NAMESPACE }, "spec": spec });
     stack.kubectl().apply(&object.to_string()).unwrap();
     over(stack, kind, name)
 }
 
-fn over(stack: &Stack, kind: &str, name: &str) -> Value {
+pub fn over(stack: &Stack, kind: &str, name: &str) -> Value {
     let get = ["get", kind, name, "-n", NAMESPACE];
     let over = |object: &Value| matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed" | "Expired" | "AlreadyDone"));
     let done = stack.kubectl().wait_until(&format!("{kind} {name} is over"), PATIENCE, &get, |o| over(o).then(|| o.clone()));
     done.unwrap_or_else(|error| panic!("{error:#}\noperator: {}", stack.operator().log_tail(60)))
 }
 
-fn restore(pmach: &str, to: &Value) -> Value {
+pub fn restore(pmach: &str, to: &Value) -> Value {
     let group = format!("/subscriptions/{}/resourceGroups/rg-backup", e2e::SUBSCRIPTION);
     json!({ "from": { "recoveryPoint": { "protectedMachineRef": { "name": pmach }, "point": { "latest": {} } } }, "to": to,
         "staging": { "storageAccountId": format!("{group}/providers/Microsoft.Storage/storageAccounts/shopstage") } })
@@ -48,7 +53,7 @@ fn new_machine(name: &str) -> Value {
 }
 
 /// How often Azure carried out a POST of that ending.
-fn carried_out(stack: &Stack, ending: &str) -> usize {
+pub fn carried_out(stack: &Stack, ending: &str) -> usize {
     let all = stack.simulator().journal().writes_to("POST", ending).unwrap();
     all.iter().filter(|request| request["applied"] == true).count()
 }

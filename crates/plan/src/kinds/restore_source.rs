@@ -216,7 +216,8 @@ fn none_fits(source: &Source, what: &str, usable: &[&RecoveryPoint]) -> Hold {
 
 /// The chosen point as the region shows it that the data is taken from.
 pub(super) fn shown(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Known<Value> {
-    let Some(id) = chosen(s).and_then(|name| source.point(name)) else { return Known::Unknown };
+    let Some(name) = chosen(s) else { return Known::Unknown };
+    let Some(id) = source.point(name) else { return Known::Unknown };
     if source.paired.is_some() {
         return facts.listed(&source.points(), &id);
     }

@@ -13,8 +13,14 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
 use breakwater_api::{BackupPolicySpec, Span};
 use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
 
 pub use check::{Invalid, check};
 pub use compare::{Difference, differences, merged};
@@ -40,8 +46,22 @@ pub fn next_backup(spec: &BackupPolicySpec, after: Timestamp) -> Result<Timestam
 /// When the spec has no valid schedule or zone.
 pub fn largest_gap(spec: &BackupPolicySpec) -> Result<SignedDuration, Invalid> {
     let (cadence, zone) = wire::cadence(spec)?;
-    Ok(cadence.largest_gap(&zone))
+    let key = json!([spec.schedule, spec.time_zone]).to_string();
+    let mut known = GAPS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(gap) = known.get(&key) {
+        return Ok(*gap);
+    }
+    let gap = cadence.largest_gap(&zone);
+    if known.len() >= MOST_GAPS {
+        known.clear();
+    }
+    known.insert(key, gap);
+    Ok(gap)
 }
+
+/// What was worked out before: a policy's every turn needs it, and it walks a year of the schedule.
+static GAPS: Mutex<BTreeMap<String, SignedDuration>> = Mutex::new(BTreeMap::new());
+const MOST_GAPS: usize = 1024;
 
 /// How old the youngest point may be: as declared, else the largest gap and [`GRACE`].
 ///

@@ -3,7 +3,7 @@
 use std::sync::PoisonError;
 
 use azure_sim::{
-    faults::{Fault, Match, Rule},
+    faults::{Fault, Match, Rule, Shape, When},
     recovery::{CANARY_PASSWORD, CANARY_SCRIPT},
 };
 use breakwater_tests::{
@@ -111,10 +111,16 @@ fn files_are_mounted_by_a_secret_and_go_with_it_in_time() {
 #[test]
 fn a_mount_is_closed_at_once_when_its_run_is_paused_or_deleted_or_loses_its_grant() {
     type End = fn(&Simulation);
-    let ends: [End; 3] = [
+    let ends: [End; 4] = [
         |sim| edit(sim, "RestoreRun", "one", json!({ "suspend": true })),
         |sim| sim.cluster.user().delete(&key("RestoreRun", "one")).expect("it is there"),
         |sim| edit(sim, "AzureAccess", "shop", json!({ "suspend": true })),
+        |sim| {
+            let groups = json!(["rg-shop", "rg-backup", "rg-restore", "rg-far"]);
+            let acts = json!(["Read", "Protect", "Backup", "Delete", "Restore", "ReplaceDisks"]);
+            let allow = json!([{ "subscriptionId": "50b50000-0000-4000-8000-000000000001", "resourceGroups": groups, "acts": acts }]);
+            edit(sim, "AzureAccess", "shop", json!({ "allow": allow }));
+        },
     ];
     for (nth, end) in ends.iter().enumerate() {
         let mut sim = mounted("8h");
@@ -131,13 +137,46 @@ fn a_mount_is_closed_at_once_when_its_run_is_paused_or_deleted_or_loses_its_gran
 }
 
 #[test]
+fn a_secret_goes_by_what_it_says_of_itself_and_nobody_elses_does() {
+    // Its owner reference was taken off: it goes all the same.
+    let mut sim = mounted("30m");
+    sim.cluster.user().patch(&key("Secret", "files"), &json!({ "metadata": { "ownerReferences": null } })).expect("it is there");
+    sim.run_until("it is closed", SignedDuration::from_hours(1), |sim| closed(sim));
+    // Somebody put another one in its place, and made the run its owner: it stays.
+    let mut sim = mounted("30m");
+    let owner = secret(&sim).expect("a Secret")["metadata"]["ownerReferences"].clone();
+    sim.cluster.user().delete(&key("Secret", "files")).expect("it is there");
+    let theirs = json!({ "apiVersion": "v1", "kind": "Secret", "stringData": { "a": "b" },
+        "metadata": { "name": "files", "namespace": "shop", "ownerReferences": owner } });
+    sim.cluster.user().apply_object(&theirs).expect("the API server takes it");
+    until(&mut sim, "one", "Succeeded");
+    assert!(!is_mounted(&sim) && secret(&sim).is_some_and(|s| s["stringData"]["a"] == "b"), "{}", sim.tell());
+}
+
+#[test]
+fn a_mount_is_revoked_once_while_its_secret_cannot_be_removed() {
+    let mut sim = mounted("30m");
+    let strike = Strike::Every { verb: Verb::Delete, kind: "Secret".into() };
+    sim.cluster_faults(FaultPlan::seeded(1).with(strike, WriteFault::Refused("secrets is forbidden".into())));
+    sim.run_for(SignedDuration::from_hours(4));
+    assert!(!is_mounted(&sim) && secret(&sim).is_some() && posts(&sim, "/revoke") == 1, "{:#?}", sent(&sim, 0));
+    assert_eq!(sim.condition("RestoreRun", "one", "DebtOutstanding").1, "DebtUnpayable", "{}", sim.tell());
+    sim.cluster_faults(FaultPlan::seeded(1));
+    until(&mut sim, "one", "Succeeded");
+    assert!(secret(&sim).is_none() && posts(&sim, "/revoke") == 1, "{}", sim.tell());
+}
+
+#[test]
 fn a_mount_that_is_overdue_is_closed_in_the_first_turn_after_a_restart() {
     let mut sim = mounted("30m");
     sim.die("for three hours");
     sim.clock.set(sim.now() + SignedDuration::from_hours(3));
-    let (steps, turns) = (sim.steps, sim.due().len() as u64 + 1);
+    let (at, before) = (sim.now(), sim.requests().len());
     sim.run_until("it is asked to close", MINUTE, |sim| posts(sim, "/revoke") == 1);
-    assert!(sim.steps - steps <= turns, "not in its first turn, but after {} of {turns}", sim.steps - steps);
+    // Before anything else is done for it: its turn begins with the revoke.
+    let first = sim.requests().into_iter().skip(before).find(|line| line.contains("/recoveryPoints"));
+    assert!(sim.now().duration_since(at) < SignedDuration::from_secs(1), "{} after {at}", sim.now());
+    assert!(first.as_ref().is_some_and(|line| line.contains("/revoke")), "{first:?}");
     sim.run_until("it is closed", MINUTE * 5, |sim| closed(sim));
     until(&mut sim, "one", "Succeeded");
 }
@@ -154,7 +193,7 @@ fn nothing_is_mounted_where_the_script_could_not_be_handed_over() {
     assert_eq!((posts(&sim, "/provision"), secret(&sim).expect("it stays")["stringData"]["a"].clone()), (0, json!("b")));
     // No right to make one.
     let mut sim = ready();
-    let words = "secrets is forbidden: User cannot create resource secrets";
+    let words = "secrets \"files\" is forbidden: User \"breakwater\" cannot create resource \"secrets\" in API group \"\"";
     let refuses = |verb| (Strike::Every { verb, kind: "Secret".into() }, WriteFault::Refused(words.into()));
     let (strike, fault) = refuses(Verb::Create);
     sim.cluster_faults(FaultPlan::seeded(1).with(strike, fault));
@@ -225,6 +264,44 @@ fn a_mount_that_azure_gives_up_is_closed_and_told() {
     assert!(closed(&sim) && posts(&sim, "/revoke") == 1, "{}", sim.tell());
     sim.run_for(SignedDuration::from_hours(3));
     assert!(is_free(&sim) && posts(&sim, "/provision") == 1, "{}", sim.tell());
+}
+
+#[test]
+fn a_mount_that_azure_refuses_for_now_is_tried_again_and_owes_nothing() {
+    let mut sim = ready();
+    let busy = Fault::Status {
+        status: 409,
+        retry_after: None,
+        body: Shape::Standard,
+        code: Some("UserErrorBusy".into()),
+        message: None,
+        when: When::BeforeApply,
+    };
+    inject(&sim, "*/provisionInstantItemRecovery", busy);
+    declare(&sim, "one", "2h");
+    sim.run_until("it was refused", MINUTE * 15, |sim| {
+        sim.requests().iter().any(|line| line.contains("/provision") && line.contains("-> 409"))
+    });
+    assert_eq!(phase(&sim, "one"), "Pending", "{}", sim.tell());
+    sim.run_until("it is mounted", SignedDuration::from_hours(1), |sim| sim.condition("RestoreRun", "one", "Mounted").0 == "True");
+    until(&mut sim, "one", "Succeeded");
+    assert_eq!((posts(&sim, "/provision"), posts(&sim, "/revoke")), (1, 1), "{:#?}", sent(&sim, 0));
+}
+
+#[test]
+fn a_mount_that_goes_by_its_time_to_live_is_remembered_and_not_made_again() {
+    let mut sim = ready();
+    let mut object = run(&sim, "one", "15m");
+    object["spec"]["ttlSecondsAfterFinished"] = json!(0);
+    sim.cluster.user().apply_object(&object).expect("the API server takes it");
+    sim.run_until("done and gone", SignedDuration::from_hours(2), |sim| {
+        posts(sim, "/revoke") == 1 && sim.cluster.live_all("RestoreRun").is_empty()
+    });
+    // Git applies it again.
+    sim.cluster.user().apply_object(&object).expect("the API server takes it");
+    until(&mut sim, "one", "AlreadyDone");
+    sim.run_for(SignedDuration::from_hours(2));
+    assert_eq!((posts(&sim, "/provision"), phase(&sim, "one").as_str()), (1, "AlreadyDone"), "{}", sim.tell());
 }
 
 #[test]

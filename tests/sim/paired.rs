@@ -110,7 +110,8 @@ fn a_first_restore_there_whose_answer_is_lost_is_found_by_its_job_or_asked_about
         declare(&sim, &run(&sim, "one", disks_there()));
         // No job was there before: that none is there now says nothing, and a person is asked.
         sim.run_until(wanted, HOUR * 3, |sim| sim.condition("RestoreRun", "one", "Ready").1 == wanted);
-        sim.run_for(HOUR * 3);
+        // Also when its time is over.
+        sim.run_for(HOUR * 30);
         assert!(restores(&sim) <= 1 && sim.condition("RestoreRun", "one", "Ready").1 == wanted, "{}", sim.tell());
     }
 }

@@ -80,6 +80,10 @@ pub struct OperationRecord {
     /// Whether a job of ours had shown its request id in this vault before the intent: then a job without it is not ours.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub witness: bool,
+    /// Whose list of jobs tells of it, where its own path names no vault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1400))]
+    pub jobs_of: Option<String>,
     /// What is locked while this is open.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), inner(length(max = 1400)))]

@@ -84,7 +84,7 @@ pub struct RunRecord {
     /// BackupRun or RestoreRun, and its name.
     #[schemars(length(max = 320))]
     pub run: String,
-    /// Azure's job.
+    /// Azure's job; file-recovery for a mount of files, which has none.
     #[schemars(length(max = 64))]
     pub job: String,
     /// How the job ended, in Azure's words; absent while it runs.

@@ -15,7 +15,7 @@ use breakwater_arm::{
     wire::{Method, Request},
 };
 use breakwater_plan::{
-    graph::{Acted, Desired, Goal, Node, Ownership, Target},
+    graph::{Acted, Desired, Goal, Node, Ownership, Proof, Target},
     keys,
     kind::Kind,
     kinds::all_items_of,
@@ -71,6 +71,7 @@ pub(crate) fn blank<K: Kind>(turn: &Turn<'_, K>, node: &str, request: &Request, 
         outcome: None,
         error: None,
         witness: false,
+        jobs_of: None,
         locks: Vec::new(),
         approvals: Vec::new(),
         debt: None,
@@ -110,7 +111,7 @@ pub async fn act<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan
     }
     let answered = turn.answered.clone();
     for (order, write) in &orders {
-        let record = intent(turn, order, write, now);
+        let record = intent(turn, order, write, desired, now);
         turn.subject.operations.insert(order.holder.1.clone(), record);
         order.consents.iter().for_each(|consent| use_answer(turn, consent, now));
     }
@@ -345,10 +346,20 @@ fn fill<K: Kind>(turn: &Turn<'_, K>, node: &Node, request: &mut Request) -> Opti
     Some(())
 }
 
-fn intent<K: Kind>(turn: &Turn<'_, K>, order: &Order, write: &Write, now: Timestamp) -> OperationRecord {
+/// The vault whose list of jobs tells of a record's action.
+pub(crate) fn jobs_of(record: &OperationRecord) -> Option<ResourceId> {
+    record.jobs_of.as_ref().and_then(|id| id.parse().ok()).or_else(|| vault_of(&record.target))
+}
+
+fn intent<K: Kind>(turn: &Turn<'_, K>, order: &Order, write: &Write, desired: &Desired, now: Timestamp) -> OperationRecord {
+    let jobs = desired.nodes.get(&order.holder.1).and_then(|node| match &node.goal {
+        Goal::Acted(Acted { proof: Proof::Job(proof), .. }) => Some(proof.vault.clone()),
+        _ => None,
+    });
     let mut record = blank(turn, &order.holder.1, &write.request, write.attempt, &write.key, now);
     record.known_jobs = write.known_jobs.iter().take(50).cloned().collect();
     record.witness = write.witness;
+    record.jobs_of = jobs.filter(|vault| vault_of(&write.request.path).as_ref() != Some(vault)).map(|vault| vault.to_string());
     record.locks = order.locks.clone();
     record.approvals = order.consents.iter().map(|c| c.given.approval.clone()).collect();
     if write.once {

@@ -53,6 +53,14 @@ fn is_early(record: &OperationRecord, early: bool) -> bool {
     early || has_failed(record) || record.debt.as_ref().is_some_and(|debt| debt.closing.is_some())
 }
 
+/// Whether what was handed out would not be handed out any more: the act was taken from the grant.
+pub(crate) fn is_withdrawn<K: Kind>(turn: &Turn<'_, K>, record: &OperationRecord) -> bool {
+    let hands_out = record.debt.as_ref().is_some_and(|debt| debt.secret.is_some());
+    let target = record.target.rsplit_once('/').and_then(|(id, _)| id.parse::<ResourceId>().ok());
+    let act = record.act.to_string();
+    hands_out && turn.access.as_ref().ok().zip(target).is_some_and(|(by, target)| !by.grant.admits(&act, &target))
+}
+
 fn has_failed(record: &OperationRecord) -> bool {
     matches!(record.outcome, Some(Outcome::Failed | Outcome::Cancelled | Outcome::Lost))
 }
@@ -65,8 +73,9 @@ fn lost_at(record: &OperationRecord) -> Option<Timestamp> {
     secret.filter(|_| unasked).map(|_| record.intent_at + LOST_AFTER)
 }
 
-/// Well above what a request may take to leave (the gate's 20 s) and Azure to answer.
-const LOST_AFTER: SignedDuration = SignedDuration::from_mins(5);
+/// Well above what a request may take to leave (the gate's 20 s) and what Azure was recorded to take to open (four minutes and
+/// more): what is closed before it is open would stay open.
+const LOST_AFTER: SignedDuration = SignedDuration::from_mins(15);
 
 /// An opening that has not ended by then is not waited for any more.
 const OPENED_WITHIN: SignedDuration = SignedDuration::from_mins(30);
@@ -95,7 +104,7 @@ pub async fn pay<K: Kind>(turn: &mut Turn<'_, K>) {
         .subject
         .operations
         .values()
-        .filter(|o| o.debt.as_ref().is_some_and(|d| is_early(o, early) || d.until <= now))
+        .filter(|o| o.debt.as_ref().is_some_and(|d| is_early(o, early) || is_withdrawn(turn, o) || d.until <= now))
         .filter(|o| not_before(o, &memory).is_none_or(|at| at <= now))
         .map(|o| o.node.clone())
         .collect();
@@ -121,11 +130,12 @@ async fn close<K: Kind>(turn: &mut Turn<'_, K>, node: &str) {
         return turn.engine.reader.memory.advance(&closing_id(&record), |p| p.next_poll = Some(again));
     }
     let step = match &debt.closing {
+        Some(closing) if is_revoked(closing) => Closing::Over,
         Some(_) => follow(turn, &record, &debt).await,
         None => {
             // What opens the door goes first; that it went is made sure of when the door is closed.
             if let Some(secret) = &debt.secret
-                && let Err((reason, message)) = handed::take_back(turn, secret).await
+                && let Err((reason, message)) = handed::take_back(turn, secret, &record).await
             {
                 tracing::warn!(%reason, message, "a Secret was not removed yet");
             }
@@ -134,9 +144,14 @@ async fn close<K: Kind>(turn: &mut Turn<'_, K>, node: &str) {
     };
     let step = match (step, &debt.secret) {
         // The Secret goes with what it is for, and both are owed.
-        (Closing::Over, Some(secret)) => match handed::take_back(turn, secret).await {
+        (Closing::Over, Some(secret)) => match handed::take_back(turn, secret, &record).await {
             Ok(()) => Closing::Over,
-            Err((reason, message)) => Closing::Failed(reason, message),
+            Err((reason, message)) => {
+                if let Some(debt) = turn.subject.operations.get_mut(node).and_then(|r| r.debt.as_mut()) {
+                    debt.closing = Some(ApiHandle { family: HandleFamily::Arm, id: REVOKED.into() });
+                }
+                Closing::Failed(reason, message)
+            }
         },
         (step, _) => step,
     };
@@ -274,7 +289,8 @@ fn paid<K: Kind>(turn: &mut Turn<'_, K>, node: &str, debt: &Debt) {
     record.locks.clear();
     record.ended_at = Some(now);
     // An opening that failed half way is told until then; its error has no time to try again.
-    let opening = record.error.take().filter(|e| e.retry_at.is_none());
+    let failed = has_failed(record);
+    let opening = record.error.take().filter(|e| failed || e.retry_at.is_none()).map(|e| RecordedError { retry_at: None, ..e });
     record.error = match record.outcome {
         Some(Outcome::Lost) => Some(opening.unwrap_or_else(|| unopened(Reason::ScriptsLost, "the script was lost on its way"))),
         Some(Outcome::Failed) => Some(opening.unwrap_or_else(|| unopened(Reason::RefusedByAzure, "opening it failed in Azure"))),
@@ -301,10 +317,22 @@ fn failed<K: Kind>(turn: &mut Turn<'_, K>, node: &str, reason: Reason, message: 
     let Some(record) = turn.subject.operations.get_mut(node) else { return };
     let Some(debt) = record.debt.as_mut() else { return };
     debt.attempts = debt.attempts.saturating_add(1);
-    debt.closing = None;
+    // What is revoked stays so: only the Secret is owed then.
+    debt.closing = debt.closing.take().filter(is_revoked);
     let retry_at = Some(now + turn.engine.backoff(debt.attempts.saturating_add(2)));
     let message = message.chars().filter(|c| !c.is_control()).take(300).collect();
-    record.error = Some(RecordedError { reason: reason.to_string(), code: String::new(), message, waits: true, retry_at });
+    // Why it was not opened is told to the end; a hiccup in closing is no better reason.
+    record.error = match record.error.take().filter(|_| has_failed(record)) {
+        Some(opening) => Some(RecordedError { retry_at, ..opening }),
+        None => Some(RecordedError { reason: reason.to_string(), code: String::new(), message, waits: true, retry_at }),
+    };
+}
+
+/// What stands for the handle of a closing that is over, while its Secret is still owed.
+const REVOKED: &str = "revoked";
+
+fn is_revoked(closing: &ApiHandle) -> bool {
+    closing.id == REVOKED
 }
 
 /// Who asks how a closing goes: the identity that opened it, for that resource, whatever the grant admits by now.

@@ -321,7 +321,10 @@ impl Gate {
                 self.vault_is_ours(order, vault, owner)?;
                 let is_region = target.resource_type() == *LOCATION && target.subscription_id() == vault.subscription_id();
                 let of_vault = order.request.body.as_ref().and_then(restored_from).is_some_and(|named| named == *vault);
-                if is_region && of_vault {
+                let point = |at: &str| order.request.body.as_ref().and_then(|b| b.pointer(at)).and_then(Value::as_str);
+                let allowed = point("/crossRegionRestoreAccessDetails/recoveryPointId");
+                let same_point = allowed.is_some() && allowed == point("/restoreRequest/recoveryPointId");
+                if is_region && of_vault && same_point {
                     return Ok(());
                 }
                 deny(Reason::NotOurs, format!("what allows the restore at {target} does not name {vault}"))

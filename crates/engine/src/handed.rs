@@ -3,13 +3,13 @@
 
 use breakwater_api::{OperationRecord, Reason, operations::Outcome};
 use breakwater_arm::{OperationState, OperationStatus, bodies::ClientScript};
-use breakwater_plan::{facts::NewSecret, kind::Kind};
+use breakwater_plan::{facts::NewSecret, keys, kind::Kind};
 use jiff::SignedDuration;
 use kube::core::DynamicObject;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    debts::unopened,
+    debts::{is_withdrawn, unopened},
     ports::{Cluster, ClusterError, ObjectKey},
     publish::Pause,
     turn::Turn,
@@ -47,7 +47,12 @@ pub async fn handed_over<K: Kind>(turn: &mut Turn<'_, K>, node: &str, status: &O
     }
     // Nothing new is started by whoever is paused, and nothing is written by whoever does not lead.
     let closes = record.debt.as_ref().is_some_and(|debt| debt.closing.is_some());
-    if closes || turn.pause != Pause::None || turn.subject.meta.deleting || !turn.engine.outside.leadership.leads() {
+    if closes
+        || is_withdrawn(turn, &record)
+        || turn.pause != Pause::None
+        || turn.subject.meta.deleting
+        || !turn.engine.outside.leadership.leads()
+    {
         return later(turn, &record);
     }
     let scripts = ClientScript::list(body).unwrap_or_default();
@@ -67,12 +72,15 @@ pub async fn handed_over<K: Kind>(turn: &mut Turn<'_, K>, node: &str, status: &O
             }
             _ => later(turn, &record),
         },
-        Err(ClusterError::Refused(words)) => {
-            let message = format!("Secret {secret} could not be made: {words}");
+        // What the API server, or a webhook behind it, says of an object may quote the object: of this one nothing is repeated.
+        Err(ClusterError::Refused(_)) => {
+            let message = format!(
+                "Secret {secret} could not be made: the API server, or an admission webhook, refused it; see whether the namespace still binds breakwater-file-recovery, and the API server's log"
+            );
             not(turn, node, Outcome::Failed, Reason::SecretAccessMissing, &message)
         }
-        Err(error) => {
-            tracing::info!(%error, "what was handed out is not in its Secret yet");
+        Err(_) => {
+            tracing::info!(secret, "what was handed out is not in its Secret yet: the API server did not answer");
             later(turn, &record)
         }
     }
@@ -145,21 +153,31 @@ fn owner<K: Kind>(turn: &Turn<'_, K>) -> Value {
     })
 }
 
-fn is_owned(secret: &DynamicObject, uid: &str) -> bool {
-    secret.metadata.owner_references.iter().flatten().any(|owner| owner.uid == uid)
+fn intent_of(secret: &DynamicObject) -> Option<&String> {
+    secret.metadata.annotations.as_ref()?.get(INTENT)
 }
 
 /// Whether a Secret holds what that request was answered with.
 fn is_of(secret: &DynamicObject, uid: &str, record: &OperationRecord) -> bool {
-    let intent = secret.metadata.annotations.as_ref().and_then(|all| all.get(INTENT));
-    is_owned(secret, uid) && intent.is_some_and(|id| *id == record.client_request_id)
+    let owned = secret.metadata.owner_references.iter().flatten().any(|owner| owner.uid == uid);
+    owned && intent_of(secret) == Some(&record.client_request_id)
 }
 
-/// Removes the Secret of an opening that is closed: the object's own, and no other of that name.
+/// Whether a Secret holds what any request of that opening was answered with: by what it says itself, for an owner reference
+/// can be taken off it.
+fn is_ours<K: Kind>(turn: &Turn<'_, K>, secret: &DynamicObject, record: &OperationRecord) -> bool {
+    let ids = (1..=record.attempt).map(|n| keys::request_id(&turn.subject.estate, &record.key, &record.node, n).to_string());
+    intent_of(secret).is_some_and(|intent| ids.into_iter().any(|id| *intent == id))
+}
+
+/// Removes the Secret of an opening that is closed: what its requests were answered with, and no other of that name.
 ///
 /// # Errors
 /// Why it may still be there.
-pub async fn take_back<K: Kind>(turn: &Turn<'_, K>, name: &str) -> Result<(), (Reason, String)> {
+pub async fn take_back<K: Kind>(turn: &Turn<'_, K>, name: &str, record: &OperationRecord) -> Result<(), (Reason, String)> {
+    if !turn.engine.outside.leadership.leads() {
+        return Err((Reason::Busy, "this process does not hold the lease".into()));
+    }
     let at = key(&turn.key.namespace, name);
     let cluster = &turn.engine.outside.cluster;
     let unread = |error: &ClusterError| (Reason::DebtOpen, format!("whether Secret {name} is still there is not known: {error}"));
@@ -176,7 +194,7 @@ pub async fn take_back<K: Kind>(turn: &Turn<'_, K>, name: &str) -> Result<(), (R
         Err(error) => return Err(unread(&error)),
         Ok(Some(found)) => found,
     };
-    if !is_owned(&found, &turn.subject.meta.uid) {
+    if !is_ours(turn, &found, record) {
         return Ok(());
     }
     let uid = found.metadata.uid.unwrap_or_default();
@@ -194,7 +212,7 @@ pub async fn could_be_made(cluster: &dyn Cluster, namespace: &str, name: &str) -
     match cluster.get(&at).await {
         Ok(Some(_)) => return NewSecret::Exists,
         Ok(None) | Err(ClusterError::NotFound) => {}
-        Err(ClusterError::Refused(words)) => return NewSecret::Forbidden(words),
+        Err(ClusterError::Refused(words)) => return refused(words),
         Err(error) => return NewSecret::Unknown(error.to_string()),
     }
     let dry = json!({
@@ -204,7 +222,13 @@ pub async fn could_be_made(cluster: &dyn Cluster, namespace: &str, name: &str) -
     match cluster.may_create(&at, &dry).await {
         Ok(()) => NewSecret::Possible,
         Err(ClusterError::Exists) => NewSecret::Exists,
-        Err(ClusterError::Refused(words)) => NewSecret::Forbidden(words),
+        Err(ClusterError::Refused(words)) => refused(words),
         Err(error) => NewSecret::Unknown(error.to_string()),
     }
+}
+
+/// A right that is missing, in the API server's fixed words, or anything else that it says of the name, a quota, a policy.
+fn refused(words: String) -> NewSecret {
+    let of_rights = words.contains("secrets") && words.contains("is forbidden") && words.contains("cannot ");
+    if of_rights { NewSecret::Forbidden(words) } else { NewSecret::Refused(words) }
 }

@@ -200,7 +200,9 @@ fn ended<K: Kind>(turn: &mut Turn<'_, K>, node: &str, status: OperationStatus, g
     let engine = turn.engine;
     let now = engine.now();
     let Some(record) = turn.subject.operations.get_mut(node) else { return };
-    let by_job = matches!(goal, Some(Goal::Acted(Acted { proof: Proof::Job(_), .. })));
+    // What nobody wants any more may still have a job: it is followed by it.
+    let orphaned = goal.is_none() && record.verb == "act" && record.debt.is_none();
+    let by_job = orphaned || matches!(goal, Some(Goal::Acted(Acted { proof: Proof::Job(_), .. })));
     // What happens once is never begun again by itself, however its operation ended; an unknown goal counts as once.
     let once =
         !matches!(goal, Some(Goal::Exists { .. } | Goal::Shared(_) | Goal::Gone { .. } | Goal::Acted(Acted { repeat: Repeat::Safe, .. })));

@@ -122,7 +122,7 @@ impl Reader {
         reads.iter().for_each(|(id, ..)| self.note(access, id, trouble.clone()));
         for ask in asks {
             let asked = Asked { at: now, body: None, trouble: Some(trouble.clone()) };
-            self.memory.see_asked(object, ask.name, Kept { value: asked, version: ask.version.to_owned(), wanted: Some(now) });
+            self.memory.see_asked(object, ask.name, Kept { value: asked, version: ask.token(), wanted: Some(now) });
         }
     }
 
@@ -262,13 +262,15 @@ impl Reader {
             Ok(answer) if answer.is_success() => Asked { at: now, body: Some(Arc::new(answer.body)), trouble: None },
             Ok(answer) => Asked { at: now, body: None, trouble: Some(self.refusal(ask.request, &answer)) },
         };
-        self.memory.see_asked(object, ask.name, Kept { value: asked, version: ask.version.to_owned(), wanted: Some(now) });
+        self.memory.see_asked(object, ask.name, Kept { value: asked, version: ask.token(), wanted: Some(now) });
     }
 
     fn is_ask_due(&self, object: &ObjectKey, ask: &Due<'_>) -> bool {
         let Some(kept) = self.memory.asked(object, ask.name) else { return true };
-        let answered = kept.value.at >= ask.since && (ask.version.is_empty() || kept.version == ask.version);
-        let troubled = kept.value.trouble.as_ref().is_some_and(|t| t.until > self.clock.now());
+        // The answer to another question of the same name is no answer.
+        let same = kept.version == ask.token();
+        let answered = kept.value.at >= ask.since && same;
+        let troubled = same && kept.value.trouble.as_ref().is_some_and(|t| t.until > self.clock.now());
         !troubled && (!answered || kept.value.trouble.is_some())
     }
 
@@ -395,6 +397,13 @@ pub struct Due<'a> {
     pub since: Timestamp,
     /// The token of `Fresh::Version`.
     pub version: &'a str,
+}
+
+impl Due<'_> {
+    /// What an answer is kept under: the version, and the question itself.
+    pub fn token(&self) -> String {
+        format!("{} {}", self.version, keys::safe_key(self.request))
+    }
 }
 
 /// Questions count as writes at Azure, and give way to writes.

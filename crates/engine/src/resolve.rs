@@ -185,8 +185,9 @@ impl Resolver<'_> {
             }
             Need::Ask { name, request, fresh } => {
                 if let Some(by) = self.looker {
-                    self.reader.ask(by, self.key, &self.due(name, request, fresh)).await;
-                    if let Some(kept) = self.reader.memory.asked(self.key, name) {
+                    let due = self.due(name, request, fresh);
+                    self.reader.ask(by, self.key, &due).await;
+                    if let Some(kept) = self.reader.memory.asked(self.key, name).filter(|kept| kept.version == due.token()) {
                         facts.asked.insert(name.clone(), kept.value);
                     }
                 }

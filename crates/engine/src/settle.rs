@@ -107,6 +107,13 @@ fn refused<K: Kind>(
 ) -> bool {
     let engine = turn.engine;
     let now = engine.now();
+    if let Some(record) = turn.subject.operations.get_mut(node).filter(|r| r.debt.is_some() && r.attempt > 1) {
+        // Refused because the first one, of which nobody knew, may have opened after all: closed once more.
+        (record.ended_at, record.outcome) = (Some(now), Some(Outcome::Lost));
+        record.error =
+            Some(RecordedError { reason: Reason::ScriptsLost.to_string(), code, message: cut(message), waits: false, retry_at: None });
+        return true;
+    }
     if turn.subject.operations.get(node).is_some_and(|r| r.debt.is_some()) {
         // Nothing was opened: nothing is owed.
         turn.subject.operations.remove(node);

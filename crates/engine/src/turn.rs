@@ -300,7 +300,7 @@ impl<'e, K: Kind> Turn<'e, K> {
             self.engine.watch(&by.identity.access, &self.key, &resolved.watched);
             // Job lists that the planner asked for are facts too.
             for record in self.subject.operations.values() {
-                if let Some(vault) = act::vault_of(&record.target) {
+                if let Some(vault) = act::jobs_of(record) {
                     resolver.take_jobs(by, &vault, &mut resolved.facts);
                 }
             }
@@ -346,7 +346,7 @@ impl<'e, K: Kind> Turn<'e, K> {
                 self.resolver().take(by, id, &mut facts);
             }
             let of_nodes = desired.nodes.values().filter_map(|n| n.id()).filter_map(|id| act::vault_of(id.as_str()));
-            let of_records = self.subject.operations.values().filter_map(|o| act::vault_of(&o.target));
+            let of_records = self.subject.operations.values().filter_map(act::jobs_of);
             for vault in of_nodes.chain(of_records) {
                 self.resolver().take_jobs(by, &vault, &mut facts);
             }
@@ -474,7 +474,12 @@ impl<'e, K: Kind> Turn<'e, K> {
             HoldKind::Wait => self.engine.bounds.read_every * 6,
             HoldKind::Stuck => SignedDuration::from_mins(10),
         };
-        Next::At([Some(self.engine.now() + wait), report.next].into_iter().flatten().min().unwrap_or(self.engine.now() + wait))
+        // What is owed falls due whatever is in the way of the rest.
+        let now = self.engine.now();
+        let early = self.pause != Pause::None || self.access.is_err();
+        let debts = debts::next_due(&self.subject.operations, &self.engine.reader.memory, early);
+        let debts = debts.map(|at| at.max(now + self.engine.bounds.read_every));
+        Next::At([report.next, debts].into_iter().flatten().min().map_or(now + wait, |at| at.min(now + wait)))
     }
 
     /// The name of the access that the object works under, as pinned.

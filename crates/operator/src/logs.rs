@@ -19,6 +19,10 @@ const QUIET: [&str; 9] = ["hyper", "hyper_util", "reqwest", "rustls", "h2", "tow
 /// When a directive does not parse.
 pub fn filter(directives: &str) -> Result<EnvFilter, ParseError> {
     let mut all: Vec<String> = QUIET.iter().filter(|target| !names(directives, target)).map(|target| format!("{target}=warn")).collect();
+    // It logs the whole of an answer that it cannot read, and an answer may hold a Secret.
+    if !names(directives, "kube_client") {
+        all.push("kube_client::client=error".to_owned());
+    }
     all.push(directives.to_owned());
     EnvFilter::try_new(all.join(","))
 }

@@ -173,8 +173,10 @@ pub enum NewSecret {
     Possible,
     /// There is one of that name.
     Exists,
-    /// The API server would refuse; its words.
+    /// The namespace does not let the operator; the API server's words.
     Forbidden(String),
+    /// The API server would refuse it for another reason; its words.
+    Refused(String),
     /// The API server did not say; why.
     Unknown(String),
 }

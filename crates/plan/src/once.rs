@@ -430,7 +430,9 @@ pub(crate) fn orphan(key: &str, record: &OperationRecord, world: &World<'_>, bou
         };
     }
     let settled = record.intent_at + bounds.settle_once;
-    let vault = record.target.rsplit_once('/').and_then(|(id, _)| id.parse::<ResourceId>().ok()).and_then(|id| id.ancestor(names::VAULT));
+    let named = record.jobs_of.as_ref().and_then(|id| id.parse::<ResourceId>().ok());
+    let of_path = || record.target.rsplit_once('/').and_then(|(id, _)| id.parse::<ResourceId>().ok())?.ancestor(names::VAULT);
+    let vault = named.or_else(of_path);
     let Some(vault) = vault.filter(|_| once) else {
         return if world.now >= settled { Verdict::Do(Step::Forget) } else { wait(settled, Reason::Settling, "an answer was lost".into()) };
     };

@@ -88,6 +88,6 @@ pub struct ToFiles {
     pub mount_for: Span,
     /// The Secret that gets the script and its password: made by this run, never overwritten, and gone with the mount. The
     /// namespace allows it by binding the ClusterRole breakwater-file-recovery to the operator.
-    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"))]
     pub secret_name: String,
 }

@@ -41,6 +41,7 @@ pub(super) fn report(s: &Subject<BackupRun>, facts: &Facts, decided: Decided<'_>
         ttl: s.spec.ttl_seconds_after_finished,
         phase: status.phase.as_ref(),
         finished_at: status.finished_at,
+        started_at: status.job.as_ref().and_then(|job| job.started_at),
         began: status.job.is_some(),
         namespace: &s.meta.namespace,
         machine: Some(&s.spec.protected_machine_ref.name),

@@ -27,6 +27,7 @@ fn illegible(id: &ResourceId) -> Hold {
 /// What forbids the restore, by all that was looked at; nothing is sent while it does.
 pub(super) fn hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Hold> {
     granted(s, source)
+        .or_else(|| restore_source::stranger(s, source, facts))
         .or_else(|| restore_paired::hold(source, facts))
         .or_else(|| point_hold(s, source, facts))
         .or_else(|| staging_hold(s, source, facts))

@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     restore_checks,
     restore_run::{expires_at, key},
-    restore_source::{Source, chosen},
+    restore_source::{self, Source, chosen},
     runs, seconds, vault_is_ours,
 };
 use crate::{
@@ -35,9 +35,11 @@ fn record(s: &Subject<RestoreRun>) -> Option<&OperationRecord> {
     s.operations.get(MOUNT)
 }
 
-/// Whether it was begun: what was mounted once is not mounted again when its time is over.
+/// Whether it was begun: what was mounted once is not mounted again when its time is over. A request that Azure refused has
+/// mounted nothing: its record is gone, and nothing was told but until when it would have been.
 pub(super) fn is_begun(s: &Subject<RestoreRun>) -> bool {
-    record(s).is_some() || until_told(s).is_some()
+    let ended = |files: &MountedFiles| files.mounted_at.is_some() || files.closed_at.is_some();
+    record(s).is_some() || s.status.files.as_ref().is_some_and(ended) || until_told(s).is_some_and(|until| until <= s.now)
 }
 
 /// Until when it is mounted, as it was saved with the intent.
@@ -65,7 +67,7 @@ pub(super) fn desire(s: &Subject<RestoreRun>, wanted: &ToFiles, source: &Source,
     let lent = Lent {
         open: provision_request(&id, &source.machine, Some(INITIATOR), false),
         close: revoke_request(&id),
-        until: of_record.or_else(|| until_told(s)).unwrap_or(seconds(s.now + wanted.mount_for.as_signed())),
+        until: of_record.or_else(|| until_told(s).filter(|_| !before)).unwrap_or(seconds(s.now + wanted.mount_for.as_signed())),
         is_open: false,
         key: key(s, source),
         handed: Some(Handed { secret: wanted.secret_name.clone() }),
@@ -83,6 +85,7 @@ fn hold(s: &Subject<RestoreRun>, wanted: &ToFiles, source: &Source, facts: &Fact
     length(wanted)
         .or_else(|| vault_is_ours(&source.vault, facts, &s.estate, &source.owner, &s.writer))
         .or_else(|| runs::not_granted(s, "ReadData", &source.machine))
+        .or_else(|| restore_source::stranger(s, source, facts))
         .or_else(|| point_hold(s, source, facts))
         .or_else(|| secret_hold(s, wanted, facts))
 }
@@ -143,6 +146,10 @@ fn secret_hold(s: &Subject<RestoreRun>, wanted: &ToFiles, facts: &Facts) -> Opti
             );
             Some(Hold::stuck(Reason::SecretAccessMissing, message))
         }
+        Some(NewSecret::Refused(words)) => {
+            let message = format!("spec.to.files.secretName: the API server would refuse Secret {name} in namespace {namespace}: {words}");
+            Some(Hold::stuck(Reason::InvalidSpec, message))
+        }
         Some(NewSecret::Unknown(words)) => {
             Some(Hold::wait(Reason::NotYetObserved, format!("whether Secret {name} can be made is not known: {words}")))
         }
@@ -153,7 +160,8 @@ fn secret_hold(s: &Subject<RestoreRun>, wanted: &ToFiles, facts: &Facts) -> Opti
 pub(super) fn look(s: &Subject<RestoreRun>, wanted: &ToFiles, expired: bool, status: &mut RestoreRunStatus) {
     let record = record(s);
     let before = status.files.clone().unwrap_or_default();
-    let until = record.and_then(|r| r.debt.as_ref()).map(|debt| debt.until).or(before.mounted_until);
+    let told = before.mounted_until.filter(|_| is_begun(s));
+    let until = record.and_then(|r| r.debt.as_ref()).map(|debt| debt.until).or(told);
     let delivered = record.filter(|r| r.outcome == Some(Outcome::Succeeded)).and_then(|r| r.ended_at);
     let open = record.is_some_and(|r| r.debt.is_some());
     // Of what could not be opened, and was closed again, the reason is on record.

@@ -100,6 +100,19 @@ pub(super) fn job_need(source: &Source, name: &str, seen: Option<&SeenJob>) -> O
 pub(super) fn job_read(source: &Source, name: &str, facts: &Facts) -> Option<Job> {
     match source.paired {
         None => runs::job_read(&source.vault, name, facts),
-        Some(_) => Job::parse(facts.answer(JOB)?.body.as_ref()?).ok(),
+        Some(_) => Job::parse(answered(name, facts)?).ok(),
     }
+}
+
+/// The job as it answers to its name, where no list shows it.
+pub(super) fn job_seen(source: &Source, name: &str, facts: &Facts) -> Option<SeenJob> {
+    source.paired.as_ref()?;
+    answered(name, facts).map(|body| SeenJob::read(name, body))
+}
+
+/// The body of the job of that name, and of no other.
+fn answered<'f>(name: &str, facts: &'f Facts) -> Option<&'f Value> {
+    let body: &Value = facts.answer(JOB)?.body.as_ref()?;
+    let is_it = body.get("name").and_then(Value::as_str).is_some_and(|told| told.eq_ignore_ascii_case(name));
+    is_it.then_some(body)
 }

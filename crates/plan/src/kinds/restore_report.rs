@@ -39,7 +39,8 @@ pub(super) fn report(s: &Subject<RestoreRun>, facts: &Facts, decided: Decided<'_
         ttl: s.spec.ttl_seconds_after_finished,
         phase: status.phase.as_ref(),
         finished_at: status.finished_at,
-        began: status.job.is_some(),
+        started_at: status.job.as_ref().and_then(|job| job.started_at).or_else(|| status.files.as_ref()?.mounted_at),
+        began: status.job.is_some() || status.files.as_ref().is_some_and(|files| files.mounted_at.is_some()),
         namespace: &s.meta.namespace,
         machine: s.spec.from.recovery_point.protected_machine_ref.as_ref().map(|machine| machine.name.as_str()),
         key: status.key.as_deref(),
@@ -88,7 +89,7 @@ fn look(s: &Subject<RestoreRun>, facts: &Facts, status: &mut RestoreRunStatus) {
     status.target_id = restore_target::new_machine(s, &source).ok().flatten().map(|id| id.to_string());
     if let Some(done) = done_before(s, &source) {
         status.phase = Some(RunPhase::AlreadyDone);
-        status.job = Some(runs::job_of_record(done));
+        status.job = Some(runs::job_of_record(done)).filter(|_| s.spec.to.files.is_none());
         return;
     }
     point(s, &source, facts, status);
@@ -170,6 +171,10 @@ fn promise(s: &Subject<RestoreRun>, status: &RestoreRunStatus, decided: Decided<
         Some(RunPhase::Succeeded) => {
             let warned = if words.is_empty() { String::new() } else { format!("; {words}") };
             Promise::kept(Reason::Succeeded, format!("{}{of}{warned}", restored(s, status)))
+        }
+        Some(RunPhase::AlreadyDone) if files => {
+            let message = "the files of this key had been mounted, and closed, before this object was made: nothing was sent";
+            Promise::kept(Reason::AlreadyDone, message)
         }
         Some(RunPhase::AlreadyDone) => {
             let message =

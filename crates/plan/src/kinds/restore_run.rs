@@ -100,10 +100,15 @@ impl Kind for RestoreRun {
         let job = seen_job(s, &source, facts);
         let mounted = s.spec.to.files.is_some() && restore_files::is_begun(s);
         let begun = mounted || s.status.job.is_some() || s.operations.get(RESTORE).is_some_and(runs::is_begun);
-        if job.is_none() && !begun && s.now >= expires_at(s) {
+        // What may have happened is followed, or asked about, also when its time is over.
+        let open = s.operations.get(RESTORE).is_some_and(|record| runs::refusal(record).is_none());
+        if job.is_none() && !begun && !open && s.now >= expires_at(s) {
             return Ok(graph);
         }
-        if !begun && let Some(hold) = restore_paired::hold(&source, facts) {
+        if !begun
+            && !open
+            && let Some(hold) = restore_paired::hold(&source, facts)
+        {
             return Err(hold);
         }
         // A point that was not chosen yet may still be looked at: in mode Plan none ever is.
@@ -181,7 +186,9 @@ pub(super) fn key(s: &Subject<RestoreRun>, source: &Source) -> String {
             keys::hash(&["object", &s.meta.namespace, &s.meta.name, &asked])
         }
     };
-    keys::hash(&[RESTORE, &source.item.key(), &declared])[..32].to_owned()
+    // A mount and a restore of one key are two things.
+    let what = if s.spec.to.files.is_some() { restore_files::MOUNT } else { RESTORE };
+    keys::hash(&[what, &source.item.key(), &declared])[..32].to_owned()
 }
 
 /// The job's container, without its prefix.
@@ -254,5 +261,7 @@ pub(super) fn own<'a>(s: &'a Subject<RestoreRun>, source: &Source) -> runs::Own<
 
 /// The job that is this run, as the vault shows it.
 pub(super) fn seen_job(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<SeenJob> {
-    own(s, source).seen(&source.jobs, facts)
+    let own = own(s, source);
+    let name = || own.name(runs::jobs(&source.jobs, facts).as_deref());
+    own.seen(&source.jobs, facts).or_else(|| restore_paired::job_seen(source, &name()?, facts))
 }

@@ -23,7 +23,7 @@ use super::{
     recovery_points, restore_paired,
     restore_run::own,
     runs::{self, MachineView},
-    vault_guard, vault_id,
+    unreadable, vault_guard, vault_id,
 };
 use crate::{
     facts::{Facts, Fresh, List, Need, ObjectRef},
@@ -38,6 +38,9 @@ pub(super) const POINT: &str = "recovery-point";
 
 /// How old a list of points may be from which one is chosen.
 const POINTS_WITHIN: SignedDuration = SignedDuration::from_mins(5);
+
+/// How old the item may be by which the machine is known.
+const ITEM_WITHIN: SignedDuration = SignedDuration::from_hours(1);
 
 /// Where the data is.
 pub(super) struct Source {
@@ -110,6 +113,9 @@ pub(super) fn needs(s: &Subject<RestoreRun>, known: &Facts) -> Vec<Need> {
     let Ok(source) = source(s, known) else { return needs };
     needs.push(kept(&source.vault));
     needs.extend(vault_guard::need(&source.vault, &source.vault_view));
+    if is_looked_up(s, &source) {
+        needs.push(Need::Read { id: source.item.clone(), fresh: Fresh::Within(ITEM_WITHIN) });
+    }
     match chosen(s).and_then(|name| source.point(name)).filter(|_| source.paired.is_none()) {
         Some(point) => needs.push(Need::Read { id: point, fresh: Fresh::Within(POINTS_WITHIN) }),
         None => needs.push(Need::ListUnder { list: source.points(), fresh: Fresh::Within(POINTS_WITHIN) }),
@@ -155,6 +161,34 @@ fn region(s: &Subject<RestoreRun>, vault: &ResourceId, view: &VaultView) -> Resu
     let location = names::location_id(vault.subscription_id(), region).map_err(|e| invalid(e.to_string()))?;
     let jobs = names::vault_in(vault, region).map_err(|e| invalid(e.to_string()))?;
     Ok((Some(Paired { region, location }), jobs))
+}
+
+/// Whether the item itself is looked at before it is believed to be the machine's: where its data is handed out, and where no
+/// object of the machine stands for it.
+fn is_looked_up(s: &Subject<RestoreRun>, source: &Source) -> bool {
+    s.spec.to.files.is_some() || source.view.is_none()
+}
+
+/// Why the item is not known to be the machine's. An item's name holds its machine's group and name and not its subscription: of
+/// two machines of one name in groups of one name the item says itself which one it is of.
+pub(super) fn stranger(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Hold> {
+    if !is_looked_up(s, source) {
+        return None;
+    }
+    let body = match facts.read(&source.item) {
+        Known::Present(_, body) => body,
+        // In the other region its points are all there is: they hang below it.
+        Known::Absent(_) => {
+            let message = format!("{} is not backed up in {}", source.machine, source.vault);
+            return Some(Hold::stuck(Reason::NoRecoveryPoint, message));
+        }
+        Known::Unknown => return Some(unreadable(&source.item, facts)),
+    };
+    let of: Option<ResourceId> = body.pointer("/properties/sourceResourceId").and_then(Value::as_str).and_then(|id| id.parse().ok());
+    (of.as_ref() != Some(&source.machine)).then(|| {
+        let message = format!("what {} holds under that name is not of {}: nothing of it is handed out", source.vault, source.machine);
+        Hold::stuck(Reason::AccessDenied, message)
+    })
 }
 
 /// The point that was chosen, once and for all.

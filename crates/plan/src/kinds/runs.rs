@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use breakwater_api::{
-    BackupRun, OperationRecord, ProtectedMachine, Reason, RestoreRun, RunJob, RunPhase, RunTask,
+    BackupRun, OperationRecord, ProtectedMachine, Reason, RestoreRun, RestoreRunStatus, RunJob, RunPhase, RunTask,
     operations::Outcome,
     runs::{MAX_REMEMBERED, MAX_TASKS, RunRecord},
 };
@@ -225,6 +225,7 @@ pub(super) struct End<'a> {
     pub ttl: Option<i32>,
     pub phase: Option<&'a RunPhase>,
     pub finished_at: Option<Timestamp>,
+    pub started_at: Option<Timestamp>,
     /// Whether a job worked for it.
     pub began: bool,
     pub namespace: &'a str,
@@ -239,7 +240,12 @@ impl End<'_> {
         let (Some(name), Some(key)) = (self.machine, self.key) else { return false };
         let at = machine_ref(self.namespace, name);
         match facts.object::<MachineView>(&at) {
-            Some(view) => view.status.runs.iter().any(|run| run.key == key && run.result.is_some()),
+            Some(view) => {
+                let runs = &view.status.runs;
+                // Of many runs the oldest are forgotten in time: this one was remembered before.
+                let is_past = runs.len() >= MAX_REMEMBERED && runs.iter().all(|run| run.at > self.started_at);
+                is_past || runs.iter().any(|run| run.key == key && run.result.is_some())
+            }
             None => facts.objects.contains_key(&at),
         }
     }
@@ -274,16 +280,25 @@ pub(super) fn remembered(s: &Subject<ProtectedMachine>, facts: &Facts) -> Vec<Ru
     }
     for view in facts.objects::<View<RestoreRun>>(RestoreRun::NAME, own) {
         let st = &view.status;
-        note(
-            &mut all,
-            record_of(RestoreRun::NAME, &view.meta.name, (&st.key, &st.job, &st.phase))
-                .map(|record| RunRecord { made: st.target_id.clone(), ..record }),
-        );
+        let by_job = record_of(RestoreRun::NAME, &view.meta.name, (&st.key, &st.job, &st.phase));
+        let record = by_job.map(|record| RunRecord { made: st.target_id.clone(), ..record });
+        note(&mut all, record.or_else(|| record_of_mount(&view.meta.name, st)));
     }
     all.sort_by(|a, b| b.at.cmp(&a.at).then_with(|| a.key.cmp(&b.key)));
     all.truncate(MAX_REMEMBERED);
     all
 }
+
+/// A mount has no job: it counts as done when it stood and is closed.
+fn record_of_mount(name: &str, status: &RestoreRunStatus) -> Option<RunRecord> {
+    let files = status.files.as_ref()?;
+    let result = files.closed_at.map(|_| "Completed".to_owned());
+    let (key, at) = (status.key.clone()?, files.mounted_at?);
+    Some(RunRecord { key, run: format!("{} {name}", RestoreRun::NAME), job: MOUNT_JOB.to_owned(), result, at: Some(at), made: None })
+}
+
+/// What stands where a job's name would.
+const MOUNT_JOB: &str = "file-recovery";
 
 type Told<'a> = (&'a Option<String>, &'a Option<RunJob>, &'a Option<RunPhase>);
 

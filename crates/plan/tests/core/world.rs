@@ -220,6 +220,7 @@ pub fn intent(node: &str, seconds: i64) -> OperationRecord {
         outcome: None,
         error: None,
         witness: false,
+        jobs_of: None,
         locks: Vec::new(),
         approvals: Vec::new(),
         debt: None,

@@ -37,7 +37,7 @@ fn an_access_that_may_only_look_makes_nothing() {
     let kubectl = stack.kubectl();
     kubectl.apply(&sample("00-namespace.yaml")).unwrap();
     let whole = sample("10-azure-access.yaml");
-    let narrow = whole.replace("acts: [Read, Protect, Backup, Restore, ReplaceDisks]", "acts: [Read]");
+    let narrow = whole.replace("acts: [Read, Protect, Backup, Restore, ReplaceDisks, ReadData]", "acts: [Read]");
     assert_ne!(narrow, whole, "the sample has other acts");
     kubectl.apply(&narrow).unwrap();
     kubectl.apply(&sample("20-recovery-vault.yaml")).unwrap();

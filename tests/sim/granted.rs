@@ -145,7 +145,10 @@ fn the_azure_roles_hold_what_is_used_and_nothing_else() {
     let stories = [the_main_story(), a_vault_goes(), a_vault_is_gone(), a_guarded_vault(), runs(), a_restore_there()];
     let used: BTreeSet<String> = stories.iter().flat_map(used).collect();
     let roles = roles();
-    assert_eq!(roles.keys().collect::<Vec<_>>(), ["backup", "delete", "protect", "read", "read-data", "replace-disks", "restore"]);
+    assert_eq!(
+        roles.keys().collect::<Vec<_>>(),
+        ["backup", "delete", "protect", "read", "read-data", "replace-disks", "restore", "restore-paired-region"]
+    );
     let granted: BTreeSet<String> = roles.values().flatten().cloned().collect();
     let idle: Vec<&String> = granted.iter().filter(|a| !used.contains(*a) && !DOCUMENTED.contains(&a.as_str())).collect();
     // A guard's owner gives the rights on the guard, for a time: they are in no role of ours.

@@ -116,7 +116,10 @@ async fn every_answer_says_whether_the_write_certainly_did_not_happen() {
 async fn a_kind_that_is_not_watched_is_refused_unsent() {
     let server = ApiServer::new();
     let cluster = cluster(&server).await;
-    let told = cluster.create(&key("Secret", "shop", "x"), &json!({})).await.unwrap_err();
+    let told = cluster.create(&key("ConfigMap", "shop", "x"), &json!({})).await.unwrap_err();
+    assert!(matches!(told, ClusterError::Refused(words) if words.contains("ConfigMap")));
+    // Secrets are made and removed, and never changed.
+    let told = cluster.patch_metadata(&key("Secret", "shop", "x"), "1", &json!({})).await.unwrap_err();
     assert!(matches!(told, ClusterError::Refused(words) if words.contains("Secret")));
     assert!(server.written().is_empty());
 }

@@ -14,6 +14,12 @@ fn all_samples_apply_with_strict_validation() {
     for kind in ["azureaccess", "recoveryvault", "backuppolicy"] {
         assert!(said.contains(&format!("{kind}.breakwater.io/")), "no sample of {kind}:\n{said}");
     }
+    for folder in ["runs", "further"] {
+        let dir = dir.join(folder);
+        kubectl
+            .run(&["apply", "--validate=strict", "-f", &dir.display().to_string()])
+            .unwrap_or_else(|error| panic!("{folder}: {error:#}"));
+    }
     // What a person sees before any operator has looked.
     let policy = kubectl.json(&["get", "bpol", "shop-daily", "-n", "shop"]).unwrap();
     assert_eq!(policy["status"]["observedGeneration"], -1);

@@ -195,6 +195,14 @@ pub struct Debt {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub secret: Option<String>,
+    /// Why closing it did not succeed when it was tried last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub trouble: Option<String>,
+    /// When closing it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "times::date_time")]
+    pub retry_at: Option<Timestamp>,
     /// How often closing it was tried and did not succeed.
     #[serde(default, skip_serializing_if = "is_none_yet")]
     #[schemars(range(min = 0))]

@@ -64,7 +64,8 @@ pub struct RestoreRunSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512), regex(pattern = ids::DISK_ENCRYPTION_SET_ID))]
     pub disk_encryption_set_id: Option<String>,
-    /// Let Azure look first whether it can be done; what it finds is told, and nothing is restored until it finds nothing.
+    /// Let Azure look first whether it can be done; what it finds is told, and nothing is restored until it finds nothing. Azure
+    /// offers this for machines and disks in the vault's own region: for files and in the paired region there is nothing to ask.
     #[serde(default = "yes")]
     pub validate_first: bool,
     /// What makes this restore one and the same, wherever it is declared again: of two runs with the same key and source only

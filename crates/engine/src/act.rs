@@ -372,6 +372,8 @@ fn intent<K: Kind>(turn: &Turn<'_, K>, order: &Order, write: &Write, desired: &D
         body: close.body.as_ref().map(Value::to_string),
         until: *until,
         secret: secret.clone(),
+        trouble: None,
+        retry_at: None,
         access: order.identity.access.clone(),
         attempts: 0,
         closing: None,

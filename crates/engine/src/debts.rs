@@ -83,7 +83,7 @@ const OPENED_WITHIN: SignedDuration = SignedDuration::from_mins(30);
 /// When a closing that was tried may be tried, or asked about, again.
 fn not_before(record: &OperationRecord, memory: &Memory) -> Option<Timestamp> {
     let asked = memory.progress(&closing_id(record)).next_poll;
-    record.error.as_ref().and_then(|e| e.retry_at).max(asked)
+    record.debt.as_ref().and_then(|debt| debt.retry_at).max(asked)
 }
 
 /// The name under which this process remembers how a closing goes.
@@ -288,18 +288,14 @@ fn paid<K: Kind>(turn: &mut Turn<'_, K>, node: &str, debt: &Debt) {
     (record.debt, record.handle, record.next_poll) = (None, None, None);
     record.locks.clear();
     record.ended_at = Some(now);
-    // An opening that failed half way is told until then; its error has no time to try again.
-    let failed = has_failed(record);
-    let opening = record.error.take().filter(|e| failed || e.retry_at.is_none()).map(|e| RecordedError { retry_at: None, ..e });
-    record.error = match record.outcome {
-        Some(Outcome::Lost) => Some(opening.unwrap_or_else(|| unopened(Reason::ScriptsLost, "the script was lost on its way"))),
-        Some(Outcome::Failed) => Some(opening.unwrap_or_else(|| unopened(Reason::RefusedByAzure, "opening it failed in Azure"))),
-        Some(Outcome::Cancelled) => opening,
-        Some(_) => None,
-        None => {
-            record.outcome = Some(Outcome::Cancelled);
-            None
+    // An opening that failed half way is told until then.
+    record.error = match record.outcome.get_or_insert(Outcome::Cancelled) {
+        Outcome::Lost | Outcome::Failed => {
+            let unknown = || unopened(Reason::RefusedByAzure, "opening it failed in Azure");
+            Some(record.error.take().unwrap_or_else(unknown))
         }
+        Outcome::Cancelled => record.error.take(),
+        _ => None,
     };
 }
 
@@ -319,13 +315,8 @@ fn failed<K: Kind>(turn: &mut Turn<'_, K>, node: &str, reason: Reason, message: 
     debt.attempts = debt.attempts.saturating_add(1);
     // What is revoked stays so: only the Secret is owed then.
     debt.closing = debt.closing.take().filter(is_revoked);
-    let retry_at = Some(now + turn.engine.backoff(debt.attempts.saturating_add(2)));
-    let message = message.chars().filter(|c| !c.is_control()).take(300).collect();
-    // Why it was not opened is told to the end; a hiccup in closing is no better reason.
-    record.error = match record.error.take().filter(|_| has_failed(record)) {
-        Some(opening) => Some(RecordedError { retry_at, ..opening }),
-        None => Some(RecordedError { reason: reason.to_string(), code: String::new(), message, waits: true, retry_at }),
-    };
+    debt.retry_at = Some(now + turn.engine.backoff(debt.attempts.saturating_add(2)));
+    debt.trouble = Some(format!("{reason}: {}", message.chars().filter(|c| !c.is_control()).take(300).collect::<String>()));
 }
 
 /// What stands for the handle of a closing that is over, while its Secret is still owed.

@@ -9,6 +9,7 @@ pub mod calm;
 mod debts;
 pub mod engine;
 pub mod gate;
+mod going;
 mod handed;
 pub mod locks;
 mod look;

@@ -196,9 +196,9 @@ fn debts(t: &Telling<'_>, all: &mut Vec<Condition>) {
         return conditions::remove(all, ConditionType::DebtOutstanding);
     };
     let until = first.debt.as_ref().map(|d| d.until).unwrap_or_default();
-    let (reason, message) = match &first.error {
-        Some(e) => {
-            (Reason::DebtUnpayable, format!("{} is still open and could not be closed: {}; it was due at {until}", first.target, e.message))
+    let (reason, message) = match first.debt.as_ref().and_then(|debt| debt.trouble.as_ref()) {
+        Some(trouble) => {
+            (Reason::DebtUnpayable, format!("{} is still open and could not be closed: {trouble}; it is due at {until}", first.target))
         }
         None => (Reason::DebtOpen, format!("{} is open until {until}", first.target)),
     };

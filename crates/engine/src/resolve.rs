@@ -7,7 +7,7 @@ use std::{
 
 use breakwater_arm::{ResourceId, wire::Request};
 use breakwater_plan::{
-    facts::{AnyObject, Facts, Fresh, List, Need, ObjectRef, SharedView},
+    facts::{AnyObject, Facts, Fresh, List, Need, NewSecret, ObjectRef, SharedView},
     kind::{Kind, Subject},
     sighting::{How, Sighting},
 };
@@ -171,16 +171,7 @@ impl Resolver<'_> {
                 }
             }
             Need::NewSecret { name } => {
-                let since = if self.forced { self.began } else { self.began - TRIED_WITHIN };
-                let memory = self.memory();
-                let found = match memory.new_secret(self.key, name, since) {
-                    Some(found) => found,
-                    None => {
-                        let found = handed::could_be_made(self.cluster, &self.key.namespace, name).await;
-                        memory.see_new_secret(self.key, name, self.began, found.clone());
-                        found
-                    }
-                };
+                let found = self.new_secret(name).await;
                 facts.new_secrets.insert(name.clone(), found);
             }
             Need::Ask { name, request, fresh } => {
@@ -193,6 +184,17 @@ impl Resolver<'_> {
                 }
             }
         }
+    }
+
+    /// Whether a Secret of that name could be made, tried a moment ago or now.
+    async fn new_secret(&self, name: &str) -> NewSecret {
+        let since = if self.forced { self.began } else { self.began - TRIED_WITHIN };
+        if let Some(found) = self.memory().new_secret(self.key, name, since) {
+            return found;
+        }
+        let found = handed::could_be_made(self.cluster, &self.key.namespace, name).await;
+        self.memory().see_new_secret(self.key, name, self.began, found.clone());
+        found
     }
 
     fn since<'f>(&self, fresh: &'f Fresh) -> (Timestamp, &'f str) {

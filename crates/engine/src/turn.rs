@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// Nothing sleeps for ever.
-const AT_THE_LATEST: SignedDuration = SignedDuration::from_hours(1);
+pub(crate) const AT_THE_LATEST: SignedDuration = SignedDuration::from_hours(1);
 
 /// Looking and deciding again within one turn, at most.
 const MOST_ROUNDS: usize = 16;
@@ -429,28 +429,6 @@ impl<'e, K: Kind> Turn<'e, K> {
         let earliest = times.into_iter().flatten().min().unwrap_or(self.engine.now() + AT_THE_LATEST);
         // A time that is past and could not be used is no reason to turn again at once.
         Next::At(earliest.max(now + self.engine.bounds.read_every))
-    }
-
-    /// Whether the object itself is to be deleted now: its time is over, and nothing of it is open.
-    fn is_to_go(&self, at: Option<Timestamp>) -> bool {
-        let due = at.is_some_and(|at| at <= self.engine.now());
-        due && self.subject.operations.is_empty() && self.pause == Pause::None && !self.subject.meta.deleting
-    }
-
-    /// Deletes the object, as its spec says. What it made in Azure stays.
-    async fn remove(&self) -> Next {
-        if !self.engine.outside.leadership.leads() {
-            return Next::At(self.engine.now() + self.engine.backoff(1));
-        }
-        tracing::info!("deleted, as its spec says: its time after the end is over");
-        self.engine.outside.telemetry.kube_write(K::NAME, "delete");
-        match self.engine.outside.cluster.delete(&self.key, &self.subject.meta.uid).await {
-            Ok(()) | Err(ClusterError::NotFound) => Next::At(self.engine.now() + AT_THE_LATEST),
-            Err(e) => {
-                tracing::warn!(error = %e, "not deleted yet");
-                Next::At(self.engine.now() + self.engine.backoff(3))
-            }
-        }
     }
 
     /// Operations whose nodes nobody wants any more, or cannot say: followed to their end all the same.

@@ -9,7 +9,7 @@ use breakwater_arm::{ResourceId, names};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    graph::{Acted, Counts, JobProof, Lent, Proof, Repeat},
+    graph::{Acted, Counts, Handed, JobProof, Lent, Proof, Repeat},
     jobs::SeenJob,
     keys,
     planner::{Bounds, Decision, MOST_ATTEMPTS, Owed, Step, Verdict, World, Write, outcome_choice, retry_verdict, wait},
@@ -320,8 +320,18 @@ pub(crate) fn lent(d: &Decision<'_>, lent: &Lent) -> Verdict {
     if record.handle.is_some() && record.ended_at.is_none() {
         return d.poll(target);
     }
-    let retry = record.error.as_ref().and_then(|e| e.retry_at);
-    wait(retry.map_or(lent.until, |at| at.max(lent.until)), Reason::DebtOpen, format!("{target} is open until {}", lent.until))
+    let retry = record.debt.as_ref().and_then(|debt| debt.retry_at);
+    let (reason, message) = match &lent.handed {
+        Some(_) if record.handle.is_none() && record.ended_at.is_none() => {
+            (Reason::Settling, format!("the answer to request {} was lost: it is closed, and opened once more", record.client_request_id))
+        }
+        Some(Handed { secret }) if record.outcome == Some(Outcome::Succeeded) => {
+            (Reason::DebtOpen, format!("open until {}: what opens it is in Secret {secret}, and goes with it", lent.until))
+        }
+        Some(_) => (Reason::DebtOpen, format!("{target} was not opened as it should be, and is being closed")),
+        None => (Reason::DebtOpen, format!("{target} is open until {}", lent.until)),
+    };
+    wait(retry.map_or(lent.until, |at| at.max(lent.until)), reason, message)
 }
 
 /// How often something is opened at most whose scripts get lost.
@@ -412,9 +422,8 @@ fn is_later(job: &SeenJob, intent: Timestamp) -> bool {
 /// An operation whose node is not desired any more, or cannot be told now: followed to its end, and its locks go then.
 pub(crate) fn orphan(key: &str, record: &OperationRecord, world: &World<'_>, bounds: &Bounds) -> Verdict {
     if let Some(debt) = &record.debt {
-        let retry = record.error.as_ref().and_then(|e| e.retry_at);
         return wait(
-            retry.map_or(debt.until, |at| at.max(debt.until)),
+            debt.retry_at.map_or(debt.until, |at| at.max(debt.until)),
             Reason::DebtOpen,
             format!("{} is open until {}", record.target, debt.until),
         );

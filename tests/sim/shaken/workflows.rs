@@ -366,9 +366,41 @@ const MOUNT: Workflow = Workflow {
     writes: 2..=6,
 };
 
+/// A world in which files are mounted for long.
+fn mounted() -> Simulation {
+    let mut sim = restores::ready();
+    run(&sim, &files::run(&sim, "one", "8h"));
+    sim.run_until("it is mounted", SignedDuration::from_hours(1), |sim| sim.condition("RestoreRun", "one", "Mounted").0 == "True");
+    sim
+}
+
+const MOUNT_OF_A_DELETED_RUN: Workflow = Workflow {
+    ready: mounted,
+    ask: |sim| sim.cluster.user().delete(&key("RestoreRun", "one")).expect("it is there"),
+    done: |sim| sim.cluster.live_all("RestoreRun").is_empty() && sim.cluster.live_all("Secret").is_empty() && !files::is_mounted(sim),
+    writes: 1..=4,
+};
+
+const MOUNT_OF_A_SUSPENDED_RUN: Workflow = Workflow {
+    ready: mounted,
+    ask: |sim| edit(sim, "RestoreRun", "one", json!({ "suspend": true })),
+    done: |sim| restores::phase(sim, "one") == "Succeeded" && sim.cluster.live_all("Secret").is_empty() && !files::is_mounted(sim),
+    writes: 1..=4,
+};
+
 #[test]
 fn a_mount_is_revoked_and_its_secret_goes() {
     shaken(&MOUNT);
+}
+
+#[test]
+fn a_mount_is_revoked_when_its_run_is_deleted() {
+    shaken(&MOUNT_OF_A_DELETED_RUN);
+}
+
+#[test]
+fn a_mount_is_revoked_when_its_run_is_suspended() {
+    shaken(&MOUNT_OF_A_SUSPENDED_RUN);
 }
 
 #[test]

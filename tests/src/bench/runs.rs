@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::{
     calls::Calls,
     fleet::Fleet,
-    layout::{FirstBackup, Layout, Limits},
+    layout::{FirstBackup, Layout},
     table::{Row, Verdict},
 };
 use crate::cluster::record::Verb;
@@ -171,7 +171,7 @@ pub struct Rush {
 /// When the machines do not get their points.
 pub fn rush(restores: usize, vaults: usize) -> Rush {
     let began = Instant::now();
-    let layout = Layout { first_backup: FirstBackup::Now, limits: Limits::Lifted, ..Layout::of(restores, vaults) };
+    let layout = Layout { first_backup: FirstBackup::Now, ..Layout::of(restores, vaults) };
     let (mut fleet, machines) = backed_up(layout);
     fleet.run_for(SignedDuration::from_mins(30));
     let (start, before) = (fleet.now(), fleet.calls().clone());

@@ -81,7 +81,7 @@ fn run(args: &Args) -> Result<()> {
     });
     part("runs", &|| {
         let costs = [runs::one("BackupRun"), runs::one("RestoreRun")];
-        costs.iter().flat_map(runs::Cost::rows).chain(runs::rush(100, 5).rows()).collect()
+        costs.iter().flat_map(runs::Cost::rows).chain(runs::rush(500, 5).rows()).collect()
     });
     part("throughput", &|| throughput::measure(Layout::of(machines, vaults)).rows());
     part("spread", &|| throughput::measure(Layout { subscriptions: vaults, ..Layout::of(machines, vaults) }).rows());

@@ -72,7 +72,12 @@ fn point_hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option
         Ok(point) => point,
         Err(hold) => return Some(hold),
     };
-    let private = point.is_private_access_enabled_on_any_disk == Some(true);
+    // The paired region's points do not tell it: then the run's own word stands, and Azure's answer.
+    let told = point.is_private_access_enabled_on_any_disk;
+    let private = told == Some(true);
+    if told.is_none() && source.paired.is_some() {
+        return None;
+    }
     if private && s.spec.disk_access.is_none() {
         let message = "spec.diskAccess is needed: a disk of this point allows private access only; say SameAsSource, Private or Public in a new RestoreRun";
         return Some(invalid(message));

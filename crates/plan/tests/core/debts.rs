@@ -37,6 +37,8 @@ fn lost(attempt: i32) -> OperationRecord {
 fn lending(seconds: i64) -> OperationRecord {
     let debt = Debt {
         secret: None,
+        trouble: None,
+        retry_at: None,
         method: "POST".into(),
         path: request("close").path,
         api_version: "2026-01-01".into(),

@@ -19,15 +19,23 @@ pub const LOCATION: &str = "Microsoft.RecoveryServices/locations";
 /// The resource type of a virtual machine.
 pub const VIRTUAL_MACHINE: &str = "Microsoft.Compute/virtualMachines";
 
+/// How every name of a machine begins, without the prefix of what it is a name for.
+pub const MACHINE_PREFIX: &str = "iaasvmcontainerv2;";
+
 /// What both names share: `iaasvmcontainerv2;{resource group};{name}`, lower-cased as the service does.
 fn machine_name(vm: &ResourceId) -> String {
     let group = vm.resource_group().unwrap_or_default().to_ascii_lowercase();
-    format!("iaasvmcontainerv2;{group};{}", vm.name().to_ascii_lowercase())
+    format!("{MACHINE_PREFIX}{group};{}", vm.name().to_ascii_lowercase())
 }
 
 /// `IaasVMContainer;iaasvmcontainerv2;{rg};{vm}`
 pub fn container_name(vm: &ResourceId) -> String {
     format!("IaasVMContainer;{}", machine_name(vm))
+}
+
+/// The container as jobs name it: without its prefix (backup.md §11.1).
+pub fn job_container(vm: &ResourceId) -> String {
+    machine_name(vm)
 }
 
 /// `VM;iaasvmcontainerv2;{rg};{vm}`

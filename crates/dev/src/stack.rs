@@ -23,9 +23,19 @@ pub const ACCOUNT: &str = "breakwater-operator";
 /// the plane runs.
 const ISSUER: &str = "ISSUER";
 
-/// The world begins this long ago, so that its times do not lie in the future of kubectl, which shows those as
+/// The world begins this many days ago, so that its times do not lie in the future of kubectl, which shows those as
 /// `<invalid>`: at 120 times our speed it takes six hours to catch up.
-const WORLD_BEGINS_BEFORE: jiff::SignedDuration = jiff::SignedDuration::from_hours(30 * 24);
+const WORLD_BEGINS_DAYS_BEFORE: i64 = 30;
+
+/// And at this hour (UTC): after the nightly backups, so that what is told of first backups is the same at any time of our day.
+const WORLD_BEGINS_AT: i64 = 3;
+
+/// World time at the start.
+fn world_begins(now: jiff::Timestamp) -> jiff::Timestamp {
+    let midnight = now.as_second().div_euclid(24 * 3600) * 24 * 3600;
+    let seconds = midnight - WORLD_BEGINS_DAYS_BEFORE * 24 * 3600 + WORLD_BEGINS_AT * 3600;
+    jiff::Timestamp::from_second(seconds).unwrap_or(now)
+}
 
 /// Every binary that a stack needs.
 #[derive(Clone, Debug)]
@@ -234,7 +244,7 @@ fn start_simulator(tools: &Tools, settings: &Settings, plane: &Plane) -> Result<
         estate: settings.estate_file.clone(),
         values: vec![(ISSUER.to_owned(), plane.server())],
         clock_factor: settings.clock_factor,
-        clock_origin: (jiff::Timestamp::now() - WORLD_BEGINS_BEFORE).to_string(),
+        clock_origin: world_begins(jiff::Timestamp::now()).to_string(),
         seed: settings.seed,
         trust_ca: Some(plane.ca().to_owned()),
     };

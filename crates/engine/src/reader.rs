@@ -205,7 +205,7 @@ impl Reader {
         let request = request.with_query("$filter", &window);
         let mut pages = Pages::of(request.clone(), now, "", before.as_ref().and_then(|(listed, _)| sample_of(listed)));
         let listed = match self.pages(by, request, &mut pages).await {
-            Ok(()) => Listed { last: Some(Listing { at: now, items: Arc::new(pages.items) }), trouble: None },
+            Ok(()) => Listed { last: Some(Listing { at: now, items: Arc::new(pages.items.into_iter().collect()) }), trouble: None },
             Err(trouble) => Listed { last: before.and_then(|(l, _)| l.last), trouble: Some(trouble) },
         };
         self.memory.see_jobs(access, vault, listed, reach);

@@ -241,7 +241,7 @@ impl Facts {
 
     /// A whole listing's items, `None` when it never came whole.
     pub fn list(&self, list: &List) -> Option<&BTreeMap<ResourceId, Packed>> {
-        self.lists.get(list)?.last.as_ref().map(|l| &*l.items)
+        self.lists.get(list)?.last.as_ref().map(|l| &**l.items)
     }
 
     /// When a listing last came whole.

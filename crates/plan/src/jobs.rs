@@ -63,6 +63,17 @@ impl SeenJob {
         self.status.eq_ignore_ascii_case("Completed")
     }
 
+    /// The jobs of a list on that container, and those that do not say on which machine's.
+    pub fn of(listing: &Listing, container: &str) -> Vec<SeenJob> {
+        listing.items.of_container(container).map(|(id, body)| SeenJob::read(id.name(), &body.open())).collect()
+    }
+
+    /// The job of a list that has that name.
+    pub fn named(listing: &Listing, name: &str) -> Option<SeenJob> {
+        let (id, body) = listing.items.iter().find(|(id, _)| id.name().eq_ignore_ascii_case(name))?;
+        Some(SeenJob::read(id.name(), &body.open()))
+    }
+
     /// All jobs of a list.
     pub fn all(listing: &Listing) -> Vec<SeenJob> {
         listing.items.iter().map(|(id, body)| SeenJob::read(id.name(), &body.open())).collect()
@@ -84,5 +95,22 @@ mod tests {
         assert_eq!((job.name.as_str(), job.operation.as_str(), job.container.as_str(), job.activity.as_str()), ("j", "Backup", "c;a", "x"));
         assert_eq!((job.over, job.start.is_some(), job.error.as_deref()), (false, true, Some("320001 late")));
         assert_eq!(SeenJob::read("named-by-id", &json!({})).name, "named-by-id");
+    }
+
+    #[test]
+    fn a_machines_jobs_are_found_among_those_of_a_vault_and_one_that_says_nothing_with_every_machines() {
+        let vault = "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups/b/providers/Microsoft.RecoveryServices/vaults/v";
+        let job = |name: &str, container: Value| {
+            let id = format!("{vault}/backupJobs/{name}").parse().unwrap();
+            (id, crate::sighting::Packed::of(&json!({ "name": name, "properties": { "containerName": container } })))
+        };
+        let one = job("a", json!("iaasvmcontainerv2;RG;One"));
+        let jobs = [one, job("b", json!("iaasvmcontainerv2;rg;two")), job("c", json!(7)), job("d", json!("one"))];
+        let listing = Listing { at: Timestamp::UNIX_EPOCH, items: std::sync::Arc::new(jobs.into_iter().collect()) };
+        let names = |container| SeenJob::of(&listing, container).into_iter().map(|job| job.name).collect::<Vec<_>>();
+        assert_eq!(names("iaasvmcontainerv2;rg;one"), ["a", "c", "d"]);
+        assert_eq!(names("iaasvmcontainerv2;rg;three"), ["c", "d"]);
+        assert_eq!(SeenJob::named(&listing, "B").map(|job| job.name).as_deref(), Some("b"));
+        assert!(SeenJob::named(&listing, "e").is_none());
     }
 }

@@ -94,7 +94,8 @@ fn by_job(d: &Decision<'_>, acted: &Acted, proof: &JobProof, record: &OperationR
     }
     // A list that somebody has read meanwhile may show our job already: it needs no poll, and says more than an operation
     // that failed.
-    let known = d.world.jobs.get(&proof.vault).and_then(|l| l.last.as_ref()).filter(|l| l.at > record.intent_at).map(SeenJob::all);
+    let known = d.world.jobs.get(&proof.vault).and_then(|l| l.last.as_ref()).filter(|l| l.at > record.intent_at);
+    let known = known.map(|list| SeenJob::of(list, &proof.container));
     if let Some(job) = known.as_ref().and_then(|jobs| own_job(d, acted, jobs)) {
         return Verdict::Do(Step::Adopt { job: job.name.clone() });
     }
@@ -227,8 +228,7 @@ fn follow(d: &Decision<'_>, proof: &JobProof, job: &str) -> Verdict {
     let Some(last) = listed.and_then(|l| l.last.as_ref()) else {
         return trouble(d, &proof.vault).unwrap_or_else(|| list(d, &proof.vault));
     };
-    let found = SeenJob::all(last).into_iter().find(|j| j.name.eq_ignore_ascii_case(job));
-    match found {
+    match SeenJob::named(last, job) {
         Some(j) if j.over => Verdict::Do(Step::Forget),
         _ if last.at + d.bounds.jobs_every <= d.world.now => trouble(d, &proof.vault).unwrap_or_else(|| list(d, &proof.vault)),
         Some(_) => wait(last.at + d.bounds.jobs_every, Reason::OperationRunning, format!("job {job} is in progress")),

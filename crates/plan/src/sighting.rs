@@ -1,9 +1,14 @@
 //! What was seen of the world, when, and how: three values, never two. Unknown is not absent.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    ops::Deref,
+    sync::{Arc, OnceLock},
+};
 
 use breakwater_api::Reason;
-use breakwater_arm::ResourceId;
+use breakwater_arm::{ResourceId, names};
 use jiff::Timestamp;
 use lz4_flex::block;
 use serde::de::DeserializeOwned;
@@ -151,7 +156,59 @@ pub struct Listing {
     /// World time at which its first page was asked for: what it shows is at least as new.
     pub at: Timestamp,
     /// Items by id.
-    pub items: Arc<BTreeMap<ResourceId, Packed>>,
+    pub items: Arc<Items>,
+}
+
+/// The items of a listing, by id.
+#[derive(Default)]
+pub struct Items {
+    all: BTreeMap<ResourceId, Packed>,
+    by_container: OnceLock<BTreeMap<String, Vec<ResourceId>>>,
+}
+
+impl Items {
+    /// The items whose `properties.containerName` is that, compared without case, and those that name none of a machine's shape.
+    /// A vault's jobs are one list, and each machine looks for its own in it: they are sorted once for all.
+    pub fn of_container<'a>(&'a self, container: &str) -> impl Iterator<Item = (&'a ResourceId, &'a Packed)> {
+        let sorted = self.by_container.get_or_init(|| {
+            let mut sorted: BTreeMap<String, Vec<ResourceId>> = BTreeMap::new();
+            for (id, body) in &self.all {
+                let body = body.open();
+                let name = body.pointer("/properties/containerName").and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
+                let of_machine = name.starts_with(names::MACHINE_PREFIX);
+                sorted.entry(if of_machine { name } else { String::new() }).or_default().push(id.clone());
+            }
+            sorted
+        });
+        let of = [container.to_ascii_lowercase(), String::new()];
+        of.into_iter().filter_map(|name| sorted.get(&name)).flatten().filter_map(|id| self.all.get_key_value(id))
+    }
+}
+
+impl FromIterator<(ResourceId, Packed)> for Items {
+    fn from_iter<I: IntoIterator<Item = (ResourceId, Packed)>>(items: I) -> Self {
+        Items { all: items.into_iter().collect(), by_container: OnceLock::new() }
+    }
+}
+
+impl Deref for Items {
+    type Target = BTreeMap<ResourceId, Packed>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.all
+    }
+}
+
+impl PartialEq for Items {
+    fn eq(&self, other: &Self) -> bool {
+        self.all == other.all
+    }
+}
+
+impl fmt::Debug for Items {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.all.fmt(f)
+    }
 }
 
 /// What is known of a collection.

@@ -2,7 +2,7 @@
 
 use breakwater_api::{BackupRun, BackupRunSpec, BackupRunStatus, Protection, Reason, RunPhase};
 use breakwater_arm::{
-    ResourceId,
+    ResourceId, names,
     versions::RECOVERY_SERVICES,
     wire::{Method, Request},
 };
@@ -11,7 +11,6 @@ use serde_json::json;
 
 use super::{
     backup_run_report::{awaits_its_point, point, report},
-    first_backup::container,
     items_of, kept,
     machine_place::{Place, not_yet, vanished},
     protected_machine::points_of,
@@ -57,7 +56,7 @@ impl Kind for BackupRun {
         needs.push(Need::Inventory { list: items_of(&p.vault), watch: Some(vec![p.item.clone()]) });
         let begun = s.operations.get(BACKUP).map(|o| o.intent_at).or_else(|| s.status.job.as_ref()?.started_at);
         needs.push(runs::jobs_need(s, &p.vault, begun));
-        let jobs = runs::jobs(&p.vault, known);
+        let jobs = runs::jobs(&p.vault, &p.machine, known);
         let Some(name) = own(s, &p).name(jobs.as_deref()) else { return needs };
         let seen = seen_job(s, &p, known);
         needs.extend(runs::job_need(&p.vault, &name, seen.as_ref(), s.operations.contains_key(BACKUP)));
@@ -161,7 +160,12 @@ fn backup(s: &Subject<BackupRun>, p: &Place, done: bool) -> Acted {
     let body = json!({ "properties": { "objectType": "IaasVMBackupRequest", "recoveryPointExpiryTimeInUTC": until } });
     Acted {
         request: Request::new(Method::Post, format!("{}/backup", p.item), RECOVERY_SERVICES).with_body(body),
-        proof: Proof::Job(JobProof { vault: p.vault.clone(), operation: "Backup".into(), container: container(p), counts: Counts::Ours }),
+        proof: Proof::Job(JobProof {
+            vault: p.vault.clone(),
+            operation: "Backup".into(),
+            container: names::job_container(&p.machine),
+            counts: Counts::Ours,
+        }),
         repeat: Repeat::Once,
         key: key(s, p),
         done,
@@ -177,7 +181,7 @@ pub(super) fn own<'a>(s: &'a Subject<BackupRun>, p: &Place) -> runs::Own<'a> {
 
 /// The job that is this run, as the vault's list shows it.
 pub(super) fn seen_job(s: &Subject<BackupRun>, p: &Place, facts: &Facts) -> Option<SeenJob> {
-    own(s, p).seen(&p.vault, facts)
+    own(s, p).seen(&p.vault, &p.machine, facts)
 }
 
 /// What forbids to begin it.
@@ -233,7 +237,7 @@ fn cancel(s: &Subject<BackupRun>, p: &Place, job: &ResourceId) -> Acted {
 /// A job is cancelled only when the vault itself says that this run started it: a status is anybody's word.
 fn is_own(s: &Subject<BackupRun>, p: &Place, seen: Option<&SeenJob>) -> bool {
     let one = seen.map(std::slice::from_ref).unwrap_or_default();
-    own(s, p).by_id(one).is_some_and(|j| j.container.eq_ignore_ascii_case(&container(p)))
+    own(s, p).by_id(one).is_some_and(|j| j.container.eq_ignore_ascii_case(&names::job_container(&p.machine)))
 }
 
 fn owned(p: &Place, job: &ResourceId) -> Ownership {

@@ -76,7 +76,7 @@ fn look(s: &Subject<BackupRun>, facts: &Facts, status: &mut BackupRunStatus) {
         status.job = Some(runs::job_of_record(done));
         return;
     }
-    let jobs = runs::jobs(&p.vault, facts);
+    let jobs = runs::jobs(&p.vault, &p.machine, facts);
     let (seen, name) = (seen_job(s, &p, facts), own(s, &p).name(jobs.as_deref()));
     // What was done before this object had anything to do with it.
     let was_done = record.is_none() && s.status.job.is_none() && before.is_none_or(|b| b == RunPhase::Pending);

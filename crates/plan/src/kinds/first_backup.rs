@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{
     machine_place::{Place, vm},
-    protection,
+    protection, runs,
 };
 use crate::{
     facts::Facts,
@@ -36,11 +36,6 @@ pub(super) fn first_backup_key(s: &Subject<ProtectedMachine>, p: &Place, facts: 
     keys::hash(&[&p.vault.key(), &p.machine.key(), &vm_id.to_ascii_lowercase()])[..32].to_owned()
 }
 
-/// The container's name as jobs show it, without its prefix.
-pub(super) fn container(p: &Place) -> String {
-    names::container_name(&p.machine).trim_start_matches("IaasVMContainer;").to_owned()
-}
-
 /// How far back jobs count as the first backup: since protection. A machine that is found protected (a rebuilt cluster)
 /// was protected at an unknown time: then as far as Azure keeps jobs in reach.
 pub(super) fn jobs_since(s: &Subject<ProtectedMachine>) -> jiff::Timestamp {
@@ -53,9 +48,8 @@ pub(super) fn jobs_since(s: &Subject<ProtectedMachine>) -> jiff::Timestamp {
 /// Backup jobs of this machine since it was protected, newest first.
 pub(super) fn backup_jobs(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> Vec<SeenJob> {
     let since = jobs_since(s);
-    let container = container(p);
-    let listed = facts.jobs.get(&p.vault).and_then(|l| l.last.as_ref());
-    let mut jobs: Vec<SeenJob> = listed.map(SeenJob::all).unwrap_or_default();
+    let container = names::job_container(&p.machine);
+    let mut jobs = runs::jobs(&p.vault, &p.machine, facts).unwrap_or_default();
     jobs.retain(|j| {
         j.operation.eq_ignore_ascii_case("Backup") && j.container.eq_ignore_ascii_case(&container) && j.start.is_none_or(|at| at >= since)
     });
@@ -73,7 +67,7 @@ pub(super) fn first_backup(s: &Subject<ProtectedMachine>, p: &Place, facts: &Fac
         proof: Proof::Job(JobProof {
             vault: p.vault.clone(),
             operation: "Backup".into(),
-            container: container(p),
+            container: names::job_container(&p.machine),
             counts: Counts::Anybodys,
         }),
         repeat: Repeat::Once,

@@ -105,7 +105,7 @@ fn look(s: &Subject<RestoreRun>, facts: &Facts, status: &mut RestoreRunStatus) {
     {
         status.old_disks = disks_of_machine(&vm);
     }
-    let jobs = runs::jobs(&source.jobs, facts);
+    let jobs = source.seen_jobs(facts);
     let Some(name) = own(s, &source).name(jobs.as_deref()) else {
         let said = runs::said_to_have_happened(s, &key(s, &source));
         let at = runs::Unbegun { said, expired, listed: runs::listed_at(&source.jobs, facts), refused: status.error.is_some() };
@@ -150,7 +150,7 @@ fn point(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, status: &mut R
     status.point = match chosen(s) {
         Some(name) => read.or_else(|| known(name)).or_else(|| restore_source::pick(s, source, facts).ok().filter(|p| p.name == name)),
         // What another object began has the point that its job tells, and no other.
-        None if own(s, source).name(runs::jobs(&source.jobs, facts).as_deref()).is_some() => {
+        None if own(s, source).name(source.seen_jobs(facts).as_deref()).is_some() => {
             restore_source::of_job(s, source, facts).or(status.point.take())
         }
         None => restore_source::pick(s, source, facts).ok(),

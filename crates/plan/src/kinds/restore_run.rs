@@ -54,7 +54,7 @@ impl Kind for RestoreRun {
         }
         let begun = s.operations.get(RESTORE).map(|o| o.intent_at).or_else(|| s.status.job.as_ref()?.started_at);
         needs.push(runs::jobs_need(s, &source.jobs, begun));
-        match own(s, &source).name(runs::jobs(&source.jobs, known).as_deref()) {
+        match own(s, &source).name(source.seen_jobs(known).as_deref()) {
             Some(name) => {
                 let seen = seen_job(s, &source, known);
                 needs.extend(match restore_paired::job_need(&source, &name, seen.as_ref()) {
@@ -68,7 +68,9 @@ impl Kind for RestoreRun {
                 needs.extend(restore_target::needs(s, &source));
                 let ready = chosen(s).is_some() && restore_checks::hold(s, &source, known).is_none();
                 needs.extend(restore_paired::needs(&source, chosen(s).filter(|_| ready), known));
-                needs.extend(validation(s, &source, known).map(|request| restore_validation::need(request, stops(s, &source, known))));
+                needs.extend(
+                    validation(s, &source, known).map(|request| restore_validation::need(request, stops(s, &source, known), known)),
+                );
             }
         }
         needs
@@ -77,9 +79,9 @@ impl Kind for RestoreRun {
     fn choose(s: &Subject<Self>, facts: &Facts) -> std::collections::BTreeMap<String, String> {
         let Ok(source) = source(s, facts) else { return std::collections::BTreeMap::new() };
         // What was begun elsewhere has its point already: choosing one now would tell of another.
-        let begun = own(s, &source).name(runs::jobs(&source.jobs, facts).as_deref()).is_some() || done_before(s, &source).is_some();
+        let begun = own(s, &source).name(source.seen_jobs(facts).as_deref()).is_some() || done_before(s, &source).is_some();
         // A mount has no job: what an earlier object of the same key mounted is closed by now, or a session that is refused.
-        let listed = s.spec.to.files.is_some() || runs::jobs(&source.jobs, facts).is_some();
+        let listed = s.spec.to.files.is_some() || source.seen_jobs(facts).is_some();
         let may = !begun && !is_over(s) && s.now < expires_at(s) && listed;
         let picked = restore_source::pick(s, &source, facts);
         picked.ok().filter(|_| may).map(|point| (POINT.to_owned(), point.name)).into_iter().collect()
@@ -191,16 +193,11 @@ pub(super) fn key(s: &Subject<RestoreRun>, source: &Source) -> String {
     keys::hash(&[what, &source.item.key(), &declared])[..32].to_owned()
 }
 
-/// The job's container, without its prefix.
-fn container(source: &Source) -> String {
-    names::container_name(&source.machine).trim_start_matches("IaasVMContainer;").to_owned()
-}
-
 fn restore(s: &Subject<RestoreRun>, source: &Source, request: Request, done: bool) -> Acted {
     let (vault, operation) = (source.jobs.clone(), restore_paired::operation(source).to_owned());
     Acted {
         request,
-        proof: Proof::Job(JobProof { vault, operation, container: container(source), counts: Counts::Ours }),
+        proof: Proof::Job(JobProof { vault, operation, container: names::job_container(&source.machine), counts: Counts::Ours }),
         repeat: Repeat::Once,
         key: key(s, source),
         done,
@@ -262,6 +259,6 @@ pub(super) fn own<'a>(s: &'a Subject<RestoreRun>, source: &Source) -> runs::Own<
 /// The job that is this run, as the vault shows it.
 pub(super) fn seen_job(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<SeenJob> {
     let own = own(s, source);
-    let name = || own.name(runs::jobs(&source.jobs, facts).as_deref());
-    own.seen(&source.jobs, facts).or_else(|| restore_paired::job_seen(source, &name()?, facts))
+    let name = || own.name(source.seen_jobs(facts).as_deref());
+    own.seen(&source.jobs, &source.machine, facts).or_else(|| restore_paired::job_seen(source, &name()?, facts))
 }

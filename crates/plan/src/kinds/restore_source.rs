@@ -28,6 +28,7 @@ use super::{
 use crate::{
     facts::{Facts, Fresh, List, Need, ObjectRef},
     graph::Hold,
+    jobs::SeenJob,
     keys,
     kind::{Kind, Subject},
     sighting::{Known, Packed},
@@ -41,6 +42,9 @@ const POINTS_WITHIN: SignedDuration = SignedDuration::from_mins(5);
 
 /// How old the item may be by which the machine is known.
 const ITEM_WITHIN: SignedDuration = SignedDuration::from_hours(1);
+
+/// How old what is known of the chosen point may be, until it is read for the request.
+const CHOSEN_WITHIN: SignedDuration = SignedDuration::from_mins(30);
 
 /// Where the data is.
 pub(super) struct Source {
@@ -69,6 +73,11 @@ impl Source {
     /// The region in which everything of the restore is.
     pub fn region(&self) -> &str {
         self.paired.as_ref().map_or(self.vault_view.spec.location.as_str(), |paired| paired.region)
+    }
+
+    /// The machine's jobs where this run's is; `None` while no list came.
+    pub fn seen_jobs(&self, facts: &Facts) -> Option<Vec<SeenJob>> {
+        runs::jobs(&self.jobs, &self.machine, facts)
     }
 
     /// The points, as the region shows them that the data is taken from. The trailing slash is the other region's
@@ -116,9 +125,21 @@ pub(super) fn needs(s: &Subject<RestoreRun>, known: &Facts) -> Vec<Need> {
     if is_looked_up(s, &source) {
         needs.push(Need::Read { id: source.item.clone(), fresh: Fresh::Within(ITEM_WITHIN) });
     }
-    match chosen(s).and_then(|name| source.point(name)).filter(|_| source.paired.is_none()) {
-        Some(point) => needs.push(Need::Read { id: point, fresh: Fresh::Within(POINTS_WITHIN) }),
-        None => needs.push(Need::ListUnder { list: source.points(), fresh: Fresh::Within(POINTS_WITHIN) }),
+    let list = |within| Need::ListUnder { list: source.points(), fresh: Fresh::Within(within) };
+    let Some(point) = chosen(s).and_then(|name| source.point(name)).filter(|_| source.paired.is_none()) else {
+        needs.push(list(POINTS_WITHIN));
+        return needs;
+    };
+    // What has a job has read its point.
+    if s.status.job.is_some() {
+        return needs;
+    }
+    // The list that it was chosen from shows all of it, and it is read once more when the request is sent: of many runs that wait
+    // for their turn each would read again and again, and reads are what they wait for.
+    needs.push(list(CHOSEN_WITHIN));
+    let listed_lately = known.listed_at(&source.points()).is_some_and(|at| at + POINTS_WITHIN > s.now);
+    if !listed_lately {
+        needs.push(Need::Read { id: point, fresh: Fresh::Within(CHOSEN_WITHIN) });
     }
     needs
 }
@@ -204,7 +225,7 @@ fn listed(source: &Source, facts: &Facts) -> Option<Vec<RecoveryPoint>> {
 
 /// The point that a job restored, of a run that was begun by another object: the job tells its time.
 pub(super) fn of_job(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<RecoveryPoint> {
-    let name = own(s, source).name(runs::jobs(&source.jobs, facts).as_deref())?;
+    let name = own(s, source).name(source.seen_jobs(facts).as_deref())?;
     let at = super::seconds(restore_paired::job_read(source, &name, facts)?.properties.point_time()?);
     listed(source, facts)?.into_iter().find(|point| point.at == at)
 }
@@ -258,7 +279,11 @@ pub(super) fn shown(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> 
     match facts.read(&id) {
         Known::Present(at, body) => Known::Present(at, (**body).clone()),
         Known::Absent(at) => Known::Absent(at),
-        Known::Unknown => Known::Unknown,
+        // That it is not listed says nothing.
+        Known::Unknown => match facts.listed(&source.points(), &id) {
+            Known::Present(at, body) => Known::Present(at, body),
+            Known::Absent(_) | Known::Unknown => Known::Unknown,
+        },
     }
 }
 

@@ -17,6 +17,10 @@ const VALIDATION: &str = "validation";
 /// How long what Azure found is good for: what it found missing may be mended meanwhile.
 const GOOD_FOR: SignedDuration = SignedDuration::from_mins(10);
 
+/// The same where it found nothing: of many runs that wait for their turn each would ask again and again, and what they ask for
+/// is what they wait for.
+const CLEAN_FOR: SignedDuration = SignedDuration::from_hours(1);
+
 /// At most so many findings are told.
 const MOST_FINDINGS: usize = 16;
 
@@ -25,8 +29,10 @@ fn name(stops: bool) -> &'static str {
 }
 
 /// Asks Azure. A machine is stopped only for a restore that Azure would carry out, and looked at again when it is.
-pub(super) fn need(request: Request, stops: bool) -> Need {
-    Need::Ask { name: name(stops).into(), request, fresh: Fresh::Within(GOOD_FOR) }
+pub(super) fn need(request: Request, stops: bool, known: &Facts) -> Need {
+    let is_clean = told(known, stops).is_some_and(|validation| validation.findings.is_empty());
+    let within = if is_clean { CLEAN_FOR } else { GOOD_FOR };
+    Need::Ask { name: name(stops).into(), request, fresh: Fresh::Within(within) }
 }
 
 /// That the machine runs stands in the way of nothing where it is to be stopped. Azure's codes for it were never recorded: its

@@ -7,7 +7,7 @@ use breakwater_api::{
     operations::Outcome,
     runs::{MAX_REMEMBERED, MAX_TASKS, RunRecord},
 };
-use breakwater_arm::{ResourceId, bodies::Job};
+use breakwater_arm::{ResourceId, bodies::Job, names};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -78,9 +78,10 @@ pub(super) fn jobs_need<K: Kind>(s: &Subject<K>, vault: &ResourceId, begun: Opti
     Need::Jobs { vault: vault.clone(), since, fresh: Fresh::Within(SignedDuration::from_hours(1)) }
 }
 
-/// All jobs of a vault that were listed; `None` while no list came.
-pub(super) fn jobs(vault: &ResourceId, facts: &Facts) -> Option<Vec<SeenJob>> {
-    facts.jobs.get(vault).and_then(|l| l.last.as_ref()).map(SeenJob::all)
+/// A machine's jobs in a vault, as they were listed; `None` while no list came.
+pub(super) fn jobs(vault: &ResourceId, machine: &ResourceId, facts: &Facts) -> Option<Vec<SeenJob>> {
+    let list = facts.jobs.get(vault)?.last.as_ref()?;
+    Some(SeenJob::of(list, &names::job_container(machine)))
 }
 
 /// When the jobs of a vault were listed last.
@@ -151,8 +152,8 @@ impl Own<'_> {
     }
 
     /// The job, as the vault's list shows it, or as it was read by its name where no list does.
-    pub fn seen(&self, vault: &ResourceId, facts: &Facts) -> Option<SeenJob> {
-        let listed = jobs(vault, facts);
+    pub fn seen(&self, vault: &ResourceId, machine: &ResourceId, facts: &Facts) -> Option<SeenJob> {
+        let listed = jobs(vault, machine, facts);
         let name = self.name(listed.as_deref())?;
         let of_list = listed.into_iter().flatten().find(|j| j.name.eq_ignore_ascii_case(&name));
         of_list.or_else(|| Some(SeenJob::read(&name, facts.read(&job_id(vault, &name)?).into_present()?)))

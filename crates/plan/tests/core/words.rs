@@ -48,7 +48,7 @@ fn unknown_is_not_absent() {
     assert!(facts.listed(&list, &id("a")).is_unknown() && facts.list(&list).is_none());
     facts.lists.insert(list.clone(), Listed { last: None, trouble: Some(trouble(9)) });
     assert!(facts.listed(&list, &id("a")).is_unknown(), "a listing that did not come whole says nothing");
-    let items = Arc::new([(id("b"), Packed::of(&equal()))].into());
+    let items = Arc::new([(id("b"), Packed::of(&equal()))].into_iter().collect());
     facts.lists.insert(list.clone(), Listed { last: Some(Listing { at: at(3), items }), trouble: None });
     assert_eq!(facts.listed(&list, &id("a")), Known::Absent(at(3)));
     assert!(facts.listed(&list, &id("b")).present().is_some());

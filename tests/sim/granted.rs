@@ -122,7 +122,8 @@ fn runs() -> Simulation {
     sim.run_until("its job", HOUR, |sim| sim.status("BackupRun", "one")["job"]["name"].is_string());
     sim.cluster.user().delete(&key("BackupRun", "one")).expect("it is there");
     let (replaced, until) = restores::replace(&sim, json!({}));
-    let beside = restores::run_to(&sim, "beside", restores::new_machine("web-2"), json!({}));
+    let set = "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups/rg-shop/providers/Microsoft.Compute/diskEncryptionSets/d";
+    let beside = restores::run_to(&sim, "beside", restores::new_machine("web-2"), json!({ "diskEncryptionSetId": set }));
     sim.cluster.user().apply_object(&beside).expect("the API server takes it");
     restores::until(&mut sim, "beside", "Succeeded");
     sim.cluster.user().apply_object(&restores::run_to(&sim, "in-place", replaced, until)).expect("the API server takes it");

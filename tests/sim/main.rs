@@ -27,6 +27,7 @@ mod recoverable;
 mod red_team;
 mod rehearsal;
 mod requested;
+mod restore_demands;
 mod restore_trouble;
 mod restores;
 mod seeds;

@@ -140,7 +140,7 @@ fn what_a_restore_made_is_meant_by_no_selector() {
 }
 
 #[test]
-fn disks_are_restored_all_or_some() {
+pub fn disks_are_restored_all_or_some() {
     for (luns, count) in [(Value::Null, 2), (json!([]), 1), (json!([0]), 2)] {
         let mut sim = ready();
         let mut to = disks();
@@ -156,7 +156,7 @@ fn disks_are_restored_all_or_some() {
 }
 
 #[test]
-fn disks_are_replaced_under_a_machine_that_is_stopped_first_and_the_old_ones_are_kept() {
+pub fn disks_are_replaced_under_a_machine_that_is_stopped_first_and_the_old_ones_are_kept() {
     let mut sim = ready();
     let from = sim.requests().len();
     let (to, more) = replace(&sim, json!({}));
@@ -178,7 +178,7 @@ fn disks_are_replaced_under_a_machine_that_is_stopped_first_and_the_old_ones_are
 }
 
 #[test]
-fn disks_are_not_replaced_where_anything_speaks_against_it() {
+pub fn disks_are_not_replaced_where_anything_speaks_against_it() {
     let mut sim = ready();
     let from = sim.requests().len();
     let cases = [
@@ -196,6 +196,20 @@ fn disks_are_not_replaced_where_anything_speaks_against_it() {
     assert!(without.is_err_and(|e| e.to_string().contains("needs expiresAt")));
     declare(&sim, "far-ahead", to.clone(), json!({ "expiresAt": sim.now() + SignedDuration::from_hours(30) }));
     assert!(refused(&mut sim, "far-ahead", "InvalidSpec").contains("within 24 hours"));
+    // A machine that replicates.
+    let vm = format!("{GROUPS}/rg-shop/providers/Microsoft.Compute/virtualMachines/web-1");
+    let extension =
+        |publisher: &str, name: &str| json!({ "id": format!("{vm}/extensions/{name}"), "properties": { "publisher": publisher } });
+    let edit = |resources: Value| [json!({ "method": "PATCH", "id": vm, "body": { "resources": resources } })];
+    let other = extension("Microsoft.OSTCExtensions", "enablevmaccess");
+    sim.behind_our_back(&edit(json!([other, extension("Microsoft.Azure.RecoveryServices.SiteRecovery2", "SiteRecovery-Linux")])));
+    declare(&sim, "replicates", to.clone(), json!({ "expiresAt": sim.now() + SignedDuration::from_hours(1) }));
+    let said = refused(&mut sim, "replicates", "MachineReplicates");
+    assert!(said.contains("SiteRecovery-Linux") && said.contains("whenReplicating: Break"), "{said}");
+    let (broken, more) = replace(&sim, json!({ "whenReplicating": "Break", "stopMachine": false }));
+    declare(&sim, "breaks-it", broken, more);
+    assert!(refused(&mut sim, "breaks-it", "MachineRunning").contains("stopMachine"));
+    sim.behind_our_back(&edit(json!([other])));
     // Another machine under the same id.
     let vm = format!("{GROUPS}/rg-shop/providers/Microsoft.Compute/virtualMachines/web-1");
     sim.behind_our_back(&[
@@ -377,4 +391,33 @@ fn a_plan_shows_the_point_and_the_request_and_sends_nothing() {
     assert_eq!(restores(&sim, from), 0);
     edit(&sim, "RestoreRun", "one", json!({ "mode": "Manage" }));
     until(&mut sim, "one", "Succeeded");
+}
+
+#[test]
+fn what_the_vault_holds_of_another_machine_of_that_name_is_neither_shown_nor_touched() {
+    let mut sim = ready();
+    let name = member(&sim, "web-1");
+    let item = format!(
+        "{GROUPS}/rg-backup/providers/Microsoft.RecoveryServices/vaults/rv-shop-weu/backupFabrics/Azure/protectionContainers/\
+         IaasVMContainer;iaasvmcontainerv2;rg-shop;web-1/protectedItems/VM;iaasvmcontainerv2;rg-shop;web-1"
+    );
+    let other =
+        "/subscriptions/50b50000-0000-4000-8000-000000000002/resourceGroups/rg-shop/providers/Microsoft.Compute/virtualMachines/web-1";
+    sim.behind_our_back(&[json!({ "method": "PATCH", "id": item, "body": { "properties": { "sourceResourceId": other } } })]);
+    sim.run_for(SignedDuration::from_mins(20));
+    let from = sim.requests().len();
+    for kind in ["Ready", "Recoverable", "WithinRPO"] {
+        let (is, why, said) = sim.condition("ProtectedMachine", &name, kind);
+        assert!(is == "False" && (kind != "Ready" || why == "NameTaken" && said.contains("000000000002")), "{kind}: {is} {why} {said}");
+    }
+    assert_eq!(sim.status("ProtectedMachine", &name)["protection"], "NotProtected");
+    declare(&sim, "one", disks(), json!({}));
+    assert!(refused(&mut sim, "one", "NameTaken").contains("use another vault"));
+    let backup = json!({ "apiVersion": "breakwater.io/v1alpha1", "kind": "BackupRun", "metadata": { "name": "b", "namespace": "shop" },
+        "spec": { "protectedMachineRef": { "name": name } } });
+    sim.cluster.user().apply_object(&backup).expect("the API server takes it");
+    sim.run_until("it is refused", SignedDuration::from_mins(30), |sim| sim.condition("BackupRun", "b", "Ready").1 == "NameTaken");
+    edit(&sim, "ProtectedMachine", &name, json!({ "protection": "Stopped" }));
+    sim.run_for(SignedDuration::from_hours(2));
+    assert_eq!(sent(&sim, from), Vec::<String>::new());
 }

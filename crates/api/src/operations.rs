@@ -11,6 +11,11 @@ use crate::{azure_access::Act, times, words::open_words};
 /// How many operations one object may have open: at the bound nothing new is started.
 pub const MAX_OPERATIONS: usize = 16;
 
+/// Longest code and message of an error on record, in characters.
+pub const MAX_CODE: usize = 128;
+/// See [`MAX_CODE`].
+pub const MAX_ERROR: usize = 512;
+
 /// How often one intent may be sent, first time included.
 pub const MAX_ATTEMPTS: i32 = 8;
 
@@ -106,10 +111,10 @@ pub struct RecordedError {
     pub reason: String,
     /// Azure's error code.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[schemars(length(max = 128))]
+    #[schemars(length(max = MAX_CODE))]
     pub code: String,
     /// Azure's words.
-    #[schemars(length(max = 512))]
+    #[schemars(length(max = MAX_ERROR))]
     pub message: String,
     /// Whether it passes by itself; false where a person must move.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

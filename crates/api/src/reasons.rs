@@ -129,6 +129,8 @@ reasons! {
     Conflict,
     /// Protected in this vault under a policy that is not ours.
     ForeignPolicy,
+    /// The vault's item of that group and name is of another machine.
+    NameTaken,
     /// Protected in another vault.
     ElsewhereProtected,
     /// Deletion waits: something in Azure blocks it; see status.blockers.
@@ -157,6 +159,8 @@ reasons! {
     ValidationFailed,
     /// The machine runs, and its disks are replaced only while it does not.
     MachineRunning,
+    /// Azure Site Recovery replicates the machine, and replication does not survive other disks.
+    MachineReplicates,
     /// Azure says that it did it, and shows nothing of it.
     NothingMade,
     /// The namespace does not let the operator make the Secret that a mount of files needs.

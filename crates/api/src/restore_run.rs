@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use target::{NewMachine, ReplaceDisks, RestoreTo, ToDisks, ToFiles};
+pub use target::{NewMachine, ReplaceDisks, RestoreTo, ToDisks, ToFiles, WhenReplicating};
 
 use crate::{
     durations::Span,

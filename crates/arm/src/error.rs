@@ -44,7 +44,7 @@ pub struct ErrorDetail {
 /// Longest message kept, in bytes.
 const MAX_MESSAGE: usize = 2000;
 /// Longest sentence shown, in bytes.
-const MAX_SENTENCE: usize = 700;
+const MAX_SENTENCE: usize = 500;
 /// Most inner errors kept.
 const MAX_DETAILS: usize = 16;
 

@@ -19,7 +19,7 @@ pub use acts::{Act, Classified, Effect, classify, ids_in};
 pub use error::{ArmError, Remedy, Service, outcome_unknown, remedy, whole_refusal};
 pub use id::{IdError, IdText, ResourceId, ResourceType};
 pub use operation::{Accepted, Family, Handle, OperationState, OperationStatus};
-pub use redact::redacted;
+pub use redact::{excerpt, redacted};
 pub use secret::Secret;
 pub use time::{ArmDuration, ArmTime};
 pub use word::Word;

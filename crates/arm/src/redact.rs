@@ -7,16 +7,20 @@ use serde_json::Value;
 /// The text in one line of at most `max` bytes, without control characters, queries of URLs, tokens, signatures
 /// or secrets that it may carry.
 pub fn redacted(text: &str, max: usize) -> String {
-    let mut line = words_of(text).join(" ");
-    if line.len() > max {
-        let mut end = max.saturating_sub(3);
-        while !line.is_char_boundary(end) {
-            end -= 1;
-        }
-        line.truncate(end);
-        line.push_str("...");
+    excerpt(&words_of(text).join(" "), max)
+}
+
+/// The text in at most `max` bytes, without control characters. What is too much is left out of its middle: Azure says what
+/// failed at the beginning of a sentence, and for want of what at its end.
+pub fn excerpt(text: &str, max: usize) -> String {
+    const GAP: &str = " ... ";
+    let line: String = text.chars().filter(|c| !c.is_control()).collect();
+    if line.len() <= max {
+        return line;
     }
-    line
+    let room = max.saturating_sub(GAP.len());
+    let (head, tail) = (line.floor_char_boundary(room / 3), line.ceil_char_boundary(line.len() - (room - room / 3)));
+    format!("{}{GAP}{}", &line[..head], &line[tail..])
 }
 
 /// Pairs whose value is never shown; compared without case. A quote stands for the end of a name in JSON, which may be
@@ -161,9 +165,12 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_is_cut_at_a_character() {
-        let cut = redacted(&"é".repeat(100), 20);
-        assert!(cut.len() <= 20 && cut.ends_with("..."), "{cut}");
+    fn a_long_text_loses_its_middle_between_two_characters() {
+        for max in 12..40 {
+            let cut = redacted(&format!("{}z", "é".repeat(100)), max);
+            assert!(cut.len() <= max && cut.starts_with("é") && cut.contains(" ... ") && cut.ends_with("éz"), "{max}: {cut}");
+        }
+        assert_eq!((excerpt("a\u{7}b", 2), excerpt("abc", 3)), ("ab".to_owned(), "abc".to_owned()));
     }
 
     #[test]

@@ -6,11 +6,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use breakwater_api::{
     Mode, OperationRecord, Reason, SharedSpec,
     azure_access::Act as ApiAct,
-    operations::{Debt, Handle as ApiHandle, MAX_OPERATIONS},
+    operations::{Debt, Handle as ApiHandle, MAX_CODE, MAX_ERROR, MAX_OPERATIONS, RecordedError},
     questions::MAX_QUESTIONS,
 };
 use breakwater_arm::{
-    ResourceId,
+    ResourceId, excerpt,
     names::{PROTECTED_ITEM, VAULT},
     wire::{Method, Request},
 };
@@ -83,8 +83,14 @@ pub(crate) fn handle_of(handle: &breakwater_arm::Handle) -> ApiHandle {
     ApiHandle { family: format!("{:?}", handle.family()).into(), id: handle.id().to_owned() }
 }
 
+/// A message as a record or a condition takes it.
 pub(crate) fn cut(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(480).collect()
+    excerpt(text, MAX_ERROR)
+}
+
+/// An error as a record takes it, whatever Azure answered: a status that the API server refused would lose it.
+pub(crate) fn error_of(reason: Reason, code: &str, message: &str) -> RecordedError {
+    RecordedError { reason: reason.to_string(), code: excerpt(code, MAX_CODE), message: cut(message), waits: false, retry_at: None }
 }
 
 /// Saves intents, sends, saves handles; makes children. True when another turn should follow at once.

@@ -5,12 +5,14 @@
 //! stands in line: each is told a time of its own.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use breakwater_arm::wire::{Answer, Method, Request};
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 
 /// Who may go first when there is little left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -155,13 +157,25 @@ fn backup_action(path: &str) -> Option<String> {
 /// (compute-and-arm.md E.6), since whoever reads for a write writes next.
 const APART: SignedDuration = SignedDuration::from_millis(100);
 
+/// Beyond so many places, those whose time is over are forgotten.
+const MOST_PLACES: usize = 1_000;
+
 /// How far ahead a line reaches.
 const LONGEST_LINE: SignedDuration = SignedDuration::from_mins(10);
 
 /// The share of a window that calls on their way may have taken before the answers of earlier ones show it.
 const ON_THE_WAY: f64 = 0.1;
 
-#[derive(Clone, Copy, Debug)]
+/// Who was told when to come back.
+#[derive(Clone, Debug, Default)]
+struct Line {
+    /// The last place that was given.
+    last: Timestamp,
+    /// The places by what they are for.
+    places: HashMap<u64, Timestamp>,
+}
+
+#[derive(Clone, Debug)]
 struct Bucket {
     level: f64,
     at: Timestamp,
@@ -169,8 +183,7 @@ struct Bucket {
     opened: Timestamp,
     /// Nothing goes before: a 429 said so.
     closed_until: Timestamp,
-    /// When the last one in each line was told to come back.
-    lines: [Timestamp; 2],
+    lines: [Line; 2],
 }
 
 impl Bucket {
@@ -178,13 +191,26 @@ impl Bucket {
         self.closed_until <= now && self.level - 1.0 >= class.rate().0 * priority.reserve(class)
     }
 
-    /// The next place in a line that begins at `from`. One that has grown too long begins anew beside itself: those in it
-    /// may have come and gone for other reasons.
-    fn place(&mut self, line: usize, from: Timestamp, apart: SignedDuration) -> Timestamp {
-        let next = from.max(self.lines[line] + apart);
-        let place = if next > from + LONGEST_LINE.max(apart * 40) { from } else { next };
-        self.lines[line] = place;
-        place
+    /// The next place in a line that begins at `from`; who asks again before its time keeps its place. A line that has grown
+    /// too long begins anew beside itself: those in it may have come and gone for other reasons.
+    fn place(&mut self, line: usize, request: &Request, (now, from): (Timestamp, Timestamp), apart: SignedDuration) -> Timestamp {
+        let line = &mut self.lines[line];
+        // Of a listing its path alone: who reads more of it reads for the others too.
+        let whose = {
+            let mut hasher = DefaultHasher::new();
+            (&request.path, request.body.as_ref().map(Value::to_string)).hash(&mut hasher);
+            hasher.finish()
+        };
+        if let Some(kept) = line.places.get(&whose).filter(|at| **at > now && **at >= from) {
+            return *kept;
+        }
+        if line.places.len() > MOST_PLACES {
+            line.places.retain(|_, at| *at > now);
+        }
+        let next = from.max(line.last + apart);
+        line.last = if next > from + LONGEST_LINE.max(apart * 40) { from } else { next };
+        line.places.insert(whose, line.last);
+        line.last
     }
 }
 
@@ -290,7 +316,7 @@ fn in_line(
             Some(window) => (bucket.opened + window, APART),
             None => (now + seconds((size * priority.reserve(class) + 1.0 - bucket.level) / refill), seconds(1.0 / refill)),
         };
-        return Err((class, bucket.place(priority.line(), from, apart)));
+        return Err((class, bucket.place(priority.line(), request, (now, from), apart)));
     }
     Ok(())
 }
@@ -303,7 +329,7 @@ fn bucket<'a>(buckets: &'a mut BTreeMap<Key, Bucket>, access: &str, request: &Re
         at: now,
         opened: now,
         closed_until: Timestamp::UNIX_EPOCH,
-        lines: [Timestamp::UNIX_EPOCH; 2],
+        lines: Default::default(),
     });
     if class.window().is_some_and(|window| bucket.opened + window <= now) {
         (bucket.level, bucket.opened) = (size, now);
@@ -328,6 +354,8 @@ fn remaining(class: Class, answer: &Answer) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const SUB: &str = "/subscriptions/11111111-1111-1111-1111-111111111111";
@@ -410,16 +438,19 @@ mod tests {
     #[test]
     fn who_comes_too_late_is_told_a_time_of_his_own_and_a_person_stands_in_a_shorter_line() {
         let budget = Budget::default();
-        let item = format!("{SUB}/resourceGroups/rg/providers/Microsoft.RecoveryServices/vaults/v/backupPolicies/p");
-        let item = Request::new(Method::Get, item, "1");
+        let policies = format!("{SUB}/resourceGroups/rg/providers/Microsoft.RecoveryServices/vaults/v/backupPolicies");
+        let one = |n: i64| Request::new(Method::Get, format!("{policies}/p{n}"), "1");
+        let item = one(0);
         (0..769).for_each(|n| budget.take("a", &item, Priority::Backup, at(n)).unwrap());
-        let told: Vec<Timestamp> = (0..100).map(|_| budget.take("a", &item, Priority::Backup, at(800)).unwrap_err().1).collect();
+        let told: Vec<Timestamp> = (0..100).map(|n| budget.take("a", &one(n), Priority::Backup, at(800)).unwrap_err().1).collect();
         assert!(told.windows(2).all(|two| two[0] < two[1]), "nobody at the same moment");
         assert_eq!((told[0], told[99]), (at(3_600), at(3_609) + APART * 9));
+        assert_eq!(budget.take("a", &one(7), Priority::Backup, at(900)).unwrap_err().1, told[7], "who asks again keeps its place");
+        assert_eq!(budget.take("a", &one(100), Priority::Backup, at(900)).unwrap_err().1, told[99] + APART, "and nobody else's moves");
         assert_eq!(budget.take("a", &item, Priority::UserChange, at(800)).unwrap_err().1, at(3_600), "not behind the fleet");
-        let write = Request::new(Method::Post, format!("{SUB}/resourceGroups/rg"), "1");
-        (0..140).for_each(|_| budget.take("a", &write, Priority::Backup, at(0)).unwrap());
-        let told: Vec<Timestamp> = (0..9_000).map(|_| budget.take("a", &write, Priority::Backup, at(0)).unwrap_err().1).collect();
+        let write = |n: i64| Request::new(Method::Post, format!("{SUB}/resourceGroups/rg"), "1").with_body(json!({ "n": n }));
+        (0..140).for_each(|n| budget.take("a", &write(n), Priority::Backup, at(0)).unwrap());
+        let told: Vec<Timestamp> = (0..9_000).map(|n| budget.take("a", &write(n), Priority::Backup, at(0)).unwrap_err().1).collect();
         assert_eq!(told[..3], [at(0) + APART, at(0) + APART * 2, at(0) + APART * 3], "as fast as it refills");
         assert!(told.iter().all(|when| *when <= at(0) + LONGEST_LINE + APART), "a line does not reach beyond ten minutes");
     }

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use crate::{
     access,
-    act::{handle_of, vault_of},
+    act::{self, handle_of, vault_of},
     budget::Priority,
     engine::Next,
     gate::Order,
@@ -301,8 +301,7 @@ fn paid<K: Kind>(turn: &mut Turn<'_, K>, node: &str, debt: &Debt) {
 
 /// Why something that was to be opened is not.
 pub(crate) fn unopened(reason: Reason, message: &str) -> RecordedError {
-    let message = message.chars().filter(|c| !c.is_control()).take(480).collect();
-    RecordedError { reason: reason.to_string(), code: String::new(), message, waits: false, retry_at: None }
+    act::error_of(reason, "", message)
 }
 
 /// The verb of a record whose debt is paid.

@@ -118,6 +118,11 @@ impl Gate {
                 Ownership::Item { .. } => order.evidence.as_ref().and_then(|e| e.what.as_deref()).and_then(source),
                 _ => None,
             };
+            // An item's name holds no subscription: it may be another machine's that bears the same.
+            if let Some(other) = shown.as_ref().filter(|shown| declared.as_ref().is_some_and(|declared| declared != *shown)) {
+                let message = format!("{} is of {other}: nothing is done to it in the name of another machine", class.target);
+                return refuse(Reason::NameTaken, message);
+            }
             // A restore acts where it makes something, too.
             let made: Vec<ResourceId> = body.as_ref().map(made_in).unwrap_or_default();
             // A region is nobody's: the vault whose point is restored there stands for it.

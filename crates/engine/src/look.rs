@@ -14,7 +14,7 @@ use breakwater_plan::{
 use jiff::SignedDuration;
 
 use crate::{
-    act::{blank, cut, use_answer},
+    act::{blank, error_of, use_answer},
     budget::Priority,
     handed::{HandedOver, handed_over},
     publish::Pause,
@@ -72,7 +72,7 @@ pub async fn look<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Pla
 /// before its time; the object looks again when it came, and reads all the same when none did.
 async fn confirm<K: Kind>(turn: &Turn<'_, K>, node: &str, id: &ResourceId) {
     let (engine, Ok(by)) = (turn.engine, &turn.access) else { return };
-    if engine.reader.read_if_spare(by, id, engine.now()).await {
+    if engine.reader.read_if_spare(by, id, engine.now(), "").await {
         return;
     }
     engine.list_soon(&by.identity.access, &turn.key, id);
@@ -229,16 +229,14 @@ fn ended<K: Kind>(turn: &mut Turn<'_, K>, node: &str, status: OperationStatus, g
             let retry_at = (!once).then(|| now + engine.backoff(record.attempt).max(SignedDuration::from_mins(1)));
             record.ended_at = Some(now);
             record.outcome = Some(Outcome::Failed);
-            record.error =
-                Some(RecordedError { reason: Reason::RefusedByAzure.to_string(), code, message: cut(&message), waits: false, retry_at });
+            record.error = Some(RecordedError { retry_at, ..error_of(Reason::RefusedByAzure, &code, &message) });
         }
         OperationState::Canceled => {
             record.ended_at = Some(now);
             record.outcome = Some(Outcome::Cancelled);
-            let message = "the operation was cancelled in Azure".to_owned();
             let retry_at = (!once).then(|| now + SignedDuration::from_mins(10));
-            record.error =
-                Some(RecordedError { reason: Reason::RefusedByAzure.to_string(), code: String::new(), message, waits: false, retry_at });
+            let message = "the operation was cancelled in Azure";
+            record.error = Some(RecordedError { retry_at, ..error_of(Reason::RefusedByAzure, "", message) });
         }
     }
 }

@@ -95,11 +95,11 @@ impl Reader {
     }
 
     /// GETs a resource where Azure admits far more than was used. False when it does not: nothing was asked or noted.
-    pub async fn read_if_spare(&self, by: &Looker, id: &ResourceId, since: Timestamp) -> bool {
+    pub async fn read_if_spare(&self, by: &Looker, id: &ResourceId, since: Timestamp, version: &str) -> bool {
         let by = Looker { priority: Priority::Spare, ..by.clone() };
         let spares = get(id).is_some_and(|request| self.spares(&by, &request));
         if spares {
-            self.read(&by, id, since, "").await;
+            self.read(&by, id, since, version).await;
         }
         spares
     }

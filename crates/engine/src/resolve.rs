@@ -88,7 +88,7 @@ impl Resolver<'_> {
         });
         let asks: Vec<Due<'_>> = asks.collect();
         let reads = round.iter().filter_map(|need| match need {
-            Need::Read { fresh: Fresh::Spare(_), .. } => None,
+            Need::Read { fresh: Fresh::Spare(_) | Fresh::SpareVersion(_), .. } => None,
             Need::Read { id, fresh } => {
                 let (since, version) = self.since(fresh);
                 Some((id, since, version))
@@ -158,7 +158,7 @@ impl Resolver<'_> {
                 if let Some(by) = self.looker {
                     let (since, version) = self.since(fresh);
                     match fresh {
-                        Fresh::Spare(_) => drop(self.reader.read_if_spare(by, id, since).await),
+                        Fresh::Spare(_) | Fresh::SpareVersion(_) => drop(self.reader.read_if_spare(by, id, since, version).await),
                         _ => self.reader.read(by, id, since, version).await,
                     }
                     self.take(by, id, facts);
@@ -201,7 +201,7 @@ impl Resolver<'_> {
         match fresh {
             Fresh::Within(_) | Fresh::Spare(_) if self.forced => (self.began, ""),
             Fresh::Within(age) | Fresh::Spare(age) => (self.began - *age, ""),
-            Fresh::Version(token) => (Timestamp::MIN, token),
+            Fresh::Version(token) | Fresh::SpareVersion(token) => (Timestamp::MIN, token),
         }
     }
 

@@ -13,7 +13,7 @@ use breakwater_plan::kind::Kind;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    act::{cut, handle_of, vault_of},
+    act::{cut, error_of, handle_of, vault_of},
     gate::Refusal,
     ports::SendError,
     turn::{Met, Turn},
@@ -36,8 +36,8 @@ pub fn settle<K: Kind>(turn: &mut Turn<'_, K>, node: &str, request: &Request, re
             tracing::warn!(node, why, "outcome unknown");
             true
         }
-        Ok(Err(SendError::NotSent(why))) => refused(turn, node, Reason::Unreadable, String::new(), &why, true, None),
-        Ok(Err(SendError::NoToken(why))) => refused(turn, node, Reason::TokenRefused, String::new(), &why, false, None),
+        Ok(Err(SendError::NotSent(why))) => refused(turn, node, Reason::Unreadable, "", &why, true, None),
+        Ok(Err(SendError::NoToken(why))) => refused(turn, node, Reason::TokenRefused, "", &why, false, None),
         Ok(Ok(answer)) => {
             if let Ok(by) = turn.access.clone() {
                 engine.reader.learn(&by, request, &answer);
@@ -64,7 +64,7 @@ pub fn settle<K: Kind>(turn: &mut Turn<'_, K>, node: &str, request: &Request, re
                 true => tracing::info!(node, id = %request.path, status = error.status, code = %error.code, "refused for now"),
                 false => tracing::warn!(node, id = %request.path, status = error.status, code = %error.code, "refused"),
             }
-            refused(turn, node, reason_of(&error), error.code.clone(), &error.to_string(), waits, after)
+            refused(turn, node, reason_of(&error), &error.code, &error.to_string(), waits, after)
         }
     }
 }
@@ -100,7 +100,7 @@ fn refused<K: Kind>(
     turn: &mut Turn<'_, K>,
     node: &str,
     reason: Reason,
-    code: String,
+    code: &str,
     message: &str,
     waits: bool,
     after: Option<SignedDuration>,
@@ -110,8 +110,7 @@ fn refused<K: Kind>(
     if let Some(record) = turn.subject.operations.get_mut(node).filter(|r| r.debt.is_some() && r.attempt > 1) {
         // Refused because the first one, of which nobody knew, may have opened after all: closed once more.
         (record.ended_at, record.outcome) = (Some(now), Some(Outcome::Lost));
-        record.error =
-            Some(RecordedError { reason: Reason::ScriptsLost.to_string(), code, message: cut(message), waits: false, retry_at: None });
+        record.error = Some(error_of(Reason::ScriptsLost, code, message));
         return true;
     }
     if turn.subject.operations.get(node).is_some_and(|r| r.debt.is_some()) {
@@ -125,7 +124,7 @@ fn refused<K: Kind>(
         let wait = after.unwrap_or_else(|| engine.backoff(record.attempt)).max(engine.bounds.read_every);
         record.ended_at = Some(now);
         record.outcome = Some(Outcome::Refused);
-        record.error = Some(RecordedError { reason: reason.to_string(), code, message: cut(message), waits, retry_at: Some(now + wait) });
+        record.error = Some(RecordedError { waits, retry_at: Some(now + wait), ..error_of(reason, code, message) });
         engine.locks.release(&(turn.key.clone(), node.to_owned()));
     }
     true

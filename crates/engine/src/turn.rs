@@ -171,14 +171,14 @@ impl<'e, K: Kind> Turn<'e, K> {
         let named = shared_spec.access_ref.as_ref().map(|r| r.name.as_str());
         let pinned = parsed.shared.access.clone();
         let urgent = parsed.shared.observed_generation != Some(meta.generation);
-        let priority = if urgent { Priority::UserChange } else { Priority::Backup };
         let resolved = match K::ACCESS {
             AccessNeed::Own => access::of_itself(&object),
             AccessNeed::Namespace => access::resolve(&*engine.outside.cluster, &key.namespace, pinned.as_ref(), named),
             AccessNeed::None => Err(Hold::wait(Reason::NothingDue, "")),
         };
         let suspended = resolved.as_ref().is_ok_and(|a| a.suspended) && K::ACCESS == AccessNeed::Namespace;
-        let access = resolved.map(|a: Access| Looker { identity: a.identity, grant: a.grant, priority });
+        let looker = |a: Access| Looker { identity: a.identity, grant: a.grant, priority: Priority::Backup };
+        let mut access = resolved.map(looker);
         let pin = |a: &Looker| PinnedAccess { name: a.grant.name.clone(), uid: Some(a.grant.uid.clone()) };
         let pinned = if K::ACCESS == AccessNeed::Namespace { pinned.or_else(|| access.as_ref().ok().map(pin)) } else { None };
         let subject = Subject {
@@ -195,6 +195,13 @@ impl<'e, K: Kind> Turn<'e, K> {
             access: access.as_ref().ok().map(|a| a.grant.clone()),
             answers: Arc::default(),
         };
+        if let Ok(by) = &mut access {
+            by.priority = match K::is_awaited(&subject) {
+                true => Priority::Restore,
+                false if urgent => Priority::UserChange,
+                false => Priority::Backup,
+            };
+        }
         let handled = parsed.shared.last_handled_request.clone();
         let pause = match (shared_spec.suspend, shared_spec.mode) {
             (true, _) => Pause::Suspended,

@@ -99,6 +99,8 @@ pub enum Fresh {
     Spare(SignedDuration),
     /// Asked again when the token differs from the one it was asked under: a `changedTime`, a `lastRecoveryPoint`.
     Version(String),
+    /// The same, of a resource that is only of use to people.
+    SpareVersion(String),
 }
 
 /// A collection: its path, with the query that selects from it.

@@ -150,6 +150,11 @@ pub trait Kind: Send + Sync + Sized + 'static {
     /// What to tell.
     fn report(subject: &Subject<Self>, facts: &Facts, decided: Decided<'_>) -> Report;
 
+    /// Whether it is a restore that has yet to begin: then its calls go before those of what was edited, and of the fleet.
+    fn is_awaited(_subject: &Subject<Self>) -> bool {
+        false
+    }
+
     /// Whether something must be done in Azure when the object is deleted: then a finalizer holds it, and its turns go on
     /// until what it desires is met.
     fn acts_on_deletion(_spec: &Self::Spec) -> bool {

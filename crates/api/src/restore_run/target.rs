@@ -1,6 +1,7 @@
 //! What a restore becomes.
 
 use kube::KubeSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{durations::Span, ids};
@@ -57,6 +58,18 @@ pub struct ReplaceDisks {
     /// True: a machine that runs is stopped first. Left out, a running machine is refused. It is not started again.
     #[serde(default)]
     pub stop_machine: bool,
+    /// What becomes of replication.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when_replicating: Option<WhenReplicating>,
+}
+
+/// What becomes of a machine's replication where its disks are replaced. Left out, a machine that Azure Site Recovery replicates is
+/// refused. `Break`: replication goes on with the disks that are taken out, and is disabled and enabled anew by whoever set it up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub enum WhenReplicating {
+    /// It breaks, and the disks are replaced all the same.
+    Break,
 }
 
 /// Managed disks, attached to nothing.

@@ -80,7 +80,7 @@ pub use vaultconfig::{
 };
 pub use vm::{
     DataDisk, DiskSettings, HardwareProfile, InstanceStatus, InstanceView, ManagedDisk, OsDisk, SecurityProfile, StorageProfile, VhdUri,
-    VirtualMachine, VirtualMachineProperties, VmAgent,
+    VirtualMachine, VirtualMachineProperties, VmAgent, replicating_extension,
 };
 
 /// What every ARM resource looks like from outside.

@@ -38,6 +38,23 @@ fn power_is_unknown_until_told() {
 }
 
 #[test]
+fn a_machine_replicates_by_site_recoverys_own_extension() {
+    let extension = |name: &str, more: Value| {
+        let mut shown =
+            json!({"id": format!("/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/v/extensions/{name}")});
+        shown.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        shown
+    };
+    let of = |publisher: &str| json!({"properties": {"publisher": publisher}});
+    let found = |resources: Value| replicating_extension(&json!({ "resources": resources }));
+    let other = extension("SiteRecovery-Not", of("Contoso.SiteRecovery"));
+    assert_eq!(found(json!([other])), None);
+    assert_eq!(found(json!([other, extension("any", of("microsoft.azure.RecoveryServices.SiteRecovery2"))])), Some("any".to_owned()));
+    assert_eq!(found(json!([extension("siterecovery-Windows", json!({}))])), Some("siterecovery-Windows".to_owned()));
+    assert_eq!((found(json!([{}])), found(json!("x")), replicating_extension(&json!({}))), (None, None, None));
+}
+
+#[test]
 fn an_unmanaged_disk_is_seen() {
     let vm =
         VirtualMachine::parse(&json!({"properties": {"storageProfile": {"dataDisks": [{"lun": 0, "vhd": {"uri": "http://x"}}]}}})).unwrap();

@@ -1,5 +1,7 @@
 //! A virtual machine (compute-and-arm.md C.1, C.2).
 
+use serde_json::Value;
+
 use super::Resource;
 use crate::{id::IdText, time::ArmTime, word::Word};
 
@@ -111,6 +113,25 @@ body! {
         /// In words.
         display_status: String,
     }
+}
+
+/// Whose extension Azure Site Recovery puts into a machine that it replicates (a digit may follow); Site Recovery takes it out
+/// when replication is disabled (learn.microsoft.com, "Troubleshoot Azure-to-Azure VM extension").
+const SITE_RECOVERY: &str = "Microsoft.Azure.RecoveryServices.SiteRecovery";
+
+/// The extension by which Azure Site Recovery replicates a machine, from the body of the machine's own GET, which carries them
+/// whole in `resources` (compute-and-arm.md C.1). Items that tell nothing but their id are known by its name, `SiteRecovery-Linux`
+/// or `SiteRecovery-Windows`.
+pub fn replicating_extension(body: &Value) -> Option<String> {
+    let starts = |text: &str, with: &str| text.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+    body.get("resources")?.as_array()?.iter().find_map(|extension| {
+        let name = extension.get("id").and_then(Value::as_str)?.rsplit('/').next()?;
+        let is_its = match extension.pointer("/properties/publisher").and_then(Value::as_str) {
+            Some(publisher) => starts(publisher, SITE_RECOVERY),
+            None => starts(name, "SiteRecovery-"),
+        };
+        is_its.then(|| name.to_owned())
+    })
 }
 
 impl VirtualMachineProperties {

@@ -280,6 +280,10 @@ fn model(world: &World, req: &Inbound, id: &str, body: Map<String, Value>, plan:
     let etag = before.as_ref().and_then(|old| old.machine.as_ref()).map_or(1, |machine| machine.etag + 1);
     let (power, agent) =
         before.as_ref().and_then(|old| old.machine.as_ref()).map_or((Power::Running, Agent::Ready), |m| (m.power, m.agent));
+    // What was put into it stays in it.
+    if let Some(extensions) = before.as_ref().and_then(|old| old.body.get("resources")) {
+        vm.body.insert("resources".to_owned(), extensions.clone());
+    }
     vm.created = before.as_ref().map_or(world.now, |old| old.created);
     vm.pending = before.and_then(|old| old.pending);
     vm.machine = Some(Machine { power, agent, etag });

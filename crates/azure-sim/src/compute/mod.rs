@@ -27,9 +27,9 @@ pub fn handle(world: &mut World, req: &Inbound, target: &Target) -> Reply {
         ("locations/operations" | "locations/diskoperations", Form::Element, "GET") => world.poll(req, target),
         ("locations/virtualmachines", Form::Collection, "GET") => lists::machines_of_location(world, req, target),
         (kind, _, "GET") if images::knows(kind) => images::get(req, target),
-        // Extensions are not modelled, so no machine has any.
+        // Extensions are what the estate says; they cannot be put in.
         ("virtualmachines/extensions", Form::Collection, "GET") => match world.resource(&target.resource_id()) {
-            Some(_) => Reply::json(200, json!({"value": []})),
+            Some(vm) => Reply::json(200, json!({"value": vm.body.get("resources").cloned().unwrap_or_else(|| json!([]))})),
             None => missing(world, target, "VM"),
         },
         ("virtualmachines/instanceview", Form::Collection, "GET") => power::instance_view(world, target),

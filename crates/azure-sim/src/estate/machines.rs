@@ -49,6 +49,11 @@ fn one(model: &mut Model, group: &str, entry: &GroupEntry, machine: &MachineEntr
     let config = json!({"name": "ipconfig1", "properties": {"privateIPAllocationMethod": "Dynamic", "subnet": {"id": format!("{network}/subnets/default")}}});
     put(model, &interface, json!({"location": location, "properties": {"ipConfigurations": [config]}}), place)?;
     put(model, &id, body(machine, &location, &interface), place)?;
+    if !machine.extensions.is_empty()
+        && let Some(made) = model.world.resource_mut(&id)
+    {
+        made.body.insert("resources".to_owned(), extensions(&id, machine, &location));
+    }
     if let Some(made) = model.world.resource_mut(&id).and_then(|vm| vm.machine.as_mut()) {
         made.agent = machine.agent;
         made.power = match machine.power {
@@ -59,6 +64,27 @@ fn one(model: &mut Model, group: &str, entry: &GroupEntry, machine: &MachineEntr
     }
     model.world.refresh_disk_states(&id);
     Ok(())
+}
+
+/// As a machine's GET shows what is in it (recorded: `vm_get_instanceview_deallocated__200`).
+fn extensions(id: &str, machine: &MachineEntry, location: &str) -> Value {
+    let shown = machine.extensions.iter().map(|extension| {
+        json!({
+            "name": extension.name,
+            "id": format!("{id}/extensions/{}", extension.name),
+            "type": "Microsoft.Compute/virtualMachines/extensions",
+            "location": location,
+            "properties": {
+                "autoUpgradeMinorVersion": true,
+                "provisioningState": "Succeeded",
+                "publisher": extension.publisher,
+                "type": extension.kind,
+                "typeHandlerVersion": extension.version,
+                "settings": {},
+            },
+        })
+    });
+    shown.collect()
 }
 
 fn body(machine: &MachineEntry, location: &str, interface: &str) -> Value {

@@ -290,9 +290,32 @@ pub struct MachineEntry {
     /// Whether the guest agent is there.
     #[serde(default)]
     pub agent: Agent,
+    /// Extensions that are in it.
+    #[serde(default)]
+    pub extensions: Vec<ExtensionEntry>,
     /// Locks on the machine.
     #[serde(default)]
     pub locks: Vec<LockEntry>,
+}
+
+/// An extension of a machine.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ExtensionEntry {
+    /// Its name: `SiteRecovery-Linux`.
+    pub name: String,
+    /// Whose it is: `Microsoft.Azure.RecoveryServices.SiteRecovery`.
+    pub publisher: String,
+    /// Its type: `Linux`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its version.
+    #[serde(default = "first_version")]
+    pub version: String,
+}
+
+fn first_version() -> String {
+    "1.0".to_owned()
 }
 
 fn usual_size() -> String {

@@ -201,8 +201,8 @@ impl Point {
             }
             properties["recoveryPointDiskConfiguration"] = disks;
         }
-        // Absent on on-demand points and on those not yet in the vault (§12.1).
-        if let (Life::Scheduled { kept: Some(kept), .. }, Tier::Valid) = (self.life, self.hardened) {
+        // Absent on on-demand points and on those not yet in the vault (§12.1); that the archive keeps it is a guess.
+        if let (Life::Scheduled { kept: Some(kept), .. }, true) = (self.life, self.is_stored()) {
             // True below a soft-deleted item is a guess: no such point is recorded.
             let gone = item.soft_deleted.is_some();
             properties["recoveryPointProperties"] =

@@ -1,8 +1,9 @@
 //! Compute and Network.
 
+use azure_sim::{Azure, Estate, Options};
 use serde_json::{Value, json};
 
-use crate::wire::{Client, RG, SUB, code, header, small, with_settings};
+use crate::wire::{Client, RG, SMALL, SUB, code, header, owner, small, with_settings};
 
 fn disk(name: &str) -> String {
     format!("{RG}/providers/Microsoft.Compute/disks/{name}")
@@ -313,6 +314,29 @@ fn lists_of_machines_and_disks_come_in_pages_that_are_followed_to_the_end() {
             assert_eq!(seen.len(), expected, "no item twice");
         }
     }
+}
+
+#[test]
+fn extensions_of_a_machine_are_shown_with_it_and_listed_and_stay_when_it_is_put() {
+    let extension = "{ name: SiteRecovery-Windows, publisher: Microsoft.Azure.RecoveryServices.SiteRecovery, type: Windows }";
+    let text = SMALL.replace("power: deallocated }", &format!("power: deallocated, extensions: [{extension}] }}"));
+    let options = Options::default();
+    let now = options.start;
+    let azure = Azure::new(Estate::parse(&text, &Default::default()).unwrap(), options).unwrap();
+    let mut client = Client { azure, now, caller: owner() };
+    let mut shown = client.read(&vm("vm-b"));
+    let extension = shown["resources"][0].clone();
+    assert_eq!(extension["id"], format!("{}/extensions/SiteRecovery-Windows", vm("vm-b")));
+    assert_eq!(extension["properties"]["publisher"], "Microsoft.Azure.RecoveryServices.SiteRecovery");
+    assert_eq!(client.read(&format!("{}/extensions", vm("vm-b")))["value"], json!([extension]));
+    assert_eq!(client.read(&format!("{}/extensions", vm("vm-a")))["value"], json!([]));
+    shown["tags"] = json!({"a": "b"});
+    let put = client.send("PUT", &vm("vm-b"), shown);
+    assert!(put.status < 300, "{put:?}");
+    client.wait(60);
+    let shown = client.read(&vm("vm-b"));
+    assert_eq!((&shown["tags"]["a"], &shown["resources"]), (&json!("b"), &json!([extension])));
+    assert!(client.read(&vm("vm-a")).get("resources").is_none());
 }
 
 #[test]

@@ -59,7 +59,7 @@ pub(super) fn backup_jobs(s: &Subject<ProtectedMachine>, p: &Place, facts: &Fact
 
 /// Any Backup job since protection, or a recovery point, counts as it, whoever started it; a failed one is not repeated.
 pub(super) fn first_backup(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> Acted {
-    let point = facts.resource(&p.item).present().and_then(|b| protection::Item::read(b)).and_then(|i| i.last_point);
+    let point = p.item_body(facts).and_then(|b| protection::Item::read(b)).and_then(|i| i.last_point);
     let done = first_backup_known(s) || point.is_some() || !backup_jobs(s, p, facts).is_empty();
     let body = json!({ "properties": { "objectType": "IaasVMBackupRequest" } });
     Acted {

@@ -35,7 +35,10 @@ pub(super) fn conditions(
     } else {
         Said::new(ConditionType::Protected, Some(false), promise.reason, promise.message.clone())
     };
+    // What is remembered of points says nothing where the item is another machine's.
+    let taken = promise.reason == Reason::NameTaken;
     let recoverable = match latest {
+        _ if taken => Said::new(ConditionType::Recoverable, Some(false), promise.reason, promise.message.clone()),
         _ if status.protection == Some(Protection::Missing) => {
             Said::new(ConditionType::Recoverable, Some(false), Reason::Missing, "the backups were there and are gone from Azure")
         }
@@ -52,7 +55,7 @@ pub(super) fn conditions(
         }
     };
     let mut all = vec![protected, recoverable];
-    if status.protection == Some(Protection::Missing) {
+    if taken || status.protection == Some(Protection::Missing) {
         all.push(Said::new(ConditionType::WithinRpo, Some(false), promise.reason, promise.message.clone()));
     }
     if settled {

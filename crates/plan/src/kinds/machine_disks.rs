@@ -60,7 +60,7 @@ pub(super) fn needs(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts, dec
     let changed = vm(p, facts).is_some();
     let listed = facts.listed(&machines_of(p.machine.subscription_id()), &p.machine);
     let version = listed.present().and_then(|b| b.get("changedTime")).and_then(Value::as_str).unwrap_or_default();
-    let have = facts.resource(&p.item).into_present().map(|body| Coverage::of_item(body));
+    let have = p.item_body(facts).map(|body| Coverage::of_item(body));
     let drops = |lun: i64| !declared.covers(lun) && have.as_ref().is_some_and(|have| have.covers(lun));
     let meant = |lun: i64, id: &ResourceId| {
         let here = pinned.iter().any(|pin| i64::from(pin.lun) == lun || is_named(id, pin));

@@ -36,7 +36,7 @@ pub(super) fn declared(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) 
 
 /// The disks to cover now. Where nothing is declared that could be told, what the item has stays; `None` before there is one.
 pub(super) fn coverage(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> Option<Coverage> {
-    let item = facts.resource(&p.item).into_present().map(|body| Coverage::of_item(body));
+    let item = p.item_body(facts).map(|body| Coverage::of_item(body));
     if let Some(declared) = declared(s, p, facts) {
         return Some(machine_disks::follow(s, p, facts, declared, item.as_ref()));
     }
@@ -68,7 +68,7 @@ pub(super) fn put(p: &Place, disks: &Coverage) -> Request {
 /// One PUT brings policy and disks together: it is a full statement of intent (backup.md §8.3). A stop, a resumption and an
 /// undeletion are the same PUT with other words (§9).
 pub(super) fn change(p: &Place, s: &Subject<ProtectedMachine>, facts: &Facts) -> Option<Change> {
-    let body = facts.resource(&p.item).into_present()?;
+    let body = p.item_body(facts)?;
     let item = protection::Item::read(body)?;
     let one = |field: &str, have: &str, want: &str, request: Request| {
         let differences = vec![Difference { field: field.into(), have: have.into(), want: want.into() }];
@@ -152,7 +152,7 @@ pub(super) fn wanted(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) ->
 /// The question, while nobody has answered it, or that a policy was not read yet.
 pub(super) fn asked(p: &Place, s: &Subject<ProtectedMachine>, facts: &Facts, change: Option<&Change>) -> Result<Option<Approved>, Hold> {
     let Some(change) = change else { return Ok(None) };
-    let before = facts.resource(&p.item).into_present().cloned();
+    let before = p.item_body(facts).cloned();
     let old = before.as_ref().and_then(|b| protection::Item::read(b)?.policy).filter(|old| *old != p.policy);
     if let Some(old) = old.filter(|old| facts.resource(old).present().is_none()) {
         return Err(Hold::wait(Reason::NotYetObserved, format!("policy {} was not read yet", old.name())));

@@ -7,6 +7,7 @@ use breakwater_api::{
     protected_machine::{DeclaredProtection, ObservedMachine},
 };
 use breakwater_arm::{ResourceId, bodies::VirtualMachine, names};
+use serde_json::Value;
 
 use super::{
     PolicyView, VaultView, gone, is_admitted_by, items_of, machine_item, machine_report, no_such, policy_id, protection, selected,
@@ -29,6 +30,13 @@ pub(super) struct Place {
     pub machine: ResourceId,
     pub item: ResourceId,
     pub owner: String,
+}
+
+impl Place {
+    /// The machine's item as it was seen; none where the item of that name is of another machine.
+    pub fn item_body<'f>(&self, facts: &'f Facts) -> Option<&'f Arc<Value>> {
+        facts.resource(&self.item).into_present().filter(|body| protection::of_another(body, &self.machine).is_none())
+    }
 }
 
 pub(super) fn policy_ref(s: &Subject<ProtectedMachine>) -> ObjectRef {

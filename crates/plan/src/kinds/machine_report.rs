@@ -37,7 +37,7 @@ pub(super) fn report(s: &Subject<ProtectedMachine>, facts: &Facts, decided: Deci
             decided.err().map_or_else(|| Promise::broken(Reason::NotYetObserved, ""), |h| Promise::broken(h.reason, h.message.clone()));
         return told(&status, promise, Vec::new(), s.owned.clone(), None);
     };
-    let body = facts.resource(&p.item).present().cloned();
+    let body = p.item_body(facts).cloned();
     let item = body.as_ref().and_then(|b| Item::read(b));
     let stands = standing(s, &p, facts);
     if stands.protection != Protection::Unknown || s.status.protection.is_none() {

@@ -166,7 +166,7 @@ pub(super) fn points_of(item: &ResourceId) -> List {
 
 /// Recovery points are read when the item shows that they moved; jobs while the first backup is not known.
 fn points_need(s: &Subject<ProtectedMachine>, p: &Place, known: &Facts) -> Vec<Need> {
-    let Some(item) = known.resource(&p.item).present().and_then(|b| protection::Item::read(b)) else { return Vec::new() };
+    let Some(item) = p.item_body(known).and_then(|b| protection::Item::read(b)) else { return Vec::new() };
     let mut needs = Vec::new();
     let token = item.token();
     if item.last_point.is_some() && s.status.recovery_points.as_ref().and_then(|r| r.as_of.as_ref()) != Some(&token) {

@@ -119,7 +119,7 @@ pub fn our_policies(estate: &str, p: &Place, facts: &Facts) -> BTreeSet<Resource
     let views = facts.objects::<PolicyView>(BackupPolicy::NAME, namespace);
     let here = views.iter().filter(|v| v.spec.vault_ref == p.policy_view.spec.vault_ref);
     let declared = here.filter_map(|v| policy_id(estate, &v.meta, &v.spec, &p.vault).ok());
-    let of_item = facts.resource(&p.item).into_present().and_then(|body| Item::read(body)?.policy);
+    let of_item = p.item_body(facts).and_then(|body| Item::read(body)?.policy);
     let is_ours = |id: &ResourceId| is_derived(estate, namespace, id.name());
     let taken = of_item.filter(|id| id.within(&p.vault) && (is_ours(id) || is_adopted(p, id, facts)));
     declared.chain(taken).chain([p.policy.clone()]).collect()
@@ -138,6 +138,22 @@ fn is_derived(estate: &str, namespace: &str, azure_name: &str) -> bool {
     hash.eq_ignore_ascii_case(&keys::hash8(&[estate, namespace, BackupPolicy::NAME, name]))
 }
 
+/// The machine that an item is of, where that is another one: an item's name holds its machine's group and name and not its
+/// subscription, so that of two machines of one name in groups of one name the item says itself which one it is of.
+pub fn of_another(body: &Value, machine: &ResourceId) -> Option<ResourceId> {
+    let of: ResourceId = body.pointer("/properties/sourceResourceId")?.as_str()?.parse().ok()?;
+    (of != *machine).then_some(of)
+}
+
+/// What there is to say to a machine whose name another one has in the vault.
+pub fn name_taken(vault: &ResourceId, machine: &ResourceId, other: &ResourceId) -> Hold {
+    let message = format!(
+        "{vault} holds the backups of {other} under the name that those of {machine} would have: what is there is left alone; \
+         use another vault for one of the two"
+    );
+    Hold::stuck(Reason::NameTaken, message)
+}
+
 /// The one place where the states of backup.md §9 are told apart.
 pub fn standing(q: &Question<'_>, facts: &Facts) -> Standing {
     let plain = |protection| Standing { protection, hold: None, elsewhere: None };
@@ -147,6 +163,10 @@ pub fn standing(q: &Question<'_>, facts: &Facts) -> Standing {
         Known::Absent(_) => return absent(q, facts),
         Known::Present(_, body) => body,
     };
+    if let Some(other) = of_another(body, q.machine) {
+        let hold = Some(name_taken(q.vault, q.machine, &other));
+        return Standing { protection: Protection::NotProtected, hold, elsewhere: None };
+    }
     let Some(item) = Item::read(body) else { return plain(Protection::Unknown) };
     if item.soft_deleted {
         let until = item.purged_at.map_or(String::new(), |at| format!(" and are purged at {}", super::seconds(at)));

@@ -27,7 +27,7 @@ fn illegible(id: &ResourceId) -> Hold {
 /// What forbids the restore, by all that was looked at; nothing is sent while it does.
 pub(super) fn hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Hold> {
     granted(s, source)
-        .or_else(|| restore_source::stranger(s, source, facts))
+        .or_else(|| restore_source::stranger(source, facts))
         .or_else(|| restore_paired::hold(source, facts))
         .or_else(|| point_hold(s, source, facts))
         .or_else(|| staging_hold(s, source, facts))
@@ -198,9 +198,9 @@ fn replace_hold(s: &Subject<RestoreRun>, wanted: &ReplaceDisks, source: &Source,
             "spec.from.recoveryPoint.protectedMachineRef is needed where disks are replaced: by it the machine is known to be the same",
         ));
     };
-    let vm = match facts.read(machine) {
+    let (body, vm) = match facts.read(machine) {
         Known::Present(_, body) => match VirtualMachine::parse(body) {
-            Ok(vm) => vm,
+            Ok(vm) => (body, vm),
             Err(_) => return Some(illegible(machine)),
         },
         Known::Absent(_) => {
@@ -219,6 +219,13 @@ fn replace_hold(s: &Subject<RestoreRun>, wanted: &ReplaceDisks, source: &Source,
             return Some(Hold::stuck(Reason::IdentityChanged, message));
         }
         _ => return Some(Hold::wait(Reason::NotYetObserved, format!("which machine {machine} is, is not known yet (vmId)"))),
+    }
+    if let Some(extension) = bodies::replicating_extension(body).filter(|_| wanted.when_replicating.is_none()) {
+        let message = format!(
+            "Azure Site Recovery replicates {machine} (extension {extension}), and replication does not survive other disks: disable it \
+             first, or say whenReplicating: Break in a new RestoreRun and set it up anew afterwards; or restore a new machine"
+        );
+        return Some(Hold::stuck(Reason::MachineReplicates, message));
     }
     match power(facts) {
         Some(state) if is_off(&state) => None,

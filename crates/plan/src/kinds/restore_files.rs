@@ -85,7 +85,7 @@ fn hold(s: &Subject<RestoreRun>, wanted: &ToFiles, source: &Source, facts: &Fact
     length(wanted)
         .or_else(|| vault_is_ours(&source.vault, facts, &s.estate, &source.owner, &s.writer))
         .or_else(|| runs::not_granted(s, "ReadData", &source.machine))
-        .or_else(|| restore_source::stranger(s, source, facts))
+        .or_else(|| restore_source::stranger(source, facts))
         .or_else(|| point_hold(s, source, facts))
         .or_else(|| secret_hold(s, wanted, facts))
 }

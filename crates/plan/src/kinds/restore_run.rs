@@ -157,6 +157,10 @@ impl Kind for RestoreRun {
         Ok(graph)
     }
 
+    fn is_awaited(s: &Subject<Self>) -> bool {
+        !is_over(s) && s.status.job.is_none()
+    }
+
     fn report(s: &Subject<Self>, facts: &Facts, decided: Decided<'_>) -> Report {
         restore_report::report(s, facts, decided)
     }

@@ -20,7 +20,7 @@ use super::{
     machine_place::Place,
     no_such,
     protected_machine::points_of,
-    recovery_points, restore_paired,
+    protection, recovery_points, restore_paired,
     restore_run::own,
     runs::{self, MachineView},
     unreadable, vault_guard, vault_id,
@@ -43,8 +43,9 @@ const POINTS_WITHIN: SignedDuration = SignedDuration::from_mins(5);
 /// How old the item may be by which the machine is known.
 const ITEM_WITHIN: SignedDuration = SignedDuration::from_hours(1);
 
-/// How old what is known of the chosen point may be, until it is read for the request.
-const CHOSEN_WITHIN: SignedDuration = SignedDuration::from_mins(30);
+/// How old the list may be that the chosen point is known by. The point itself is read when the request is sent: of many runs
+/// that wait for their turn each would list again and again, and reads are what they wait for.
+const CHOSEN_WITHIN: SignedDuration = SignedDuration::from_hours(6);
 
 /// Where the data is.
 pub(super) struct Source {
@@ -122,24 +123,13 @@ pub(super) fn needs(s: &Subject<RestoreRun>, known: &Facts) -> Vec<Need> {
     let Ok(source) = source(s, known) else { return needs };
     needs.push(kept(&source.vault));
     needs.extend(vault_guard::need(&source.vault, &source.vault_view));
-    if is_looked_up(s, &source) {
+    if is_looked_up(&source) {
         needs.push(Need::Read { id: source.item.clone(), fresh: Fresh::Within(ITEM_WITHIN) });
     }
-    let list = |within| Need::ListUnder { list: source.points(), fresh: Fresh::Within(within) };
-    let Some(point) = chosen(s).and_then(|name| source.point(name)).filter(|_| source.paired.is_none()) else {
-        needs.push(list(POINTS_WITHIN));
-        return needs;
-    };
-    // What has a job has read its point.
-    if s.status.job.is_some() {
-        return needs;
-    }
-    // The list that it was chosen from shows all of it, and it is read once more when the request is sent: of many runs that wait
-    // for their turn each would read again and again, and reads are what they wait for.
-    needs.push(list(CHOSEN_WITHIN));
-    let listed_lately = known.listed_at(&source.points()).is_some_and(|at| at + POINTS_WITHIN > s.now);
-    if !listed_lately {
-        needs.push(Need::Read { id: point, fresh: Fresh::Within(CHOSEN_WITHIN) });
+    // What has a job has no use for points any more.
+    if chosen(s).is_none() || s.status.job.is_none() {
+        let within = if chosen(s).is_some() { CHOSEN_WITHIN } else { POINTS_WITHIN };
+        needs.push(Need::ListUnder { list: source.points(), fresh: Fresh::Within(within) });
     }
     needs
 }
@@ -184,16 +174,15 @@ fn region(s: &Subject<RestoreRun>, vault: &ResourceId, view: &VaultView) -> Resu
     Ok((Some(Paired { region, location }), jobs))
 }
 
-/// Whether the item itself is looked at before it is believed to be the machine's: where its data is handed out, and where no
-/// object of the machine stands for it.
-fn is_looked_up(s: &Subject<RestoreRun>, source: &Source) -> bool {
-    s.spec.to.files.is_some() || source.view.is_none()
+/// Whether the item itself is looked at before it is believed to be the machine's. When its own region does not answer, the
+/// machine's object stands for it.
+fn is_looked_up(source: &Source) -> bool {
+    source.paired.is_none() || source.view.is_none()
 }
 
-/// Why the item is not known to be the machine's. An item's name holds its machine's group and name and not its subscription: of
-/// two machines of one name in groups of one name the item says itself which one it is of.
-pub(super) fn stranger(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Hold> {
-    if !is_looked_up(s, source) {
+/// Why the item is not known to be the machine's.
+pub(super) fn stranger(source: &Source, facts: &Facts) -> Option<Hold> {
+    if !is_looked_up(source) {
         return None;
     }
     let body = match facts.read(&source.item) {
@@ -205,11 +194,10 @@ pub(super) fn stranger(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) 
         }
         Known::Unknown => return Some(unreadable(&source.item, facts)),
     };
-    let of: Option<ResourceId> = body.pointer("/properties/sourceResourceId").and_then(Value::as_str).and_then(|id| id.parse().ok());
-    (of.as_ref() != Some(&source.machine)).then(|| {
-        let message = format!("what {} holds under that name is not of {}: nothing of it is handed out", source.vault, source.machine);
-        Hold::stuck(Reason::AccessDenied, message)
-    })
+    if body.pointer("/properties/sourceResourceId").and_then(Value::as_str).is_none() {
+        return Some(Hold::wait(Reason::Unreadable, format!("{} does not tell which machine it is of", source.item)));
+    }
+    protection::of_another(body, &source.machine).map(|other| protection::name_taken(&source.vault, &source.machine, &other))
 }
 
 /// The point that was chosen, once and for all.

@@ -1,7 +1,7 @@
 //! Azure's own look at a restore before it is sent (backup.md §13, "Validate first").
 
 use breakwater_api::{Reason, restore_run::Finding, restore_run::Validation};
-use breakwater_arm::{bodies::ValidationResults, wire::Request};
+use breakwater_arm::{bodies::ValidationResults, excerpt, wire::Request};
 use jiff::SignedDuration;
 
 use super::seconds;
@@ -43,7 +43,7 @@ fn is_of_power(finding: &Finding) -> bool {
 }
 
 fn cut(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(480).collect()
+    excerpt(text, 500)
 }
 
 /// What Azure found; `None` while it looks.

@@ -7,7 +7,7 @@ use breakwater_api::{
     operations::Outcome,
     runs::{MAX_REMEMBERED, MAX_TASKS, RunRecord},
 };
-use breakwater_arm::{ResourceId, bodies::Job, names};
+use breakwater_arm::{ResourceId, bodies::Job, excerpt, names};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -94,11 +94,15 @@ pub(super) fn job_id(vault: &ResourceId, name: &str) -> Option<ResourceId> {
     vault.child("backupJobs", name).ok()
 }
 
-/// One job, read for what the list leaves out: while it runs now and then, and once more when it is over. One that no list
-/// shows and no record follows is asked for by its name.
+/// One job, read for what the list leaves out: while it runs now and then, and once more when it is over, where Azure admits far
+/// more reads of jobs than were used; one that failed in any case. One that no list shows and no record follows is asked for by
+/// its name.
 pub(super) fn job_need(vault: &ResourceId, name: &str, seen: Option<&SeenJob>, followed: bool) -> Option<Need> {
     let fresh = match seen {
-        Some(job) if job.over => Fresh::Version(format!("{} {:?}", job.status, job.end)),
+        Some(job) if job.over => {
+            let ended = format!("{} {:?}", job.status, job.end);
+            if job.succeeded() { Fresh::SpareVersion(ended) } else { Fresh::Version(ended) }
+        }
         None if !followed => Fresh::Within(LOOK_EVERY),
         _ => Fresh::Spare(LOOK_EVERY),
     };
@@ -118,7 +122,7 @@ pub(super) fn told(name: &str, seen: Option<&SeenJob>, read: Option<&Job>, befor
         job.status = Some(seen.status.clone()).filter(|s| !s.is_empty()).or(job.status);
         job.started_at = seen.start.map(seconds).or(job.started_at);
         job.ended_at = seen.end.map(seconds).filter(|_| seen.over);
-        job.error = seen.error.as_ref().filter(|_| seen.over).map(|e| e.chars().filter(|c| !c.is_control()).take(480).collect());
+        job.error = seen.error.as_ref().filter(|_| seen.over).map(|e| excerpt(e, 500));
     }
     if let Some(p) = read.map(|job| &job.properties) {
         job.percent = p.percent().map(|percent| (percent / 10.0) as i32 * 10).or(job.percent);

@@ -1,0 +1,161 @@
+//! What a point or its vault demands of a restore: to be brought back from the archive, a key for the disks, a guard's reference.
+
+use azure_sim::faults::{Fault, Rule, Shape, When};
+use breakwater_tests::sim::{Options, Simulation};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::{
+    people::{PERSON, by_hand, protected_in, vault_with},
+    restores::{disks, manifest, phase, run_to, until},
+};
+
+const ESTATE: &str = "tests/sim/estates/demands.yaml";
+const GROUPS: &str = "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups";
+const ITEM: &str = "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups/rg-old/providers/Microsoft.RecoveryServices/vaults/rv-old/backupFabrics/Azure/protectionContainers/IaasVMContainer;iaasvmcontainerv2;rg-old;ledger-1/protectedItems/VM;iaasvmcontainerv2;rg-old;ledger-1";
+
+/// The vault of other people, adopted: what it has is kept.
+const OLD_VAULT: &str = r#"
+---
+apiVersion: breakwater.io/v1alpha1
+kind: RecoveryVault
+metadata: { name: old, namespace: shop }
+spec:
+  subscriptionId: 50b50000-0000-4000-8000-000000000001
+  resourceGroup: rg-old
+  location: westeurope
+  azureName: rv-old
+  redundancy: GeoRedundant
+  adopt: IfNotWeaker
+"#;
+
+fn widened(manifest: &str) -> String {
+    manifest.replace("rg-restore, rg-far]", "rg-restore, rg-old, rg-guard]")
+}
+
+/// The youngest restore that Azure took: its `properties`.
+fn last_restore(sim: &Simulation) -> Value {
+    let azure = sim.azure.lock().expect("no thread died");
+    let taken = azure.journal().entries().iter().filter(|e| e.method == "POST" && e.path.ends_with("/restore") && e.status == 202);
+    taken.last().map(|e| e.body["properties"].clone()).expect("a restore")
+}
+
+/// Five months of other people's backups, the oldest point that may go moved to the archive; then ours begins.
+fn archived() -> (Simulation, String) {
+    let mut sim = Simulation::new(Options { estate: ESTATE, ..Options::default() });
+    sim.apply_the_rule();
+    sim.run_for(SignedDuration::from_hours(24 * 150));
+    let ask = |path: &str, body: Value| by_hand(&sim, PERSON, "POST", &format!("{ITEM}/{path}"), "2025-08-01", body);
+    let (_, movable) = ask("recoveryPointsRecommendedForMove", json!({ "excludedRPList": [] }));
+    let name = movable["value"].as_array().and_then(|all| all.last()?["name"].as_str()).unwrap_or_else(|| panic!("{movable:#}")).to_owned();
+    let tiers = json!({ "objectType": "MoveRPAcrossTiersRequest", "sourceTierType": "HardenedRP", "targetTierType": "ArchivedRP" });
+    assert_eq!(ask(&format!("recoveryPoints/{name}/move"), tiers).0, 202);
+    sim.run_for(SignedDuration::from_hours(4));
+    let access = manifest().split("---").next().expect("the access").to_owned();
+    sim.apply(&widened(&format!("{access}{OLD_VAULT}")));
+    sim.run_until("the vault is known", SignedDuration::from_hours(1), |sim| sim.status("RecoveryVault", "old")["conditions"].is_array());
+    (sim, name)
+}
+
+fn from_old(sim: &Simulation, name: &str, point: &str, rehydrate: Value) {
+    let vm = format!("{GROUPS}/rg-old/providers/Microsoft.Compute/virtualMachines/ledger-1");
+    let mut source = json!({ "vaultRef": { "name": "old" }, "machineId": vm, "point": { "name": point } });
+    if !rehydrate.is_null() {
+        source["rehydrate"] = rehydrate;
+    }
+    let spec = json!({ "from": { "recoveryPoint": source }, "to": disks(),
+        "staging": { "storageAccountId": format!("{GROUPS}/rg-backup/providers/Microsoft.Storage/storageAccounts/stage") } });
+    let whole = json!({ "apiVersion": "breakwater.io/v1alpha1", "kind": "RestoreRun", "metadata": { "name": name, "namespace": "shop" }, "spec": spec });
+    sim.cluster.user().apply_object(&whole).expect("the API server takes it");
+}
+
+#[test]
+fn a_point_in_the_archive_is_brought_back_first_and_only_when_the_run_says_so() {
+    let (mut sim, point) = archived();
+    from_old(&sim, "unsaid", &point, Value::Null);
+    sim.run_until("it is refused", SignedDuration::from_mins(30), |sim| sim.condition("RestoreRun", "unsaid", "Ready").1 == "InvalidSpec");
+    let said = sim.condition("RestoreRun", "unsaid", "Ready").2;
+    assert!(said.contains("spec.from.recoveryPoint.rehydrate is needed") && said.contains("archive"), "{said}");
+    let since: Timestamp = sim.now();
+    from_old(&sim, "said", &point, json!({ "priority": "High", "retainFor": "12d" }));
+    sim.run_until("it ends", SignedDuration::from_hours(48), |sim| phase(sim, "said") == "Succeeded");
+    let status = sim.status("RestoreRun", "said");
+    assert_eq!((&status["point"]["name"], status["made"].as_array().map(Vec::len)), (&json!(point), Some(1)), "{status:#}");
+    assert!(sim.now().duration_since(since) > SignedDuration::from_mins(30), "it took the archive's time");
+    let sent = last_restore(&sim);
+    assert_eq!(sent["objectType"], "IaasVMRestoreWithRehydrationRequest", "{sent:#}");
+    let how = json!({ "rehydrationPriority": "High", "rehydrationRetentionDuration": "P12D" });
+    assert_eq!(sent["recoveryPointRehydrationInfo"], how, "{sent:#}");
+    // A point that is brought back is no longer in the archive alone; one that never was there is not brought back.
+    let (_, young) = by_hand(&sim, PERSON, "GET", &format!("{ITEM}/recoveryPoints"), "2025-08-01", Value::Null);
+    let young = young["value"].as_array().expect("points").iter().filter_map(|p| p["name"].as_str()).find(|name| *name != point);
+    from_old(&sim, "needless", young.expect("another point"), json!({ "priority": "High", "retainFor": "12d" }));
+    sim.run_until("it is refused", SignedDuration::from_mins(30), |sim| {
+        sim.condition("RestoreRun", "needless", "Ready").1 == "InvalidSpec"
+    });
+    assert!(sim.condition("RestoreRun", "needless", "Ready").2.contains("rehydrate must be left out"));
+}
+
+#[test]
+fn restored_disks_are_encrypted_with_the_set_that_the_run_names() {
+    let mut sim = protected_in(ESTATE, &manifest(), 1);
+    let set = format!("{GROUPS}/rg-shop/providers/Microsoft.Compute/diskEncryptionSets/des-shop");
+    sim.cluster.user().apply_object(&run_to(&sim, "one", disks(), json!({ "diskEncryptionSetId": set }))).expect("taken");
+    until(&mut sim, "one", "Succeeded");
+    assert_eq!(last_restore(&sim)["diskEncryptionSetId"], set);
+    for made in sim.status("RestoreRun", "one")["made"].as_array().expect("disks") {
+        let (_, disk) = by_hand(&sim, PERSON, "GET", made["id"].as_str().expect("an id"), "2025-01-02", Value::Null);
+        assert_eq!(disk["properties"]["encryption"]["diskEncryptionSetId"], set, "{disk:#}");
+    }
+    // The set is read on the way: one outside the grant is not named to Azure.
+    let outside = format!("{GROUPS}/rg-guard/providers/Microsoft.Compute/diskEncryptionSets/des-other");
+    sim.cluster.user().apply_object(&run_to(&sim, "outside", disks(), json!({ "diskEncryptionSetId": outside }))).expect("taken");
+    sim.run_until("it is refused", SignedDuration::from_mins(30), |sim| {
+        sim.condition("RestoreRun", "outside", "Ready").1 == "AccessDenied"
+    });
+    assert_eq!(last_restore(&sim)["diskEncryptionSetId"], set);
+}
+
+#[test]
+fn a_restore_under_a_resource_guard_carries_its_reference_and_a_refusal_names_the_operation() {
+    const GUARD: &str = "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups/rg-guard/providers/Microsoft.DataProtection/resourceGuards/guard";
+    let guarded = vault_with(&widened(&manifest()), &format!("resourceGuard: {{ id: {GUARD} }}"));
+    let mut sim = protected_in(ESTATE, &guarded, 1);
+    sim.cluster.user().apply_object(&run_to(&sim, "one", disks(), json!({}))).expect("taken");
+    until(&mut sim, "one", "Succeeded");
+    let references = last_restore(&sim)["resourceGuardOperationRequests"].clone();
+    assert!(references[0].as_str().is_some_and(|r| r.ends_with("/triggerRestoreRequests/default")), "{references:#}");
+    // The security team takes the right back.
+    let right = {
+        let azure = sim.azure.lock().expect("no thread died");
+        let mut given = azure.world().access.assignments.values();
+        given.find(|a| a.scope.eq_ignore_ascii_case(GUARD)).expect("the right on the guard").id.clone()
+    };
+    sim.behind_our_back(&[json!({ "method": "DELETE", "id": right })]);
+    sim.invariants.rights_are_withdrawn();
+    sim.run_for(SignedDuration::from_mins(30));
+    sim.cluster.user().apply_object(&run_to(&sim, "two", disks(), json!({}))).expect("taken");
+    sim.run_until("it is refused", SignedDuration::from_mins(50), |sim| sim.condition("RestoreRun", "two", "Ready").1 == "ResourceGuarded");
+    let said = sim.condition("RestoreRun", "two", "Ready").2;
+    assert!(said.contains("triggerRestoreRequests") && said.contains("resourceGuards/guard"), "{said}");
+}
+
+#[test]
+fn a_refusal_of_any_length_is_kept_and_shown_with_its_beginning_and_its_end() {
+    let mut sim = protected_in(ESTATE, &manifest(), 1);
+    let (code, message) = ("Long".repeat(60), format!("At first. {}At last.", "é and so on, ".repeat(400)));
+    let fault = Fault::Status {
+        status: 400,
+        retry_after: None,
+        body: Shape::Standard,
+        code: Some(code),
+        message: Some(message),
+        when: When::BeforeApply,
+    };
+    sim.azure.lock().expect("no thread died").faults_mut().add(Rule::once("long", "POST", "*/restore", fault));
+    sim.cluster.user().apply_object(&run_to(&sim, "one", disks(), json!({}))).expect("taken");
+    sim.run_until("it is refused", SignedDuration::from_mins(30), |sim| sim.condition("RestoreRun", "one", "Ready").1 == "RefusedByAzure");
+    let said = sim.condition("RestoreRun", "one", "Ready").2;
+    assert!(said.contains("LongLong") && said.contains("At last."), "{said}");
+    assert!(sim.status("RestoreRun", "one")["operations"][0]["error"]["message"].as_str().is_some_and(|m| m.ends_with("At last.")));
+}

@@ -3,7 +3,13 @@
 use std::sync::PoisonError;
 
 use azure_sim::faults::{Ending, Fault, Rule};
-use breakwater_tests::sim::{ArmFault, Simulation};
+use breakwater_tests::{
+    cluster::{
+        fault::{FaultPlan, Strike, WriteFault},
+        record::Verb,
+    },
+    sim::{ArmFault, Simulation},
+};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
@@ -140,7 +146,24 @@ fn what_a_restore_made_is_meant_by_no_selector() {
 }
 
 #[test]
-pub fn disks_are_restored_all_or_some() {
+fn a_run_goes_by_its_time_to_live_only_when_its_machine_remembers_it() {
+    let mut sim = ready();
+    declare(&sim, "one", disks(), json!({ "ttlSecondsAfterFinished": 0 }));
+    sim.run_until("it runs", SignedDuration::from_hours(4), |sim| phase(sim, "one") == "Running");
+    // The machine's status cannot be written meanwhile.
+    let strike = Strike::Every { verb: Verb::PatchStatus, kind: "ProtectedMachine".into() };
+    sim.cluster_faults(FaultPlan::seeded(1).with(strike, WriteFault::Refused("etcd is full".into())));
+    until(&mut sim, "one", "Succeeded");
+    sim.run_for(SignedDuration::from_hours(2));
+    assert_eq!(phase(&sim, "one"), "Succeeded", "it is there as long as nobody remembers it");
+    sim.cluster_faults(FaultPlan::seeded(1));
+    sim.run_until("it is gone", SignedDuration::from_hours(2), |sim| sim.cluster.live_all("RestoreRun").is_empty());
+    let runs = sim.status("ProtectedMachine", &member(&sim, "web-1"))["runs"].clone();
+    assert_eq!(runs.as_array().map(Vec::len), Some(1), "{runs:#}");
+}
+
+#[test]
+fn disks_are_restored_all_or_some() {
     for (luns, count) in [(Value::Null, 2), (json!([]), 1), (json!([0]), 2)] {
         let mut sim = ready();
         let mut to = disks();
@@ -156,7 +179,7 @@ pub fn disks_are_restored_all_or_some() {
 }
 
 #[test]
-pub fn disks_are_replaced_under_a_machine_that_is_stopped_first_and_the_old_ones_are_kept() {
+fn disks_are_replaced_under_a_machine_that_is_stopped_first_and_the_old_ones_are_kept() {
     let mut sim = ready();
     let from = sim.requests().len();
     let (to, more) = replace(&sim, json!({}));
@@ -178,7 +201,7 @@ pub fn disks_are_replaced_under_a_machine_that_is_stopped_first_and_the_old_ones
 }
 
 #[test]
-pub fn disks_are_not_replaced_where_anything_speaks_against_it() {
+fn disks_are_not_replaced_where_anything_speaks_against_it() {
     let mut sim = ready();
     let from = sim.requests().len();
     let cases = [

@@ -204,8 +204,15 @@ impl Reader {
         };
         let request = request.with_query("$filter", &window);
         let mut pages = Pages::of(request.clone(), now, "", before.as_ref().and_then(|(listed, _)| sample_of(listed)));
-        let listed = match self.pages(by, request, &mut pages).await {
-            Ok(()) => Listed { last: Some(Listing { at: now, items: Arc::new(pages.items.into_iter().collect()) }), trouble: None },
+        let mut read = self.page(by, &request, &mut pages).await;
+        // Half a list of jobs says nothing, and where reads of jobs are scarce the next one would come no further: what was begun
+        // is brought to its end.
+        let rest = Looker { priority: by.priority.min(Priority::Restore), ..by.clone() };
+        if let Ok(true) = read {
+            read = self.pages(&rest, request, &mut pages).await.map(|()| false);
+        }
+        let listed = match read {
+            Ok(_) => Listed { last: Some(Listing { at: now, items: Arc::new(pages.items.into_iter().collect()) }), trouble: None },
             Err(trouble) => Listed { last: before.and_then(|(l, _)| l.last), trouble: Some(trouble) },
         };
         self.memory.see_jobs(access, vault, listed, reach);
@@ -285,26 +292,34 @@ impl Reader {
     /// Reads a listing on from where it is, to its end.
     async fn pages(&self, by: &Looker, first: Request, pages: &mut Pages) -> Result<(), Trouble> {
         for _ in 0..MOST_PAGES {
-            let answer = self.send(by, &pages.next).await?;
-            if !answer.is_success() {
-                return Err(self.refusal(&first, &answer));
-            }
-            // A page that is no page must not pass for an empty one: what is not in it would look absent.
-            let Some(page) = answer.body.get("value").and_then(Value::as_array) else {
-                return Err(trouble(Reason::Unreadable, format!("a page of {} holds no list", first.path), self.clock.now(), self.soon()));
-            };
-            for item in page {
-                let Some(id) = item.get("id").and_then(Value::as_str).and_then(|id| id.parse().ok()) else {
-                    return Err(trouble(Reason::Unreadable, format!("an item of {} has no id", first.path), self.clock.now(), MINUTES));
-                };
-                pages.items.insert(id, Packed::among(item, &mut pages.sample));
-            }
-            match answer.body.get("nextLink").and_then(Value::as_str).filter(|l| !l.is_empty()) {
-                Some(link) => pages.next = Request { path: first.path.clone(), ..Request::follow(link) },
-                None => return Ok(()),
+            if !self.page(by, &first, pages).await? {
+                return Ok(());
             }
         }
         Err(trouble(Reason::Unreadable, format!("{} has more than {MOST_PAGES} pages", first.path), self.clock.now(), HOUR))
+    }
+
+    /// Reads one page more; whether there is another one.
+    async fn page(&self, by: &Looker, first: &Request, pages: &mut Pages) -> Result<bool, Trouble> {
+        let answer = self.send(by, &pages.next).await?;
+        if !answer.is_success() {
+            return Err(self.refusal(first, &answer));
+        }
+        // A page that is no page must not pass for an empty one: what is not in it would look absent.
+        let Some(page) = answer.body.get("value").and_then(Value::as_array) else {
+            return Err(trouble(Reason::Unreadable, format!("a page of {} holds no list", first.path), self.clock.now(), self.soon()));
+        };
+        for item in page {
+            let Some(id) = item.get("id").and_then(Value::as_str).and_then(|id| id.parse().ok()) else {
+                return Err(trouble(Reason::Unreadable, format!("an item of {} has no id", first.path), self.clock.now(), MINUTES));
+            };
+            pages.items.insert(id, Packed::among(item, &mut pages.sample));
+        }
+        let link = answer.body.get("nextLink").and_then(Value::as_str).filter(|l| !l.is_empty());
+        if let Some(link) = link {
+            pages.next = Request { path: first.path.clone(), ..Request::follow(link) };
+        }
+        Ok(link.is_some())
     }
 
     /// One read, once. Whatever is no read by the table does not leave.

@@ -215,6 +215,7 @@ impl Rush {
         let time = self.time.map_or("not within a day".to_owned(), |time| format!("{time:#}"));
         let told = format!("{}; on the wall {} s", self.calls, self.wall.as_secs());
         let spread = self.spread();
+        let throttled = self.calls.throttled as f64 / self.calls.all().max(1) as f64;
         vec![
             Row::new(format!("{what}: done after"), "all of them", time, Verdict::of(self.time.is_some()), told),
             Row::new(
@@ -226,9 +227,9 @@ impl Rush {
             ),
             Row::new(
                 format!("{what}: answers 429"),
-                "0",
-                self.calls.throttled.to_string(),
-                Verdict::of(self.calls.throttled == 0),
+                "<= 0.10 %",
+                format!("{:.2} %", 100.0 * throttled),
+                Verdict::of(throttled <= 0.001),
                 format!("{:?}", self.calls.throttled_by_kind),
             ),
         ]

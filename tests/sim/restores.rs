@@ -444,3 +444,17 @@ fn what_the_vault_holds_of_another_machine_of_that_name_is_neither_shown_nor_tou
     sim.run_for(SignedDuration::from_hours(2));
     assert_eq!(sent(&sim, from), Vec::<String>::new());
 }
+
+#[test]
+fn a_chosen_point_that_expired_is_told_where_the_run_waited_for_something_else() {
+    let mut sim = protected_in(ESTATE, &manifest().replace("daily: { keep: 30d }", "daily: { keep: 7d }"), 1);
+    // The point of the schedule, which is kept for a week.
+    sim.run_for(SignedDuration::from_hours(24));
+    let nowhere = format!("{GROUPS}/rg-backup/providers/Microsoft.Storage/storageAccounts/nowhere");
+    let more = json!({ "expiresAt": sim.now() + SignedDuration::from_hours(24 * 60), "staging": { "storageAccountId": nowhere } });
+    declare(&sim, "one", disks(), more);
+    assert!(refused(&mut sim, "one", "InvalidSpec").contains("does not exist"));
+    let chosen = sim.status("RestoreRun", "one")["point"]["name"].as_str().expect("a point").to_owned();
+    sim.run_for(SignedDuration::from_hours(24 * 8));
+    assert!(refused(&mut sim, "one", "NoRecoveryPoint").contains(&format!("recovery point {chosen}, which this run chose, is gone")));
+}

@@ -21,8 +21,10 @@ pub enum Priority {
     Failover,
     /// Closing what was opened.
     Debt,
-    /// Restores.
+    /// Restores that have yet to begin.
     Restore,
+    /// What was begun: a restore that runs, the rest of a listing.
+    Begun,
     /// Somebody edited an object.
     UserChange,
     /// Backups and protection.
@@ -42,6 +44,7 @@ impl Priority {
             (Priority::Failover, _) => 0.0,
             (Priority::Debt, _) => 0.02,
             (Priority::Restore, _) => 0.05,
+            (Priority::Begun, _) => 0.15,
             (Priority::UserChange | Priority::Backup, _) => 0.3,
             // What a window holds is spent once: there is nobody to give way to, for a listing is an action of its own.
             (Priority::Sweep, Some(_)) => 0.3,

@@ -7,7 +7,7 @@ use breakwater_api::{
     operations::{Debt, Handle as ApiHandle, HandleFamily, Outcome, RecordedError},
 };
 use breakwater_arm::{
-    Accepted, ArmError, OperationState, OperationStatus, ResourceId,
+    Accepted, ArmError, OperationState, OperationStatus, ResourceId, excerpt,
     wire::{Answer, Method, Request},
 };
 use breakwater_plan::{
@@ -315,7 +315,7 @@ fn failed<K: Kind>(turn: &mut Turn<'_, K>, node: &str, reason: Reason, message: 
     // What is revoked stays so: only the Secret is owed then.
     debt.closing = debt.closing.take().filter(is_revoked);
     debt.retry_at = Some(now + turn.engine.backoff(debt.attempts.saturating_add(2)));
-    debt.trouble = Some(format!("{reason}: {}", message.chars().filter(|c| !c.is_control()).take(300).collect::<String>()));
+    debt.trouble = Some(format!("{reason}: {}", excerpt(message, 300)));
 }
 
 /// What stands for the handle of a closing that is over, while its Secret is still owed.

@@ -207,7 +207,8 @@ impl Reader {
         let mut read = self.page(by, &request, &mut pages).await;
         // Half a list of jobs says nothing, and where reads of jobs are scarce the next one would come no further: what was begun
         // is brought to its end.
-        let rest = Looker { priority: by.priority.min(Priority::Restore), ..by.clone() };
+        let priority = if by.priority > Priority::Begun { Priority::Begun } else { by.priority.min(Priority::Restore) };
+        let rest = Looker { priority, ..by.clone() };
         if let Ok(true) = read {
             read = self.pages(&rest, request, &mut pages).await.map(|()| false);
         }

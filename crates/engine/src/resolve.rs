@@ -201,6 +201,7 @@ impl Resolver<'_> {
         match fresh {
             Fresh::Within(_) | Fresh::Spare(_) if self.forced => (self.began, ""),
             Fresh::Within(age) | Fresh::Spare(age) => (self.began - *age, ""),
+            Fresh::After(at) => (*at, ""),
             Fresh::Version(token) | Fresh::SpareVersion(token) => (Timestamp::MIN, token),
         }
     }

@@ -10,7 +10,7 @@ use breakwater_api::{
 use breakwater_arm::{ResourceId, names::PROTECTED_ITEM};
 use breakwater_plan::{
     graph::{Desired, Hold, HoldKind},
-    kind::{AccessNeed, Claim, Grant, Kind, Meta, Subject},
+    kind::{AccessNeed, Claim, Grant, Kind, Meta, Restoring, Subject},
     planner::{self, Plan, Step, Verdict, World},
     questions::Question,
 };
@@ -196,10 +196,11 @@ impl<'e, K: Kind> Turn<'e, K> {
             answers: Arc::default(),
         };
         if let Ok(by) = &mut access {
-            by.priority = match K::is_awaited(&subject) {
-                true => Priority::Restore,
-                false if urgent => Priority::UserChange,
-                false => Priority::Backup,
+            by.priority = match K::restoring(&subject) {
+                Some(Restoring::Awaited) => Priority::Restore,
+                Some(Restoring::Begun) => Priority::Begun,
+                None if urgent => Priority::UserChange,
+                None => Priority::Backup,
             };
         }
         let handled = parsed.shared.last_handled_request.clone();

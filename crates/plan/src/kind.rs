@@ -150,9 +150,9 @@ pub trait Kind: Send + Sync + Sized + 'static {
     /// What to tell.
     fn report(subject: &Subject<Self>, facts: &Facts, decided: Decided<'_>) -> Report;
 
-    /// Whether it is a restore that has yet to begin: then its calls go before those of what was edited, and of the fleet.
-    fn is_awaited(_subject: &Subject<Self>) -> bool {
-        false
+    /// How far a restore has come, where it is one: its calls go before those of what was edited, and of the fleet.
+    fn restoring(_subject: &Subject<Self>) -> Option<Restoring> {
+        None
     }
 
     /// Whether something must be done in Azure when the object is deleted: then a finalizer holds it, and its turns go on
@@ -165,6 +165,15 @@ pub trait Kind: Send + Sync + Sized + 'static {
     fn claims(_meta: &Meta, _spec: &Self::Spec, _owned: &[Owned]) -> Vec<Claim> {
         Vec::new()
     }
+}
+
+/// How far a restore has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restoring {
+    /// It has yet to begin.
+    Awaited,
+    /// Azure works on it.
+    Begun,
 }
 
 /// Under whose access a kind looks at Azure.

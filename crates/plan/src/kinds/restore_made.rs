@@ -42,8 +42,10 @@ fn all_of(group: &ResourceId) -> List {
 
 /// What is looked at when the job is over: at once, and now and then until it shows what the job says it did.
 pub(super) fn needs(s: &Subject<RestoreRun>, source: &Source, known: &Facts, over: &SeenJob) -> Vec<Need> {
-    let version = format!("made by {}", over.name);
-    let mut fresh = vec![Fresh::Version(version)];
+    // One look well after the end serves all restores into that group which have ended by then.
+    let once = || Fresh::Version(format!("made by {}", over.name));
+    let after = over.end.map(|end| end + SLACK).filter(|at| *at <= s.now);
+    let mut fresh = vec![after.map_or_else(once, Fresh::After)];
     if is_looked_at(s, source, known, over) && is_awaited(s, source, known, over) {
         fresh.push(Fresh::Within(LOOK_EVERY));
     }

@@ -21,7 +21,7 @@ use crate::{
     graph::{Acted, Counts, Desired, Goal, Hold, JobProof, Node, Ownership, Proof, Repeat},
     jobs::SeenJob,
     keys,
-    kind::{Decided, Kind, Report, Subject},
+    kind::{Decided, Kind, Report, Restoring, Subject},
 };
 
 /// The node of the restore itself.
@@ -157,8 +157,9 @@ impl Kind for RestoreRun {
         Ok(graph)
     }
 
-    fn is_awaited(s: &Subject<Self>) -> bool {
-        !is_over(s) && s.status.job.is_none()
+    fn restoring(s: &Subject<Self>) -> Option<Restoring> {
+        let begun = if s.status.job.is_some() { Restoring::Begun } else { Restoring::Awaited };
+        (!is_over(s)).then_some(begun)
     }
 
     fn report(s: &Subject<Self>, facts: &Facts, decided: Decided<'_>) -> Report {

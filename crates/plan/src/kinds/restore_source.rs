@@ -45,7 +45,7 @@ const ITEM_WITHIN: SignedDuration = SignedDuration::from_hours(1);
 
 /// How old the list may be that the chosen point is known by. The point itself is read when the request is sent: of many runs
 /// that wait for their turn each would list again and again, and reads are what they wait for.
-const CHOSEN_WITHIN: SignedDuration = SignedDuration::from_hours(6);
+const CHOSEN_WITHIN: SignedDuration = SignedDuration::from_hours(1);
 
 /// Where the data is.
 pub(super) struct Source {
@@ -130,6 +130,9 @@ pub(super) fn needs(s: &Subject<RestoreRun>, known: &Facts) -> Vec<Need> {
     if chosen(s).is_none() || s.status.job.is_none() {
         let within = if chosen(s).is_some() { CHOSEN_WITHIN } else { POINTS_WITHIN };
         needs.push(Need::ListUnder { list: source.points(), fresh: Fresh::Within(within) });
+        // That it is not listed any more does not say that it is gone.
+        let gone = chosen(s).and_then(|name| source.point(name)).filter(|id| known.listed(&source.points(), id).is_absent());
+        needs.extend(gone.filter(|_| source.paired.is_none()).map(|id| Need::Read { id, fresh: Fresh::Within(POINTS_WITHIN) }));
     }
     needs
 }

@@ -54,10 +54,15 @@ impl Priority {
         }
     }
 
-    /// Of two lines, the one that somebody who was told to come back stands in: who waits for a person's edit does not
-    /// stand behind a fleet.
+    /// The line that somebody who was told to come back stands in: nobody stands behind those who must leave more.
     fn line(self) -> usize {
-        usize::from(self > Priority::UserChange)
+        match self {
+            Priority::Failover | Priority::Debt => 0,
+            Priority::Restore => 1,
+            Priority::Begun => 2,
+            Priority::UserChange => 3,
+            Priority::Backup | Priority::Sweep | Priority::Early | Priority::Spare => 4,
+        }
     }
 }
 
@@ -176,6 +181,8 @@ struct Line {
     last: Timestamp,
     /// The places by what they are for.
     places: HashMap<u64, Timestamp>,
+    /// So many were left when those whose time is over were forgotten last.
+    left: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -186,7 +193,7 @@ struct Bucket {
     opened: Timestamp,
     /// Nothing goes before: a 429 said so.
     closed_until: Timestamp,
-    lines: [Line; 2],
+    lines: [Line; 5],
 }
 
 impl Bucket {
@@ -201,14 +208,16 @@ impl Bucket {
         // Of a listing its path alone: who reads more of it reads for the others too.
         let whose = {
             let mut hasher = DefaultHasher::new();
-            (&request.path, request.body.as_ref().map(Value::to_string)).hash(&mut hasher);
+            let link = request.link.as_ref().filter(|_| request.path.is_empty());
+            (&request.path, link, request.body.as_ref().map(Value::to_string)).hash(&mut hasher);
             hasher.finish()
         };
         if let Some(kept) = line.places.get(&whose).filter(|at| **at > now && **at >= from) {
             return *kept;
         }
-        if line.places.len() > MOST_PLACES {
+        if line.places.len() > MOST_PLACES.max(2 * line.left) {
             line.places.retain(|_, at| *at > now);
+            line.left = line.places.len();
         }
         let next = from.max(line.last + apart);
         line.last = if next > from + LONGEST_LINE.max(apart * 40) { from } else { next };

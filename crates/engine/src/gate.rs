@@ -119,8 +119,8 @@ impl Gate {
                 _ => None,
             };
             // An item's name holds no subscription: it may be another machine's that bears the same.
-            if let Some(other) = shown.as_ref().filter(|shown| declared.as_ref().is_some_and(|declared| declared != *shown)) {
-                let message = format!("{} is of {other}: nothing is done to it in the name of another machine", class.target);
+            if shown.as_ref().zip(declared.as_ref()).is_some_and(|(shown, declared)| shown != declared) {
+                let message = format!("{} is of another machine than the one it would be written for", class.target);
                 return refuse(Reason::NameTaken, message);
             }
             // A restore acts where it makes something, too.

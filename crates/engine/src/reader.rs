@@ -186,7 +186,7 @@ impl Reader {
         let mut reach = since;
         if let Some((listed, reached)) = &before {
             let is_fresh = listed.last.as_ref().is_some_and(|l| l.at >= fresh && *reached <= since);
-            let troubled = listed.trouble.as_ref().is_some_and(|t| t.until > now && t.at >= fresh);
+            let troubled = listed.trouble.as_ref().is_some_and(|t| t.until > now && t.at >= fresh && !self.is_past(by, vault, t));
             if is_fresh || troubled {
                 return;
             }
@@ -217,6 +217,13 @@ impl Reader {
             Err(trouble) => Listed { last: before.and_then(|(l, _)| l.last), trouble: Some(trouble) },
         };
         self.memory.see_jobs(access, vault, listed, reach);
+    }
+
+    /// Whether a trouble with a vault's jobs is none to who asks: the budget of calls was spent for somebody who must leave more of
+    /// it.
+    pub fn is_past(&self, by: &Looker, vault: &ResourceId, trouble: &Trouble) -> bool {
+        let request = Request::new(Method::Get, format!("{vault}/backupJobs"), RECOVERY_SERVICES);
+        trouble.reason == Reason::Throttled && self.spares(by, &request)
     }
 
     /// Asks a question that is a POST and yet a read by the table, unless it was answered at or after `since`.

@@ -88,7 +88,7 @@ impl Resolver<'_> {
         });
         let asks: Vec<Due<'_>> = asks.collect();
         let reads = round.iter().filter_map(|need| match need {
-            Need::Read { fresh: Fresh::Spare(_) | Fresh::SpareVersion(_), .. } => None,
+            Need::Read { fresh: Fresh::Known | Fresh::Spare(_) | Fresh::SpareVersion(_), .. } => None,
             Need::Read { id, fresh } => {
                 let (since, version) = self.since(fresh);
                 Some((id, since, version))
@@ -158,6 +158,7 @@ impl Resolver<'_> {
                 if let Some(by) = self.looker {
                     let (since, version) = self.since(fresh);
                     match fresh {
+                        Fresh::Known => {}
                         Fresh::Spare(_) | Fresh::SpareVersion(_) => drop(self.reader.read_if_spare(by, id, since, version).await),
                         _ => self.reader.read(by, id, since, version).await,
                     }
@@ -202,6 +203,7 @@ impl Resolver<'_> {
             Fresh::Within(_) | Fresh::Spare(_) if self.forced => (self.began, ""),
             Fresh::Within(age) | Fresh::Spare(age) => (self.began - *age, ""),
             Fresh::After(at) => (*at, ""),
+            Fresh::Known => (Timestamp::MIN, ""),
             Fresh::Version(token) | Fresh::SpareVersion(token) => (Timestamp::MIN, token),
         }
     }
@@ -220,7 +222,8 @@ impl Resolver<'_> {
 
     /// Takes a vault's job list into the facts.
     pub fn take_jobs(&self, by: &Looker, vault: &ResourceId, facts: &mut Facts) {
-        if let Some((listed, _)) = self.memory().jobs(&by.identity.access, vault) {
+        if let Some((mut listed, _)) = self.memory().jobs(&by.identity.access, vault) {
+            listed.trouble = listed.trouble.filter(|trouble| !self.reader.is_past(by, vault, trouble));
             facts.jobs.insert(vault.clone(), listed);
         }
     }

@@ -130,6 +130,11 @@ fn refused<K: Kind>(
     true
 }
 
+fn names_guard(error: &ArmError) -> bool {
+    let inner = error.details.iter().map(|detail| &detail.message);
+    std::iter::once(&error.message).chain(inner).any(|message| message.to_ascii_lowercase().contains("resourceguard"))
+}
+
 /// The word that a refused write puts into the condition.
 fn reason_of(error: &ArmError) -> Reason {
     let has = |codes: &[&str]| codes.iter().any(|c| error.has_code(c));
@@ -138,7 +143,7 @@ fn reason_of(error: &ArmError) -> Reason {
         _ if has(&["RequestDisallowedByPolicy", "UserErrorRequestDisallowedByPolicy"]) => Reason::DeniedByPolicy,
         _ if has(&["MissingSubscriptionRegistration", "SubscriptionNotFound"]) => Reason::SubscriptionNotReady,
         _ if has(&["CloudDosAbsoluteLimitReached", "QuotaExceeded", "CloudDosTimeboudLimitReached"]) => Reason::QuotaReached,
-        403 if error.to_string().to_ascii_lowercase().contains("resourceguard") => Reason::ResourceGuarded,
+        403 if names_guard(error) => Reason::ResourceGuarded,
         429 => Reason::Throttled,
         401 | 403 => Reason::AuthorizationFailed,
         409 | 412 => Reason::Busy,

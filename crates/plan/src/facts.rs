@@ -97,6 +97,8 @@ pub enum Fresh {
     /// The same, of a resource that is only of use to people: read where Azure admits far more than was used, else left as it
     /// is known.
     Spare(SignedDuration),
+    /// Never asked: as it is known. What is read before a write is shown to the kind by it.
+    Known,
     /// Asked again when it is older than that moment.
     After(Timestamp),
     /// Asked again when the token differs from the one it was asked under: a `changedTime`, a `lastRecoveryPoint`.

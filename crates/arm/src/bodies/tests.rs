@@ -51,6 +51,8 @@ fn a_machine_replicates_by_site_recoverys_own_extension() {
     assert_eq!(found(json!([other])), None);
     assert_eq!(found(json!([other, extension("any", of("microsoft.azure.RecoveryServices.SiteRecovery2"))])), Some("any".to_owned()));
     assert_eq!(found(json!([extension("siterecovery-Windows", json!({}))])), Some("siterecovery-Windows".to_owned()));
+    let nameless = json!({"properties": {"publisher": "Microsoft.Azure.RecoveryServices.SiteRecovery"}});
+    assert!(found(json!([nameless])).is_some(), "the publisher is enough");
     assert_eq!((found(json!([{}])), found(json!("x")), replicating_extension(&json!({}))), (None, None, None));
 }
 

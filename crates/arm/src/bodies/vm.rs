@@ -125,12 +125,13 @@ const SITE_RECOVERY: &str = "Microsoft.Azure.RecoveryServices.SiteRecovery";
 pub fn replicating_extension(body: &Value) -> Option<String> {
     let starts = |text: &str, with: &str| text.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
     body.get("resources")?.as_array()?.iter().find_map(|extension| {
-        let name = extension.get("id").and_then(Value::as_str)?.rsplit('/').next()?;
-        let is_its = match extension.pointer("/properties/publisher").and_then(Value::as_str) {
+        let text = |pointer: &str| extension.pointer(pointer).and_then(Value::as_str);
+        let name = text("/name").or_else(|| text("/id")?.rsplit('/').next());
+        let is_its = match text("/properties/publisher") {
             Some(publisher) => starts(publisher, SITE_RECOVERY),
-            None => starts(name, "SiteRecovery-"),
+            None => name.is_some_and(|name| starts(name, "SiteRecovery-")),
         };
-        is_its.then(|| name.to_owned())
+        is_its.then(|| name.unwrap_or(SITE_RECOVERY).to_owned())
     })
 }
 

@@ -59,7 +59,7 @@ impl Kind for BackupRun {
         let jobs = runs::jobs(&p.vault, &p.machine, known);
         let Some(name) = own(s, &p).name(jobs.as_deref()) else { return needs };
         let seen = seen_job(s, &p, known);
-        needs.extend(runs::job_need(&p.vault, &name, seen.as_ref(), s.operations.contains_key(BACKUP)));
+        needs.extend(runs::job_need(&p.vault, &name, seen.as_ref(), s.operations.contains_key(BACKUP), false));
         if seen.is_some_and(|j| j.over && j.status.starts_with("Completed")) {
             let list = points_of(&p.item);
             needs.push(Need::ListUnder { list: list.clone(), fresh: Fresh::Version(name) });

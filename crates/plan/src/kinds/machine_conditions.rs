@@ -63,7 +63,7 @@ pub(super) fn conditions(
         let reason = if only_snapshot { Reason::SnapshotOnly } else { promise.reason };
         all.push(Said::new(ConditionType::WithinRpo, Some(promise.kept), reason, promise.message.clone()));
     }
-    if let Some(point) = latest {
+    if let Some(point) = latest.filter(|_| !taken) {
         let os = status.machine.as_ref().and_then(|m| m.os.as_deref());
         let holds = recovery_points::as_declared(point, p.policy_view.spec.consistency, os);
         let reason = if holds == Some(false) { Reason::LessConsistent } else { Reason::ConsistentAsDeclared };

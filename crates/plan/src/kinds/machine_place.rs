@@ -35,7 +35,7 @@ pub(super) struct Place {
 impl Place {
     /// The machine's item as it was seen; none where the item of that name is of another machine.
     pub fn item_body<'f>(&self, facts: &'f Facts) -> Option<&'f Arc<Value>> {
-        facts.resource(&self.item).into_present().filter(|body| protection::of_another(body, &self.machine).is_none())
+        facts.resource(&self.item).into_present().filter(|body| !protection::of_another(body, &self.machine))
     }
 }
 

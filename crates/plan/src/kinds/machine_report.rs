@@ -66,8 +66,15 @@ pub(super) fn report(s: &Subject<ProtectedMachine>, facts: &Facts, decided: Deci
     // A world that cannot be read is as it was, until the promise falls due.
     let waits = decided.err().or(stands.hold.as_ref()).is_some_and(|h| h.kind == HoldKind::Wait);
     let was = matches!(s.status.protection, Some(Protection::Protected | Protection::InitialBackupPending)) && s.owns(&p.item);
-    let settled = settled || (waits && was && item.is_none());
-    if waits && was && item.is_none() {
+    let taken = stands.hold.as_ref().is_some_and(|h| h.reason == Reason::NameTaken);
+    let unseen = waits && was && item.is_none() && !taken;
+    let settled = settled || unseen;
+    if taken {
+        // What is remembered of points is the other machine's.
+        (status.recovery_points, status.item_id) = (None, None);
+        status.points.clear();
+    }
+    if unseen {
         status.protection = s.status.protection.clone();
     }
     let mut owned = s.owned.clone();

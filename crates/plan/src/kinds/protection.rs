@@ -138,18 +138,18 @@ fn is_derived(estate: &str, namespace: &str, azure_name: &str) -> bool {
     hash.eq_ignore_ascii_case(&keys::hash8(&[estate, namespace, BackupPolicy::NAME, name]))
 }
 
-/// The machine that an item is of, where that is another one: an item's name holds its machine's group and name and not its
-/// subscription, so that of two machines of one name in groups of one name the item says itself which one it is of.
-pub fn of_another(body: &Value, machine: &ResourceId) -> Option<ResourceId> {
-    let of: ResourceId = body.pointer("/properties/sourceResourceId")?.as_str()?.parse().ok()?;
-    (of != *machine).then_some(of)
+/// Whether an item is of another machine: its name holds its machine's group and name and not its subscription, so that of two
+/// machines of one name in groups of one name the item says itself which one it is of.
+pub fn of_another(body: &Value, machine: &ResourceId) -> bool {
+    let of: Option<ResourceId> = body.pointer("/properties/sourceResourceId").and_then(Value::as_str).and_then(|id| id.parse().ok());
+    of.is_some_and(|of| of != *machine)
 }
 
-/// What there is to say to a machine whose name another one has in the vault.
-pub fn name_taken(vault: &ResourceId, machine: &ResourceId, other: &ResourceId) -> Hold {
+/// What there is to say to a machine whose name another one has in the vault. Which one that is may be nobody's business here.
+pub fn name_taken(vault: &ResourceId, machine: &ResourceId) -> Hold {
     let message = format!(
-        "{vault} holds the backups of {other} under the name that those of {machine} would have: what is there is left alone; \
-         use another vault for one of the two"
+        "under the name that the backups of {machine} would have, {vault} holds those of another one, as the item's \
+         sourceResourceId says: what is there is left alone; use another vault for one of the two"
     );
     Hold::stuck(Reason::NameTaken, message)
 }
@@ -163,8 +163,8 @@ pub fn standing(q: &Question<'_>, facts: &Facts) -> Standing {
         Known::Absent(_) => return absent(q, facts),
         Known::Present(_, body) => body,
     };
-    if let Some(other) = of_another(body, q.machine) {
-        let hold = Some(name_taken(q.vault, q.machine, &other));
+    if of_another(body, q.machine) {
+        let hold = Some(name_taken(q.vault, q.machine));
         return Standing { protection: Protection::NotProtected, hold, elsewhere: None };
     }
     let Some(item) = Item::read(body) else { return plain(Protection::Unknown) };

@@ -59,7 +59,7 @@ impl Kind for RestoreRun {
                 let seen = seen_job(s, &source, known);
                 needs.extend(match restore_paired::job_need(&source, &name, seen.as_ref()) {
                     Some(need) => Some(need),
-                    None => runs::job_need(&source.vault, &name, seen.as_ref(), s.operations.contains_key(RESTORE)),
+                    None => runs::job_need(&source.vault, &name, seen.as_ref(), s.operations.contains_key(RESTORE), true),
                 });
                 needs.extend(seen.filter(|j| j.over).map(|over| restore_made::needs(s, &source, known, &over)).unwrap_or_default());
             }

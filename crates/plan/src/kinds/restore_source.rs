@@ -124,15 +124,21 @@ pub(super) fn needs(s: &Subject<RestoreRun>, known: &Facts) -> Vec<Need> {
     needs.push(kept(&source.vault));
     needs.extend(vault_guard::need(&source.vault, &source.vault_view));
     if is_looked_up(&source) {
-        needs.push(Need::Read { id: source.item.clone(), fresh: Fresh::Within(ITEM_WITHIN) });
+        let within = if known.read(&source.item).is_absent() { POINTS_WITHIN } else { ITEM_WITHIN };
+        needs.push(Need::Read { id: source.item.clone(), fresh: Fresh::Within(within) });
     }
     // What has a job has no use for points any more.
     if chosen(s).is_none() || s.status.job.is_none() {
         let within = if chosen(s).is_some() { CHOSEN_WITHIN } else { POINTS_WITHIN };
         needs.push(Need::ListUnder { list: source.points(), fresh: Fresh::Within(within) });
-        // That it is not listed any more does not say that it is gone.
-        let gone = chosen(s).and_then(|name| source.point(name)).filter(|id| known.listed(&source.points(), id).is_absent());
-        needs.extend(gone.filter(|_| source.paired.is_none()).map(|id| Need::Read { id, fresh: Fresh::Within(POINTS_WITHIN) }));
+        needs.extend(chosen(s).and_then(|name| source.point(name)).filter(|_| source.paired.is_none()).map(|id| {
+            // That it is not listed any more does not say that it is gone; and where somebody else's session or a machine that is
+            // stopped hangs on it, a list is not enough.
+            let gone = known.listed(&source.points(), &id).is_absent();
+            let matters = s.spec.to.files.is_some() || s.spec.to.replace_disks.is_some();
+            let fresh = if gone || matters { Fresh::Within(POINTS_WITHIN) } else { Fresh::Known };
+            Need::Read { id, fresh }
+        }));
     }
     needs
 }
@@ -197,10 +203,11 @@ pub(super) fn stranger(source: &Source, facts: &Facts) -> Option<Hold> {
         }
         Known::Unknown => return Some(unreadable(&source.item, facts)),
     };
-    if body.pointer("/properties/sourceResourceId").and_then(Value::as_str).is_none() {
+    let told = body.pointer("/properties/sourceResourceId").and_then(Value::as_str);
+    if told.is_none_or(|id| id.parse::<ResourceId>().is_err()) {
         return Some(Hold::wait(Reason::Unreadable, format!("{} does not tell which machine it is of", source.item)));
     }
-    protection::of_another(body, &source.machine).map(|other| protection::name_taken(&source.vault, &source.machine, &other))
+    protection::of_another(body, &source.machine).then(|| protection::name_taken(&source.vault, &source.machine))
 }
 
 /// The point that was chosen, once and for all.
@@ -267,14 +274,16 @@ pub(super) fn shown(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> 
     if source.paired.is_some() {
         return facts.listed(&source.points(), &id);
     }
-    match facts.read(&id) {
+    let read = match facts.read(&id) {
         Known::Present(at, body) => Known::Present(at, (**body).clone()),
         Known::Absent(at) => Known::Absent(at),
-        // That it is not listed says nothing.
-        Known::Unknown => match facts.listed(&source.points(), &id) {
-            Known::Present(at, body) => Known::Present(at, body),
-            Known::Absent(_) | Known::Unknown => Known::Unknown,
-        },
+        Known::Unknown => Known::Unknown,
+    };
+    // The newer of both; that it is not listed says nothing.
+    match (read, facts.listed(&source.points(), &id)) {
+        (Known::Present(at, _) | Known::Absent(at), Known::Present(listed, body)) if listed > at => Known::Present(listed, body),
+        (Known::Unknown, Known::Present(listed, body)) => Known::Present(listed, body),
+        (read, _) => read,
     }
 }
 

@@ -30,8 +30,8 @@ fn name(stops: bool) -> &'static str {
 
 /// Asks Azure. A machine is stopped only for a restore that Azure would carry out, and looked at again when it is.
 pub(super) fn need(request: Request, stops: bool, known: &Facts) -> Need {
-    let is_clean = told(known, stops).is_some_and(|validation| validation.findings.is_empty());
-    let within = if is_clean { CLEAN_FOR } else { GOOD_FOR };
+    let found = told(known, stops).is_some_and(|validation| !validation.findings.is_empty());
+    let within = if found || stops { GOOD_FOR } else { CLEAN_FOR };
     Need::Ask { name: name(stops).into(), request, fresh: Fresh::Within(within) }
 }
 

@@ -94,14 +94,14 @@ pub(super) fn job_id(vault: &ResourceId, name: &str) -> Option<ResourceId> {
     vault.child("backupJobs", name).ok()
 }
 
-/// One job, read for what the list leaves out: while it runs now and then, and once more when it is over, where Azure admits far
-/// more reads of jobs than were used; one that failed in any case. One that no list shows and no record follows is asked for by
-/// its name.
-pub(super) fn job_need(vault: &ResourceId, name: &str, seen: Option<&SeenJob>, followed: bool) -> Option<Need> {
+/// One job, read for what the list leaves out: while it runs now and then, and once more when it is over. Where only people use
+/// that of one that succeeded (`for_people`), it is read where Azure admits far more reads of jobs than were used. One that no
+/// list shows and no record follows is asked for by its name.
+pub(super) fn job_need(vault: &ResourceId, name: &str, seen: Option<&SeenJob>, followed: bool, for_people: bool) -> Option<Need> {
     let fresh = match seen {
         Some(job) if job.over => {
             let ended = format!("{} {:?}", job.status, job.end);
-            if job.succeeded() { Fresh::SpareVersion(ended) } else { Fresh::Version(ended) }
+            if for_people && job.succeeded() { Fresh::SpareVersion(ended) } else { Fresh::Version(ended) }
         }
         None if !followed => Fresh::Within(LOOK_EVERY),
         _ => Fresh::Spare(LOOK_EVERY),

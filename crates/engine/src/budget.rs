@@ -5,14 +5,14 @@
 //! stands in line: each is told a time of its own.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    hash::{DefaultHasher, Hash, Hasher},
+    collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use breakwater_arm::wire::{Answer, Method, Request};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
+
+use crate::line::Line;
 
 /// Who may go first when there is little left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,6 +77,8 @@ pub enum Class {
     Delete,
     /// Reads of backup jobs: 150 to 450 an hour (backup.md §4.4).
     JobRead,
+    /// Lists of disks: 240 in three minutes (compute-and-arm.md E.7).
+    DiskList,
     /// Other reads of Recovery Services: 1,099 an hour, subscription and action (backup.md §4.4).
     BackupRead,
     /// Backup policy writes: 50 a day and vault (backup.md §4.4).
@@ -93,6 +95,7 @@ impl Class {
             Class::Read => (250.0, 25.0),
             Class::Write | Class::Delete => (200.0, 10.0),
             Class::JobRead => (150.0, 150.0 / 3600.0),
+            Class::DiskList => (240.0, 240.0 / 180.0),
             Class::PolicyWrite => (50.0, 50.0 / 86_400.0),
             Class::ProtectionChange => (1000.0, 1000.0 / 86_400.0),
         }
@@ -121,6 +124,7 @@ impl Class {
         let mut classes = vec![base];
         match request.method {
             Method::Get if path.contains("/backupjobs") => classes.push(Class::JobRead),
+            Method::Get if path.ends_with("/providers/microsoft.compute/disks") => classes.push(Class::DiskList),
             Method::Get if backup_action(&path).is_some() => classes.push(Class::BackupRead),
             Method::Put if path.contains("/backuppolicies/") => classes.push(Class::PolicyWrite),
             Method::Put | Method::Delete if path.contains("/protecteditems/") => classes.push(Class::ProtectionChange),
@@ -136,10 +140,16 @@ impl Class {
             Class::Write => "write",
             Class::Delete => "delete",
             Class::JobRead => "job-read",
+            Class::DiskList => "disk-list",
             Class::BackupRead => "backup-read",
             Class::PolicyWrite => "policy-write",
             Class::ProtectionChange => "protection-change",
         }
+    }
+
+    /// Whether it is a daily limit of a vault, whoever writes to it.
+    fn is_of_vault(self) -> bool {
+        matches!(self, Class::PolicyWrite | Class::ProtectionChange)
     }
 
     /// Daily limits of the service belong to a vault, the others to a subscription; reads of backups to an action there too.
@@ -147,7 +157,7 @@ impl Class {
         let path = path.to_ascii_lowercase();
         let action = backup_action(&path).filter(|_| self == Class::BackupRead).map(|action| format!(" {action}")).unwrap_or_default();
         let cut = match self {
-            Class::PolicyWrite | Class::ProtectionChange => path.find("/backuppolicies/").or_else(|| path.find("/backupfabrics/")),
+            _ if self.is_of_vault() => path.find("/backuppolicies/").or_else(|| path.find("/backupfabrics/")),
             _ => path.match_indices('/').nth(2).map(|(at, _)| at),
         };
         format!("{}{action}", &path[..cut.unwrap_or(path.len())])
@@ -165,25 +175,8 @@ fn backup_action(path: &str) -> Option<String> {
 /// (compute-and-arm.md E.6), since whoever reads for a write writes next.
 const APART: SignedDuration = SignedDuration::from_millis(100);
 
-/// Beyond so many places, those whose time is over are forgotten.
-const MOST_PLACES: usize = 1_000;
-
-/// How far ahead a line reaches.
-const LONGEST_LINE: SignedDuration = SignedDuration::from_mins(10);
-
 /// The share of a window that calls on their way may have taken before the answers of earlier ones show it.
 const ON_THE_WAY: f64 = 0.1;
-
-/// Who was told when to come back.
-#[derive(Clone, Debug, Default)]
-struct Line {
-    /// The last place that was given.
-    last: Timestamp,
-    /// The places by what they are for.
-    places: HashMap<u64, Timestamp>,
-    /// So many were left when those whose time is over were forgotten last.
-    left: usize,
-}
 
 #[derive(Clone, Debug)]
 struct Bucket {
@@ -199,30 +192,6 @@ struct Bucket {
 impl Bucket {
     fn has(&self, class: Class, priority: Priority, now: Timestamp) -> bool {
         self.closed_until <= now && self.level - 1.0 >= class.rate().0 * priority.reserve(class)
-    }
-
-    /// The next place in a line that begins at `from`; who asks again before its time keeps its place. A line that has grown
-    /// too long begins anew beside itself: those in it may have come and gone for other reasons.
-    fn place(&mut self, line: usize, request: &Request, (now, from): (Timestamp, Timestamp), apart: SignedDuration) -> Timestamp {
-        let line = &mut self.lines[line];
-        // Of a listing its path alone: who reads more of it reads for the others too.
-        let whose = {
-            let mut hasher = DefaultHasher::new();
-            let link = request.link.as_ref().filter(|_| request.path.is_empty());
-            (&request.path, link, request.body.as_ref().map(Value::to_string)).hash(&mut hasher);
-            hasher.finish()
-        };
-        if let Some(kept) = line.places.get(&whose).filter(|at| **at > now && **at >= from) {
-            return *kept;
-        }
-        if line.places.len() > MOST_PLACES.max(2 * line.left) {
-            line.places.retain(|_, at| *at > now);
-            line.left = line.places.len();
-        }
-        let next = from.max(line.last + apart);
-        line.last = if next > from + LONGEST_LINE.max(apart * 40) { from } else { next };
-        line.places.insert(whose, line.last);
-        line.last
     }
 }
 
@@ -328,14 +297,16 @@ fn in_line(
             Some(window) => (bucket.opened + window, APART),
             None => (now + seconds((size * priority.reserve(class) + 1.0 - bucket.level) / refill), seconds(1.0 / refill)),
         };
-        return Err((class, bucket.place(priority.line(), request, (now, from), apart)));
+        return Err((class, bucket.lines[priority.line()].place(request, (now, from), apart)));
     }
     Ok(())
 }
 
 fn bucket<'a>(buckets: &'a mut BTreeMap<Key, Bucket>, access: &str, request: &Request, class: Class, now: Timestamp) -> &'a mut Bucket {
     let (size, refill) = class.rate();
-    let key = (access.to_owned(), class.scope(&request.path), class);
+    // What a vault takes in a day it takes from all who write to it.
+    let whose = if class.is_of_vault() { "" } else { access };
+    let key = (whose.to_owned(), class.scope(&request.path), class);
     let bucket = buckets.entry(key).or_insert(Bucket {
         level: size,
         at: now,
@@ -359,6 +330,11 @@ fn remaining(class: Class, answer: &Answer) -> Option<f64> {
         Class::JobRead | Class::BackupRead => &["x-ms-ratelimit-remaining-subscription-resource-requests"],
         Class::Write => &["x-ms-ratelimit-remaining-subscription-writes"],
         Class::Delete => &["x-ms-ratelimit-remaining-subscription-deletes"],
+        // Compute tells all of its policies in one: `Microsoft.Compute/HighCostGet3Min;239,Microsoft.Compute/...` (E.7).
+        Class::DiskList => {
+            let told = answer.header("x-ms-ratelimit-remaining-resource")?;
+            return told.split(',').find_map(|policy| policy.trim().strip_prefix("Microsoft.Compute/HighCostGet3Min;")?.parse().ok());
+        }
         Class::PolicyWrite | Class::ProtectionChange => &[],
     };
     names.iter().find_map(|n| answer.header(n)?.parse().ok())
@@ -369,6 +345,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::line::LONGEST_LINE;
 
     const SUB: &str = "/subscriptions/11111111-1111-1111-1111-111111111111";
 
@@ -499,5 +476,23 @@ mod tests {
         assert_eq!(taken, 35);
         budget.take("a", &put("other"), Priority::UserChange, at(50)).unwrap();
         assert_eq!(budget.take("a", &put("v"), Priority::UserChange, at(50)).unwrap_err().0, Class::PolicyWrite);
+        assert_eq!(
+            budget.take("b", &put("v"), Priority::UserChange, at(50)).unwrap_err().0,
+            Class::PolicyWrite,
+            "another's grant is no other vault"
+        );
+    }
+
+    #[test]
+    fn lists_of_disks_are_counted_as_compute_counts_them() {
+        let (budget, group) = (Budget::default(), format!("{SUB}/resourceGroups/rg/providers/Microsoft.Compute"));
+        let list = Request::new(Method::Get, format!("{group}/disks"), "1");
+        let taken = (0..250).take_while(|_| budget.take("a", &list, Priority::Restore, at(0)).is_ok()).count();
+        assert_eq!(taken, 228, "of 240, all but the share that is left to failovers");
+        budget.take("a", &Request::new(Method::Get, format!("{group}/disks/d"), "1"), Priority::Restore, at(0)).unwrap();
+        let told = "Microsoft.Compute/HighCostGet30Min;1900,Microsoft.Compute/HighCostGet3Min;3";
+        let headers = [("x-ms-ratelimit-remaining-resource".to_owned(), told.to_owned())].into();
+        budget.learn("a", &list, &Answer { status: 200, headers, ..Answer::default() }, None, at(170));
+        budget.take("a", &list, Priority::Restore, at(171)).expect_err("Azure knows of others who list");
     }
 }

@@ -11,6 +11,7 @@ pub mod engine;
 pub mod gate;
 mod going;
 mod handed;
+mod line;
 pub mod locks;
 mod look;
 pub mod memory;

@@ -250,7 +250,7 @@ pub enum Remedy {
 }
 
 /// Codes that say what is needed whatever the status, and the sooner the better.
-const NEEDS_A_PERSON: [&str; 12] = [
+const NEEDS_A_PERSON: [&str; 13] = [
     "AuthorizationFailed",
     "LinkedAuthorizationFailed",
     "ScopeLocked",
@@ -262,6 +262,7 @@ const NEEDS_A_PERSON: [&str; 12] = [
     "CloudDosAbsoluteLimitReached",
     "UserErrorCoreCountSubscriptionQuotaReached",
     "SubscriptionNotFound",
+    "ReadOnlyDisabledSubscription",
     "ResourceGroupNotFound",
 ];
 
@@ -296,6 +297,25 @@ pub fn remedy(service: Service, method: Method, error: &ArmError) -> Remedy {
         // 405, 413, 415, ...: a version or a body that Azure does not know; nothing in the spec mends it
         _ => Remedy::AwaitHuman,
     }
+}
+
+/// True when an answer says that the resource itself is not there. A 404 may speak of something else: of a subscription that this
+/// identity cannot see, of a type or a version that the gateway does not know, or of nothing, as a proxy's page does.
+pub fn says_absent(answer: &Answer) -> bool {
+    const OF_SOMETHING_ELSE: [&str; 10] = [
+        "SubscriptionNotFound",
+        "InvalidSubscriptionId",
+        "InvalidResourceType",
+        "InvalidResourceNamespace",
+        "NoRegisteredProviderFound",
+        "MissingSubscriptionRegistration",
+        "InvalidApiVersionParameter",
+        "AuthorizationFailed",
+        "InvalidAuthenticationTokenTenant",
+        "TenantNotFound",
+    ];
+    let error = ArmError::from_answer(answer);
+    answer.status == 404 && !error.code.is_empty() && !OF_SOMETHING_ELSE.iter().any(|code| error.has_code(code))
 }
 
 /// True when the request certainly did not take effect: a whole 4xx answer other than 408. Only then may an action

@@ -39,6 +39,9 @@ use crate::{
     turn::{Met, Turn},
 };
 
+/// Between two tries to make what the API server refuses.
+const REFUSED_FOR: SignedDuration = SignedDuration::from_mins(10);
+
 /// Children made in one turn at most.
 const MOST_CHILDREN: usize = 50;
 
@@ -442,12 +445,11 @@ async fn create<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan)
         match turn.engine.outside.cluster.create(&at, object).await {
             Ok(_) | Err(ClusterError::Exists) => made += 1,
             Err(e) => {
-                let until = Some(turn.engine.now() + turn.engine.backoff(3));
-                let unknown = matches!(e, ClusterError::Unknown(_));
+                // What is refused for one, by a quota or in a namespace that terminates, is refused for a thousand, and for a while.
+                let wait = if let ClusterError::Refused(_) = e { REFUSED_FOR } else { turn.engine.backoff(3) };
+                let until = Some(turn.engine.now() + wait);
                 turn.met = Some(Met::new(Reason::Retrying, format!("{kind} {name} was not created: {e}"), until));
-                if unknown {
-                    return false;
-                }
+                return false;
             }
         }
     }

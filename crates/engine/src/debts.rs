@@ -7,7 +7,9 @@ use breakwater_api::{
     operations::{Debt, Handle as ApiHandle, HandleFamily, Outcome, RecordedError},
 };
 use breakwater_arm::{
-    Accepted, ArmError, OperationState, OperationStatus, ResourceId, excerpt,
+    Accepted, ArmError, OperationState, OperationStatus, ResourceId,
+    error::says_absent,
+    excerpt,
     wire::{Answer, Method, Request},
 };
 use breakwater_plan::{
@@ -213,7 +215,7 @@ async fn send<K: Kind>(turn: &Turn<'_, K>, record: &OperationRecord, debt: &Debt
     match turn.engine.gate.send(&order).await {
         Err(refused) => Closing::Failed(refused.reason, refused.message),
         Ok(Err(e)) => Closing::Failed(Reason::DebtOpen, e.to_string()),
-        Ok(Ok(answer)) if answer.status == 404 => Closing::Over,
+        Ok(Ok(answer)) if says_absent(&answer) => Closing::Over,
         Ok(Ok(answer)) if answer.is_success() => taken(turn, record, &answer),
         Ok(Ok(answer)) => Closing::Failed(Reason::DebtUnpayable, ArmError::from_answer(&answer).to_string()),
     }

@@ -7,7 +7,7 @@ use breakwater_arm::{
     Accepted, Effect, OperationState, OperationStatus, ResourceId,
     bodies::crr_jobs_request,
     classify,
-    error::{ArmError, Remedy, Service, remedy},
+    error::{ArmError, Remedy, Service, remedy, says_absent},
     ids_in,
     names::vault_and_region,
     versions::{RECOVERY_SERVICES, api_version},
@@ -26,6 +26,7 @@ use crate::{
     budget::{Budget, Class, Priority},
     memory::{Followed, Kept, Memory, Pages},
     ports::{Arm, Clock, Identity, ObjectKey, SendError},
+    settle::reason_of,
     telemetry::Telemetry,
 };
 
@@ -73,7 +74,7 @@ impl Reader {
         };
         match self.send(by, &request).await {
             Err(trouble) => self.note(access, id, trouble),
-            Ok(answer) if answer.status == 404 || answer.is_success() => {
+            Ok(answer) if says_absent(&answer) || answer.is_success() => {
                 let what = answer.is_success().then(|| Arc::new(answer.body));
                 let sighting = Sighting { at: self.clock.now(), how: How::Read, what };
                 self.memory.see(access, id, now, |kept| {
@@ -138,8 +139,7 @@ impl Reader {
         let now = self.clock.now();
         let kept = self.memory.list(access, list, now);
         let fresh = kept.value.last.as_ref().is_some_and(|l| l.at >= since) && (version.is_empty() || kept.version == version);
-        let troubled = kept.value.trouble.as_ref().is_some_and(|t| t.until > now && t.at >= since);
-        if fresh || troubled {
+        if fresh || self.keeps(by, &list.request(), kept.value.trouble.as_ref(), since) {
             return Vec::new();
         }
         // What was cut short for want of budget goes on where it stopped: begun anew, a long list would never come to its end.
@@ -186,8 +186,7 @@ impl Reader {
         let mut reach = since;
         if let Some((listed, reached)) = &before {
             let is_fresh = listed.last.as_ref().is_some_and(|l| l.at >= fresh && *reached <= since);
-            let troubled = listed.trouble.as_ref().is_some_and(|t| t.until > now && t.at >= fresh && !self.is_past(by, vault, t));
-            if is_fresh || troubled {
+            if is_fresh || self.keeps(by, &jobs_request(vault), listed.trouble.as_ref(), fresh) {
                 return;
             }
             reach = reach.min((*reached).max(now - SignedDuration::from_hours(48)));
@@ -198,11 +197,7 @@ impl Reader {
             time(reach),
             time(now + SignedDuration::from_hours(24))
         );
-        let request = match vault_and_region(vault) {
-            Some((vault, location)) => crr_jobs_request(&location, &vault),
-            None => Request::new(Method::Get, format!("{vault}/backupJobs"), RECOVERY_SERVICES),
-        };
-        let request = request.with_query("$filter", &window);
+        let request = jobs_request(vault).with_query("$filter", &window);
         let mut pages = Pages::of(request.clone(), now, "", before.as_ref().and_then(|(listed, _)| sample_of(listed)));
         let mut read = self.page(by, &request, &mut pages).await;
         // Half a list of jobs says nothing, and where reads of jobs are scarce the next one would come no further: what was begun
@@ -212,18 +207,32 @@ impl Reader {
         if let Ok(true) = read {
             read = self.pages(&rest, request, &mut pages).await.map(|()| false);
         }
-        let listed = match read {
-            Ok(_) => Listed { last: Some(Listing { at: now, items: Arc::new(pages.items.into_iter().collect()) }), trouble: None },
-            Err(trouble) => Listed { last: before.and_then(|(l, _)| l.last), trouble: Some(trouble) },
+        let (listed, reached) = match read {
+            Ok(_) => (Listed { last: Some(Listing { at: now, items: Arc::new(pages.items.into_iter().collect()) }), trouble: None }, reach),
+            // The list before reaches as far back as it did, whatever was asked for now.
+            Err(trouble) => {
+                let (last, reached) = before.map_or((None, now), |(listed, reached)| (listed.last, reached));
+                (Listed { last, trouble: Some(trouble) }, reached)
+            }
         };
-        self.memory.see_jobs(access, vault, listed, reach);
+        self.memory.see_jobs(access, vault, listed, reached);
     }
 
-    /// Whether a trouble with a vault's jobs is none to who asks: the budget of calls was spent for somebody who must leave more of
-    /// it.
-    pub fn is_past(&self, by: &Looker, vault: &ResourceId, trouble: &Trouble) -> bool {
-        let request = Request::new(Method::Get, format!("{vault}/backupJobs"), RECOVERY_SERVICES);
-        trouble.reason == Reason::Throttled && self.spares(by, &request)
+    /// A listing's trouble as it is to who asks. A budget that was spent for somebody who must leave more of it may admit this one, or sooner;
+    /// what Azure itself refused is closed to all.
+    pub fn to(&self, by: &Looker, request: &Request, trouble: Trouble) -> Option<Trouble> {
+        if trouble.reason != Reason::Throttled {
+            return Some(trouble);
+        }
+        let spent = self.budget.admits(&by.identity.access, &[(request.clone(), by.priority)], self.clock.now()).err()?;
+        Some(Trouble { until: trouble.until.min(spent.1), ..trouble })
+    }
+
+    /// Whether a trouble still keeps who asks from asking.
+    fn keeps(&self, by: &Looker, request: &Request, trouble: Option<&Trouble>, since: Timestamp) -> bool {
+        let now = self.clock.now();
+        let trouble = trouble.filter(|t| t.until > now && t.at >= since).cloned();
+        trouble.and_then(|t| self.to(by, request, t)).is_some_and(|t| t.until > now)
     }
 
     /// Asks a question that is a POST and yet a read by the table, unless it was answered at or after `since`.
@@ -393,10 +402,13 @@ impl Reader {
         let now = self.clock.now();
         let (reason, wait) = match (answer.status, remedy(service, request.method, &error)) {
             (429, _) => (Reason::Throttled, self.asked_to_wait(answer).unwrap_or(SignedDuration::from_secs(60))),
-            (401 | 403, _) => (Reason::AuthorizationFailed, MINUTES),
+            (401 | 403, _) => (reason_of(&error), MINUTES),
             (_, Remedy::Retry { .. }) => (Reason::Unreadable, self.asked_to_wait(answer).unwrap_or(self.soon())),
             (_, Remedy::RetrySlowly) => (Reason::Unreadable, MINUTES),
-            (_, Remedy::AwaitEdit | Remedy::AwaitHuman) => (Reason::RefusedByAzure, MINUTES),
+            (_, Remedy::AwaitEdit | Remedy::AwaitHuman) => match reason_of(&error) {
+                Reason::Busy => (Reason::RefusedByAzure, MINUTES),
+                reason => (reason, MINUTES),
+            },
         };
         Trouble { at: now, reason, message: error.to_string(), until: now + wait }
     }
@@ -432,6 +444,14 @@ impl Due<'_> {
 /// Questions count as writes at Azure, and give way to writes.
 fn asking(by: &Looker) -> Priority {
     by.priority.max(Priority::Sweep)
+}
+
+/// The list of a vault's jobs, in its own region or in the other one.
+pub fn jobs_request(vault: &ResourceId) -> Request {
+    match vault_and_region(vault) {
+        Some((vault, location)) => crr_jobs_request(&location, &vault),
+        None => Request::new(Method::Get, format!("{vault}/backupJobs"), RECOVERY_SERVICES),
+    }
 }
 
 fn get(id: &ResourceId) -> Option<Request> {

@@ -53,10 +53,11 @@ pub fn settle<K: Kind>(turn: &mut Turn<'_, K>, node: &str, request: &Request, re
             }
             let error = ArmError::from_answer(&answer);
             let service = vault_of(&request.path).map_or(Service::Other, |_| Service::RecoveryServices);
+            let attempt = turn.subject.operations.get(node).map_or(1, |r| r.attempt);
             let (waits, after) = match remedy(service, request.method, &error) {
                 Remedy::Retry { .. } => (true, engine.reader.asked_to_wait(&answer)),
-                Remedy::RetrySlowly => (true, Some(SignedDuration::from_mins(5))),
-                Remedy::AwaitHuman => (false, Some(slowly(turn.subject.operations.get(node).map_or(1, |r| r.attempt)))),
+                Remedy::RetrySlowly => (true, Some(slowly(attempt) / 2)),
+                Remedy::AwaitHuman => (false, Some(slowly(attempt))),
                 Remedy::AwaitEdit => (false, Some(SignedDuration::from_hours(1))),
             };
             // What passes by itself is no news for anybody at night.
@@ -135,13 +136,15 @@ fn names_guard(error: &ArmError) -> bool {
     std::iter::once(&error.message).chain(inner).any(|message| message.to_ascii_lowercase().contains("resourceguard"))
 }
 
-/// The word that a refused write puts into the condition.
-fn reason_of(error: &ArmError) -> Reason {
+/// The word that a refused request puts into the condition.
+pub fn reason_of(error: &ArmError) -> Reason {
     let has = |codes: &[&str]| codes.iter().any(|c| error.has_code(c));
     match error.status {
         _ if has(&["ScopeLocked"]) => Reason::Locked,
         _ if has(&["RequestDisallowedByPolicy", "UserErrorRequestDisallowedByPolicy"]) => Reason::DeniedByPolicy,
-        _ if has(&["MissingSubscriptionRegistration", "SubscriptionNotFound"]) => Reason::SubscriptionNotReady,
+        _ if has(&["MissingSubscriptionRegistration", "SubscriptionNotFound", "ReadOnlyDisabledSubscription"]) => {
+            Reason::SubscriptionNotReady
+        }
         _ if has(&["CloudDosAbsoluteLimitReached", "QuotaExceeded", "CloudDosTimeboudLimitReached"]) => Reason::QuotaReached,
         403 if names_guard(error) => Reason::ResourceGuarded,
         429 => Reason::Throttled,

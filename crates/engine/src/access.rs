@@ -33,6 +33,13 @@ pub struct Access {
 pub fn resolve(cluster: &dyn Cluster, namespace: &str, pinned: Option<&PinnedAccess>, named: Option<&str>) -> Result<Access, Hold> {
     let labels = namespace_labels(cluster, namespace);
     let all: Vec<AzureAccess> = cluster.cached_all("AzureAccess", None).filter_map(|o| parse(&o)).collect();
+    let wanted = pinned.map(|pin| pin.name.as_str()).or(named);
+    let concerns = |a: &AzureAccess| wanted.is_none_or(|name| a.metadata.name.as_deref() == Some(name));
+    // No label is not the same as labels that nobody has seen yet: a selector may admit the one and not the other.
+    if labels.is_none() && all.iter().any(|a| a.spec.namespaces.selector.is_some() && concerns(a)) {
+        return Err(Hold::wait(Reason::NotYetObserved, format!("the labels of namespace {namespace} were not seen yet")));
+    }
+    let labels = labels.unwrap_or_default();
     let admits = |a: &AzureAccess| a.spec.namespaces.admits(namespace, &labels);
     if let Some(pin) = pinned {
         if let Some(other) = named.filter(|name| *name != pin.name) {
@@ -87,9 +94,10 @@ pub fn of_itself(object: &DynamicObject) -> Result<Access, Hold> {
     access_of(&parsed)
 }
 
-fn namespace_labels(cluster: &dyn Cluster, namespace: &str) -> BTreeMap<String, String> {
+/// A namespace's labels; `None` while it was not seen.
+fn namespace_labels(cluster: &dyn Cluster, namespace: &str) -> Option<BTreeMap<String, String>> {
     let key = ObjectKey { kind: "Namespace".into(), namespace: String::new(), name: namespace.into() };
-    cluster.cached(&key).and_then(|n| n.metadata.labels.clone()).unwrap_or_default()
+    Some(cluster.cached(&key)?.metadata.labels.clone().unwrap_or_default())
 }
 
 fn parse(object: &DynamicObject) -> Option<AzureAccess> {

@@ -69,7 +69,7 @@ pub enum Next {
 }
 
 type TurnFn = for<'a> fn(&'a Engine, ObjectKey) -> BoxFuture<'a, Next>;
-type PrimeFn = fn(&Engine, &DynamicObject);
+type PrimeFn = fn(&Engine, &DynamicObject) -> Vec<(String, Timestamp)>;
 
 struct Entry {
     turn: TurnFn,
@@ -142,8 +142,7 @@ impl Engine {
         let mut destructive = Vec::new();
         for (kind, entry) in &self.kinds {
             for object in self.outside.cluster.cached_all(kind, None) {
-                (entry.prime)(self, &object);
-                destructive.extend(destructive_intents(&object));
+                destructive.extend((entry.prime)(self, &object));
             }
         }
         self.gate.recall(&destructive);
@@ -282,31 +281,35 @@ fn view<K: Kind>(object: &DynamicObject) -> Option<AnyObject> {
     Some(Arc::new(view))
 }
 
-/// The destructive calls that an object's records tell of: `(access, intent)`.
-fn destructive_intents(object: &DynamicObject) -> Vec<(String, Timestamp)> {
-    let shared = object::shared(object).unwrap_or_default();
-    let Some(access) = shared.access.map(|a| a.name) else { return Vec::new() };
-    let destructive = |record: &OperationRecord| record.act == Act::Delete && record.outcome != Some(Outcome::Refused);
-    shared.operations.iter().filter(|r| destructive(r)).map(|r| (access.clone(), r.intent_at)).collect()
+/// The destructive calls that an object's records tell of, by the access that it works under: `(access, intent)`.
+fn destructive_intents(operations: &[OperationRecord], access: &str) -> Vec<(String, Timestamp)> {
+    let destructive = |record: &&OperationRecord| record.act == Act::Delete && record.outcome != Some(Outcome::Refused);
+    operations.iter().filter(destructive).map(|r| (access.to_owned(), r.intent_at)).collect()
 }
 
-fn prime<K: Kind>(engine: &Engine, object: &DynamicObject) {
+/// Takes the locks and states the claims of one object; answers the destructive calls that it tells of. A status may be a
+/// tenant's own writing: only where the object's access reaches does it count.
+fn prime<K: Kind>(engine: &Engine, object: &DynamicObject) -> Vec<(String, Timestamp)> {
     let key = object::key(K::NAME, object);
     let shared = object::shared(object).unwrap_or_else(|_| SharedStatus::default());
-    for record in &shared.operations {
-        let taken = (record.ended_at.is_none() || record.debt.is_some())
-            .then(|| engine.locks.take(&record.locks, &(key.clone(), record.node.clone())));
-        if let Some(Err((lock, (by, _)))) = taken {
+    let spec: SharedSpec = object.data.get("spec").cloned().and_then(|s| serde_json::from_value(s).ok()).unwrap_or_default();
+    let named = spec.access_ref.as_ref().map(|r| r.name.as_str());
+    let access = access::resolve(&*engine.outside.cluster, &key.namespace, shared.access.as_ref(), named).ok();
+    let grant = access.as_ref().map(|a| &*a.grant);
+    let reached = |lock: &&String| {
+        let id = lock.split_once(':').and_then(|(_, id)| id.parse::<ResourceId>().ok());
+        id.is_some_and(|id| grant.is_some_and(|g| g.reaches(&id)))
+    };
+    for record in shared.operations.iter().filter(|record| record.ended_at.is_none() || record.debt.is_some()) {
+        let locks: Vec<String> = record.locks.iter().filter(reached).cloned().collect();
+        if let Err((lock, (by, _))) = engine.locks.take(&locks, &(key.clone(), record.node.clone())) {
             // Two open operations under one lock: each is followed, and neither is sent again without it.
             tracing::error!(kind = K::NAME, namespace = key.namespace, name = key.name, lock, holder = by.name, "a lock is held twice");
         }
     }
     if let Ok(parsed) = object::Typed::<K>::of(object) {
         let meta = object::meta(K::NAME, object, Some(&*engine.outside.clock));
-        let spec: SharedSpec = object.data.get("spec").cloned().and_then(|s| serde_json::from_value(s).ok()).unwrap_or_default();
-        let named = spec.access_ref.as_ref().map(|r| r.name.as_str());
-        let access = access::resolve(&*engine.outside.cluster, &key.namespace, shared.access.as_ref(), named).ok();
-        let claims = turn::claims::<K>(&meta, &parsed.spec, &shared.owned, access.as_ref().map(|a| &*a.grant));
-        engine.claims.state(&key, &meta.uid, meta.created, &claims);
+        engine.claims.state(&key, &meta.uid, meta.created, &turn::claims::<K>(&meta, &parsed.spec, &shared.owned, grant));
     }
+    grant.map(|grant| destructive_intents(&shared.operations, &grant.name)).unwrap_or_default()
 }

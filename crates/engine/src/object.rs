@@ -104,6 +104,7 @@ pub fn meta(_kind: &str, object: &DynamicObject, clock: Option<&dyn Clock>) -> M
         generation: object.metadata.generation.unwrap_or(0),
         created: clock.map_or(created, |c| c.to_world(created)),
         deleting: object.metadata.deletion_timestamp.is_some(),
+        controlled: object.metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true)),
     }
 }
 

@@ -183,11 +183,15 @@ fn set_conditions(t: &Telling<'_>, all: &mut Vec<Condition>) {
 
 /// An object that is on its way out and cannot do what its deletionPolicy says.
 fn blocked(t: &Telling<'_>, standing: &Standing, all: &mut Vec<Condition>) {
-    if !t.deleting || standing.ready == State::True {
-        return conditions::remove(all, ConditionType::Blocked);
-    }
-    let message = format!("deletion waits: {}; set {} to let the object go as it is", standing.message, t.lets_go);
-    conditions::set(all, ConditionType::Blocked, State::True, standing.reason, &message, t.generation, t.now);
+    let (reason, why) = match t.pause.as_the_world_is() {
+        _ if !t.deleting => return conditions::remove(all, ConditionType::Blocked),
+        None if standing.ready == State::True => return conditions::remove(all, ConditionType::Blocked),
+        // Its promise may be kept, and it goes on being kept as long as nothing may be sent.
+        Some(why) => (Reason::Suspended, format!("{why}: nothing is sent")),
+        None => (standing.reason, standing.message.clone()),
+    };
+    let message = format!("deletion waits: {why}; set {} to let the object go as it is", t.lets_go);
+    conditions::set(all, ConditionType::Blocked, State::True, reason, &message, t.generation, t.now);
 }
 
 fn debts(t: &Telling<'_>, all: &mut Vec<Condition>) {

@@ -19,7 +19,7 @@ use crate::{
     memory::Memory,
     object,
     ports::{Cluster, ObjectKey},
-    reader::{Due, Looker, Reader},
+    reader::{Due, Looker, Reader, jobs_request},
 };
 
 /// How a watched object becomes what kinds see.
@@ -116,7 +116,7 @@ impl Resolver<'_> {
                 let within = (!namespace.is_empty()).then_some(namespace.as_str());
                 let (mut found, mut others) = (Vec::new(), BTreeSet::new());
                 for object in self.cluster.cached_all(kind, within) {
-                    match naming.as_ref().is_none_or(|by| names(&object, by)) {
+                    match naming.as_ref().is_none_or(|all| all.iter().any(|by| names(&object, by))) {
                         true => found.extend(self.parse(kind, &object)),
                         false => others.extend(object.metadata.name.clone()),
                     }
@@ -126,8 +126,8 @@ impl Resolver<'_> {
             }
             Need::Namespace(name) => {
                 let key = ObjectKey { kind: "Namespace".into(), namespace: String::new(), name: name.clone() };
-                let labels = self.cluster.cached(&key).and_then(|n| n.metadata.labels.clone());
-                facts.namespaces.insert(name.clone(), labels.unwrap_or_default());
+                let labels = self.cluster.cached(&key).map(|n| n.metadata.labels.clone().unwrap_or_default());
+                facts.namespaces.extend(labels.map(|labels| (name.clone(), labels)));
             }
             Need::Shared { kind, namespace, name } => {
                 let key = ObjectKey { kind: kind.clone(), namespace: namespace.clone(), name: name.clone() };
@@ -169,6 +169,11 @@ impl Resolver<'_> {
                 if let Some(by) = self.looker {
                     self.reader.jobs(by, vault, *since, self.since(fresh).0).await;
                     self.take_jobs(by, vault, facts);
+                    // A list that reaches less far back than it was asked for says nothing of what came before.
+                    let reach = self.memory().jobs(&by.identity.access, vault).map(|(_, reach)| reach);
+                    if let Some(listed) = facts.jobs.get_mut(vault).filter(|_| reach.is_some_and(|reach| reach > *since)) {
+                        listed.last = None;
+                    }
                 }
             }
             Need::NewSecret { name } => {
@@ -223,14 +228,15 @@ impl Resolver<'_> {
     /// Takes a vault's job list into the facts.
     pub fn take_jobs(&self, by: &Looker, vault: &ResourceId, facts: &mut Facts) {
         if let Some((mut listed, _)) = self.memory().jobs(&by.identity.access, vault) {
-            listed.trouble = listed.trouble.filter(|trouble| !self.reader.is_past(by, vault, trouble));
-            facts.jobs.insert(vault.clone(), listed);
+            listed.trouble = listed.trouble.and_then(|trouble| self.reader.to(by, &jobs_request(vault), trouble));
+            facts.jobs.entry(vault.clone()).or_insert(listed);
         }
     }
 
     /// Takes a listing into the facts, and what it says of the items of interest.
     fn take_list(&self, by: &Looker, list: &List, watch: Option<&[ResourceId]>, facts: &mut Facts) {
-        let listed = self.memory().list(&by.identity.access, list, self.began).value;
+        let mut listed = self.memory().list(&by.identity.access, list, self.began).value;
+        listed.trouble = listed.trouble.and_then(|trouble| self.reader.to(by, &list.request(), trouble));
         for id in watch.into_iter().flatten().filter(|_| !list.partial) {
             self.take(by, id, facts);
             if let Some(last) = &listed.last {
@@ -246,11 +252,15 @@ impl Resolver<'_> {
     }
 }
 
-/// Whether a reference in an object's spec has that name.
-fn names(object: &DynamicObject, (reference, name): &(&str, String)) -> bool {
+/// Whether a reference in an object's spec has that name, or an id there is that one.
+fn names(object: &DynamicObject, (field, wanted): &(&str, String)) -> bool {
     // A run's source names what it is restored from.
     let holders = ["/spec", "/spec/from/recoveryPoint"].iter().filter_map(|at| object.data.pointer(at));
-    let named = |holder: &serde_json::Value| holder.get(reference)?.get("name")?.as_str().map(|found| found == name.as_str());
+    let named = |holder: &serde_json::Value| {
+        let found = holder.get(field)?;
+        let id = || found.as_str().map(|id| id.eq_ignore_ascii_case(wanted));
+        found.get("name").and_then(|name| name.as_str()).map(|name| name == wanted.as_str()).or_else(id)
+    };
     holders.filter_map(named).any(|is_it| is_it)
 }
 

@@ -484,8 +484,8 @@ impl<'e, K: Kind> Turn<'e, K> {
     }
 }
 
-/// The claims that count: what is held, and what the access admits.
+/// The claims that count: what the access admits. That it is held stands in a status, which a tenant may be able to write.
 pub fn claims<K: Kind>(meta: &Meta, spec: &K::Spec, owned: &[Owned], grant: Option<&Grant>) -> Vec<Claim> {
-    let counts = |claim: &Claim| claim.holds || grant.is_some_and(|g| g.admits("Protect", &claim.target));
+    let counts = |claim: &Claim| grant.is_some_and(|g| g.admits("Protect", &claim.target));
     K::claims(meta, spec, owned).into_iter().filter(counts).collect()
 }

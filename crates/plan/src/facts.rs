@@ -28,8 +28,8 @@ pub enum Need {
         kind: &'static str,
         /// Empty for every namespace.
         namespace: String,
-        /// Only those of which this reference in spec has this name are looked into; the others are known by name alone.
-        naming: Option<(&'static str, String)>,
+        /// Only those are looked into of which one of these references or ids in spec is that; the others are known by name alone.
+        naming: Option<Vec<(&'static str, String)>>,
     },
     /// The labels of a namespace.
     Namespace(String),

@@ -60,6 +60,8 @@ pub struct Meta {
     pub created: Timestamp,
     /// Whether deletion has begun.
     pub deleting: bool,
+    /// Whether another object made it and keeps it.
+    pub controlled: bool,
 }
 
 /// What an `AzureAccess` grants to a namespace.
@@ -85,6 +87,11 @@ pub struct Allowed {
 }
 
 impl Grant {
+    /// Whether anything at all is granted where a resource is.
+    pub fn reaches(&self, id: &ResourceId) -> bool {
+        self.allow.iter().any(|scope| scope.acts.iter().any(|act| self.admits(act, id)))
+    }
+
     /// Whether an act is allowed on a resource. A subscription-wide read is allowed where any group of it is:
     /// what it shows beyond the groups is dropped by selection, and Azure's own roles bound it.
     pub fn admits(&self, act: &str, id: &ResourceId) -> bool {

@@ -36,8 +36,6 @@ mod vault_deletion;
 mod vault_guard;
 mod vault_writes;
 
-use std::collections::BTreeMap;
-
 use breakwater_api::{BackupPolicy, BackupPolicySpec, Reason, RecoveryVault, RecoveryVaultSpec, references::AllowedNamespaces};
 use breakwater_arm::{ResourceId, names, versions};
 use jiff::{SignedDuration, Timestamp};
@@ -63,8 +61,7 @@ pub type PolicyView = View<BackupPolicy>;
 
 /// Whether an object of another namespace says that this one may refer to it.
 pub fn is_admitted_by(allowed: Option<&AllowedNamespaces>, its_namespace: &str, own: &str, facts: &Facts) -> bool {
-    let none = BTreeMap::new();
-    its_namespace == own || AllowedNamespaces::admit(allowed, facts.namespaces.get(own).unwrap_or(&none))
+    its_namespace == own || facts.namespaces.get(own).is_some_and(|labels| AllowedNamespaces::admit(allowed, labels))
 }
 
 /// What a reference finds nothing for, or nothing that admits it: the two are told alike.

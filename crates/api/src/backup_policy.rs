@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     durations::Span,
     ids,
+    protected_machine::{RestoreTime, TierCounts},
     references::{Adopt, AllowedNamespaces, DeletionPolicy, ObjectReference},
     retention::Retention,
     schedule::Schedule,
@@ -257,6 +258,13 @@ pub struct PolicyRecovery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "times::date_time")]
     pub all_to: Option<Timestamp>,
+    /// How many points of all machines lie where; one may lie in two places.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tiers: Option<TierCounts>,
+    /// About how long a restore of the largest of them may take, by where the point lies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 3))]
+    pub restore_times: Vec<RestoreTime>,
     /// The regions that points can be restored in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 2), inner(length(max = 64)))]

@@ -39,7 +39,12 @@ pub const NAMESPACE: &str = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
 pub const KEY_URI: &str = r"^https://[A-Za-z0-9.-]+/keys/[A-Za-z0-9-]{1,127}(/[A-Za-z0-9]{1,64})?$";
 
 /// Who reads a key: the vault's own identity, or a user-assigned one by its full ARM id.
-pub const KEY_READER: &str = r"(?i)^(System|/subscriptions/[0-9a-f-]{36}/resourceGroups/[^/?#%&<>\\]{1,90}/providers/Microsoft\.ManagedIdentity/userAssignedIdentities/[^/?#%&<>\\]{1,128})$";
+pub const KEY_READER: &str = r"(?i)^(System(Assigned)?|/subscriptions/[0-9a-f-]{36}/resourceGroups/[^/?#%&<>\\]{1,90}/providers/Microsoft\.ManagedIdentity/userAssignedIdentities/[^/?#%&<>\\]{1,128})$";
+
+/// Whether it is the vault's own identity, in either of the words that people use for it.
+pub fn is_system(reader: &str) -> bool {
+    ["System", "SystemAssigned"].iter().any(|word| word.eq_ignore_ascii_case(reader))
+}
 
 /// A storage account's full ARM id.
 pub const STORAGE_ACCOUNT_ID: &str =

@@ -146,7 +146,7 @@ pub struct Encryption {
     /// The key in Key Vault, with its version or without: https://<vault>.vault.azure.net/keys/<name>.
     #[schemars(length(min = 16, max = 512), regex(pattern = ids::KEY_URI))]
     pub key_uri: String,
-    /// Who reads the key: System (the vault's own identity) or the ARM id of a user-assigned identity. It must have been given
+    /// Who reads the key: SystemAssigned (the vault's own identity) or the ARM id of a user-assigned identity. It must have been given
     /// rights on the key.
     #[schemars(length(min = 1, max = 512), regex(pattern = ids::KEY_READER))]
     pub identity: String,
@@ -252,6 +252,10 @@ pub struct ObservedVault {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub public_network_access: Option<String>,
+    /// The resource guard without whose leave its defences are not lowered, where spec.resourceGuard names one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub resource_guard: Option<String>,
     /// When the vault was first seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "times::date_time")]

@@ -44,7 +44,7 @@ use crate::{
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[cfg_attr(test, kube(cel))]
-#[x_kube(validation = Rule::new("self.from == oldSelf.from").message("from is immutable: make a new RestoreRun for another restore").field_path(".from"), validation = Rule::new("self.to == oldSelf.to").message("to is immutable: make a new RestoreRun for another restore").field_path(".to"), validation = Rule::new("has(self.staging) == has(oldSelf.staging) && (!has(self.staging) || self.staging == oldSelf.staging)").message("staging is immutable: make a new RestoreRun").field_path(".staging"), validation = Rule::new("has(self.diskAccess) == has(oldSelf.diskAccess) && (!has(self.diskAccess) || self.diskAccess == oldSelf.diskAccess)").message("diskAccess is immutable: make a new RestoreRun").field_path(".diskAccess"), validation = Rule::new("has(self.diskEncryptionSetId) == has(oldSelf.diskEncryptionSetId) && (!has(self.diskEncryptionSetId) || self.diskEncryptionSetId == oldSelf.diskEncryptionSetId)").message("diskEncryptionSetId is immutable: make a new RestoreRun").field_path(".diskEncryptionSetId"), validation = Rule::new("self.validateFirst == oldSelf.validateFirst").message("validateFirst is immutable: make a new RestoreRun").field_path(".validateFirst"), validation = Rule::new("has(self.key) == has(oldSelf.key) && (!has(self.key) || self.key == oldSelf.key)").message("key is immutable: make a new RestoreRun for another restore").field_path(".key"), validation = Rule::new("has(self.expiresAt) == has(oldSelf.expiresAt) && (!has(self.expiresAt) || self.expiresAt == oldSelf.expiresAt)").message("expiresAt is immutable: make a new RestoreRun to begin at another time").field_path(".expiresAt"), validation = Rule::new("self.mode == oldSelf.mode || (oldSelf.mode == 'Plan' && self.mode == 'Manage')").message("mode may go from Plan to Manage, and nowhere else: make a new RestoreRun").field_path(".mode"), validation = Rule::new("!has(self.to.replaceDisks) || has(self.expiresAt)").message("to.replaceDisks needs expiresAt: say until when the disks may still be replaced, at most 24 hours ahead").field_path(".expiresAt"), validation = Rule::new("has(self.to.files) != has(self.staging)").message("staging is needed for every restore but files, which go through no storage account").field_path(".staging"), validation = Rule::new("!has(self.to.files) || !(has(self.diskAccess) || has(self.diskEncryptionSetId) || has(self.from.recoveryPoint.rehydrate))").message("to.files makes no disks: leave out diskAccess, diskEncryptionSetId and from.recoveryPoint.rehydrate").field_path(".to.files"), validation = Rule::new("!has(self.from.recoveryPoint.region) || self.from.recoveryPoint.region != 'Paired' || ((has(self.to.newMachine) || has(self.to.disks)) && !has(self.from.recoveryPoint.rehydrate))").message("from.recoveryPoint.region Paired goes with to.newMachine and to.disks: the machine, its mounts and the archive are in the primary region").field_path(".from.recoveryPoint.region"))]
+#[x_kube(validation = Rule::new("self.from == oldSelf.from").message("from is immutable: make a new RestoreRun for another restore").field_path(".from"), validation = Rule::new("self.to == oldSelf.to").message("to is immutable: make a new RestoreRun for another restore").field_path(".to"), validation = Rule::new("has(self.staging) == has(oldSelf.staging) && (!has(self.staging) || self.staging == oldSelf.staging)").message("staging is immutable: make a new RestoreRun").field_path(".staging"), validation = Rule::new("has(self.diskAccess) == has(oldSelf.diskAccess) && (!has(self.diskAccess) || self.diskAccess == oldSelf.diskAccess)").message("diskAccess is immutable: make a new RestoreRun").field_path(".diskAccess"), validation = Rule::new("has(self.diskAccessId) == has(oldSelf.diskAccessId) && (!has(self.diskAccessId) || self.diskAccessId == oldSelf.diskAccessId)").message("diskAccessId is immutable: make a new RestoreRun").field_path(".diskAccessId"), validation = Rule::new("(has(self.diskAccess) && self.diskAccess == 'Private') == has(self.diskAccessId)").message("diskAccessId is needed with diskAccess: Private, and only then").field_path(".diskAccessId"), validation = Rule::new("has(self.diskEncryptionSetId) == has(oldSelf.diskEncryptionSetId) && (!has(self.diskEncryptionSetId) || self.diskEncryptionSetId == oldSelf.diskEncryptionSetId)").message("diskEncryptionSetId is immutable: make a new RestoreRun").field_path(".diskEncryptionSetId"), validation = Rule::new("self.validateFirst == oldSelf.validateFirst").message("validateFirst is immutable: make a new RestoreRun").field_path(".validateFirst"), validation = Rule::new("has(self.key) == has(oldSelf.key) && (!has(self.key) || self.key == oldSelf.key)").message("key is immutable: make a new RestoreRun for another restore").field_path(".key"), validation = Rule::new("has(self.expiresAt) == has(oldSelf.expiresAt) && (!has(self.expiresAt) || self.expiresAt == oldSelf.expiresAt)").message("expiresAt is immutable: make a new RestoreRun to begin at another time").field_path(".expiresAt"), validation = Rule::new("self.mode == oldSelf.mode || (oldSelf.mode == 'Plan' && self.mode == 'Manage')").message("mode may go from Plan to Manage, and nowhere else: make a new RestoreRun").field_path(".mode"), validation = Rule::new("!has(self.to.replaceDisks) || has(self.expiresAt)").message("to.replaceDisks needs expiresAt: say until when the disks may still be replaced, at most 24 hours ahead").field_path(".expiresAt"), validation = Rule::new("has(self.to.files) != has(self.staging)").message("staging is needed for every restore but files, which go through no storage account").field_path(".staging"), validation = Rule::new("!has(self.to.files) || !(has(self.diskAccess) || has(self.diskEncryptionSetId) || has(self.from.recoveryPoint.rehydrate))").message("to.files makes no disks: leave out diskAccess, diskEncryptionSetId and from.recoveryPoint.rehydrate").field_path(".to.files"), validation = Rule::new("!has(self.from.recoveryPoint.region) || self.from.recoveryPoint.region != 'Paired' || ((has(self.to.newMachine) || has(self.to.disks)) && !has(self.from.recoveryPoint.rehydrate))").message("from.recoveryPoint.region Paired goes with to.newMachine and to.disks: the machine, its mounts and the archive are in the primary region").field_path(".from.recoveryPoint.region"))]
 #[serde(rename_all = "camelCase")]
 pub struct RestoreRunSpec {
     /// What every kind has.
@@ -57,9 +57,14 @@ pub struct RestoreRunSpec {
     /// The storage account through which Azure brings the data, in the vault's region. Needed but for files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub staging: Option<Staging>,
-    /// How the restored disks may be reached. Needed where a disk of the point allows private access only. Immutable.
+    /// How the restored disks may be reached: SameAsSource, Private (through the disk access resource of diskAccessId), or Public.
+    /// Needed where a disk of the point allows private access only. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk_access: Option<DiskAccess>,
+    /// With diskAccess Private: the disk access resource's ARM id. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512), regex(pattern = ids::DISK_ACCESS_ID))]
+    pub disk_access_id: Option<String>,
     /// The disk encryption set of the restored disks; as it was when left out. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512), regex(pattern = ids::DISK_ENCRYPTION_SET_ID))]
@@ -151,7 +156,7 @@ pub struct PointChoice {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LatestPoint {
-    /// Not younger than this.
+    /// Not younger than this, to the second.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "times::date_time")]
     pub before: Option<Timestamp>,
@@ -212,7 +217,7 @@ pub struct Staging {
     /// Its ARM id: in the vault's region, general purpose, not zone-redundant, its firewall letting trusted Azure services in.
     #[schemars(length(max = 512), regex(pattern = ids::STORAGE_ACCOUNT_ID))]
     pub storage_account_id: String,
-    /// The vault's identity that writes to it: System, or the ARM id of a managed identity of the vault. Left out: Azure Backup
+    /// The vault's identity that writes to it: SystemAssigned, or the ARM id of a managed identity of the vault. Left out: Azure Backup
     /// itself does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512), regex(pattern = ids::KEY_READER))]
@@ -220,22 +225,9 @@ pub struct Staging {
 }
 
 /// How restored disks may be reached.
-#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[x_kube(validation = Rule::new("(self.allow == 'Private') == has(self.diskAccessId)").message("diskAccess.diskAccessId is needed with allow: Private, and only then").field_path(".diskAccessId"))]
-#[serde(rename_all = "camelCase")]
-pub struct DiskAccess {
-    /// SameAsSource, Private (through the disk access resource), or Public.
-    pub allow: DiskAccessAllow,
-    /// The disk access resource's ARM id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 512), regex(pattern = ids::DISK_ACCESS_ID))]
-    pub disk_access_id: Option<String>,
-}
-
-/// Who may reach restored disks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(inline)]
-pub enum DiskAccessAllow {
+pub enum DiskAccess {
     /// As each disk of the source did.
     SameAsSource,
     /// Through private endpoints of a disk access resource only.
@@ -287,6 +279,10 @@ pub struct RestoreRunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 65))]
     pub old_disks: Vec<Made>,
+    /// With replaceDisks and stopMachine: when the machine was told to stop. This run does not start it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "times::date_time")]
+    pub machine_stopped_at: Option<Timestamp>,
     /// With files: the mount.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<MountedFiles>,

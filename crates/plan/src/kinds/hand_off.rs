@@ -12,10 +12,13 @@ const MOST: usize = 16_000;
 pub(super) fn terraform(made: &[Made]) -> String {
     let mut names = BTreeSet::new();
     let mut text = String::new();
-    for id in made.iter().filter_map(|m| m.id.parse::<ResourceId>().ok()) {
-        let Some(kind) = kind_of(&id) else { continue };
+    let all: Vec<ResourceId> = made.iter().filter_map(|m| m.id.parse::<ResourceId>().ok()).collect();
+    for (nth, id) in all.iter().enumerate() {
+        let Some(kind) = kind_of(id) else { continue };
         let block = format!("import {{\n  to = {kind}.{}\n  id = \"{id}\"\n}}\n", unique(label(id.name()), kind, &mut names));
         if text.len() + block.len() > MOST {
+            let left = all[nth..].iter().filter(|id| kind_of(id).is_some()).count();
+            text.push_str(&format!("# {left} more are in status.made\n"));
             break;
         }
         text.push_str(&block);
@@ -63,10 +66,22 @@ mod tests {
             made("Microsoft.Web/sites/other"),
         ];
         let text = terraform(&all);
-        assert_eq!(text.matches("import {").count(), 3);
+        let parsed: hcl::Body = hcl::from_str(&text).expect("it is HCL");
+        assert_eq!(parsed.blocks().filter(|block| block.identifier() == "import").count(), 3);
         for line in ["to = azurerm_managed_disk.db_1_os\n", "to = azurerm_managed_disk.db_1_os_2\n", "to = azurerm_virtual_machine.r_1db\n"]
         {
             assert!(text.contains(line), "{text}");
         }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_said_and_the_rest_parses() {
+        let group = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers";
+        let all: Vec<Made> =
+            (0..80).map(|n| Made { id: format!("{group}/Microsoft.Compute/disks/db-1-datadisk-{n:060}"), lun: Some(n) }).collect();
+        let text = terraform(&all);
+        let parsed: hcl::Body = hcl::from_str(&text).expect("it is HCL");
+        let blocks = parsed.blocks().count();
+        assert!(blocks < 80 && text.ends_with(&format!("# {} more are in status.made\n", 80 - blocks)), "{blocks}: {text}");
     }
 }

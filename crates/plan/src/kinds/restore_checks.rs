@@ -3,13 +3,14 @@
 
 use breakwater_api::{Reason, RestoreRun, restore_run::ReplaceDisks};
 use breakwater_arm::{
-    ResourceId,
+    ArmTime, ResourceId,
     bodies::{self, RecoveryPointProperties, VirtualMachine},
 };
 use jiff::SignedDuration;
 
 use super::{
-    restore_paired,
+    recovery_points, restore_paired,
+    restore_run::own,
     restore_source::{self, Source, chosen},
     restore_target::{invalid, is_off, network_of, new_machine, parsed, power, target_group},
     runs, unreadable,
@@ -37,12 +38,24 @@ pub(super) fn hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> O
 
 /// The machine, where its data goes, and what is made there: each is the grant's to admit.
 fn granted(s: &Subject<RestoreRun>, source: &Source) -> Option<Hold> {
-    let act = if s.spec.to.replace_disks.is_some() { "ReplaceDisks" } else { "Restore" };
     let target = match target_group(s, source) {
         Ok(group) => group,
         Err(hold) => return Some(hold),
     };
-    runs::not_granted(s, act, &source.machine).or_else(|| runs::not_granted(s, act, &target))
+    machine_not_granted(s, &source.machine).or_else(|| runs::not_granted(s, act(s), &target))
+}
+
+/// The hold of a run whose access does not admit what it does with the machine's data.
+pub(super) fn machine_not_granted(s: &Subject<RestoreRun>, machine: &ResourceId) -> Option<Hold> {
+    runs::not_granted(s, act(s), machine)
+}
+
+fn act(s: &Subject<RestoreRun>) -> &'static str {
+    match (&s.spec.to.files, &s.spec.to.replace_disks) {
+        (Some(_), _) => "ReadData",
+        (None, Some(_)) => "ReplaceDisks",
+        (None, None) => "Restore",
+    }
 }
 
 /// The chosen point as Azure shows it.
@@ -177,6 +190,14 @@ fn machine_hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Opti
         .then(|| invalid(format!("{field}: {network} has no subnet {}: make a new RestoreRun with another one", subnet.name())))
 }
 
+/// A restore of the machine that Azure works on and that is not this run's: its object may be gone.
+fn working(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<String> {
+    let jobs = source.seen_jobs(facts)?;
+    let own = own(s, source).name(Some(&jobs));
+    let others = jobs.into_iter().filter(|job| !job.over && job.operation.eq_ignore_ascii_case("Restore"));
+    others.map(|job| job.name).find(|name| Some(name) != own.as_ref())
+}
+
 /// What stands against other disks under a living machine.
 fn replace_hold(s: &Subject<RestoreRun>, wanted: &ReplaceDisks, source: &Source, facts: &Facts) -> Option<Hold> {
     let machine = &source.machine;
@@ -219,6 +240,19 @@ fn replace_hold(s: &Subject<RestoreRun>, wanted: &ReplaceDisks, source: &Source,
             return Some(Hold::stuck(Reason::IdentityChanged, message));
         }
         _ => return Some(Hold::wait(Reason::NotYetObserved, format!("which machine {machine} is, is not known yet (vmId)"))),
+    }
+    let made = body.pointer("/properties/timeCreated").and_then(|t| serde_json::from_value::<ArmTime>(t.clone()).ok()?.instant());
+    let taken = restore_source::read(s, source, facts).as_ref().and_then(recovery_points::of).map(|point| point.at);
+    if let Some((made, taken)) = made.zip(taken).filter(|(made, taken)| taken < made) {
+        let message = format!(
+            "{machine} was made {made}, after the recovery point of {taken}: that is another machine's, whose disks are not put under this \
+             one; restore a new machine"
+        );
+        return Some(Hold::stuck(Reason::IdentityChanged, message));
+    }
+    if let Some(job) = working(s, source, facts) {
+        let message = format!("job {job} restores disks of {machine}: nothing is begun until it is over");
+        return Some(Hold::wait(Reason::Busy, message));
     }
     if let Some(extension) = bodies::replicating_extension(body).filter(|_| wanted.when_replicating.is_none()) {
         let message = format!(

@@ -42,9 +42,11 @@ fn all_of(group: &ResourceId) -> List {
 
 /// What is looked at when the job is over: at once, and now and then until it shows what the job says it did.
 pub(super) fn needs(s: &Subject<RestoreRun>, source: &Source, known: &Facts, over: &SeenJob) -> Vec<Need> {
-    // One look well after the end serves all restores into that group which have ended by then.
+    // One look after the end serves all restores into that group which have ended by then. What did its work is looked at until it
+    // shows; what a failed one left behind is looked for well after its end.
     let once = || Fresh::Version(format!("made by {}", over.name));
-    let after = over.end.map(|end| end + SLACK).filter(|at| *at <= s.now);
+    let slack = if over.succeeded() { SignedDuration::ZERO } else { SLACK };
+    let after = over.end.map(|end| end + slack).filter(|at| *at <= s.now);
     let mut fresh = vec![after.map_or_else(once, Fresh::After)];
     if is_looked_at(s, source, known, over) && is_awaited(s, source, known, over) {
         fresh.push(Fresh::Within(LOOK_EVERY));
@@ -137,15 +139,26 @@ pub(super) fn all(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Ve
     made
 }
 
-/// Disks that restores made in a group in that time. Azure begins their names with the machine's, as people report them: where
-/// any are so, those that are not belong to another restore.
+/// Disks that restores made in a group in that time. Azure names them `<machine>-osdisk-…` and `<machine>-datadisk-…`, as people
+/// report them: those that name another machine belong to another restore.
 fn restored_disks(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, group: &ResourceId, window: Window) -> Vec<String> {
     let listed = facts.list(&disks_of(group)).into_iter().flatten();
     let in_time: Vec<&ResourceId> = listed.filter(|(_, body)| is_restored(&body.open(), window)).map(|(id, _)| id).collect();
     let stem = s.spec.to.new_machine.as_ref().map_or(source.machine.name(), |new| &new.name).to_lowercase();
-    let named = |id: &&&ResourceId| id.name().to_lowercase().starts_with(&stem);
-    let ours: Vec<String> = in_time.iter().filter(named).map(|id| id.to_string()).collect();
-    if ours.is_empty() { in_time.iter().map(|id| id.to_string()).collect() } else { ours }
+    let of_stem = |is: &dyn Fn(Option<&str>) -> bool| -> Vec<String> {
+        let fits = in_time.iter().filter(|id| is(stem_of(&id.name().to_lowercase())));
+        fits.map(|id| id.to_string()).collect()
+    };
+    let ours = of_stem(&|of| of.is_some_and(|of| of == stem || (of.len() >= CUT_FROM && stem.starts_with(of))));
+    if ours.is_empty() { of_stem(&|of| of.is_none()) } else { ours }
+}
+
+/// Names of disks that are longer than Azure takes lose the end of the machine's.
+const CUT_FROM: usize = 40;
+
+/// The machine's name in the name of a disk that a restore made; none where the name is of another make.
+fn stem_of(disk: &str) -> Option<&str> {
+    disk.find("-osdisk").or_else(|| disk.find("-datadisk")).map(|at| &disk[..at])
 }
 
 /// From when to when.

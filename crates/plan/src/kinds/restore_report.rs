@@ -10,7 +10,7 @@ use super::{
     as_map, hand_off, recovery_points, restore_files,
     restore_made::{self, disks_of_machine},
     restore_paired,
-    restore_run::{RESTORE, done_before, expires_at, is_over, key, own, seen_job},
+    restore_run::{RESTORE, STOP, done_before, expires_at, is_over, key, own, seen_job},
     restore_source::{self, Source, chosen, source},
     restore_target, restore_validation, runs, seconds,
 };
@@ -76,6 +76,9 @@ fn look(s: &Subject<RestoreRun>, facts: &Facts, status: &mut RestoreRunStatus) {
     if let Some((_, words)) = record.and_then(runs::refusal) {
         status.error = Some(words);
     }
+    if let Some(stopped) = s.operations.get(STOP).filter(|record| runs::is_begun(record)) {
+        status.machine_stopped_at = status.machine_stopped_at.or(Some(seconds(stopped.intent_at)));
+    }
     let Ok(source) = source(s, facts) else {
         if let Some(wanted) = &s.spec.to.files {
             return restore_files::look(s, wanted, expired, status);
@@ -97,16 +100,18 @@ fn look(s: &Subject<RestoreRun>, facts: &Facts, status: &mut RestoreRunStatus) {
         return restore_files::look(s, wanted, expired, status);
     }
     status.validation = restore_validation::found(facts).filter(|_| s.spec.validate_first).or(status.validation.take());
-    // What the machine runs on until then, saved with the intent at the latest: later it may run on other disks already.
-    let before_it = s.status.job.is_none() && record.is_none_or(|record| record.intent_at >= s.now);
+    let jobs = source.seen_jobs(facts);
+    let name = own(s, &source).name(jobs.as_deref());
+    // What the machine runs on until then, saved with the intent at the latest: later it may run on other disks already. Where no
+    // list of jobs says that none is this run's, it may do so by now.
+    let before_it = name.is_none() && jobs.is_some() && record.is_none_or(|record| record.intent_at >= s.now);
     if s.spec.to.replace_disks.is_some()
         && before_it
         && let Some(vm) = restore_made::vm(s, &source, facts)
     {
         status.old_disks = disks_of_machine(&vm);
     }
-    let jobs = source.seen_jobs(facts);
-    let Some(name) = own(s, &source).name(jobs.as_deref()) else {
+    let Some(name) = name else {
         let said = runs::said_to_have_happened(s, &key(s, &source));
         let at = runs::Unbegun { said, expired, listed: runs::listed_at(&source.jobs, facts), refused: status.error.is_some() };
         status.phase = Some(own(s, &source).phase_without_job(&at));
@@ -173,7 +178,7 @@ fn promise(s: &Subject<RestoreRun>, status: &RestoreRunStatus, decided: Decided<
             Promise::kept(Reason::Succeeded, format!("{}{of}{warned}", restored(s, status)))
         }
         Some(RunPhase::AlreadyDone) if files => {
-            let message = "the files of this key had been mounted, and closed, before this object was made: nothing was sent";
+            let message = "the files of this key were mounted by another object before this one: nothing was sent";
             Promise::kept(Reason::AlreadyDone, message)
         }
         Some(RunPhase::AlreadyDone) => {
@@ -183,11 +188,15 @@ fn promise(s: &Subject<RestoreRun>, status: &RestoreRunStatus, decided: Decided<
         }
         Some(RunPhase::Expired) => {
             let until = status.expires_at.unwrap_or_default();
-            Promise::broken(Reason::Expired, format!("not begun by {until}, and not begun any more: nothing was sent; {again}"))
+            let sent = match status.machine_stopped_at {
+                Some(_) => format!("the restore was not sent{}", is_left_off(s, status)),
+                None => "nothing was sent".to_owned(),
+            };
+            Promise::broken(Reason::Expired, format!("not begun by {until}, and not begun any more: {sent}; {again}"))
         }
         Some(RunPhase::Failed) => failed(s, status, &words, again),
         _ => match decided {
-            Err(hold) => Promise::broken(hold.reason, hold.message.clone()),
+            Err(hold) => Promise::broken(hold.reason, format!("{}{}", hold.message, is_left_off(s, status))),
             Ok(_) if files => Promise::broken(Reason::OperationRunning, format!("{}{of}", restore_files::running(status))),
             Ok(_) => {
                 let job = status.job.as_ref().map_or(String::new(), |j| format!(" by job {}", j.name));
@@ -203,21 +212,20 @@ fn restored(s: &Subject<RestoreRun>, status: &RestoreRunStatus) -> String {
     match (&s.spec.to.new_machine, &s.spec.to.replace_disks) {
         (Some(new), _) => format!("machine {} with {disks} disks was restored", new.name),
         (None, Some(replace)) => {
-            format!(
-                "{disks} disks of {} were replaced; its {} old disks are kept (status.oldDisks){}",
-                replace.confirm,
-                status.old_disks.len(),
-                is_left_off(s)
-            )
+            let old = match status.old_disks.len() {
+                0 => "its old disks are kept, and this object does not know them".to_owned(),
+                n => format!("its {n} old disks are kept (status.oldDisks)"),
+            };
+            format!("{disks} disks of {} were replaced; {old}{}", replace.confirm, is_left_off(s, status))
         }
         (None, None) => format!("{disks} disks were restored"),
     }
 }
 
 /// What a person must know of a machine that was stopped for its disks.
-fn is_left_off(s: &Subject<RestoreRun>) -> String {
-    let stops = s.spec.to.replace_disks.as_ref().filter(|wanted| wanted.stop_machine);
-    stops.map_or(String::new(), |wanted| format!("; {} was stopped for it and is not started by this run", wanted.confirm))
+pub(super) fn is_left_off(s: &Subject<RestoreRun>, status: &RestoreRunStatus) -> String {
+    let stopped = s.spec.to.replace_disks.as_ref().zip(status.machine_stopped_at);
+    stopped.map_or(String::new(), |(wanted, at)| format!("; {} was stopped for it at {at} and is not started by this run", wanted.confirm))
 }
 
 fn failed(s: &Subject<RestoreRun>, status: &RestoreRunStatus, words: &str, again: &str) -> Promise {
@@ -234,5 +242,5 @@ fn failed(s: &Subject<RestoreRun>, status: &RestoreRunStatus, words: &str, again
         }
         (true, _) => (Reason::JobFailed, words.to_owned()),
     };
-    Promise::broken(reason, format!("{message}{left}{}; {again}", is_left_off(s)))
+    Promise::broken(reason, format!("{message}{left}{}; {again}", is_left_off(s, status)))
 }

@@ -135,6 +135,7 @@ impl Kind for RestoreRun {
         };
         let before = own(s, &source).begun_before(job.as_ref());
         let hold = before.or_else(|| if job.is_some() { None } else { hold(s, &source, facts) });
+        let hold = hold.map(|h| Hold { message: format!("{}{}", h.message, restore_report::is_left_off(s, &s.status)), ..h });
         let done = job.as_ref().is_some_and(|j| j.over) || runs::said_to_have_happened(s, &key(s, &source));
         let stops = stops(s, &source, facts) && job.is_none() && !begun && !done;
         if stops {
@@ -175,7 +176,7 @@ pub(super) fn is_over(s: &Subject<RestoreRun>) -> bool {
 /// What the machine's own object remembers of another object of the same key that did it.
 pub(super) fn done_before<'a>(s: &Subject<RestoreRun>, source: &'a Source) -> Option<&'a breakwater_api::runs::RunRecord> {
     let own = s.operations.contains_key(RESTORE) || s.status.job.is_some() || restore_files::is_begun(s);
-    runs::done_before(source.view.as_ref()?, &key(s, source)).filter(|_| !own)
+    runs::done_before(source.memory.as_ref()?, &key(s, source)).filter(|_| !own)
 }
 
 /// From when on it is not begun any more.
@@ -189,7 +190,8 @@ pub(super) fn key(s: &Subject<RestoreRun>, source: &Source) -> String {
         Some(key) => keys::hash(&["key", key]),
         None => {
             let spec = &s.spec;
-            let asked = json!([spec.from, spec.to, spec.staging, spec.disk_access, spec.disk_encryption_set_id]).to_string();
+            let asked =
+                json!([spec.from, spec.to, spec.staging, spec.disk_access, spec.disk_access_id, spec.disk_encryption_set_id]).to_string();
             keys::hash(&["object", &s.meta.namespace, &s.meta.name, &asked])
         }
     };

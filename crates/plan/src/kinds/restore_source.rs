@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use breakwater_api::{
-    Reason, RecoveryVault, RestoreRun,
+    ProtectedMachine, Reason, RecoveryVault, RestoreRun,
     protected_machine::RecoveryPoint,
     restore_run::{FromRecoveryPoint, LatestPoint, Rehydrate, RehydratePriority, SourceRegion},
 };
@@ -20,7 +20,8 @@ use super::{
     machine_place::Place,
     no_such,
     protected_machine::points_of,
-    protection, recovery_points, restore_paired,
+    protection, recovery_points, restore_checks, restore_files, restore_paired,
+    restore_run::RESTORE,
     restore_run::own,
     runs::{self, MachineView},
     unreadable, vault_guard, vault_id,
@@ -56,6 +57,9 @@ pub(super) struct Source {
     pub item: ResourceId,
     /// The machine's object, where the run names one.
     pub view: Option<Arc<MachineView>>,
+    /// The machine's object that remembers what was done: the same, or where the run names the machine by its id, one of its
+    /// namespace.
+    pub memory: Option<Arc<MachineView>>,
     /// The other region, where the data is taken from there.
     pub paired: Option<Paired>,
     /// The vault whose jobs tell of this run: the vault itself, or the vault as the other region shows it.
@@ -117,7 +121,11 @@ pub(super) fn needs(s: &Subject<RestoreRun>, known: &Facts) -> Vec<Need> {
     let own = s.meta.namespace.as_str();
     let mut needs = match (&from(s).protected_machine_ref, vault_at(s)) {
         (Some(machine), _) => runs::machine_needs(own, &machine.name, known),
-        (None, Some(vault)) => vec![Need::Object(vault), Need::Namespace(own.to_owned())],
+        (None, Some(vault)) => {
+            let naming = from(s).machine_id.clone().map(|id| vec![("machineId", id)]);
+            let namespace = own.to_owned();
+            vec![Need::Object(vault), Need::Namespace(namespace.clone()), Need::Objects { kind: ProtectedMachine::NAME, namespace, naming }]
+        }
         (None, None) => Vec::new(),
     };
     let Ok(source) = source(s, known) else { return needs };
@@ -143,13 +151,23 @@ pub(super) fn needs(s: &Subject<RestoreRun>, known: &Facts) -> Vec<Need> {
     needs
 }
 
-/// Resolves the references.
+/// Resolves the references. What its access does not admit is not even looked at: in a shared vault the points of a machine are
+/// its own tenant's. What was begun is followed all the same.
 pub(super) fn source(s: &Subject<RestoreRun>, facts: &Facts) -> Result<Source, Hold> {
+    let source = resolved(s, facts)?;
+    let begun = s.status.job.is_some() || s.operations.contains_key(RESTORE) || restore_files::is_begun(s);
+    match restore_checks::machine_not_granted(s, &source.machine) {
+        Some(hold) if !begun => Err(hold),
+        _ => Ok(source),
+    }
+}
+
+fn resolved(s: &Subject<RestoreRun>, facts: &Facts) -> Result<Source, Hold> {
     if let Some(reference) = &from(s).protected_machine_ref {
         let (view, p) = runs::machine_at(s, "spec.from.recoveryPoint.protectedMachineRef", &reference.name, facts)?;
         let (paired, jobs) = region(s, &p.vault, &p.vault_view)?;
         let Place { vault_view, vault, owner, machine, item, .. } = p;
-        return Ok(Source { vault_view, vault, owner, machine, item, view: Some(view), paired, jobs });
+        return Ok(Source { vault_view, vault, owner, machine, item, memory: Some(view.clone()), view: Some(view), paired, jobs });
     }
     let invalid = |field: &str, why: String| Hold::stuck(Reason::InvalidSpec, format!("spec.from.recoveryPoint.{field}: {why}"));
     let at = vault_at(s).ok_or_else(|| invalid("vaultRef", "is needed where no protectedMachineRef is given".into()))?;
@@ -167,7 +185,9 @@ pub(super) fn source(s: &Subject<RestoreRun>, facts: &Facts) -> Result<Source, H
     let item = names::item_id(&vault, &machine).map_err(|e| invalid("machineId", e.to_string()))?;
     let owner = keys::owner_hash(&s.estate, &vault_view.meta.namespace, RecoveryVault::NAME, &vault_view.meta.name);
     let (paired, jobs) = region(s, &vault, &vault_view)?;
-    Ok(Source { vault_view, vault, owner, machine, item, view: None, paired, jobs })
+    let all = facts.objects::<MachineView>(ProtectedMachine::NAME, own);
+    let memory = all.into_iter().find(|view| view.spec.machine_id.parse::<ResourceId>().is_ok_and(|id| id == machine));
+    Ok(Source { vault_view, vault, owner, machine, item, view: None, memory, paired, jobs })
 }
 
 /// The other region, where the run asks for it, and where the jobs are.

@@ -2,7 +2,8 @@
 
 use breakwater_api::{
     Reason, RestoreRun,
-    restore_run::{DiskAccessAllow, NewMachine},
+    ids::is_system,
+    restore_run::{DiskAccess, NewMachine},
 };
 use breakwater_arm::{
     ResourceId,
@@ -125,21 +126,21 @@ fn staging(s: &Subject<RestoreRun>) -> Result<Staging, Hold> {
     let account = parsed("spec.staging.storageAccountId", &declared.storage_account_id)?;
     let identity = match declared.identity.as_deref() {
         None => return Ok(Staging::Account { account }),
-        Some(word) if word.eq_ignore_ascii_case("System") => RestoreIdentity::system_assigned(),
+        Some(word) if is_system(word) => RestoreIdentity::system_assigned(),
         Some(id) => RestoreIdentity::user_assigned(parsed("spec.staging.identity", id)?),
     };
     Ok(Staging::ByIdentity { identity, details: IdentityBasedRestore { target_storage_account_id: account } })
 }
 
 fn disk_access(s: &Subject<RestoreRun>) -> Result<Option<DiskNetworkAccess>, Hold> {
-    let Some(access) = &s.spec.disk_access else { return Ok(None) };
-    Ok(Some(match (access.allow, &access.disk_access_id) {
-        (DiskAccessAllow::SameAsSource, _) => DiskNetworkAccess::SameAsOnSourceDisks,
-        (DiskAccessAllow::Public, _) => DiskNetworkAccess::EnablePublicAccessForAllDisks,
-        (DiskAccessAllow::Private, Some(id)) => {
-            DiskNetworkAccess::EnablePrivateAccessForAllDisks { disk_access: parsed("spec.diskAccess.diskAccessId", id)? }
+    let Some(access) = s.spec.disk_access else { return Ok(None) };
+    Ok(Some(match (access, &s.spec.disk_access_id) {
+        (DiskAccess::SameAsSource, _) => DiskNetworkAccess::SameAsOnSourceDisks,
+        (DiskAccess::Public, _) => DiskNetworkAccess::EnablePublicAccessForAllDisks,
+        (DiskAccess::Private, Some(id)) => {
+            DiskNetworkAccess::EnablePrivateAccessForAllDisks { disk_access: parsed("spec.diskAccessId", id)? }
         }
-        (DiskAccessAllow::Private, None) => return Err(invalid("spec.diskAccess.diskAccessId is needed with allow: Private")),
+        (DiskAccess::Private, None) => return Err(invalid("spec.diskAccessId is needed with diskAccess: Private")),
     }))
 }
 

@@ -48,7 +48,7 @@ fn cut(text: &str) -> String {
 
 /// What Azure found; `None` while it looks.
 pub(super) fn found(facts: &Facts) -> Option<Validation> {
-    told(facts, false)
+    told(facts, false).or_else(|| told(facts, true))
 }
 
 fn told(facts: &Facts, stops: bool) -> Option<Validation> {

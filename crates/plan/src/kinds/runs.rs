@@ -74,7 +74,9 @@ pub(super) fn not_granted<K: Kind>(s: &Subject<K>, act: &str, machine: &Resource
 
 /// The vault's jobs: far back before anything of this run is known, then since it began.
 pub(super) fn jobs_need<K: Kind>(s: &Subject<K>, vault: &ResourceId, begun: Option<Timestamp>) -> Need {
-    let since = begun.map_or(s.meta.created - REACH, |at| at - SignedDuration::from_hours(1));
+    // In whole days: one list serves all runs that were made on one day.
+    let day = |at: Timestamp| Timestamp::from_second(at.as_second().div_euclid(86_400) * 86_400).unwrap_or(at);
+    let since = begun.map_or_else(|| day(s.meta.created - REACH), |at| at - SignedDuration::from_hours(1));
     Need::Jobs { vault: vault.clone(), since, fresh: Fresh::Within(SignedDuration::from_hours(1)) }
 }
 
@@ -294,7 +296,7 @@ pub(super) fn remembered(s: &Subject<ProtectedMachine>, facts: &Facts) -> Vec<Ru
     all
 }
 
-/// A mount has no job: it counts as done when it stood and is closed.
+/// A mount has no job: it counts as done when it stood.
 fn record_of_mount(name: &str, status: &RestoreRunStatus) -> Option<RunRecord> {
     let files = status.files.as_ref()?;
     let result = files.closed_at.map(|_| "Completed".to_owned());
@@ -330,9 +332,10 @@ fn note(all: &mut Vec<RunRecord>, record: Option<RunRecord>) {
     }
 }
 
-/// The run of that key that the machine's object remembers as done.
+/// The run of that key that the machine's object remembers as done. What was mounted was handed out, closed or not.
 pub(super) fn done_before<'a>(view: &'a MachineView, key: &str) -> Option<&'a RunRecord> {
-    view.status.runs.iter().find(|r| r.key == key && r.result.as_deref().is_some_and(|r| r.eq_ignore_ascii_case("Completed")))
+    let done = |r: &RunRecord| r.job == MOUNT_JOB || r.result.as_deref().is_some_and(|r| r.eq_ignore_ascii_case("Completed"));
+    view.status.runs.iter().find(|r| r.key == key && done(r))
 }
 
 /// The job of a run that was done before, as far as it is remembered.
@@ -340,12 +343,12 @@ pub(super) fn job_of_record(record: &RunRecord) -> RunJob {
     RunJob { name: record.job.clone(), status: record.result.clone(), started_at: record.at, ..RunJob::default() }
 }
 
-/// The runs that name a machine.
-pub(super) fn runs_on(own: &str, name: &str) -> [Need; 2] {
+/// The runs that name a machine, by its object or by its id.
+pub(super) fn runs_on(own: &str, name: &str, machine: &str) -> [Need; 2] {
     [BackupRun::NAME, RestoreRun::NAME].map(|kind| Need::Objects {
         kind,
         namespace: own.to_owned(),
-        naming: Some(("protectedMachineRef", name.to_owned())),
+        naming: Some(vec![("protectedMachineRef", name.to_owned()), ("machineId", machine.to_owned())]),
     })
 }
 

@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use super::{
     DRIFT_WITHIN, VaultView, gone, is_admitted_by, items_of, kept, machines_of, no_such,
-    policy_changes::{asked, change, digest, not_ours, put, still_used},
+    policy_changes::{asked, change, digest, is_made, not_ours, put, rivals_needs, still_used, taken},
     policy_id,
     policy_members::{Meant, candidates, count, healthy, member, members, selected, subscriptions, unlisted},
     seconds, unreadable, vault_guard, vault_id, vault_is_ours,
@@ -27,7 +27,7 @@ use crate::{
     facts::{Facts, Fresh, Need, ObjectRef},
     graph::{Desired, Goal, Hold, Node, Ownership},
     keys,
-    kind::{Claim, Decided, Kind, Meta, Promise, Report, Said, Subject},
+    kind::{Decided, Kind, Promise, Report, Said, Subject},
     planner::Verdict,
     policy,
 };
@@ -40,7 +40,7 @@ impl Kind for BackupPolicy {
 
     fn needs(s: &Subject<Self>, known: &Facts) -> Vec<Need> {
         let namespace = s.meta.namespace.clone();
-        let mine = Some(("policyRef", s.meta.name.clone()));
+        let mine = Some(vec![("policyRef", s.meta.name.clone())]);
         let mut needs = vec![
             Need::Object(vault_ref(s)),
             Need::Namespace(namespace.clone()),
@@ -48,6 +48,12 @@ impl Kind for BackupPolicy {
             Need::Objects { kind: BackupPolicy::NAME, namespace, naming: None },
             Need::Objects { kind: RestoreRun::NAME, namespace: String::new(), naming: None },
         ];
+        // An edit puts the points of every machine under it at stake, whichever namespace its object is in.
+        if s.spec.allowed_namespaces.is_some() {
+            let naming = Some(vec![("policyRef", s.meta.name.clone())]);
+            needs.push(Need::Objects { kind: ProtectedMachine::NAME, namespace: String::new(), naming });
+        }
+        needs.extend(rivals_needs(s, known));
         needs.extend(subscriptions(&s.spec).iter().map(|sub| Need::Inventory { list: machines_of(sub), watch: None }));
         let rarely = Fresh::Within(SignedDuration::from_hours(1));
         needs.extend(unlisted(s, known).into_iter().map(|id| Need::Read { id, fresh: rarely.clone() }));
@@ -81,7 +87,8 @@ impl Kind for BackupPolicy {
             return Err(Hold::wait(Reason::DependencyNotReady, format!("RecoveryVault {} is not in Azure yet", view.meta.name)));
         }
         let owner = keys::owner_hash(&s.estate, &view.meta.namespace, RecoveryVault::NAME, &view.meta.name);
-        let foreign = vault_is_ours(&vault, facts, &s.estate, &owner, &s.writer).or_else(|| not_ours(s, &id, facts));
+        let foreign =
+            vault_is_ours(&vault, facts, &s.estate, &owner, &s.writer).or_else(|| taken(s, &id, facts)).or_else(|| not_ours(s, &id, facts));
         let ownership = Ownership::Named { vault: vault.clone(), owner, name: id.name().to_owned() };
         let lock = [format!("policy:{}", id.key())];
         let mut graph = Desired::new();
@@ -125,7 +132,7 @@ impl Kind for BackupPolicy {
             let is_derived = s.spec.azure_name.is_none();
             let stands = decided.is_ok_and(|plan| plan.verdicts.get("policy") == Some(&Verdict::Done));
             let is_adopted = s.spec.adopt == Adopt::IfNotWeaker && stands;
-            if is_adopted || s.status.policy_id.is_some() || s.operations.contains_key("policy") || s.owns(id) || is_derived {
+            if is_adopted || s.status.policy_id.is_some() || is_made(s) || s.owns(id) || is_derived {
                 status.policy_id = Some(id.to_string());
             }
             if policy::differences(&s.spec, body).is_ok_and(|d| d.is_empty()) {
@@ -163,13 +170,9 @@ impl Kind for BackupPolicy {
     fn acts_on_deletion(spec: &BackupPolicySpec) -> bool {
         spec.deletion_policy == DeletionPolicy::Delete
     }
-
-    fn claims(_: &Meta, _: &BackupPolicySpec, _: &[Owned]) -> Vec<Claim> {
-        Vec::new() // its name derives from itself: nobody else makes it
-    }
 }
 
-fn vault_ref(s: &Subject<BackupPolicy>) -> ObjectRef {
+pub(super) fn vault_ref(s: &Subject<BackupPolicy>) -> ObjectRef {
     let namespace = s.spec.vault_ref.namespace_from(&s.meta.namespace).to_owned();
     ObjectRef { kind: RecoveryVault::NAME, namespace, name: s.spec.vault_ref.name.clone() }
 }

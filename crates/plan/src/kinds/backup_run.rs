@@ -205,8 +205,10 @@ fn item_hold(s: &Subject<BackupRun>, p: &Place, facts: &Facts) -> Option<Hold> {
     let ours = protection::our_policies(&s.estate, p, facts);
     let wanted = protection::Wanted::default();
     let (item, vault, machine) = (&p.item, &p.vault, &p.machine);
-    let stands =
-        protection::standing(&protection::Question { item, vault, machine, ours: &ours, owned: false, working: false, wanted }, facts);
+    let stands = protection::standing(
+        &protection::Question { item, vault, machine, ours: &ours, owned: false, working: false, grant: s.access.as_deref(), wanted },
+        facts,
+    );
     let runs = matches!(stands.protection, Protection::Protected | Protection::InitialBackupPending);
     stands.hold.or_else(|| (!runs).then(|| Hold::wait(Reason::NotProtected, format!("{} is not protected as declared yet", p.machine))))
 }

@@ -1,6 +1,6 @@
 //! The questions that a `ProtectedMachine` answers beside `Ready`.
 
-use breakwater_api::{ConditionType, Protection, Reason};
+use breakwater_api::{ConditionType, Protection, Reason, conditions};
 
 use super::{machine_place::Place, recovery_points};
 use crate::{
@@ -81,6 +81,26 @@ pub(super) fn conditions(
     }
     all
 }
+
+/// The same while its vault or policy cannot be found: what was last known of it, and not that it holds.
+pub(super) fn last_known(status: &breakwater_api::ProtectedMachineStatus, promise: &Promise) -> Vec<Said> {
+    let asked = [
+        ConditionType::Protected,
+        ConditionType::Recoverable,
+        ConditionType::WithinRpo,
+        ConditionType::ConsistentAsDeclared,
+        ConditionType::DiskNotCovered,
+    ];
+    let known = asked.into_iter().filter_map(|about| Some((about, conditions::find(&status.shared.conditions, about)?)));
+    let told = known.map(|(about, before)| {
+        let words = before.message.strip_prefix(LAST_KNOWN).unwrap_or(&before.message);
+        let words = if words.is_empty() { &before.reason } else { words };
+        Said::new(about, None, promise.reason, format!("{LAST_KNOWN}{words}"))
+    });
+    told.collect()
+}
+
+const LAST_KNOWN: &str = "it is not looked at now; last known: ";
 
 fn no_point(status: &breakwater_api::ProtectedMachineStatus) -> String {
     match status.first_backup.as_ref().and_then(|f| f.result.as_deref()) {

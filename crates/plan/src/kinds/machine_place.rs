@@ -118,6 +118,7 @@ pub(super) fn standing(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) 
         ours: &ours,
         owned: s.owns(&p.item),
         working: s.operations.contains_key("protection"),
+        grant: s.access.as_deref(),
         wanted: protection::Wanted {
             resumed: s.spec.protection == Some(DeclaredProtection::Protected),
             stopped: machine_item::wanted(s, p, facts) == machine_item::Want::Stopped,

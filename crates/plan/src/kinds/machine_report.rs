@@ -11,11 +11,11 @@ use serde_json::Value;
 
 use super::{
     first_backup::{backup_jobs, first_backup_record, wants_first_backup},
-    machine_conditions::{conditions, question},
+    machine_conditions::{conditions, last_known, question},
     machine_disks,
     machine_item::{Want, coverage, declared, wanted},
     machine_place::{Place, place, standing, vm},
-    protected_machine::points_of,
+    protected_machine::{points_next, points_of},
     protection::Item,
     recovery_points, runs, seconds, selected,
 };
@@ -28,6 +28,12 @@ use crate::{
     sighting::Packed,
 };
 
+/// What is remembered of points is another machine's.
+fn forget_points(status: &mut ProtectedMachineStatus) {
+    (status.recovery_points, status.item_id) = (None, None);
+    status.points.clear();
+}
+
 /// The whole report.
 pub(super) fn report(s: &Subject<ProtectedMachine>, facts: &Facts, decided: Decided<'_>) -> Report {
     let mut status = s.status.clone();
@@ -35,7 +41,8 @@ pub(super) fn report(s: &Subject<ProtectedMachine>, facts: &Facts, decided: Deci
     let Ok(p) = place(s, facts) else {
         let promise =
             decided.err().map_or_else(|| Promise::broken(Reason::NotYetObserved, ""), |h| Promise::broken(h.reason, h.message.clone()));
-        return told(&status, promise, Vec::new(), s.owned.clone(), None);
+        let conditions = last_known(&status, &promise);
+        return told(&status, promise, conditions, s.owned.clone(), None);
     };
     let body = p.item_body(facts).cloned();
     let item = body.as_ref().and_then(|b| Item::read(b));
@@ -69,13 +76,10 @@ pub(super) fn report(s: &Subject<ProtectedMachine>, facts: &Facts, decided: Deci
     let taken = stands.hold.as_ref().is_some_and(|h| h.reason == Reason::NameTaken);
     let unseen = waits && was && item.is_none() && !taken;
     let settled = settled || unseen;
-    if taken {
-        // What is remembered of points is the other machine's.
-        (status.recovery_points, status.item_id) = (None, None);
-        status.points.clear();
-    }
-    if unseen {
-        status.protection = s.status.protection.clone();
+    match (taken, unseen) {
+        (true, _) => forget_points(&mut status),
+        (_, true) => status.protection = s.status.protection.clone(),
+        _ => {}
     }
     let mut owned = s.owned.clone();
     // Since when, once it is known which jobs came before: a window that is too short would hide a first backup.
@@ -90,7 +94,7 @@ pub(super) fn report(s: &Subject<ProtectedMachine>, facts: &Facts, decided: Deci
         }
     }
     if let Some(item) = &item {
-        take_points(s, &p, facts, item, &mut status);
+        take_points(&p, facts, item, &mut status);
         status.first_backup = first_backup_record(s, &p, facts);
         status.last_backup = last_backup(s, &p, facts, item, status.recovery_points.as_ref());
     }
@@ -110,7 +114,7 @@ pub(super) fn report(s: &Subject<ProtectedMachine>, facts: &Facts, decided: Deci
     let conditions = conditions(&p, &status, settled, &promise, question(decided));
     let hourly = matches!(stands.protection, Protection::ElsewhereProtected).then(|| s.now + SignedDuration::from_hours(1));
     let let_go = selected::let_go_at(s, &p).filter(|at| *at > s.now);
-    told(&status, promise, conditions, owned, [due, hourly, let_go].into_iter().flatten().min())
+    told(&status, promise, conditions, owned, [due, hourly, let_go, points_next(s, &p, facts)].into_iter().flatten().min())
 }
 
 fn stopped_as_declared(p: &Place, protection: &Protection) -> Promise {
@@ -171,11 +175,12 @@ fn disks(vm: &VirtualMachine, covered: &Coverage) -> Vec<ObservedDisk> {
     os.chain(data).take(65).collect()
 }
 
-fn take_points(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts, item: &Item, status: &mut ProtectedMachineStatus) {
+fn take_points(p: &Place, facts: &Facts, item: &Item, status: &mut ProtectedMachineStatus) {
     let token = item.token();
-    let is_new = s.status.recovery_points.as_ref().and_then(|r| r.as_of.as_ref()) != Some(&token);
-    if let Some(points) = facts.list(&points_of(&p.item)).filter(|_| is_new) {
-        let points: Vec<Value> = points.values().map(Packed::open).collect();
+    // A listing that failed says nothing of what moved: the one before it is not taken for it.
+    let listed = facts.lists.get(&points_of(&p.item)).filter(|listed| listed.trouble.is_none());
+    if let Some(points) = listed.and_then(|listed| listed.last.as_ref()) {
+        let points: Vec<Value> = points.items.values().map(Packed::open).collect();
         status.recovery_points = Some(recovery_points::sum_up(points.iter(), token));
         status.points = recovery_points::youngest(points.iter());
     }

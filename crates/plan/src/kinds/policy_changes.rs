@@ -1,6 +1,8 @@
 //! What may be done to a policy in Azure: made, changed in place, asked about, never made weaker by itself.
 
-use breakwater_api::{BackupPolicy, BackupPolicySpec, Reason, references::Adopt};
+use std::sync::Arc;
+
+use breakwater_api::{BackupPolicy, BackupPolicySpec, Mode, ProtectedMachine, Reason, operations::Outcome, references::Adopt};
 use breakwater_arm::{
     ResourceId,
     versions::RECOVERY_SERVICES,
@@ -8,13 +10,19 @@ use breakwater_arm::{
 };
 use serde_json::Value;
 
-use super::policy_members::{is_of, members};
+use super::{
+    PolicyView, VaultView,
+    backup_policy::vault_ref,
+    is_admitted_by, policy_id,
+    policy_members::{Member, is_of, members},
+    vault_id,
+};
 use crate::{
     defence,
-    facts::Facts,
+    facts::{Facts, Need},
     graph::{Change, Difference, Hold},
     keys,
-    kind::Subject,
+    kind::{Kind as _, Subject},
     policy,
     questions::{Approved, Question, Stake, rounded_up},
     sighting::Known,
@@ -29,7 +37,7 @@ pub(super) fn put(id: &ResourceId, body: Value) -> Request {
 
 /// A policy that stands under a declared name and that we never made, where it is not to be taken over.
 pub(super) fn not_ours(s: &Subject<BackupPolicy>, id: &ResourceId, facts: &Facts) -> Option<Hold> {
-    let known = s.spec.azure_name.is_none() || s.status.policy_id.is_some() || s.owns(id) || s.operations.contains_key("policy");
+    let known = s.spec.azure_name.is_none() || s.status.policy_id.is_some() || s.owns(id) || is_made(s);
     let Known::Present(_, body) = facts.read(id) else { return None };
     if known {
         return None;
@@ -45,6 +53,54 @@ pub(super) fn not_ours(s: &Subject<BackupPolicy>, id: &ResourceId, facts: &Facts
     let all = weaker.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
     let message = format!("{id} is stronger than declared ({all}) and is not taken over: declare spec.{} at least so", first.field);
     Some(Hold::stuck(Reason::WouldWeaken, message))
+}
+
+/// Whether an operation of this object's made it, as far as any is on record: now, or when this turn began.
+pub(super) fn is_made(s: &Subject<BackupPolicy>) -> bool {
+    let before = || s.status.shared.operations.iter().find(|record| record.node == "policy");
+    let record = s.operations.get("policy").or_else(before);
+    record.is_some_and(|record| !matches!(record.outcome, Some(Outcome::Refused | Outcome::Failed | Outcome::Cancelled)))
+}
+
+/// The other policies that a declared name may be in conflict with: a name that derives from its object is nobody else's.
+fn rivals(s: &Subject<BackupPolicy>, facts: &Facts) -> Vec<Arc<PolicyView>> {
+    let vault = vault_ref(s);
+    let same_vault = |v: &PolicyView| {
+        let at = &v.spec.vault_ref;
+        at.name == vault.name && at.namespace_from(&v.meta.namespace) == vault.namespace
+    };
+    let of_all = if s.spec.azure_name.is_some() { facts.objects::<PolicyView>(BackupPolicy::NAME, "") } else { Vec::new() };
+    of_all.into_iter().filter(|v| v.meta.uid != s.meta.uid && v.spec.shared.mode != Mode::Observe && same_vault(v)).collect()
+}
+
+/// What is needed to know them, and whether the vault admits their namespaces.
+pub(super) fn rivals_needs(s: &Subject<BackupPolicy>, known: &Facts) -> Vec<Need> {
+    if s.spec.azure_name.is_none() {
+        return Vec::new();
+    }
+    let all = Need::Objects { kind: BackupPolicy::NAME, namespace: String::new(), naming: None };
+    let namespaces = rivals(s, known).into_iter().map(|v| Need::Namespace(v.meta.namespace.clone()));
+    std::iter::once(all).chain(namespaces).collect()
+}
+
+/// That another object has this policy of Azure: the one whose name it derives from, else the one that was made first.
+pub(super) fn taken(s: &Subject<BackupPolicy>, id: &ResourceId, facts: &Facts) -> Option<Hold> {
+    let at = vault_ref(s);
+    let vault_view = facts.object::<VaultView>(&at)?;
+    let vault = vault_id(&vault_view.meta, &vault_view.spec).ok()?;
+    let admitted = |v: &PolicyView| is_admitted_by(vault_view.spec.allowed_namespaces.as_ref(), &at.namespace, &v.meta.namespace, facts);
+    let first = |v: &PolicyView| {
+        let theirs = (v.meta.created, &v.meta.namespace, &v.meta.name);
+        v.spec.azure_name.is_none() || theirs < (s.meta.created, &s.meta.namespace, &s.meta.name)
+    };
+    let names = |v: &PolicyView| policy_id(&s.estate, &v.meta, &v.spec, &vault).is_ok_and(|theirs| theirs == *id);
+    rivals(s, facts).into_iter().any(|v| names(&v) && admitted(&v) && first(&v)).then(|| {
+        let message = format!(
+            "spec.azureName: another BackupPolicy has {} in this vault already, and keeps it: choose another name, or delete the other object",
+            id.name()
+        );
+        Hold::stuck(Reason::Conflict, message)
+    })
 }
 
 /// One read-modify-write in place, which keeps fields that we do not know; none where it would weaken what somebody
@@ -93,17 +149,23 @@ pub(super) fn asked(s: &Subject<BackupPolicy>, id: &ResourceId, facts: &Facts, c
 fn expiry(s: &Subject<BackupPolicy>, facts: &Facts, before: Option<&Value>, stake: Stake) -> Question {
     let under = before.and_then(|b| b.pointer("/properties/protectedItemsCount")).and_then(Value::as_i64);
     let of_machine = |m: &breakwater_api::protected_machine::RecoveryPoints| u64::try_from(m.count).unwrap_or(0);
-    let mut points: Vec<(String, u64)> = members(s, facts)
-        .iter()
-        .filter(|m| is_of(m, s))
-        .map(|m| (name_of(&m.spec.machine_id), m.status.recovery_points.as_ref().map_or(0, of_machine)))
-        .collect();
+    let everywhere = facts.objects::<Member>(ProtectedMachine::NAME, "");
+    let own = members(s, facts).into_iter().filter(|m| is_of(m, s));
+    let others = everywhere.into_iter().filter(|m| is_of(m, s) && m.meta.namespace != s.meta.namespace);
+    let points_of = |m: &Member| m.status.recovery_points.as_ref().map_or(0, of_machine);
+    let mut points: Vec<(String, u64)> = own.map(|m| (name_of(&m.spec.machine_id), points_of(&m))).collect();
     points.sort();
-    let total: u64 = points.iter().map(|(_, n)| n).sum();
+    // Machines of other tenants are counted, and not named.
+    let of_others: Vec<u64> = others.map(|m| points_of(&m)).collect();
+    let counted = points.len() + of_others.len();
     let mut named: Vec<String> = points.iter().take(MOST_NAMED).map(|(name, n)| format!("{name}: up to {}", rounded_up(*n))).collect();
-    let others = under.map_or(0, |n| n.saturating_sub(i64::try_from(named.len()).unwrap_or(0)).max(0));
-    named.extend((others > 0).then(|| format!("{others} more machines")));
-    let machines = under.map_or_else(|| points.len().to_string(), |n| n.to_string());
+    let more = counted - named.len();
+    named.extend((more > 0).then(|| format!("{more} more machines")));
+    // Of a machine without an object at least its one point is at stake.
+    let uncounted = under.and_then(|n| u64::try_from(n).ok()).unwrap_or(0).saturating_sub(counted as u64);
+    named.extend((uncounted > 0).then(|| format!("{uncounted} machines without an object here, whose points are not counted")));
+    let total: u64 = points.iter().map(|(_, n)| n).chain(&of_others).sum::<u64>() + uncounted;
+    let machines = under.map_or_else(|| counted.to_string(), |n| n.to_string());
     let fields: Vec<String> = fields_of(&stake);
     let asks = format!(
         "{}: up to {} points of {machines} machines would expire earlier, or fewer would be made ({}). The policy stays as it is until then. Shall it be done",

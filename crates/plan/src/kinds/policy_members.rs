@@ -8,14 +8,15 @@ use std::{
 use breakwater_api::{
     BackupPolicy, BackupPolicySpec, BackupPolicyStatus, ConditionType, ProtectedMachine, Protection, Reason, RestoreRun,
     backup_policy::{Coverage, ExcludedMachine, PolicyRecovery},
-    protected_machine::{RecoveryPoint, RecoveryPoints},
+    protected_machine::{RecoveryPoint, RecoveryPoints, RestoreTime, TierCounts},
     status::MAX_LISTED,
 };
-use breakwater_arm::{ResourceId, bodies::ResourceListItem};
+use breakwater_arm::{ArmTime, ResourceId, bodies::ResourceListItem};
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{PolicyView, VaultView, machines_of};
+use super::{PolicyView, VaultView, machines_of, restore_run::RESTORE};
 use crate::{
     facts::Facts,
     keys,
@@ -59,7 +60,8 @@ pub(super) fn selected(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultVi
         }
         // What a restore made is the same logical machine again: only its id means it (api.md, "One logical machine").
         let by_tags = machine.chosen == selection::Chosen::BySelector && !mine.contains(name.as_str());
-        if machine.excluded.is_none() && by_tags && restored.contains(&machine.id) {
+        if machine.excluded.is_none() && by_tags && restored.get(&machine.id).is_some_and(|since| is_made_since(&machine.id, *since, facts))
+        {
             machine.excluded = Some(Reason::RestoredCopy);
         }
         // The holder keeps it; where nobody holds it yet, an explicit id comes before a selector (api.md).
@@ -75,15 +77,29 @@ pub(super) fn selected(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultVi
     meant
 }
 
-/// Machines that restores made or are about to make: by their objects, and, for those need not stay, by the machines that
-/// they were restored from.
-fn restored(s: &Subject<BackupPolicy>, facts: &Facts) -> BTreeSet<ResourceId> {
+/// Machines that restores made or are making, and since when: by their objects, and, for those need not stay, by the machines
+/// that they were restored from. What a run merely names is no copy: it may be anybody's machine.
+fn restored(s: &Subject<BackupPolicy>, facts: &Facts) -> BTreeMap<ResourceId, Timestamp> {
     let runs = facts.objects::<View<RestoreRun>>(RestoreRun::NAME, "");
     let members = members(s, facts);
-    let by_now = runs.iter().filter_map(|run| run.status.target_id.clone());
-    let before = members.iter().flat_map(|member| member.status.runs.iter().filter_map(|run| run.made.clone()));
-    by_now.chain(before).filter_map(|id| id.parse::<ResourceId>().ok()).collect()
+    let by_now = runs.iter().filter_map(|run| {
+        let begun = run.status.shared.operations.iter().find(|o| o.node == RESTORE).map(|o| o.intent_at);
+        Some((run.status.target_id.clone()?, run.status.job.as_ref().and_then(|job| job.started_at).or(begun)?))
+    });
+    let before = members.iter().flat_map(|member| member.status.runs.iter().filter_map(|run| Some((run.made.clone()?, run.at?))));
+    by_now.chain(before).filter_map(|(id, since)| Some((id.parse::<ResourceId>().ok()?, since))).collect()
 }
+
+/// Whether a machine is not older than the restore that is said to have made it; one of unknown age is taken for a copy.
+fn is_made_since(machine: &ResourceId, since: Timestamp, facts: &Facts) -> bool {
+    let list = machines_of(&machine.subscription_id().to_ascii_lowercase());
+    let body = facts.listed(&list, machine);
+    let created = body.present().and_then(|b| serde_json::from_value::<ArmTime>(b.get("createdTime")?.clone()).ok()?.instant());
+    created.is_none_or(|at| at + CLOCKS_DIFFER >= since)
+}
+
+/// The clocks of Azure's services need not agree.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(5);
 
 /// Whether another policy of the namespace names the machine by its id.
 fn named_elsewhere(s: &Subject<BackupPolicy>, facts: &Facts, machine: &ResourceId) -> bool {
@@ -154,7 +170,8 @@ pub(super) fn member_name(machine: &ResourceId) -> String {
 pub(super) fn member(s: &Subject<BackupPolicy>, name: &str, machine: &ResourceId) -> Value {
     let owner = json!([{ "apiVersion": "breakwater.io/v1alpha1", "kind": BackupPolicy::NAME, "name": s.meta.name, "uid": s.meta.uid, "controller": true, "blockOwnerDeletion": false }]);
     let mut spec = json!({ "policyRef": { "name": s.meta.name }, "machineId": machine });
-    if let Some(access) = &s.spec.shared.access_ref {
+    // Its machines work under the access that it works under itself, whatever admits the namespace by then.
+    if let Some(access) = &s.access {
         spec["accessRef"] = json!({ "name": access.name });
     }
     json!({
@@ -222,15 +239,33 @@ pub(super) fn count(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView,
 
 /// What all members could be restored to.
 fn recovery<'a>(members: impl Iterator<Item = &'a Arc<Member>>) -> Option<PolicyRecovery> {
-    let points: Vec<_> = members.filter_map(|m| m.status.recovery_points.as_ref()).filter(|p| p.count > 0).collect();
-    let of = |pick: fn(&RecoveryPoints) -> Option<&RecoveryPoint>| points.iter().filter_map(move |p| pick(p)).map(|point| point.at);
-    let first = points.first()?;
-    Some(PolicyRecovery {
-        recoverable: points.len() as i64,
+    let known = |m: &'a Arc<Member>| Some((m.status.recovery_points.as_ref().filter(|p| p.count > 0)?, &m.status.restore_times));
+    let all: Vec<(&RecoveryPoints, &Vec<RestoreTime>)> = members.filter_map(known).collect();
+    let of = |pick: fn(&RecoveryPoints) -> Option<&RecoveryPoint>| all.iter().filter_map(move |(p, _)| pick(p)).map(|point| point.at);
+    let mut regions: Vec<String> = all.iter().flat_map(|(p, _)| &p.regions).cloned().collect();
+    regions.sort();
+    regions.dedup();
+    let tiers = all.iter().filter_map(|(p, _)| p.tiers.as_ref()).fold(TierCounts::default(), |sum, t| TierCounts {
+        snapshot: sum.snapshot + t.snapshot,
+        vault: sum.vault + t.vault,
+        archive: sum.archive + t.archive,
+    });
+    let mut longest: BTreeMap<&str, &RestoreTime> = BTreeMap::new();
+    for time in all.iter().flat_map(|(_, times)| *times) {
+        let kept = longest.entry(&time.tier).or_insert(time);
+        if time.up_to.as_signed() > kept.up_to.as_signed() {
+            *kept = time;
+        }
+    }
+    let restore_times = ["Snapshot", "Vault", "Archive"].iter().filter_map(|tier| longest.get(tier)).map(|time| (*time).clone()).collect();
+    (!all.is_empty()).then(|| PolicyRecovery {
+        recoverable: all.len() as i64,
         application_consistent: of(|p| p.latest_application_consistent.as_ref()).count() as i64,
         all_from: of(|p| p.oldest.as_ref()).max(),
         all_to: of(|p| p.latest.as_ref()).min(),
-        regions: first.regions.clone(),
+        tiers: Some(tiers),
+        restore_times,
+        regions: regions.into_iter().take(2).collect(),
     })
 }
 

@@ -10,7 +10,7 @@ use breakwater_arm::{
     versions::RECOVERY_SERVICES,
     wire::{Method, Request},
 };
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::{
@@ -37,7 +37,7 @@ impl Kind for ProtectedMachine {
     fn needs(s: &Subject<Self>, known: &Facts) -> Vec<Need> {
         let policies = Need::Objects { kind: BackupPolicy::NAME, namespace: policy_ref(s).namespace, naming: None };
         let mut needs = vec![Need::Object(policy_ref(s)), Need::Namespace(s.meta.namespace.clone()), policies];
-        needs.extend(runs::runs_on(&s.meta.namespace, &s.meta.name));
+        needs.extend(runs::runs_on(&s.meta.namespace, &s.meta.name, &s.spec.machine_id));
         let Some(view) = known.object::<PolicyView>(&policy_ref(s)) else { return needs };
         needs.extend([Need::Object(vault_ref(&view)), Need::Namespace(view.meta.namespace.clone())]);
         let Ok(p) = place(s, known) else { return needs };
@@ -139,9 +139,9 @@ impl Kind for ProtectedMachine {
         spec.deletion_policy == MachineDeletionPolicy::StopAndRetain
     }
 
-    fn claims(_: &Meta, spec: &ProtectedMachineSpec, owned: &[Owned]) -> Vec<Claim> {
+    fn claims(meta: &Meta, spec: &ProtectedMachineSpec, owned: &[Owned]) -> Vec<Claim> {
         let key = |id: &ResourceId| format!("protection of {}", id.key());
-        let claim = |id: ResourceId| Claim { key: key(&id), target: id, holds: !owned.is_empty(), explicit: false };
+        let claim = |id: ResourceId| Claim { key: key(&id), target: id, holds: !owned.is_empty(), explicit: !meta.controlled };
         spec.machine_id.parse().map(claim).into_iter().collect()
     }
 }
@@ -171,12 +171,31 @@ fn points_need(s: &Subject<ProtectedMachine>, p: &Place, known: &Facts) -> Vec<N
     let token = item.token();
     if item.last_point.is_some() && s.status.recovery_points.as_ref().and_then(|r| r.as_of.as_ref()) != Some(&token) {
         needs.push(Need::ListUnder { list: points_of(&p.item), fresh: Fresh::Version(token) });
+    } else if is_quiet(s) {
+        needs.push(Need::ListUnder { list: points_of(&p.item), fresh: Fresh::Within(QUIET) });
     }
     if wants_first_backup(s, p) && !first_backup_known(s) {
         let since = jobs_since(s);
         needs.push(Need::Jobs { vault: p.vault.clone(), since, fresh: Fresh::Within(SignedDuration::from_hours(1)) });
     }
     needs
+}
+
+/// Between two looks at the points of a quiet machine.
+const QUIET: SignedDuration = SignedDuration::from_hours(26);
+
+/// Whether no point comes any more: what is there may expire or move between tiers, and nothing of its item shows it. A machine
+/// that is backed up shows it with its next point, a week later at most.
+fn is_quiet(s: &Subject<ProtectedMachine>) -> bool {
+    let stopped = matches!(s.status.protection, Some(Protection::Stopped | Protection::Suspended));
+    let quiet = if stopped { QUIET } else { SignedDuration::from_hours(8 * 24) };
+    s.status.recovery_points.as_ref().and_then(|points| points.latest.as_ref()).is_some_and(|latest| latest.at + quiet < s.now)
+}
+
+/// When the points of a quiet machine are looked at again.
+pub(super) fn points_next(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> Option<Timestamp> {
+    let listed = facts.listed_at(&points_of(&p.item)).filter(|_| is_quiet(s))?;
+    Some(listed + QUIET + SignedDuration::from_secs(1))
 }
 
 /// No item in the listing: read it directly, and ask whether another vault has the machine: before the first

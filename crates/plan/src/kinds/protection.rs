@@ -10,7 +10,15 @@ use breakwater_arm::{
 use serde_json::Value;
 
 use super::{PolicyView, machine_place::Place, policy_id, unreadable};
-use crate::{defence, facts::Facts, graph::Hold, keys, kind::Kind as _, policy, sighting::Known};
+use crate::{
+    defence,
+    facts::Facts,
+    graph::Hold,
+    keys,
+    kind::{Grant, Kind as _},
+    policy,
+    sighting::Known,
+};
 
 /// The name of the ask that tells whether and where a machine is protected (backup.md §8.1).
 pub const BACKUP_STATUS: &str = "backupStatus";
@@ -97,6 +105,8 @@ pub struct Question<'a> {
     pub owned: bool,
     /// Whether an operation of ours is open on the item.
     pub working: bool,
+    /// What its access grants: another's vault is not named to it.
+    pub grant: Option<&'a Grant>,
     /// What the object says of a machine that was stopped or deleted in Azure.
     pub wanted: Wanted,
 }
@@ -237,14 +247,16 @@ fn absent(q: &Question<'_>, facts: &Facts) -> Standing {
     let vault = status.vault_id.as_ref().and_then(breakwater_arm::IdText::id);
     let protected = status.protection_status.as_ref().is_some_and(|s| s.is_any(&["Protected", "Protecting", "ProtectionFailed"]));
     match vault {
-        Some(other) if protected && other != *q.vault => Standing {
-            protection: Protection::ElsewhereProtected,
-            hold: Some(Hold::stuck(
-                Reason::ElsewhereProtected,
-                format!("{} is protected in another vault ({other}): it is left alone; asked again every hour", q.machine),
-            )),
-            elsewhere: Some(other.to_string()),
-        },
+        Some(other) if protected && other != *q.vault => {
+            let shown = q.grant.is_some_and(|grant| grant.admits("Read", &other));
+            let there = if shown { format!(" ({other})") } else { ", outside what the AzureAccess allows".to_owned() };
+            let message = format!("{} is protected in another vault{there}: it is left alone; asked again every hour", q.machine);
+            Standing {
+                protection: Protection::ElsewhereProtected,
+                hold: Some(Hold::stuck(Reason::ElsewhereProtected, message)),
+                elsewhere: shown.then(|| other.to_string()),
+            }
+        }
         _ => Standing { protection: Protection::NotProtected, hold: None, elsewhere: None },
     }
 }

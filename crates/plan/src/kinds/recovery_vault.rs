@@ -19,10 +19,11 @@ use super::{
     vault_writes::{doors, open, put, raise, retag, soften_never, wrong_tags},
 };
 use crate::{
-    facts::{Facts, Need},
+    facts::{Facts, Fresh, Need},
     graph::{Desired, Goal, Hold, Node, Ownership},
     kind::{Claim, Decided, Kind, Meta, Promise, Report, Said, Subject},
     selection::same_location,
+    sighting::Known,
 };
 
 impl Kind for RecoveryVault {
@@ -38,8 +39,11 @@ impl Kind for RecoveryVault {
         if s.meta.deleting && s.spec.deletion_policy == DeletionPolicy::Delete {
             needs.extend(vault_deletion::needs(&id));
         }
+        if let Known::Present(at, _) = known.read(&id) {
+            // A write of a vault may set its config back (backup.md §5.3): the config is never older than the vault.
+            needs.push(Need::Read { id: config_id(&id), fresh: Fresh::After(at) });
+        }
         if known.resource(&id).present().is_some() {
-            needs.push(kept(&config_id(&id)));
             needs.extend(s.spec.resource_guard.as_ref().map(|_| kept(&vault_guard::proxy_id(&id))));
             needs.push(Need::Inventory { list: items_of(&id), watch: None });
         }
@@ -73,13 +77,20 @@ impl Kind for RecoveryVault {
         graph.node("tags", Node::arm(id.clone(), tags, tagged()).after(&["vault"]).locking(lock()).held(hold.clone()));
         if s.spec.soft_delete.is_some() {
             let config = config_id(&id);
-            let goal = Goal::Exists { create: None, change: soften_never(s, &config, facts) };
+            let mut change = soften_never(s, &config, facts);
+            if let Some(change) = &mut change {
+                vault_guard::guarded(&mut change.request, &id, facts, CONFIG_WRITE);
+            }
+            let goal = Goal::Exists { create: None, change };
             graph.node("soft-delete", Node::arm(config, goal, tagged()).after(&["vault"]).locking(lock()).held(hold.clone()));
         }
         vault_guard::add(s, &id, facts, hold.as_ref(), &mut graph);
         // What cannot be taken back is asked about, each door by itself; everything else goes on.
         for door in doors(s, facts) {
-            let (target, change, answer) = open(s, &id, facts, door);
+            let (target, mut change, answer) = open(s, &id, facts, door);
+            if target == config_id(&id) {
+                vault_guard::guarded(&mut change.request, &id, facts, CONFIG_WRITE);
+            }
             let (approved, asked) = (answer.as_ref().ok().cloned(), answer.err());
             let goal = Goal::Exists { create: None, change: Some(change) };
             let node = Node::arm(target, goal, tagged()).after(&["vault"]).locking(lock()).held(hold.clone().or(asked));
@@ -94,7 +105,10 @@ impl Kind for RecoveryVault {
         let mut status = s.status.clone();
         if let (Some(id), Some(body)) = (&id, &body) {
             let config = facts.resource(&config_id(id)).present().cloned();
-            status.vault = Some(observed(s, id, body, config.as_deref().map(|c| &**c)));
+            let guard =
+                facts.resource(&vault_guard::proxy_id(id)).into_present().and_then(|b| text(b, "/properties/resourceGuardResourceId"));
+            let resource_guard = guard.map(str::to_owned);
+            status.vault = Some(ObservedVault { resource_guard, ..observed(s, id, body, config.as_deref().map(|c| &**c)) });
             status.key_uri = text(body, "/properties/encryption/keyVaultProperties/keyUri").map(str::to_owned);
             status.ever_protected = ever_protected(s, facts);
             status.protected_items = facts.list(&items_of(id)).map(|items| items.len() as i64);
@@ -131,6 +145,9 @@ impl Kind for RecoveryVault {
         vault_id(meta, spec).map(claim).into_iter().collect()
     }
 }
+
+/// What a guard calls a write of a vault's config.
+const CONFIG_WRITE: &[&str] = &["backupconfig/write"];
 
 pub(super) fn config_id(vault: &ResourceId) -> ResourceId {
     vault.child("backupconfig", "vaultconfig").expect("two plain words below a vault")
@@ -190,6 +207,7 @@ fn observed(s: &Subject<RecoveryVault>, id: &ResourceId, body: &Value, config: O
         soft_delete: soft.or(before.soft_delete),
         immutability: own("/properties/securitySettings/immutabilitySettings/state").or(Some("Disabled".into())),
         public_network_access: own("/properties/publicNetworkAccess"),
+        resource_guard: None,
         first_seen: before.first_seen.or(Some(seconds(s.now))),
     }
 }

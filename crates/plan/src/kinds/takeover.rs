@@ -54,7 +54,10 @@ pub(super) fn before_ours(s: &Subject<RecoveryVault>, id: &ResourceId, facts: &F
 /// Why a vault made by hand is not taken over, where it is not.
 fn adoptable(s: &Subject<RecoveryVault>, id: &ResourceId, body: &Value) -> Option<Hold> {
     if defence::is_marked(body) {
-        let message = format!("{id} belongs to another object or estate by its breakwater tags: choose another azureName");
+        let message = format!(
+            "{id} belongs to another object or estate by its breakwater tags: choose another azureName; where it was declared under another \
+             name or namespace before, declare it there again, or let a person take the tags off in Azure and set spec.adopt: IfNotWeaker"
+        );
         return Some(Hold::stuck(Reason::NotOurs, message));
     }
     (s.spec.adopt == Adopt::Never).then(|| {

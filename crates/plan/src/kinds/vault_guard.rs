@@ -1,7 +1,7 @@
 //! A vault's key and its resource guard: the key's identity first, then the key; the guard's proxy, and the reference to it
 //! that guarded calls carry (backup.md §5.1, §6.3, §6.4).
 
-use breakwater_api::{Reason, RecoveryVault, recovery_vault::Encryption};
+use breakwater_api::{Reason, RecoveryVault, ids::is_system, recovery_vault::Encryption};
 use breakwater_arm::{
     ResourceId,
     versions::RECOVERY_SERVICES,
@@ -60,8 +60,8 @@ pub(super) fn identity(encryption: &Encryption, body: Option<&Value>) -> Value {
     let mut users =
         body.and_then(|b| b.pointer("/identity/userAssignedIdentities")).and_then(Value::as_object).cloned().unwrap_or_default();
     users.values_mut().for_each(|user| *user = json!({}));
-    let system = is_system(encryption) || has.contains("SystemAssigned");
-    if !is_system(encryption) && !users.keys().any(|id| id.eq_ignore_ascii_case(&encryption.identity)) {
+    let system = reads_as_vault(encryption) || has.contains("SystemAssigned");
+    if !reads_as_vault(encryption) && !users.keys().any(|id| id.eq_ignore_ascii_case(&encryption.identity)) {
         users.insert(encryption.identity.clone(), json!({}));
     }
     match (system, users.is_empty()) {
@@ -71,12 +71,12 @@ pub(super) fn identity(encryption: &Encryption, body: Option<&Value>) -> Value {
     }
 }
 
-fn is_system(encryption: &Encryption) -> bool {
-    encryption.identity.eq_ignore_ascii_case("System")
+fn reads_as_vault(encryption: &Encryption) -> bool {
+    is_system(&encryption.identity)
 }
 
 fn has_identity(encryption: &Encryption, body: &Value) -> bool {
-    if is_system(encryption) {
+    if reads_as_vault(encryption) {
         return text(body, "/identity/type").is_some_and(|t| t.contains("SystemAssigned"));
     }
     let users = body.pointer("/identity/userAssignedIdentities").and_then(Value::as_object);
@@ -139,7 +139,7 @@ fn key(
     if stands(Some(encryption), body) {
         return (None, Ok(None));
     }
-    let by = match is_system(encryption) {
+    let by = match reads_as_vault(encryption) {
         true => json!({ "useSystemAssignedIdentity": true }),
         false => json!({ "useSystemAssignedIdentity": false, "userAssignedIdentity": encryption.identity }),
     };

@@ -42,7 +42,15 @@ pub fn machine() -> ResourceId {
 }
 
 pub fn meta(name: &str) -> Meta {
-    Meta { name: name.into(), namespace: "shop".into(), uid: "uid".into(), generation: 1, created: now(), deleting: false }
+    Meta {
+        name: name.into(),
+        namespace: "shop".into(),
+        uid: "uid".into(),
+        generation: 1,
+        created: now(),
+        deleting: false,
+        controlled: false,
+    }
 }
 
 pub fn subject<K: Kind>(name: &str, spec: Value, status: Value) -> Subject<K> {

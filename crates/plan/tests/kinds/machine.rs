@@ -82,7 +82,7 @@ fn a_machine_that_nobody_protects_is_protected() {
 #[test]
 fn before_the_first_protection_another_vault_is_asked_about() {
     let s = declares(json!({}), json!({}));
-    let other = id("rg-old", "Microsoft.RecoveryServices/vaults/old");
+    let other = id("rg-backup", "Microsoft.RecoveryServices/vaults/old");
     let mut facts = unprotected(json!({}));
     facts.asked.clear();
     assert_eq!(told(&planned(&s, &facts), "protection"), "wait: NotYetObserved");

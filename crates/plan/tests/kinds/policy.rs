@@ -110,7 +110,7 @@ fn each_machine_that_is_meant_gets_one_member_under_a_derived_name() {
     assert!(name.starts_with("db1-") && name.len() == 12, "{name}");
     assert_eq!(desired.nodes.keys().cloned().collect::<Vec<_>>(), [format!("machine-{name}"), "policy".into()]);
     let Goal::Child { exists: false, object } = &desired.nodes[&format!("machine-{name}")].goal else { panic!("{desired:?}") };
-    assert_eq!(object["spec"], json!({ "policyRef": { "name": "daily" }, "machineId": db.0 }));
+    assert_eq!(object["spec"], json!({ "policyRef": { "name": "daily" }, "machineId": db.0, "accessRef": { "name": "shop" } }));
     assert_eq!(object["metadata"]["ownerReferences"][0]["name"], "daily");
 
     let report = reported(&s, &facts);
@@ -244,7 +244,9 @@ fn an_edit_that_costs_points_goes_on_by_an_answer_and_counts_them_by_machine() {
     assert_eq!(told(&plan, "policy"), "stuck: WouldExpirePoints");
     let words = message(&plan);
     assert!(
-        words.contains("up to 20 points of 2 machines") && words.contains("db1: up to 20") && words.contains("1 more machines"),
+        words.contains("up to 20 points of 2 machines")
+            && words.contains("db1: up to 20")
+            && words.contains("1 machines without an object here"),
         "{words}"
     );
     assert_eq!(told(&planned(&answered(asks(), &facts), &facts), "policy"), "PUT");

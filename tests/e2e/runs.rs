@@ -110,6 +110,59 @@ fn a_backup_and_every_kind_of_restore_through_kubectl() {
     assert_eq!((&again["status"]["phase"], carried_out(&stack, "/restore")), (&json!("AlreadyDone"), 3), "{again:#}");
 }
 
+/// Begins a run, and leaves it to itself.
+fn begin(stack: &Stack, kind: &str, name: &str, spec: &Value) {
+    let object =
+        json!({ "apiVersion": "breakwater.io/v1alpha1", "kind": kind, "metadata": { "name": name, "namespace": NAMESPACE }, "spec": spec });
+    stack.kubectl().apply(&object.to_string()).unwrap();
+}
+
+#[test]
+fn what_is_restored_is_chosen_by_name_by_time_and_by_id_and_what_does_not_fit_is_not_begun() {
+    let stack = e2e::stack("runs-choices");
+    let pmach = backed_up(&stack, "web-02");
+    let backup = run(&stack, "BackupRun", "second", &json!({ "protectedMachineRef": { "name": pmach } }));
+    let second = backup["status"]["recoveryPoint"].clone();
+    let points = stack.kubectl().json(&["get", "pmach", &pmach, "-n", NAMESPACE]).unwrap()["status"].clone();
+    let first = points["recoveryPoints"]["oldest"].clone();
+    assert_ne!(first["name"], second["name"], "{points:#}");
+    let disks = json!({ "disks": { "resourceGroup": "rg-restore" } });
+    let from = |from: Value| {
+        let mut spec = restore(&pmach, &disks);
+        spec["from"]["recoveryPoint"] = from;
+        spec
+    };
+    let of_machine = |point: Value| from(json!({ "protectedMachineRef": { "name": pmach }, "point": point }));
+    let machine = format!("/subscriptions/{}/resourceGroups/rg-shop/providers/Microsoft.Compute/virtualMachines/web-02", e2e::SUBSCRIPTION);
+    begin(&stack, "RestoreRun", "by-name", &of_machine(json!({ "name": first["name"] })));
+    begin(&stack, "RestoreRun", "by-time", &of_machine(json!({ "latest": { "before": first["at"] } })));
+    let by_id = json!({ "vaultRef": { "name": "main" }, "machineId": machine, "point": { "latest": {} } });
+    begin(&stack, "RestoreRun", "by-id", &from(by_id));
+    let mut unfit = of_machine(json!({ "latest": { "consistency": "ApplicationConsistent" } }));
+    unfit["expiresAt"] = json!(e2e::world_in(&stack, 1));
+    begin(&stack, "RestoreRun", "unfit", &unfit);
+    let mut late = of_machine(json!({ "latest": {} }));
+    late["expiresAt"] = json!("2026-01-01T00:00:00Z");
+    begin(&stack, "RestoreRun", "late", &late);
+    for (name, phase, point) in [
+        ("by-name", "Succeeded", &first),
+        ("by-time", "Succeeded", &first),
+        ("by-id", "Succeeded", &second),
+        ("unfit", "Expired", &Value::Null),
+        ("late", "Expired", &Value::Null),
+    ] {
+        let done = over(&stack, "RestoreRun", name);
+        assert_eq!((&done["status"]["phase"], &done["status"]["point"]["name"]), (&json!(phase), &point["name"]), "{name}: {done:#}");
+    }
+    assert_eq!(carried_out(&stack, "/restore"), 3);
+    // Deleting a run cancels its job only where it says so.
+    begin(&stack, "BackupRun", "given-up", &json!({ "protectedMachineRef": { "name": pmach }, "cancelOnDelete": true }));
+    let get = ["get", "brun", "given-up", "-n", NAMESPACE];
+    stack.kubectl().wait_until("a job", PATIENCE, &get, |o| o["status"]["job"]["name"].as_str().map(str::to_owned)).unwrap();
+    stack.kubectl().run(&["delete", "brun", "given-up", "-n", NAMESPACE, "--timeout=120s"]).unwrap();
+    assert_eq!(carried_out(&stack, "/cancel"), 1);
+}
+
 #[test]
 fn a_kill_in_the_middle_of_replacing_disks_replaces_them_once() {
     let mut stack = e2e::stack("runs-killed");

@@ -217,13 +217,19 @@ fn guarded_calls_carry_the_guards_reference_and_a_refusal_names_the_operation() 
     };
     let name = stop(&sim);
     sim.run_until("it is stopped", SignedDuration::from_hours(2), |sim| sim.status("ProtectedMachine", &name)["protection"] == "Stopped");
+    let guard = sim.status("RecoveryVault", "main")["vault"]["resourceGuard"].clone();
+    assert!(guard.as_str().is_some_and(|guard| guard.eq_ignore_ascii_case(GUARD)), "{guard}");
+    edit(&sim, "RecoveryVault", "main", json!({ "softDelete": { "state": "Enabled", "retentionDays": 60 } }));
+    sim.run_for(SignedDuration::from_mins(10));
     let azure = sim.azure.lock().unwrap();
-    let stops = azure.journal().entries().iter().filter(|e| e.method == "PUT" && e.path.contains("/protectedItems/")).next_back();
-    let references = stops.expect("a stop").body.pointer("/properties/resourceGuardOperationRequests").cloned();
-    assert!(
-        references.as_ref().is_some_and(|r| r[0].as_str().unwrap().to_ascii_lowercase().starts_with(&GUARD.to_ascii_lowercase())),
-        "{references:?}"
-    );
+    for (method, path) in [("PUT", "/protectedItems/"), ("PATCH", "/backupconfig/vaultconfig")] {
+        let last = azure.journal().entries().iter().filter(|e| e.method == method && e.path.contains(path)).next_back();
+        let references = last.expect("it was sent").body.pointer("/properties/resourceGuardOperationRequests").cloned();
+        assert!(
+            references.as_ref().is_some_and(|r| r[0].as_str().unwrap().to_ascii_lowercase().starts_with(&GUARD.to_ascii_lowercase())),
+            "{method} {path}: {references:?}"
+        );
+    }
 }
 
 #[test]

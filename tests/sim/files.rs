@@ -331,7 +331,7 @@ fn what_makes_no_sense_is_refused_with_its_field() {
         refused(|spec| spec["staging"] = json!({ "storageAccountId": STAGE })).contains("staging is needed for every restore but files")
     );
     assert!(refused(|spec| spec["to"]["disks"] = json!({ "resourceGroup": "rg-restore" })).contains("exactly one of newMachine"));
-    assert!(refused(|spec| spec["diskAccess"] = json!({ "allow": "SameAsSource" })).contains("to.files makes no disks"));
+    assert!(refused(|spec| spec["diskAccess"] = json!("SameAsSource")).contains("to.files makes no disks"));
     assert!(refused(|spec| spec["to"]["files"]["secretName"] = json!("Not A Name")).contains("secretName"));
     let mut sim = sim;
     declare(&sim, "long", "12h");

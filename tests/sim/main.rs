@@ -2,7 +2,9 @@
 
 use breakwater_tests::sim::manifests;
 
+mod apart;
 mod approvals;
+mod azures_words;
 mod backup_runs;
 mod canaries;
 mod caught;
@@ -15,7 +17,9 @@ mod hostile;
 mod leadership;
 mod letting_go;
 mod main_job;
+mod mounted_once;
 mod moved;
+mod neighbours;
 mod one;
 mod oracle;
 mod orders;
@@ -27,6 +31,7 @@ mod recoverable;
 mod red_team;
 mod rehearsal;
 mod requested;
+mod restore_choices;
 mod restore_demands;
 mod restore_trouble;
 mod restores;
@@ -35,3 +40,4 @@ mod sending;
 mod shaken;
 mod standing;
 mod tenants;
+mod whose;

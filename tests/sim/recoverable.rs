@@ -35,4 +35,6 @@ fn status_tells_to_which_moments_where_and_how_fast_a_machine_can_be_restored() 
     let recovery = sim.status("BackupPolicy", "daily")["recovery"].clone();
     assert_eq!((recovery["recoverable"].clone(), recovery["applicationConsistent"].clone()), (json!(1), json!(0)), "{recovery:#}");
     assert_eq!((time(&recovery["allFrom"]), time(&recovery["allTo"])), (times[times.len() - 1], times[0]), "{recovery:#}");
+    assert_eq!((&recovery["tiers"], &recovery["restoreTimes"]), (&sums["tiers"], &status["restoreTimes"]), "of its only machine");
+    assert_eq!(recovery["regions"], json!(["northeurope", "westeurope"]));
 }

@@ -58,6 +58,8 @@ fn a_request_for_a_turn_sees_at_once_what_memory_would_not() {
     let config = format!("{}/backupconfig/vaultconfig", vault());
     let since = sim.now();
     sim.run_until("a look of its own", SignedDuration::from_mins(20), |sim| looks(sim, &config, since) > 0);
+    sim.cluster.user().annotate(&key("RecoveryVault", "main"), "example.com/note", Some("0")).expect("it is there");
+    sim.run_for(SignedDuration::from_secs(20));
     weaken(&mut sim);
     sim.cluster.user().annotate(&key("RecoveryVault", "main"), "example.com/note", Some("a")).expect("it is there");
     sim.run_for(SignedDuration::from_secs(20));

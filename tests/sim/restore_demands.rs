@@ -34,14 +34,14 @@ fn widened(manifest: &str) -> String {
 }
 
 /// The youngest restore that Azure took: its `properties`.
-fn last_restore(sim: &Simulation) -> Value {
+pub fn last_restore(sim: &Simulation) -> Value {
     let azure = sim.azure.lock().expect("no thread died");
     let taken = azure.journal().entries().iter().filter(|e| e.method == "POST" && e.path.ends_with("/restore") && e.status == 202);
     taken.last().map(|e| e.body["properties"].clone()).expect("a restore")
 }
 
 /// Five months of other people's backups, the oldest point that may go moved to the archive; then ours begins.
-fn archived() -> (Simulation, String) {
+pub fn archived() -> (Simulation, String) {
     let mut sim = Simulation::new(Options { estate: ESTATE, ..Options::default() });
     sim.apply_the_rule();
     sim.run_for(SignedDuration::from_hours(24 * 150));
@@ -57,7 +57,19 @@ fn archived() -> (Simulation, String) {
     (sim, name)
 }
 
-fn from_old(sim: &Simulation, name: &str, point: &str, rehydrate: Value) {
+/// The name of the point that is in the archive.
+pub fn archived_point(sim: &Simulation) -> String {
+    let (_, all) = by_hand(sim, PERSON, "GET", &format!("{ITEM}/recoveryPoints"), "2025-08-01", Value::Null);
+    let is_archived = |point: &&Value| {
+        let tiers = point["properties"]["recoveryPointTierDetails"].as_array();
+        tiers.into_iter().flatten().any(|tier| tier["type"] == "ArchivedRP" && tier["status"] == "Valid")
+    };
+    let found = all["value"].as_array().and_then(|points| points.iter().find(is_archived)?["name"].as_str());
+    found.unwrap_or_else(|| panic!("{all:#}")).to_owned()
+}
+
+/// A run that restores the disks of that point of the old vault.
+pub fn run_from_old(name: &str, point: &str, rehydrate: Value) -> Value {
     let vm = format!("{GROUPS}/rg-old/providers/Microsoft.Compute/virtualMachines/ledger-1");
     let mut source = json!({ "vaultRef": { "name": "old" }, "machineId": vm, "point": { "name": point } });
     if !rehydrate.is_null() {
@@ -65,8 +77,11 @@ fn from_old(sim: &Simulation, name: &str, point: &str, rehydrate: Value) {
     }
     let spec = json!({ "from": { "recoveryPoint": source }, "to": disks(),
         "staging": { "storageAccountId": format!("{GROUPS}/rg-backup/providers/Microsoft.Storage/storageAccounts/stage") } });
-    let whole = json!({ "apiVersion": "breakwater.io/v1alpha1", "kind": "RestoreRun", "metadata": { "name": name, "namespace": "shop" }, "spec": spec });
-    sim.cluster.user().apply_object(&whole).expect("the API server takes it");
+    json!({ "apiVersion": "breakwater.io/v1alpha1", "kind": "RestoreRun", "metadata": { "name": name, "namespace": "shop" }, "spec": spec })
+}
+
+fn from_old(sim: &Simulation, name: &str, point: &str, rehydrate: Value) {
+    sim.cluster.user().apply_object(&run_from_old(name, point, rehydrate)).expect("the API server takes it");
 }
 
 #[test]
@@ -158,4 +173,27 @@ fn a_refusal_of_any_length_is_kept_and_shown_with_its_beginning_and_its_end() {
     let said = sim.condition("RestoreRun", "one", "Ready").2;
     assert!(said.contains("LongLong") && said.contains("At last."), "{said}");
     assert!(sim.status("RestoreRun", "one")["operations"][0]["error"]["message"].as_str().is_some_and(|m| m.ends_with("At last.")));
+}
+
+#[test]
+fn a_vault_under_somebodys_lock_restores_nothing_until_the_lock_is_gone_and_then_once() {
+    let mut sim = protected_in(ESTATE, &manifest(), 1);
+    let lock =
+        format!("{GROUPS}/rg-backup/providers/Microsoft.RecoveryServices/vaults/rv-shop-weu/providers/Microsoft.Authorization/locks/audit");
+    sim.behind_our_back(&[json!({ "method": "PUT", "id": lock, "body": { "properties": { "level": "ReadOnly" } } })]);
+    let from = sim.requests().len();
+    let expires = sim.now() + SignedDuration::from_hours(6);
+    sim.cluster.user().apply_object(&run_to(&sim, "one", disks(), json!({ "expiresAt": expires }))).expect("taken");
+    sim.run_until("it is refused", SignedDuration::from_mins(30), |sim| sim.condition("RestoreRun", "one", "Ready").1 == "Locked");
+    assert!(sim.condition("RestoreRun", "one", "Ready").2.contains("lock"), "{}", sim.tell());
+    sim.run_for(SignedDuration::from_hours(1));
+    let all = |sim: &Simulation, answer: &str| {
+        let of = |line: &&String| line.contains("/restore -> ") && line.contains(answer);
+        sim.requests().iter().skip(from).filter(of).count()
+    };
+    assert_eq!(all(&sim, "202"), 0);
+    assert!(!sim.requests().iter().skip(from).any(|line| line.contains(" DELETE ")), "no lock is ever removed");
+    sim.behind_our_back(&[json!({ "method": "DELETE", "id": lock })]);
+    until(&mut sim, "one", "Succeeded");
+    assert_eq!(all(&sim, "202"), 1);
 }

@@ -134,7 +134,7 @@ fn disks_of_private_access_are_restored_as_the_run_says_and_not_without_its_word
     });
     assert_eq!(restores(&sim, from), 0);
     sim.cluster.user().delete(&key("RestoreRun", "silent")).expect("it is there");
-    declare(&sim, "same", disks(), json!({ "diskAccess": { "allow": "SameAsSource" } }));
+    declare(&sim, "same", disks(), json!({ "diskAccess": "SameAsSource" }));
     until(&mut sim, "same", "Succeeded");
     let status = sim.status("RestoreRun", "same");
     let policies: Vec<Value> = (status["made"].as_array().into_iter().flatten())

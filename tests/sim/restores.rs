@@ -286,7 +286,7 @@ fn bad_input_is_named_before_anything_is_sent() {
             "NoRecoveryPoint",
             "no recovery point fits",
         ),
-        ("not-private", disks(), json!({ "diskAccess": { "allow": "SameAsSource" } }), "InvalidSpec", "diskAccess must be left out"),
+        ("not-private", disks(), json!({ "diskAccess": "SameAsSource" }), "InvalidSpec", "diskAccess must be left out"),
     ];
     for (name, to, more, why, words) in cases {
         declare(&sim, name, to, more);

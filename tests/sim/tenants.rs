@@ -238,3 +238,30 @@ fn a_debt_that_somebody_forged_in_a_status_is_not_paid_at_anothers_cost() {
     let stops = azure.journal().entries().iter().filter(|e| e.method == "PUT" && e.body.to_string().contains("ProtectionStopped"));
     assert_eq!(stops.count(), 0, "a request of another tenant's was sent because a status said so");
 }
+
+#[test]
+fn a_claim_and_a_lock_that_somebody_forged_keep_nobody_from_his_machine() {
+    let mut sim = world();
+    let (us, them) = (Tenant(0), Tenant(1));
+    us.wants().iter().for_each(|object| drop(sim.cluster.user().apply_object(object).expect("it is taken")));
+    attacks::against(us, them).iter().for_each(|object| drop(sim.cluster.user().apply_object(object)));
+    sim.run_for(HOUR / 2);
+    let mut forged = attacks::forged_status(them, "ProtectedMachine");
+    forged["operations"] = attacks::forged_lock(them);
+    // Another's access is refused by the schema where the object names its own.
+    forged.as_object_mut().expect("a status").remove("access");
+    for kind in ["ProtectedMachine", "RecoveryVault"] {
+        let of_us = sim.cluster.live_all(kind).into_iter().filter(|o| o.metadata.namespace == Some(us.namespace()));
+        for name in of_us.filter_map(|o| o.metadata.name.clone()).collect::<Vec<_>>() {
+            sim.cluster.user().patch_status(&key(us, kind, &name), &forged).expect("it may write the status");
+        }
+    }
+    // A new leader begins with what every status says.
+    sim.die("restarted");
+    them.wants().iter().for_each(|object| drop(sim.cluster.user().apply_object(object).expect("it is taken")));
+    sim.run_until("its owner has it", HOUR * 3, |sim| {
+        let all = sim.cluster.live_all("ProtectedMachine");
+        let of = all.iter().find(|o| o.metadata.namespace == Some(them.namespace()));
+        of.is_some_and(|o| o.data.pointer("/status/recoveryPoints/latest").is_some())
+    });
+}

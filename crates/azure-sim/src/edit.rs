@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::{
-    arm::{self, tags},
+    arm::{self, policies::PolicyAssignment, tags},
     azure::Azure,
     compute::machines::Power,
     estate::load::inbound,
@@ -15,8 +15,8 @@ use crate::{
 };
 
 /// One edit: of a group, a machine, disk, network object, storage account, vault, policy, protected item, recovery point,
-/// lock, or role assignment. A recovery point that is deleted has expired; `coresLeft` in the body of a subscription sets
-/// what its quota leaves: `{"coresLeft": {"westeurope": 1}}`.
+/// lock, role assignment, or assignment of an Azure Policy that denies. A recovery point that is deleted has expired;
+/// `coresLeft` in the body of a subscription sets what its quota leaves: `{"coresLeft": {"westeurope": 1}}`.
 /// A PUT of a vault, policy or protected item that is not there makes it at once, by the rules that a client meets and
 /// without its rights: another tool, or Azure Policy, was faster. `spent` in the body of a vault or item uses up a
 /// share of its limits of a day: `{"policyWrites": 45, "protectionChanges": 900}`, `{"onDemandBackups": 9}`; of a
@@ -121,6 +121,9 @@ fn subscription_spent(azure: &mut Azure, subscription: &str, edit: &Edit) -> Res
 
 /// Locks, role assignments and definitions: as their own PUT and DELETE, but asked by nobody.
 fn authorization(azure: &mut Azure, edit: &Edit) -> Result<Value, String> {
+    if target_type(&edit.id).eq_ignore_ascii_case("policyAssignments") {
+        return policy_assignment(&mut azure.model.world, edit);
+    }
     let method = match edit.method {
         Verb::Put => "PUT",
         Verb::Delete => "DELETE",
@@ -134,6 +137,31 @@ fn authorization(azure: &mut Azure, edit: &Edit) -> Result<Value, String> {
         200 | 201 => Ok(reply.body.unwrap_or_else(|| json!({"deleted": edit.id}))),
         204 => Err(format!("there is no {}", edit.id)),
         _ => Err(reply.body.unwrap_or_default()["error"]["message"].as_str().unwrap_or("refused").to_owned()),
+    }
+}
+
+fn target_type(id: &str) -> String {
+    Target::read("GET", &split_url(id).0).type_path()
+}
+
+/// What Azure Policy denies below a scope from now on, or no more:
+/// `{"displayName": "Vaults need a ticket", "deny": "Microsoft.RecoveryServices/vaults"}`.
+fn policy_assignment(world: &mut World, edit: &Edit) -> Result<Value, String> {
+    let (scope, name) = (edit.id.rsplit_once("/providers/").unwrap_or_default().0, edit.id.rsplit('/').next().unwrap_or_default());
+    let is_it = |p: &PolicyAssignment| p.name.eq_ignore_ascii_case(name) && p.scope.eq_ignore_ascii_case(scope);
+    let before = world.policy_assignments.len();
+    world.policy_assignments.retain(|p| !is_it(p));
+    match edit.method {
+        Verb::Put => {
+            let resource_type = edit.body["deny"].as_str().ok_or("deny must name a resource type")?.to_owned();
+            let display_name = edit.body["displayName"].as_str().unwrap_or(name).to_owned();
+            let (name, scope) = (name.to_owned(), scope.to_owned());
+            world.policy_assignments.push(PolicyAssignment { name, display_name, scope, resource_type, without_tag: None });
+            Ok(json!({"id": edit.id}))
+        }
+        Verb::Delete if world.policy_assignments.len() < before => Ok(json!({"deleted": edit.id})),
+        Verb::Delete => Err(format!("there is no {}", edit.id)),
+        Verb::Patch | Verb::Move => Err("PUT or DELETE a policy assignment".to_owned()),
     }
 }
 

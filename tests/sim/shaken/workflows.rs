@@ -10,7 +10,7 @@ use super::{Workflow, shaken, shaken_by_all};
 use crate::people::{
     PERSON, answer, approve, asked, by_hand, edit, granted, key, member, policy_with, protected_in, question, vault_with, wants,
 };
-use crate::{files, paired, restores};
+use crate::{files, paired, restore_demands, restores};
 
 /// One machine, a guard of other people, a key, and every shipped role.
 const ESTATE: &str = "tests/sim/estates/guarded.yaml";
@@ -333,6 +333,33 @@ const RESTORE: Workflow = Workflow {
     writes: 1..=1,
 };
 
+const RESTORE_OF_DISKS: Workflow = Workflow {
+    ready: restores::ready,
+    ask: |sim| {
+        let more = json!({ "expiresAt": sim.now() + SignedDuration::from_hours(12) });
+        run(sim, &restores::run_to(sim, "one", restores::disks(), more));
+    },
+    done: |sim| sim.status("RestoreRun", "one")["phase"] == "Succeeded" && disks_made(sim) == 2,
+    writes: 1..=1,
+};
+
+const RESTORE_FROM_THE_ARCHIVE: Workflow = Workflow {
+    ready: || restore_demands::archived().0,
+    ask: |sim| {
+        let rehydrate = json!({ "priority": "High", "retainFor": "12d" });
+        let mut object = restore_demands::run_from_old("one", &restore_demands::archived_point(sim), rehydrate);
+        object["spec"]["expiresAt"] = json!(sim.now() + SignedDuration::from_hours(12));
+        run(sim, &object);
+    },
+    done: |sim| sim.status("RestoreRun", "one")["phase"] == "Succeeded" && disks_made(sim) == 1,
+    writes: 1..=1,
+};
+
+/// Disks that the run tells of.
+fn disks_made(sim: &Simulation) -> usize {
+    sim.status("RestoreRun", "one")["made"].as_array().map_or(0, Vec::len)
+}
+
 const REPLACEMENT: Workflow = Workflow {
     ready: restores::ready,
     ask: |sim| {
@@ -416,6 +443,16 @@ fn a_backup_run_that_is_deleted_is_cancelled_once() {
 #[test]
 fn a_restore_run_makes_one_machine() {
     shaken(&RESTORE);
+}
+
+#[test]
+fn a_restore_run_makes_its_disks_once() {
+    shaken(&RESTORE_OF_DISKS);
+}
+
+#[test]
+fn a_point_is_brought_back_from_the_archive_and_restored_once() {
+    shaken(&RESTORE_FROM_THE_ARCHIVE);
 }
 
 #[test]
@@ -539,6 +576,8 @@ fn every_pair_of_asked_work_with_writes_to_kubernetes() {
         &BACKUP,
         &CANCELLED_BACKUP,
         &RESTORE,
+        &RESTORE_OF_DISKS,
+        &RESTORE_FROM_THE_ARCHIVE,
         &REPLACEMENT,
     ];
     all.into_iter().for_each(shaken_by_all);

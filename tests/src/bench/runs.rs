@@ -165,20 +165,7 @@ pub struct Rush {
     pub wall: Duration,
 }
 
-/// One of each namespace, then the next of each: as they come when the pipelines of all teams run at once.
-fn in_turns(machines: Vec<(usize, String)>) -> Vec<(usize, String)> {
-    let mut seen: BTreeMap<usize, usize> = BTreeMap::new();
-    let mut placed: Vec<(usize, usize, String)> = Vec::new();
-    for (vault, machine) in machines {
-        let place = seen.entry(vault).or_default();
-        placed.push((*place, vault, machine));
-        *place += 1;
-    }
-    placed.sort();
-    placed.into_iter().map(|(_, vault, machine)| (vault, machine)).collect()
-}
-
-/// Asks for a restore of every machine in one moment, of every namespace in turn.
+/// Asks for a restore of every machine in one moment, all of one namespace before those of the next.
 ///
 /// # Panics
 /// When the machines do not get their points.
@@ -188,7 +175,7 @@ pub fn rush(restores: usize, vaults: usize) -> Rush {
     let (mut fleet, machines) = backed_up(layout);
     fleet.run_for(SignedDuration::from_mins(30));
     let (start, before) = (fleet.now(), fleet.calls().clone());
-    in_turns(machines).iter().for_each(|(vault, machine)| fleet.objects.apply(&layout.restore(*vault, machine)));
+    machines.iter().for_each(|(vault, machine)| fleet.objects.apply(&layout.restore(*vault, machine)));
     let done = fleet.run_until(SignedDuration::from_hours(24), SignedDuration::from_secs(30), |f| over(f, "RestoreRun") == restores);
     let mut by_namespace: BTreeMap<String, (SignedDuration, SignedDuration)> = BTreeMap::new();
     for run in fleet.objects.all("RestoreRun") {

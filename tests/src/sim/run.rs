@@ -334,7 +334,7 @@ impl Simulation {
         matches!(
             (changed.kind.as_str(), key.kind.as_str()),
             ("ProtectedMachine" | "RecoveryVault", "BackupPolicy")
-                | ("RecoveryVault" | "BackupPolicy" | "BackupRun", "ProtectedMachine")
+                | ("RecoveryVault" | "BackupPolicy" | "BackupRun" | "RestoreRun", "ProtectedMachine")
                 | ("ProtectedMachine" | "RecoveryVault", "BackupRun" | "RestoreRun")
                 | ("Approval", _)
                 | ("RecoveryVault" | "BackupPolicy" | "ProtectedMachine" | "BackupRun" | "RestoreRun", "Approval")

@@ -149,10 +149,12 @@ fn what_is_restored_is_chosen_by_name_by_time_and_by_id_and_what_does_not_fit_is
         ("by-time", "Succeeded", &first),
         ("by-id", "Succeeded", &second),
         ("unfit", "Expired", &Value::Null),
-        ("late", "Expired", &Value::Null),
+        // What it would have taken is shown; it was not chosen.
+        ("late", "Expired", &second),
     ] {
         let done = over(&stack, "RestoreRun", name);
         assert_eq!((&done["status"]["phase"], &done["status"]["point"]["name"]), (&json!(phase), &point["name"]), "{name}: {done:#}");
+        assert_eq!(done["status"]["choices"].is_null(), phase == "Expired", "{name}: {done:#}");
     }
     assert_eq!(carried_out(&stack, "/restore"), 3);
     // Deleting a run cancels its job only where it says so.

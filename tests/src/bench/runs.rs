@@ -156,9 +156,9 @@ pub struct Rush {
     pub layout: Layout,
     /// World time until all were done; none when that did not come within a day.
     pub time: Option<SignedDuration>,
-    /// When the first and the last restore of each namespace began in Azure, from the beginning: how long one then takes is
-    /// Azure's affair.
-    pub by_namespace: BTreeMap<String, (SignedDuration, SignedDuration)>,
+    /// When the restores of each namespace began in Azure, from the beginning, in order: how long one then takes is Azure's
+    /// affair.
+    pub by_namespace: BTreeMap<String, Vec<SignedDuration>>,
     /// Requests in that time.
     pub calls: Calls,
     /// On the wall.
@@ -177,23 +177,30 @@ pub fn rush(restores: usize, vaults: usize) -> Rush {
     let (start, before) = (fleet.now(), fleet.calls().clone());
     machines.iter().for_each(|(vault, machine)| fleet.objects.apply(&layout.restore(*vault, machine)));
     let done = fleet.run_until(SignedDuration::from_hours(24), SignedDuration::from_secs(30), |f| over(f, "RestoreRun") == restores);
-    let mut by_namespace: BTreeMap<String, (SignedDuration, SignedDuration)> = BTreeMap::new();
+    let mut by_namespace: BTreeMap<String, Vec<SignedDuration>> = BTreeMap::new();
     for run in fleet.objects.all("RestoreRun") {
         let at = run.data.pointer("/status/job/startedAt").and_then(Value::as_str).and_then(|t| t.parse::<Timestamp>().ok());
         let (Some(at), Some(namespace)) = (at, run.metadata.namespace.clone()) else { continue };
-        let after = at.duration_since(start);
-        let (first, last) = by_namespace.entry(namespace).or_insert((after, after));
-        (*first, *last) = ((*first).min(after), (*last).max(after));
+        by_namespace.entry(namespace).or_default().push(at.duration_since(start));
     }
+    by_namespace.values_mut().for_each(|begun| begun.sort());
     let time = done.then(|| fleet.now().duration_since(start));
     Rush { layout, time, by_namespace, calls: fleet.calls().since(&before), wall: began.elapsed() }
 }
 
 impl Rush {
-    /// When the last restore of the namespace that waited longest began, over that of the one that waited least: 1.0 is fair.
+    /// When nine of ten restores of the namespace that waited longest had begun, over that of the one that waited least: 1.0 is
+    /// fair. The last of all wait for Azure's hour of reads, whosever they are.
     pub fn spread(&self) -> f64 {
-        let lasts = || self.by_namespace.values().map(|(_, last)| last.as_secs_f64());
-        lasts().fold(0.0, f64::max) / lasts().fold(f64::INFINITY, f64::min)
+        let of = |begun: &Vec<SignedDuration>| begun.get((begun.len() * 9).div_ceil(10).saturating_sub(1)).map(|at| at.as_secs_f64());
+        let all = || self.by_namespace.values().filter_map(of);
+        all().fold(0.0, f64::max) / all().fold(f64::INFINITY, f64::min)
+    }
+
+    /// The first and the last to begin of each namespace.
+    fn ends(&self) -> BTreeMap<&String, (SignedDuration, SignedDuration)> {
+        let ends = self.by_namespace.iter().filter_map(|(name, begun)| Some((name, (*begun.first()?, *begun.last()?))));
+        ends.collect()
     }
 
     /// Rows for the table.
@@ -206,11 +213,11 @@ impl Rush {
         vec![
             Row::new(format!("{what}: done after"), "all of them", time, Verdict::of(self.time.is_some()), told),
             Row::new(
-                format!("{what}: all begun in the last namespace / in the first one"),
+                format!("{what}: nine of ten begun in the last namespace / in the first one"),
                 "<= 1.5",
                 format!("{spread:.2}"),
                 Verdict::of(spread <= 1.5),
-                format!("{:?}", self.by_namespace),
+                format!("the first and the last of each: {:?}", self.ends()),
             ),
             Row::new(
                 format!("{what}: answers 429"),

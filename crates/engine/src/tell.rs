@@ -8,6 +8,7 @@ use breakwater_api::{
 use breakwater_plan::{
     graph::{Desired, Hold},
     kind::{Kind, Report},
+    kinds,
     planner::{Plan, Verdict},
     questions::Question,
     show,
@@ -79,7 +80,10 @@ impl<K: Kind> Turn<'_, K> {
         };
         all.extend(self.met.as_ref().and_then(|m| m.question.clone()));
         let asker = self.subject.asker();
-        let mut asked: Vec<AskedQuestion> = all.iter().map(|q| q.asked(&asker)).collect();
+        // What only time keeps from going on ends by itself: the brake's question.
+        let ends = |q: &Question| self.met.as_ref().filter(|m| m.question.as_deref() == Some(q)).and_then(|m| m.until);
+        let mut asked: Vec<AskedQuestion> =
+            all.iter().map(|q| AskedQuestion { expires_at: ends(q).map(kinds::seconds), ..q.asked(&asker) }).collect();
         asked.sort_by(|a, b| a.id.cmp(&b.id));
         asked.dedup_by(|a, b| a.id == b.id);
         asked.truncate(MAX_QUESTIONS);

@@ -112,18 +112,7 @@ impl Resolver<'_> {
                 let found = self.cluster.cached(&key_of(at)).and_then(|o| self.parse(at.kind, &o));
                 facts.objects.insert(at.clone(), found);
             }
-            Need::Objects { kind, namespace, naming } => {
-                let within = (!namespace.is_empty()).then_some(namespace.as_str());
-                let (mut found, mut others) = (Vec::new(), BTreeSet::new());
-                for object in self.cluster.cached_all(kind, within) {
-                    match naming.as_ref().is_none_or(|all| all.iter().any(|by| names(&object, by))) {
-                        true => found.extend(self.parse(kind, &object)),
-                        false => others.extend(object.metadata.name.clone()),
-                    }
-                }
-                facts.collections.insert((kind, namespace.clone()), found);
-                facts.others.insert((kind, namespace.clone()), others);
-            }
+            Need::Objects { kind, namespace, naming } => self.collect(kind, namespace, naming.as_deref(), facts),
             Need::Namespace(name) => {
                 let key = ObjectKey { kind: "Namespace".into(), namespace: String::new(), name: name.clone() };
                 let labels = self.cluster.cached(&key).map(|n| n.metadata.labels.clone().unwrap_or_default());
@@ -168,12 +157,7 @@ impl Resolver<'_> {
             Need::Jobs { vault, since, fresh } => {
                 if let Some(by) = self.looker {
                     self.reader.jobs(by, vault, *since, self.since(fresh).0).await;
-                    self.take_jobs(by, vault, facts);
-                    // A list that reaches less far back than it was asked for says nothing of what came before.
-                    let reach = self.memory().jobs(&by.identity.access, vault).map(|(_, reach)| reach);
-                    if let Some(listed) = facts.jobs.get_mut(vault).filter(|_| reach.is_some_and(|reach| reach > *since)) {
-                        listed.last = None;
-                    }
+                    self.take_jobs_since(by, vault, *since, facts);
                 }
             }
             Need::NewSecret { name } => {
@@ -189,6 +173,30 @@ impl Resolver<'_> {
                     }
                 }
             }
+        }
+    }
+
+    /// The objects of a kind: those that are meant, looked into, and the names of the others.
+    fn collect(&self, kind: &'static str, namespace: &str, naming: Option<&[(&'static str, String)]>, facts: &mut Facts) {
+        let within = (!namespace.is_empty()).then_some(namespace);
+        let (mut found, mut others) = (Vec::new(), BTreeSet::new());
+        for object in self.cluster.cached_all(kind, within) {
+            match naming.is_none_or(|all| all.iter().any(|by| names(&object, by))) {
+                true => found.extend(self.parse(kind, &object)),
+                false => others.extend(object.metadata.name.clone()),
+            }
+        }
+        facts.collections.insert((kind, namespace.to_owned()), found);
+        facts.others.insert((kind, namespace.to_owned()), others);
+    }
+
+    /// Takes a vault's job list into the facts: one that reaches less far back than it was asked for says nothing of what came
+    /// before.
+    fn take_jobs_since(&self, by: &Looker, vault: &ResourceId, since: Timestamp, facts: &mut Facts) {
+        self.take_jobs(by, vault, facts);
+        let reach = self.memory().jobs(&by.identity.access, vault).map(|(_, reach)| reach);
+        if let Some(listed) = facts.jobs.get_mut(vault).filter(|_| reach.is_some_and(|reach| reach > since)) {
+            listed.last = None;
         }
     }
 

@@ -87,12 +87,12 @@ pub fn forged_debt(them: Tenant, item: &str) -> Value {
     json!({ "operations": [record] })
 }
 
-/// An operation that was never begun, and holds what the other's work needs.
+/// Something lent that was never lent, is to be closed in a year, and holds until then what the other's work needs.
 pub fn forged_lock(them: Tenant) -> Value {
-    let locks = [format!("machine:{}", them.machine_id().to_lowercase()), format!("vault-config:{}", them.vault_id().to_lowercase())];
-    json!([{
-        "node": "protection", "verb": "put", "method": "PUT", "target": them.machine_id(), "act": "Protect",
-        "intentAt": "2026-11-24T08:00:00Z", "attempt": 1, "key": "k", "clientRequestId": "6f1c1a3e-0000-5000-8000-000000000001",
-        "locks": locks,
-    }])
+    let mut forged = forged_debt(them, &them.machine_id());
+    let record = &mut forged["operations"][0];
+    record["locks"] =
+        json!([format!("machine:{}", them.machine_id().to_lowercase()), format!("vault-config:{}", them.vault_id().to_lowercase()),]);
+    record["debt"]["until"] = json!("2027-11-24T08:00:00Z");
+    forged["operations"].take()
 }

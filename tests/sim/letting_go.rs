@@ -139,7 +139,9 @@ fn a_machine_that_loses_its_tag_is_kept_by_default_and_let_go_of_after_its_grace
 fn what_the_brake_holds_back_is_asked_about_until_it_may_go_by_itself() {
     let mut sim = protected(&policy_with(&granted("Disabled"), "whenUnselected: StopAndRetain\n  unselectGracePeriod: 3h"));
     let tagless = |machine: &str| {
-        let id = format!("/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups/rg-shop/providers/Microsoft.Compute/virtualMachines/{machine}");
+        let id = format!(
+            "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups/rg-shop/providers/Microsoft.Compute/virtualMachines/{machine}"
+        );
         json!({ "method": "PATCH", "id": id, "body": { "tags": { "app": "other" } } })
     };
     sim.behind_our_back(&[tagless("web-1"), tagless("win-1")]);

@@ -12,6 +12,7 @@ use crate::{
     restores::{disks, manifest, new_machine, phase, ready, replace, run_to, until},
 };
 
+const GROUPS: &str = "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups";
 const MACHINE: &str =
     "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups/rg-shop/providers/Microsoft.Compute/virtualMachines/web-1";
 
@@ -60,8 +61,13 @@ fn a_job_says_more_than_an_operation_that_failed() {
 #[test]
 fn a_machine_is_not_stopped_for_a_restore_that_azure_would_refuse() {
     let mut sim = ready();
+    // The vault has an identity, and the identity no role on the account: Azure alone says so.
+    let vault = format!("{GROUPS}/rg-backup/providers/Microsoft.RecoveryServices/vaults/rv-shop-weu");
+    let identity = json!({ "type": "SystemAssigned", "principalId": "0b1ec700-0000-4000-8000-000000000008",
+        "tenantId": "72f988bf-0000-4000-8000-00000000000a" });
+    sim.behind_our_back(&[json!({ "method": "PATCH", "id": vault, "body": { "identity": identity } })]);
+    sim.run_for(SignedDuration::from_mins(10));
     let from = sim.requests().len();
-    // The vault has no identity: Azure alone says so.
     let (to, mut more) = replace(&sim, json!({}));
     let account = run_to(&sim, "x", disks(), json!({}))["spec"]["staging"]["storageAccountId"].clone();
     more["staging"] = json!({ "storageAccountId": account, "identity": "System" });

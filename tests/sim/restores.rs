@@ -287,6 +287,13 @@ fn bad_input_is_named_before_anything_is_sent() {
             "no recovery point fits",
         ),
         ("not-private", disks(), json!({ "diskAccess": "SameAsSource" }), "InvalidSpec", "diskAccess must be left out"),
+        (
+            "no-identity",
+            disks(),
+            json!({ "staging": { "storageAccountId": format!("{GROUPS}/rg-backup/providers/Microsoft.Storage/storageAccounts/stage"), "identity": "SystemAssigned" } }),
+            "InvalidSpec",
+            "does not have the identity SystemAssigned",
+        ),
     ];
     for (name, to, more, why, words) in cases {
         declare(&sim, name, to, more);

@@ -202,7 +202,9 @@ fn debts(t: &Telling<'_>, all: &mut Vec<Condition>) {
     let until = first.debt.as_ref().map(|d| d.until).unwrap_or_default();
     let (reason, message) = match first.debt.as_ref().and_then(|debt| debt.trouble.as_ref()) {
         Some(trouble) => {
-            let by_hand = first.debt.as_ref().map_or(String::new(), |d| format!(", or close it by hand ({} …/{})", d.method, d.path.rsplit('/').next().unwrap_or_default()));
+            let by_hand = first.debt.as_ref().map_or(String::new(), |d| {
+                format!(", or close it by hand ({} …/{})", d.method, d.path.rsplit('/').next().unwrap_or_default())
+            });
             let message = format!(
                 "{} is still open and could not be closed: {trouble}; it is due at {until} and tried on and on: mend what refuses it{by_hand}",
                 first.target

@@ -13,7 +13,7 @@ use super::{
     restore_run::own,
     restore_source::{self, Source, chosen},
     restore_target::{invalid, is_off, network_of, new_machine, parsed, power, target_group},
-    runs, unreadable,
+    runs, unreadable, vault_guard,
 };
 use crate::{facts::Facts, graph::Hold, kind::Subject, selection, sighting::Known};
 
@@ -116,6 +116,16 @@ fn point_hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option
 fn staging_hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Hold> {
     // Without one, the body cannot be made and says so.
     let declared = s.spec.staging.as_ref()?;
+    if let Some(wanted) = declared.identity.as_deref()
+        && let Known::Present(_, vault) = facts.resource(&source.vault)
+        && !vault_guard::has_identity(wanted, vault)
+    {
+        let message = format!(
+            "spec.staging.identity: {} does not have the identity {wanted}: give it to the vault, or name another one in a new RestoreRun",
+            source.vault
+        );
+        return Some(invalid(message));
+    }
     let id = match parsed("spec.staging.storageAccountId", &declared.storage_account_id) {
         Ok(id) => id,
         Err(hold) => return Some(hold),

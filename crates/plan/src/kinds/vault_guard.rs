@@ -75,12 +75,13 @@ fn reads_as_vault(encryption: &Encryption) -> bool {
     is_system(&encryption.identity)
 }
 
-fn has_identity(encryption: &Encryption, body: &Value) -> bool {
-    if reads_as_vault(encryption) {
+/// Whether a vault has an identity: its own, or the user-assigned one of that id.
+pub(super) fn has_identity(identity: &str, body: &Value) -> bool {
+    if is_system(identity) {
         return text(body, "/identity/type").is_some_and(|t| t.contains("SystemAssigned"));
     }
     let users = body.pointer("/identity/userAssignedIdentities").and_then(Value::as_object);
-    users.is_some_and(|users| users.keys().any(|id| id.eq_ignore_ascii_case(&encryption.identity)))
+    users.is_some_and(|users| users.keys().any(|id| id.eq_ignore_ascii_case(identity)))
 }
 
 /// Whether the vault encrypts with the declared key; true where none is declared.
@@ -95,7 +96,7 @@ pub(super) fn add(s: &Subject<RecoveryVault>, id: &ResourceId, facts: &Facts, ho
     let lock = || [format!("vault-config:{}", id.key())];
     let body = facts.resource(id).into_present().cloned();
     if let (Some(encryption), Some(body)) = (&s.spec.encryption, &body) {
-        let change = (!has_identity(encryption, body)).then(|| {
+        let change = (!has_identity(&encryption.identity, body)).then(|| {
             let request = Request::new(Method::Patch, id.as_str(), RECOVERY_SERVICES)
                 .with_body(json!({ "identity": identity(encryption, Some(body)) }));
             let have = text(body, "/identity/type").unwrap_or("None").to_owned();

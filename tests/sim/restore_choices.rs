@@ -10,7 +10,7 @@ use crate::{
     files,
     people::{PERSON, by_hand, is_free, key, member, protected_in, sent},
     restore_demands::last_restore,
-    restores::{self, disks, new_machine, phase, run_to, until},
+    restores::{self, disks, new_machine, phase, replace, run_to, until},
 };
 
 const ESTATE: &str = "tests/sim/estates/choices.yaml";
@@ -366,4 +366,40 @@ fn disks_of_a_machine_that_is_named_by_its_vault_and_id_are_restored_once_howeve
     sim.run_for(SignedDuration::from_hours(2));
     assert_eq!(sent(&sim, from), Vec::<String>::new());
     assert_eq!((&sim.status("RestoreRun", "one")["point"]["name"], made(&sim)), (&point, first), "{}", sim.tell());
+}
+
+#[test]
+fn a_machine_that_was_encrypted_inside_gets_no_other_disks_and_no_files_of_it_are_mounted() {
+    let mut sim = ready();
+    let extension = json!({ "id": format!("{MACHINE}/extensions/AzureDiskEncryptionForLinux"),
+        "properties": { "publisher": "Microsoft.Azure.Security", "type": "AzureDiskEncryptionForLinux" } });
+    sim.behind_our_back(&[json!({ "method": "PATCH", "id": MACHINE, "body": { "resources": [extension] } })]);
+    back_up(&mut sim, "encrypted");
+    let (to, more) = replace(&sim, json!({}));
+    for (run, field) in [(run_to(&sim, "one", to, more), "replaceDisks"), (files::run(&sim, "one", "1h"), "files")] {
+        let mut sim = sim.fork();
+        let from = sim.requests().len();
+        sim.cluster.user().apply_object(&run).expect("the API server takes it");
+        sim.run_until("it is refused", MINUTE * 15, |sim| sim.condition("RestoreRun", "one", "Ready").1 == "InvalidSpec");
+        let said = sim.condition("RestoreRun", "one", "Ready").2;
+        assert!(said.contains(&format!("spec.to.{field}")) && said.contains("encrypted inside"), "{said}");
+        assert_eq!(sent(&sim, from), Vec::<String>::new(), "{}", sim.tell());
+    }
+}
+
+#[test]
+fn what_the_vault_lets_into_no_other_subscription_is_not_sent_there() {
+    let mut world = ready();
+    let closed = json!({ "restoreSettings": { "crossSubscriptionRestoreSettings": { "crossSubscriptionRestoreState": "Disabled" } } });
+    world.behind_our_back(&[json!({ "method": "PATCH", "id": VAULT, "body": { "properties": closed } })]);
+    world.run_for(MINUTE * 10);
+    for to in there("rg-there") {
+        let mut sim = world.fork();
+        let from = sim.requests().len();
+        declare(&sim, to, json!({}));
+        sim.run_until("it is refused", MINUTE * 15, |sim| sim.condition("RestoreRun", "one", "Ready").1 == "InvalidSpec");
+        let said = sim.condition("RestoreRun", "one", "Ready").2;
+        assert!(said.contains("cross-subscription restore is Disabled") && said.contains(THERE), "{said}");
+        assert_eq!(sent(&sim, from), Vec::<String>::new(), "{}", sim.tell());
+    }
 }

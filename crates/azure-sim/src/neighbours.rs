@@ -52,10 +52,22 @@ impl World {
             agent_ready: machine.agent_answers(),
             size: resource.text("/properties/hardwareProfile/vmSize").to_owned(),
             security_type: if security.is_empty() { "None".to_owned() } else { security.to_owned() },
+            encrypted: encrypts(resource),
             disks: self.disk_view(-1, os_disk).into_iter().chain(luns).collect(),
             zones: zones.map(str::to_owned).collect(),
         })
     }
+}
+
+/// Whether the extension of Azure Disk Encryption is among a machine's (`AzureDiskEncryption`, `AzureDiskEncryptionForLinux`).
+fn encrypts(machine: &Resource) -> bool {
+    let all = machine.at("/resources").and_then(Value::as_array);
+    all.into_iter().flatten().any(|extension| {
+        let publisher = extension.pointer("/properties/publisher").and_then(Value::as_str).unwrap_or_default();
+        let id = extension["id"].as_str().unwrap_or_default();
+        publisher.eq_ignore_ascii_case("Microsoft.Azure.Security")
+            && id.rsplit('/').next().is_some_and(|name| name.to_ascii_lowercase().starts_with("azurediskencryption"))
+    })
 }
 
 /// A text of a resource, when it is there and not empty.

@@ -222,6 +222,8 @@ pub struct MachineView {
     pub size: String,
     /// `None`, `TrustedLaunch`, ...
     pub security_type: String,
+    /// Whether its guest encrypts its disks: the extension of Azure Disk Encryption is there.
+    pub encrypted: bool,
     /// The OS disk has lun -1.
     pub disks: Vec<DiskView>,
     /// Availability zones.

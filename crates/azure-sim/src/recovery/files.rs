@@ -12,7 +12,7 @@ use super::archive::Archive;
 use super::names::{ItemKey, us_text};
 use super::operations::{Effect, Family, Outcome};
 use super::protect::digits;
-use super::restore::Named;
+use super::restore::{Flaw, Named};
 use super::state::{State, refused};
 use super::vault_rules::Refused;
 use crate::wire::{Inbound, Neighbours, Reply};
@@ -51,6 +51,9 @@ struct Mount<'a> {
 impl State {
     /// POST `R/provisionInstantItemRecovery`: 202, and its operation ends with the scripts.
     pub(super) fn mount(&mut self, n: &dyn Neighbours, req: &Inbound, named: &Named<'_>) -> Reply {
+        if self.is_encrypted(named) {
+            return self.flawed(req, &Flaw::Unmodelled("files of an encrypted machine"));
+        }
         if let Err(refusal) = self.check_mount(named, &req.body["properties"]) {
             return *refusal;
         }

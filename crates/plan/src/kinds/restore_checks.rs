@@ -31,6 +31,7 @@ pub(super) fn hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> O
         .or_else(|| restore_source::stranger(source, facts))
         .or_else(|| restore_paired::hold(source, facts))
         .or_else(|| point_hold(s, source, facts))
+        .or_else(|| crossing_hold(s, source, facts))
         .or_else(|| staging_hold(s, source, facts))
         .or_else(|| machine_hold(s, source, facts))
         .or_else(|| s.spec.to.replace_disks.as_ref().and_then(|wanted| replace_hold(s, wanted, source, facts)))
@@ -110,6 +111,21 @@ fn point_hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option
         return Some(invalid(message));
     }
     None
+}
+
+/// A vault may forbid restores into other subscriptions (backup.md §5.1, `crossSubscriptionRestoreState`).
+fn crossing_hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Hold> {
+    let target = target_group(s, source).ok()?;
+    let there = target.subscription_id();
+    let body = facts.resource(&source.vault).into_present()?;
+    let state = body.pointer("/properties/restoreSettings/crossSubscriptionRestoreSettings/crossSubscriptionRestoreState")?.as_str()?;
+    let crosses = !there.eq_ignore_ascii_case(source.vault.subscription_id());
+    (crosses && !state.eq_ignore_ascii_case("Enabled")).then(|| {
+        invalid(format!(
+            "spec.to: {} lets nothing be restored into another subscription ({there}; its cross-subscription restore is {state}): make a new RestoreRun into its own, or have it allowed on the vault",
+            source.vault
+        ))
+    })
 }
 
 /// Azure's rules for the staging account (backup.md §13).
@@ -250,6 +266,11 @@ fn replace_hold(s: &Subject<RestoreRun>, wanted: &ReplaceDisks, source: &Source,
             return Some(Hold::stuck(Reason::IdentityChanged, message));
         }
         _ => return Some(Hold::wait(Reason::NotYetObserved, format!("which machine {machine} is, is not known yet (vmId)"))),
+    }
+    // Documented of Azure Disk Encryption ("Troubleshoot backup errors on encrypted Azure VMs").
+    if point(s, source, facts).is_ok_and(|point| point.is_source_vm_encrypted == Some(true)) {
+        let message = "spec.to.replaceDisks: the machine was encrypted inside when this recovery point was made, and Azure replaces no disks of such a machine: restore a new machine or disks";
+        return Some(invalid(message));
     }
     let made = body.pointer("/properties/timeCreated").and_then(|t| serde_json::from_value::<ArmTime>(t.clone()).ok()?.instant());
     let taken = restore_source::read(s, source, facts).as_ref().and_then(recovery_points::of).map(|point| point.at);

@@ -165,6 +165,7 @@ impl Lab {
             agent_ready: true,
             size: "Standard_DS1_v2".to_owned(),
             security_type: "None".to_owned(),
+            encrypted: false,
             disks: vec![disk(-1), disk(0), disk(1), disk(2)],
             zones: Vec::new(),
         };

@@ -223,7 +223,7 @@ fn guarded_calls_carry_the_guards_reference_and_a_refusal_names_the_operation() 
     sim.run_for(SignedDuration::from_mins(10));
     let azure = sim.azure.lock().unwrap();
     for (method, path) in [("PUT", "/protectedItems/"), ("PATCH", "/backupconfig/vaultconfig")] {
-        let last = azure.journal().entries().iter().filter(|e| e.method == method && e.path.contains(path)).next_back();
+        let last = azure.journal().entries().iter().rfind(|e| e.method == method && e.path.contains(path));
         let references = last.expect("it was sent").body.pointer("/properties/resourceGuardOperationRequests").cloned();
         assert!(
             references.as_ref().is_some_and(|r| r[0].as_str().unwrap().to_ascii_lowercase().starts_with(&GUARD.to_ascii_lowercase())),

@@ -32,7 +32,7 @@ fn status(sim: &Simulation) -> Value {
 fn pins(sim: &Simulation) -> Vec<(i64, String)> {
     let status = status(sim);
     let all = status["pinnedDisks"]["disks"].as_array().cloned().unwrap_or_default();
-    all.iter().map(|d| (d["lun"].as_i64().unwrap(), d["uniqueId"].as_str().unwrap().to_owned())).collect()
+    all.iter().map(|d| (d["lun"].as_i64().expect("a lun"), d["uniqueId"].as_str().expect("an id").to_owned())).collect()
 }
 
 fn get(sim: &Simulation, id: &str) -> Value {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use breakwater_api::{Reason, questions::APPROVE};
 use breakwater_arm::{
     ResourceId,
+    names::TAG_RESTORE,
     versions::RECOVERY_SERVICES,
     wire::{Method, Request},
 };
@@ -18,7 +19,7 @@ use breakwater_plan::{
 use breakwater_tests::sim::{Options, Simulation};
 use serde_json::{Value, json};
 
-use crate::sending::{gate, grant, judges, keeps, look, marks as tags, policy, refused, removal, seen, vault};
+use crate::sending::{SUBSCRIPTION, gate, grant, judges, keeps, look, marks as tags, policy, refused, removal, seen, vault};
 
 #[test]
 fn a_removal_leaves_only_after_a_last_look_and_never_where_points_may_be() {
@@ -151,6 +152,42 @@ fn a_vault_goes_only_when_a_look_of_now_found_nothing_in_it_and_a_foreign_one_ge
         ("nobody's", marks(adopted.clone(), json!({ "tags": { "a": "b" } }), all.clone(), false), None),
         ("nobody's, by the writer alone", marks(adopted.clone(), json!({}), writer, false), Some(Reason::NotOurs)),
         ("somebody's", marks(adopted, tags("f", "v"), all, true), Some(Reason::NotOurs)),
+    ];
+    judges(&sim, &gate, cases);
+}
+
+#[test]
+fn a_restore_marks_what_it_made_with_its_key_and_nothing_else() {
+    let sim = Simulation::new(Options::default());
+    sim.clock.advance(Duration::from_secs(60));
+    let gate = gate(&sim);
+    let id = |text: &str| format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{text}").parse::<ResourceId>().expect("a literal id");
+    let (group, disk) = (id("rg-shop"), id("rg-shop/providers/Microsoft.Compute/disks/d"));
+    let since = sim.now() - jiff::SignedDuration::from_mins(10);
+    let made = |ago: i64| json!({ "properties": { "timeCreated": sim.now() - jiff::SignedDuration::from_mins(ago) } });
+    let mark = |target: &ResourceId, tags: Value, seen: Value| {
+        let request = Request::new(Method::Patch, format!("{target}/providers/Microsoft.Resources/tags/default"), "2022-09-01")
+            .with_body(json!({ "operation": "Merge", "properties": { "tags": tags } }));
+        let ownership = Ownership::Restored { group: group.clone(), since, key: "k".into() };
+        let grant = grant(&[("rg-shop", &["Read", "Restore"]), ("rg-look", &["Read", "Restore"])]);
+        Order { request, ownership, grant, ..removal(&sim, target, seen) }
+    };
+    let ours = || json!({ TAG_RESTORE: "k" });
+    let read_only = Order { grant: grant(&[("rg-shop", &["Read", "Protect"])]), ..mark(&disk, ours(), made(5)) };
+    let network = id("rg-shop/providers/Microsoft.Network/networkInterfaces/n");
+    let on_its_word = Order { debt: true, ..mark(&disk, ours(), made(5)) };
+    let cases = [
+        ("a disk that it made", mark(&disk, ours(), made(5)), None),
+        ("there before", mark(&disk, ours(), made(11)), Some(Reason::NotOurs)),
+        ("nobody knows since when", mark(&disk, ours(), json!({})), Some(Reason::NotOurs)),
+        ("another key", mark(&disk, json!({ TAG_RESTORE: "l" }), made(5)), Some(Reason::NotOurs)),
+        ("another tag beside it", mark(&disk, json!({ TAG_RESTORE: "k", "cost": "ours" }), made(5)), Some(Reason::AccessDenied)),
+        ("a mark of ownership", mark(&disk, json!({ TAG_WRITER: "w" }), made(5)), Some(Reason::AccessDenied)),
+        ("in another group", mark(&id("rg-look/providers/Microsoft.Compute/disks/d"), ours(), made(5)), Some(Reason::NotOurs)),
+        ("the group itself", mark(&group, ours(), made(5)), Some(Reason::NotOurs)),
+        ("what bears none", mark(&network, ours(), made(5)), Some(Reason::NotOurs)),
+        ("without the act Restore", read_only, Some(Reason::AccessDenied)),
+        ("on a record's word", on_its_word, Some(Reason::DebtUnpayable)),
     ];
     judges(&sim, &gate, cases);
 }

@@ -114,7 +114,7 @@ fn deletion_where_the_access_is_lost_says_so_and_how_to_let_go() {
 fn a_machine_that_loses_its_tag_is_kept_by_default_and_let_go_of_after_its_grace_where_declared() {
     let tagless = json!({ "method": "PATCH", "id": "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups/rg-shop/providers/Microsoft.Compute/virtualMachines/web-1", "body": { "tags": { "app": "other" } } });
     let mut kept = protected(&granted("Disabled"));
-    kept.behind_our_back(&[tagless.clone()]);
+    kept.behind_our_back(std::slice::from_ref(&tagless));
     let before = kept.requests().len();
     kept.run_for(SignedDuration::from_hours(5));
     assert_eq!(sent(&kept, before), Vec::<String>::new(), "{}", kept.tell());

@@ -33,6 +33,7 @@ mod rehearsal;
 mod requested;
 mod restore_choices;
 mod restore_demands;
+mod restore_marks;
 mod restore_trouble;
 mod restores;
 mod seeds;

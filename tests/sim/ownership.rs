@@ -29,7 +29,7 @@ fn legacy(adopt: &str) -> Value {
 fn policy(name: &str, more: Value) -> Value {
     let mut spec = json!({ "vaultRef": { "name": "legacy" }, "tier": "Standard", "schedule": { "daily": { "at": "16:30" } }, "timeZone": "UTC",
         "retention": { "instantRestoreDays": 2, "daily": { "keep": "30d" } }, "machines": [{ "id": OLD }] });
-    spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    spec.as_object_mut().expect("a spec").extend(more.as_object().expect("fields").clone());
     json!({ "apiVersion": "breakwater.io/v1alpha1", "kind": "BackupPolicy", "metadata": { "name": name, "namespace": "shop" }, "spec": spec })
 }
 

@@ -69,7 +69,7 @@ fn of_kubernetes() -> Vec<[Hit; 2]> {
 
 /// Half of the pairs, so that two threads share them.
 fn play_half(pairs: &[[Hit; 2]], part: usize, one_in: u64) {
-    let chosen = pairs.iter().enumerate().filter(|(nth, _)| *nth as u64 % one_in == 0).map(|(_, hits)| *hits);
+    let chosen = pairs.iter().enumerate().filter(|(nth, _)| (*nth as u64).is_multiple_of(one_in)).map(|(_, hits)| *hits);
     let mine: Vec<[Hit; 2]> = chosen.enumerate().filter(|(nth, _)| nth % 2 == part).map(|(_, hits)| hits).collect();
     println!("{} of {} pairs", mine.len(), pairs.len());
     assert!(mine.len() > 20, "{} pairs are no proof", mine.len());

@@ -36,8 +36,8 @@ fn widened(manifest: &str) -> String {
 /// The youngest restore that Azure took: its `properties`.
 pub fn last_restore(sim: &Simulation) -> Value {
     let azure = sim.azure.lock().expect("no thread died");
-    let taken = azure.journal().entries().iter().filter(|e| e.method == "POST" && e.path.ends_with("/restore") && e.status == 202);
-    taken.last().map(|e| e.body["properties"].clone()).expect("a restore")
+    let mut taken = azure.journal().entries().iter().filter(|e| e.method == "POST" && e.path.ends_with("/restore") && e.status == 202);
+    taken.next_back().map(|e| e.body["properties"].clone()).expect("a restore")
 }
 
 /// Five months of other people's backups, the oldest point that may go moved to the archive; then ours begins.

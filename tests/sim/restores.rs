@@ -117,7 +117,8 @@ fn a_machine_is_restored_beside_its_source_and_all_that_was_made_is_named() {
     assert!(exists(&sim, &machine, "2024-07-01"), "{}", sim.tell());
     let terraform = status["handOff"]["terraform"].as_str().expect("a hand-off");
     assert_eq!(terraform.matches("import {").count(), 4, "{terraform}");
-    assert_eq!((restores(&sim, from), sim.arm.writes() - writes), (1, 1), "{:#?}", sent(&sim, from));
+    // The restore, and its mark on what it made.
+    assert_eq!((restores(&sim, from), sim.arm.writes() - writes), (1, 2), "{:#?}", sent(&sim, from));
     // Validation comes before the restore, and both after the choice.
     let all = sim.requests();
     let place = |word: &str| all.iter().skip(from).position(|line| line.contains(word));

@@ -103,7 +103,7 @@ fn outside(entry: &Entry) -> Option<String> {
     if let Some(them) = Tenant::all().find(|them| *them != us && them.secrets().iter().any(|word| text.contains(word))) {
         return Some(format!("{} names {them:?}", line()));
     }
-    let parts: Vec<&str> = text.split(|c: char| matches!(c, '/' | '"' | ' ' | '\'')).collect();
+    let parts: Vec<&str> = text.split(['/', '"', ' ', '\'']).collect();
     let after = |word: &str| parts.windows(2).filter(|pair| pair[0] == word).map(|pair| pair[1].to_owned()).collect::<Vec<_>>();
     let foreign = after("subscriptions").into_iter().find(|id| *id != us.subscription());
     let group = after("resourcegroups").into_iter().find(|group| *group != us.group() && *group != us.vault_group());

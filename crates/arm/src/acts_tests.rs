@@ -23,6 +23,8 @@ fn item() -> String {
 fn each_request_is_its_act() {
     let protect = json!({"properties": {"policyId": "x", "sourceResourceId": VM}});
     let merge = json!({"operation": "Merge", "properties": {"tags": {}}});
+    let mark = json!({"operation": "Merge", "properties": {"tags": {"breakwater-restore": "k"}}});
+    let more = json!({"operation": "Merge", "properties": {"tags": {"breakwater-restore": "k", "a": "b"}}});
     let cases = [
         (Get, SUB.to_owned(), None, "Read Read"),
         (Get, format!("{SUB}/resources"), None, "Read Read"),
@@ -43,6 +45,8 @@ fn each_request_is_its_act() {
         (Put, item(), Some(&protect), "Protect Write"),
         (Post, format!("{}/backup", item()), None, "Backup Write"),
         (Patch, format!("{V}/providers/Microsoft.Resources/tags/default"), Some(&merge), "Protect Write"),
+        (Patch, format!("{VM}/providers/Microsoft.Resources/tags/default"), Some(&mark), "Restore Write"),
+        (Patch, format!("{VM}/providers/Microsoft.Resources/tags/default"), Some(&more), "Protect Write"),
         (Method::Delete, item(), None, "Delete Write"),
         (Method::Delete, VM.to_owned(), None, "Delete Write"),
     ];

@@ -4,7 +4,7 @@
 pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     let text = text.trim();
     let bare = text.strip_suffix("==").or_else(|| text.strip_suffix('=')).unwrap_or(text);
-    if text.len() % 4 != 0 || bare.len() % 4 == 1 {
+    if !text.len().is_multiple_of(4) || bare.len() % 4 == 1 {
         return None;
     }
     let mut bytes = Vec::with_capacity(bare.len() / 4 * 3 + 2);

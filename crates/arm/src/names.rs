@@ -18,6 +18,11 @@ pub const RECOVERY_POINT: &str = "Microsoft.RecoveryServices/vaults/backupFabric
 pub const LOCATION: &str = "Microsoft.RecoveryServices/locations";
 /// The resource type of a virtual machine.
 pub const VIRTUAL_MACHINE: &str = "Microsoft.Compute/virtualMachines";
+/// The resource type of a disk.
+pub const DISK: &str = "Microsoft.Compute/disks";
+
+/// The tag that names the restore which made a resource, by its once-key.
+pub const TAG_RESTORE: &str = "breakwater-restore";
 
 /// How every name of a machine begins, without the prefix of what it is a name for.
 pub const MACHINE_PREFIX: &str = "iaasvmcontainerv2;";

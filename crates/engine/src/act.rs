@@ -313,7 +313,7 @@ fn order<K: Kind>(turn: &Turn<'_, K>, key: &str, node: &Node, write: &Write, dig
         Ownership::Tagged { .. } | Ownership::TakenOver { .. } | Ownership::Adopted { .. } => {
             id.ancestor(VAULT).and_then(|v| seen(&v).read)
         }
-        Ownership::Child | Ownership::Confirmed { .. } => None,
+        Ownership::Child | Ownership::Confirmed { .. } | Ownership::Restored { .. } => None,
     };
     let mut request = write.request.clone();
     request.client_request_id = Some(keys::request_id(&turn.subject.estate, &write.key, key, write.attempt));

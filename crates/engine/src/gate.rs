@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use breakwater_api::{Reason, questions::APPROVE};
 use breakwater_arm::{
     Act, Effect, ResourceId, classify, ids_in,
-    names::{BACKUP_POLICY, LOCATION, RECOVERY_POINT, VAULT, VIRTUAL_MACHINE},
+    names::{BACKUP_POLICY, DISK, LOCATION, RECOVERY_POINT, TAG_RESTORE, VAULT, VIRTUAL_MACHINE},
     wire::{Answer, Method, Request},
 };
 use breakwater_plan::{
@@ -338,6 +338,7 @@ impl Gate {
                 let is_it = target == machine && target.resource_type() == *VIRTUAL_MACHINE;
                 if is_it { Ok(()) } else { deny(Reason::NotOurs, format!("{target} is not the machine that was confirmed")) }
             }
+            Ownership::Restored { group, since, key } => is_mark_of_restore(order, target, (group, *since, key)),
             Ownership::Item { vault, owner, policies } => {
                 self.vault_is_ours(order, vault, owner)?;
                 let body = order.evidence.as_ref().and_then(|s| s.what.as_ref());
@@ -472,9 +473,26 @@ fn restored_from(body: &Value) -> Option<ResourceId> {
     ResourceId::group(subscription, group).ok()?.resource(VAULT, name).ok()
 }
 
-/// Whether tags that would be merged are marks of ownership.
+/// Whether tags that would be merged are marks of ours.
 fn marks(tags: &Value) -> bool {
-    defence::is_marked(&json!({ "tags": tags }))
+    tags.as_object().is_some_and(|tags| tags.keys().any(|name| name.to_ascii_lowercase().starts_with("breakwater-")))
+}
+
+/// What a restore made gets the tag that names the restore, merged, and nothing else; what was there before gets nothing.
+fn is_mark_of_restore(order: &Order, target: &ResourceId, (group, since, key): (&ResourceId, Timestamp, &str)) -> Result<(), Refusal> {
+    let Request { method, path, body, .. } = &order.request;
+    let is_merge = *method == Method::Patch && path.ends_with("/providers/Microsoft.Resources/tags/default");
+    let tags = body.as_ref().and_then(|b| b.pointer("/properties/tags")).and_then(Value::as_object);
+    let only = tags.is_some_and(|tags| tags.len() == 1 && tags.get(TAG_RESTORE).and_then(Value::as_str) == Some(key));
+    let may_bear = target.parent().is_some_and(|bearer| {
+        let kind = bearer.resource_type();
+        (kind == *VIRTUAL_MACHINE || kind == *DISK) && bearer.within(group)
+    });
+    let made = order.evidence.as_ref().and_then(|s| s.what.as_deref()).and_then(defence::made_at);
+    if is_merge && only && may_bear && made.is_some_and(|at| at >= since) {
+        return Ok(());
+    }
+    Err(Refusal::new(Reason::NotOurs, format!("{path} is not the mark of a restore on what it made in {group}")))
 }
 
 fn of_consent(consent: &Approved) -> Value {

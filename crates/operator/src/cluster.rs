@@ -75,7 +75,7 @@ impl KubeCluster {
         object.metadata.name = Some(key.name.clone());
         object.metadata.namespace = Some(key.namespace.clone()).filter(|n| !n.is_empty());
         let resource = kind.resource();
-        object.types.get_or_insert_with(|| kube::core::TypeMeta { api_version: resource.api_version, kind: resource.kind });
+        object.types.get_or_insert(kube::core::TypeMeta { api_version: resource.api_version, kind: resource.kind });
         Ok(object)
     }
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use breakwater_arm::{ResourceId, names, wire::Request};
+use breakwater_arm::{ArmTime, ResourceId, names, wire::Request};
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{disks, policy, questions::Stake, strength};
@@ -13,6 +14,17 @@ pub const TAG_ESTATE: &str = "breakwater-estate";
 pub const TAG_OWNER: &str = "breakwater-owner";
 /// The tag that names the writing cluster.
 pub const TAG_WRITER: &str = "breakwater-writer";
+
+/// Whether a resource says that a restore of that once-key made it.
+pub fn is_restored_for(body: &Value, key: &str) -> bool {
+    let tags = body.get("tags").and_then(Value::as_object);
+    tags.is_some_and(|t| t.iter().any(|(name, value)| name.eq_ignore_ascii_case(names::TAG_RESTORE) && value.as_str() == Some(key)))
+}
+
+/// When a machine or a disk was made.
+pub fn made_at(body: &Value) -> Option<Timestamp> {
+    serde_json::from_value::<ArmTime>(body.pointer("/properties/timeCreated")?.clone()).ok()?.instant()
+}
 
 /// Whose a resource is by its tags.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -280,6 +280,15 @@ pub enum Ownership {
         /// The machine.
         machine: ResourceId,
     },
+    /// A machine or a disk that a restore has made: one merge of the tag that names the restore, and nothing else.
+    Restored {
+        /// The group into which was restored.
+        group: ResourceId,
+        /// What was there before then was not made by it.
+        since: Timestamp,
+        /// The once-key of the restore.
+        key: String,
+    },
     /// A vault that no Breakwater has marked: one merge of our three tags, and nothing else.
     Adopted {
         /// The owner hash that its tag will hold.

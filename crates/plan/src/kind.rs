@@ -18,7 +18,7 @@ use crate::{
 
 /// The object of this turn: everything about it that decisions may look at.
 #[derive(Clone, Debug)]
-pub struct Subject<K: Kind + ?Sized> {
+pub struct Subject<K: Kind> {
     /// Who it is.
     pub meta: Meta,
     /// What it declares.

@@ -100,7 +100,7 @@ fn everything_that_a_vault_holds_is_acted_on_once_each() {
         let jobs = sim.status("Rehearsal", "one")["jobs"].as_object().map_or(0, serde_json::Map::len);
         jobs == 2 && is_free(sim)
     };
-    at_every_write(&json!({ "backUpAll": true }), is_over, |sim, what| all_backed_up_once(sim, what));
+    at_every_write(&json!({ "backUpAll": true }), is_over, all_backed_up_once);
 }
 
 #[test]

@@ -39,8 +39,8 @@ fn answered(word: &str) -> breakwater_tests::sim::Simulation {
     let status = sim.status("Rehearsal", "one");
     let asked = status["questions"][0].clone();
     assert_eq!(asked["answers"], json!(["happened", "not-happened"]), "{asked}");
-    assert!(asked["id"].as_str().unwrap().starts_with("outcome-of-"), "{asked}");
-    let uid = sim.cluster.live(&key()).and_then(|o| o.metadata.uid.clone()).unwrap();
+    assert!(asked["id"].as_str().expect("an id").starts_with("outcome-of-"), "{asked}");
+    let uid = sim.cluster.live(&key()).and_then(|o| o.metadata.uid.clone()).expect("a uid");
     let approval = json!({ "apiVersion": "breakwater.io/v1alpha1", "kind": "Approval", "metadata": { "name": "said", "namespace": "shop" },
         "spec": { "targetRef": { "kind": "Rehearsal", "name": "one" }, "targetUid": uid, "question": asked["id"], "digest": asked["digest"],
             "answer": word, "approvedBy": "ann@example.com", "expiresAt": sim.now() + HOUR } });

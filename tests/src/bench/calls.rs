@@ -90,7 +90,7 @@ fn kind_of(path: &str) -> String {
     };
     let parts: Vec<&str> = rest.split('/').skip(1).collect();
     match parts.as_slice() {
-        [.., kind, _] if parts.len() % 2 == 0 => format!("{kind}/{{}}"),
+        [.., kind, _] if parts.len().is_multiple_of(2) => format!("{kind}/{{}}"),
         [.., kind] => (*kind).to_owned(),
         [] => rest.to_owned(),
     }

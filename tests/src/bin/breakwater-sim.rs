@@ -101,7 +101,7 @@ fn many(from: u64, seeds: u64) -> ExitCode {
         }
     };
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    thread::scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(&work))));
+    thread::scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(work))));
     let Counts { settled, stopped, deaths, mut failed, .. } = counts.into_inner().unwrap_or_else(PoisonError::into_inner);
     failed.sort_unstable();
     println!(

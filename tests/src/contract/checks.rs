@@ -297,7 +297,7 @@ impl Check<'_> {
         for (at, raw) in found {
             if raw.as_str().is_some_and(str::is_empty) {
                 self.fail(format!("{place}{at} of a {kind:?} is empty"));
-            } else if need == Need::Guid && !raw.as_str().is_some_and(|t| uuid::Uuid::parse_str(t).is_ok()) {
+            } else if need == Need::Guid && raw.as_str().is_none_or(|t| uuid::Uuid::parse_str(t).is_err()) {
                 self.fail(format!("{place}{at} of a {kind:?}: {raw} is no guid"));
             }
         }

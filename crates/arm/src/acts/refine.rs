@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Act;
 use crate::{
-    names::{LOCATION, PROTECTED_ITEM, RECOVERY_POINT},
+    names::{LOCATION, PROTECTED_ITEM, RECOVERY_POINT, TAG_RESTORE},
     wire::Method::{self, Patch, Post, Put},
 };
 
@@ -15,7 +15,9 @@ pub(super) fn refine(method: Method, (resource_type, action): (&str, Option<&str
         // the other operations drop tags of other people
         Patch if is("Microsoft.Resources/tags") => {
             let operation = body.and_then(|b| b.get("operation")).and_then(Value::as_str).unwrap_or_default();
-            operation.eq_ignore_ascii_case("Merge").then_some(act)
+            let tags = body.and_then(|b| b.pointer("/properties/tags")).and_then(Value::as_object);
+            let is_mark = tags.is_some_and(|tags| tags.len() == 1 && tags.contains_key(TAG_RESTORE));
+            operation.eq_ignore_ascii_case("Merge").then_some(if is_mark { Act::Restore } else { act })
         }
         Put if is(PROTECTED_ITEM) => Some(if keeps_protection(body) { act } else { Act::Delete }),
         Post if is(RECOVERY_POINT) && action == Some("restore") => restore(only(body?, "properties")?),

@@ -235,7 +235,7 @@ fn prove(desk: &Desk<'_>, who: &Principal, secret: Option<&str>, assertion: Opti
 fn imds(desk: &mut Desk<'_>, req: &Inbound) -> Reply {
     let bad = |error: &str, description: &str| Reply::json(400, json!({"error": error, "error_description": description}));
     let of_machine = req.headers.get("metadata").is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    if !of_machine && !req.headers.get("x-identity-header").is_some_and(|value| !value.is_empty()) {
+    if !of_machine && req.headers.get("x-identity-header").is_none_or(|value| value.is_empty()) {
         return bad("bad_request_102", "Required metadata header not specified");
     }
     let query = |name: &str| req.query.get(name).map(String::as_str);

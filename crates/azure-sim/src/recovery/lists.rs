@@ -38,7 +38,7 @@ impl State {
             Err(refusal) => return *refusal,
         };
         let view = self.listed();
-        let Some(vault) = view.into_vault(&path.key) else { return self.page(req, Vec::new(), |row: Value| row) };
+        let Some(vault) = view.vault_in_world(&path.key) else { return self.page(req, Vec::new(), |row: Value| row) };
         match rows(vault, &terms, view.now) {
             Ok(rows) => self.page(req, rows, |row| show((vault, view.now), row)),
             Err(refusal) => *refusal,

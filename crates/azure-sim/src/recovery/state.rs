@@ -43,7 +43,7 @@ pub(super) struct View<'a> {
 
 impl<'a> View<'a> {
     /// The vault of that key.
-    pub fn into_vault(&self, key: &str) -> Option<&'a Vault> {
+    pub fn vault_in_world(&self, key: &str) -> Option<&'a Vault> {
         self.vaults.get(key).map(Arc::as_ref)
     }
 }

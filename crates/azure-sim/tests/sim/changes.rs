@@ -1,6 +1,8 @@
 //! Machines that change under everybody: moved, made again, resized, protected by somebody else, and limits that others
 //! use up.
 
+use std::slice::from_ref;
+
 use azure_sim::edit::{Edit, apply};
 use serde_json::{Value, json};
 
@@ -62,11 +64,11 @@ fn a_moved_machine_keeps_vm_id_and_tags_under_another_id() {
     let mut client = protected();
     let (old, new) = (vm("rg-one", "vm-a"), vm("rg-two", "vm-a"));
     let before = client.read(&old);
-    let reply = client.send("POST", &format!("{RG}/validateMoveResources"), moving(&[old.clone()], "rg-two"));
+    let reply = client.send("POST", &format!("{RG}/validateMoveResources"), moving(from_ref(&old), "rg-two"));
     client.wait(120);
     assert_eq!((reply.status, client.get(&header(&reply, "location")).status), (202, 204));
     assert_eq!(client.get(&old).status, 200, "it was only asked whether");
-    let reply = client.send("POST", &format!("{RG}/moveResources"), moving(&[old.clone()], "rg-two"));
+    let reply = client.send("POST", &format!("{RG}/moveResources"), moving(from_ref(&old), "rg-two"));
     let poll = header(&reply, "location");
     assert_eq!((reply.status, client.get(&poll).status, client.get(&old).status), (202, 202, 200));
     client.wait(61);
@@ -115,9 +117,9 @@ fn a_move_is_refused_where_it_cannot_be() {
     let (machine, stranger) = (vm("rg-one", "vm-a"), vm("rg-two", "vm-x"));
     let url = format!("{RG}/moveResources");
     let cases = [
-        (moving(&[machine.clone()], "rg-none"), 404, "ResourceGroupNotFound"),
+        (moving(from_ref(&machine), "rg-none"), 404, "ResourceGroupNotFound"),
         (moving(&[stranger], "rg-two"), 404, "ResourceNotFound"),
-        (moving(&[machine.clone()], "rg-one"), 409, "ResourceMoveProviderValidationFailed"),
+        (moving(from_ref(&machine), "rg-one"), 409, "ResourceMoveProviderValidationFailed"),
         (moving(&[], "rg-two"), 400, "InvalidRequestContent"),
     ];
     for (body, status, word) in cases {
@@ -125,7 +127,7 @@ fn a_move_is_refused_where_it_cannot_be() {
         assert_eq!((reply.status, code(&reply).as_str()), (status, word));
     }
     client.caller = reader();
-    assert_eq!(code(&client.send("POST", &url, moving(&[machine.clone()], "rg-two"))), "AuthorizationFailed");
+    assert_eq!(code(&client.send("POST", &url, moving(from_ref(&machine), "rg-two"))), "AuthorizationFailed");
     client.caller = crate::wire::owner();
     assert!(edit(&mut client, json!({"method": "MOVE", "id": machine, "body": {"resourceGroup": "/nowhere"}})).is_err());
 }

@@ -53,7 +53,7 @@ pub(super) fn backup_jobs(s: &Subject<ProtectedMachine>, p: &Place, facts: &Fact
     jobs.retain(|j| {
         j.operation.eq_ignore_ascii_case("Backup") && j.container.eq_ignore_ascii_case(&container) && j.start.is_none_or(|at| at >= since)
     });
-    jobs.sort_by(|a, b| b.start.cmp(&a.start));
+    jobs.sort_by_key(|job| std::cmp::Reverse(job.start));
     jobs
 }
 

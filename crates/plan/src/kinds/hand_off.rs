@@ -47,8 +47,7 @@ fn label(name: &str) -> String {
 
 fn unique(label: String, kind: &str, names: &mut BTreeSet<String>) -> String {
     let mut free = std::iter::once(label.clone()).chain((2..).map(|n| format!("{label}_{n}")));
-    let taken = free.find(|name| names.insert(format!("{kind}.{name}"))).unwrap_or(label);
-    taken
+    free.find(|name| names.insert(format!("{kind}.{name}"))).unwrap_or(label)
 }
 
 #[cfg(test)]

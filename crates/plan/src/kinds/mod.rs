@@ -22,6 +22,7 @@ mod recovery_vault;
 mod restore_checks;
 mod restore_files;
 mod restore_made;
+mod restore_mark;
 mod restore_paired;
 mod restore_report;
 mod restore_run;

@@ -201,7 +201,7 @@ pub(super) fn points_next(s: &Subject<ProtectedMachine>, p: &Place, facts: &Fact
 /// No item in the listing: read it directly, and ask whether another vault has the machine: before the first
 /// protection, and hourly after.
 fn whereabouts(s: &Subject<ProtectedMachine>, p: &Place, known: &Facts) -> Vec<Need> {
-    let location = s.status.machine.as_ref().and_then(|m| m.location.clone()).or_else(|| Some(vm(p, known)?.location?));
+    let location = s.status.machine.as_ref().and_then(|m| m.location.clone()).or_else(|| vm(p, known)?.location);
     let Some(location) = location else { return Vec::new() };
     let region = location.to_ascii_lowercase().replace(' ', "");
     let path =

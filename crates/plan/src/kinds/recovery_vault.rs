@@ -108,7 +108,7 @@ impl Kind for RecoveryVault {
             let guard =
                 facts.resource(&vault_guard::proxy_id(id)).into_present().and_then(|b| text(b, "/properties/resourceGuardResourceId"));
             let resource_guard = guard.map(str::to_owned);
-            status.vault = Some(ObservedVault { resource_guard, ..observed(s, id, body, config.as_deref().map(|c| &**c)) });
+            status.vault = Some(ObservedVault { resource_guard, ..observed(s, id, body, config.map(|c| &**c)) });
             status.key_uri = text(body, "/properties/encryption/keyVaultProperties/keyUri").map(str::to_owned);
             status.ever_protected = ever_protected(s, facts);
             status.protected_items = facts.list(&items_of(id)).map(|items| items.len() as i64);

@@ -3,19 +3,19 @@
 
 use breakwater_api::{Reason, RestoreRun, restore_run::ReplaceDisks};
 use breakwater_arm::{
-    ArmTime, ResourceId,
+    ResourceId,
     bodies::{self, RecoveryPointProperties, VirtualMachine},
 };
 use jiff::SignedDuration;
 
 use super::{
-    recovery_points, restore_paired,
+    recovery_points, restore_mark, restore_paired,
     restore_run::own,
     restore_source::{self, Source, chosen},
     restore_target::{invalid, is_off, network_of, new_machine, parsed, power, target_group},
     runs, unreadable, vault_guard,
 };
-use crate::{facts::Facts, graph::Hold, kind::Subject, selection, sighting::Known};
+use crate::{defence::made_at, facts::Facts, graph::Hold, kind::Subject, selection, sighting::Known};
 
 /// Replaced disks are begun within this of the run's creation.
 const REPLACED_WITHIN: SignedDuration = SignedDuration::from_hours(24);
@@ -34,6 +34,7 @@ pub(super) fn hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> O
         .or_else(|| crossing_hold(s, source, facts))
         .or_else(|| staging_hold(s, source, facts))
         .or_else(|| machine_hold(s, source, facts))
+        .or_else(|| restore_mark::hold(s, source, facts))
         .or_else(|| s.spec.to.replace_disks.as_ref().and_then(|wanted| replace_hold(s, wanted, source, facts)))
 }
 
@@ -272,7 +273,7 @@ fn replace_hold(s: &Subject<RestoreRun>, wanted: &ReplaceDisks, source: &Source,
         let message = "spec.to.replaceDisks: the machine was encrypted inside when this recovery point was made, and Azure replaces no disks of such a machine: restore a new machine or disks";
         return Some(invalid(message));
     }
-    let made = body.pointer("/properties/timeCreated").and_then(|t| serde_json::from_value::<ArmTime>(t.clone()).ok()?.instant());
+    let made = made_at(body);
     let taken = restore_source::read(s, source, facts).as_ref().and_then(recovery_points::of).map(|point| point.at);
     if let Some((made, taken)) = made.zip(taken).filter(|(made, taken)| taken < made) {
         let message = format!(

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The clocks of a job and of a disk need not agree to the second.
-const SLACK: SignedDuration = SignedDuration::from_secs(60);
+pub(super) const SLACK: SignedDuration = SignedDuration::from_secs(60);
 
 /// Between two looks at what a job says it made.
 const LOOK_EVERY: SignedDuration = SignedDuration::from_mins(2);
@@ -29,7 +29,7 @@ const SHOWN_WITHIN: SignedDuration = SignedDuration::from_mins(15);
 const READABLE_WITHIN: SignedDuration = SignedDuration::from_hours(6);
 
 /// Disks of a group.
-fn disks_of(group: &ResourceId) -> List {
+pub(super) fn disks_of(group: &ResourceId) -> List {
     let path = format!("{group}/providers/Microsoft.Compute/disks");
     List { path, query: Vec::new(), api_version: versions::DISKS, partial: false }
 }

@@ -4,11 +4,13 @@ use breakwater_api::{
     Reason, RestoreRun, RestoreRunStatus, RunPhase,
     restore_run::{HandOff, Made},
 };
+use breakwater_arm::names::TAG_RESTORE;
 use jiff::SignedDuration;
 
 use super::{
     as_map, hand_off, recovery_points, restore_files,
     restore_made::{self, disks_of_machine},
+    restore_mark,
     restore_paired,
     restore_run::{RESTORE, STOP, done_before, expires_at, is_over, key, own, seen_job},
     restore_source::{self, Source, chosen, source},
@@ -112,6 +114,11 @@ fn look(s: &Subject<RestoreRun>, facts: &Facts, status: &mut RestoreRunStatus) {
         status.old_disks = disks_of_machine(&vm);
     }
     let Some(name) = name else {
+        if let Some(marked) = restore_mark::found(s, &source, facts) {
+            status.phase = Some(RunPhase::AlreadyDone);
+            status.made = vec![Made { id: marked.to_string(), lun: None }];
+            return;
+        }
         let said = runs::said_to_have_happened(s, &key(s, &source));
         let at = runs::Unbegun { said, expired, listed: runs::listed_at(&source.jobs, facts), refused: status.error.is_some() };
         status.phase = Some(own(s, &source).phase_without_job(&at));
@@ -125,7 +132,7 @@ fn look(s: &Subject<RestoreRun>, facts: &Facts, status: &mut RestoreRunStatus) {
     status.phase = Some(RunPhase::Running);
     status.error = None;
     let Some(over) = seen.filter(|j| j.over) else { return };
-    if restore_made::is_awaited(s, &source, facts, &over) {
+    if restore_made::is_awaited(s, &source, facts, &over) || restore_mark::is_awaited(s, &source, facts, &over) {
         return;
     }
     ended(s, &source, facts, &over, was_done, status);
@@ -145,6 +152,8 @@ fn ended(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, over: &SeenJob
     });
     if !over.succeeded() || status.phase == Some(RunPhase::Failed) {
         status.error = Some(told);
+    } else {
+        status.error = restore_mark::missing(s, source, facts, over).map(|words| words.chars().take(1000).collect());
     }
 }
 
@@ -181,9 +190,18 @@ fn promise(s: &Subject<RestoreRun>, status: &RestoreRunStatus, decided: Decided<
             let message = "the files of this key were mounted by another object before this one: nothing was sent";
             Promise::kept(Reason::AlreadyDone, message)
         }
+        Some(RunPhase::AlreadyDone) if status.job.is_none() => {
+            let marked = status.made.first().map_or("something", |made| &made.id);
+            let message = format!(
+                "{marked} bears the once-key of this restore (tag {TAG_RESTORE}): it had been done before this object was made, and nothing was \
+                 sent; where that is wrong, take the tag off and make a new RestoreRun"
+            );
+            Promise::kept(Reason::AlreadyDone, message)
+        }
         Some(RunPhase::AlreadyDone) => {
-            let message =
-                format!("this restore had been done before this object was made, and nothing was sent: {}{of}", restored(s, status));
+            let job = status.job.as_ref().map_or(String::new(), |job| format!("its job was {}", job.name));
+            let what = if status.made.is_empty() { job } else { restored(s, status) };
+            let message = format!("this restore had been done before this object was made, and nothing was sent: {what}{of}");
             Promise::kept(Reason::AlreadyDone, message)
         }
         Some(RunPhase::Expired) => {

@@ -12,7 +12,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 use super::{
-    restore_checks, restore_files, restore_made, restore_paired, restore_report,
+    restore_checks, restore_files, restore_made,
+    restore_mark::{self, MARK},
+    restore_paired, restore_report,
     restore_source::{self, POINT, Source, chosen, source},
     restore_target, restore_validation, runs, unreadable, vault_guard, vault_is_ours,
 };
@@ -61,11 +63,15 @@ impl Kind for RestoreRun {
                     Some(need) => Some(need),
                     None => runs::job_need(&source.vault, &name, seen.as_ref(), s.operations.contains_key(RESTORE), true),
                 });
-                needs.extend(seen.filter(|j| j.over).map(|over| restore_made::needs(s, &source, known, &over)).unwrap_or_default());
+                if let Some(over) = seen.filter(|j| j.over) {
+                    needs.extend(restore_made::needs(s, &source, known, &over));
+                    needs.extend(restore_mark::bearer_need(s, &source, known, &over));
+                }
             }
             // Also while an answer is lost: a second sending, if it comes to that, stands on what there is then.
             None => {
                 needs.extend(restore_target::needs(s, &source));
+                needs.extend(restore_mark::need(s, &source));
                 let ready = chosen(s).is_some() && restore_checks::hold(s, &source, known).is_none();
                 needs.extend(restore_paired::needs(&source, chosen(s).filter(|_| ready), known));
                 needs.extend(
@@ -79,7 +85,8 @@ impl Kind for RestoreRun {
     fn choose(s: &Subject<Self>, facts: &Facts) -> std::collections::BTreeMap<String, String> {
         let Ok(source) = source(s, facts) else { return std::collections::BTreeMap::new() };
         // What was begun elsewhere has its point already: choosing one now would tell of another.
-        let begun = own(s, &source).name(source.seen_jobs(facts).as_deref()).is_some() || done_before(s, &source).is_some();
+        let known = || done_before(s, &source).is_some() || restore_mark::found(s, &source, facts).is_some();
+        let begun = own(s, &source).name(source.seen_jobs(facts).as_deref()).is_some() || known();
         // A mount has no job: what an earlier object of the same key mounted is closed by now, or a session that is refused.
         let listed = s.spec.to.files.is_some() || source.seen_jobs(facts).is_some();
         let may = !begun && !is_over(s) && s.now < expires_at(s) && listed;
@@ -100,6 +107,9 @@ impl Kind for RestoreRun {
             return Err(unreadable(&source.vault, facts));
         }
         let job = seen_job(s, &source, facts);
+        if job.is_none() && restore_mark::found(s, &source, facts).is_some() {
+            return Ok(graph);
+        }
         let mounted = s.spec.to.files.is_some() && restore_files::is_begun(s);
         let begun = mounted || s.status.job.is_some() || s.operations.get(RESTORE).is_some_and(runs::is_begun);
         // What may have happened is followed, or asked about, also when its time is over.
@@ -151,9 +161,13 @@ impl Kind for RestoreRun {
         };
         let node = Node::arm(point.clone(), goal, ownership.clone()).locking(locks(s, &source)).held(hold).until(expires_at(s));
         graph.node(RESTORE, if stops { node.after(&[STOP]) } else { node });
-        if job.filter(|j| j.over).is_some_and(|over| restore_made::is_awaited(s, &source, facts, &over)) {
-            let hold = Hold::wait(Reason::Settling, "the restore is done; waiting until Azure shows what it made");
-            graph.node("made", Node::arm(point, Goal::Holds { met: false }, ownership).held(Some(hold)));
+        if let Some(over) = job.filter(|j| j.over) {
+            if restore_made::is_awaited(s, &source, facts, &over) {
+                let hold = Hold::wait(Reason::Settling, "the restore is done; waiting until Azure shows what it made");
+                graph.node("made", Node::arm(point, Goal::Holds { met: false }, ownership).held(Some(hold)));
+            } else if let Some(mark) = restore_mark::node(s, &source, facts, &over) {
+                graph.node(MARK, mark);
+            }
         }
         Ok(graph)
     }

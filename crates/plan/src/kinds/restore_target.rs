@@ -25,7 +25,7 @@ use crate::{
 pub(super) const POWER: &str = "power";
 
 /// How old what stands around a restore may be.
-const AROUND_WITHIN: SignedDuration = SignedDuration::from_mins(2);
+pub(super) const AROUND_WITHIN: SignedDuration = SignedDuration::from_mins(2);
 
 pub(super) fn invalid(message: impl Into<String>) -> Hold {
     Hold::stuck(Reason::InvalidSpec, message.into())

@@ -150,7 +150,7 @@ pub(super) fn open(
 pub(super) fn soften_never(s: &Subject<RecoveryVault>, config: &ResourceId, facts: &Facts) -> Option<Change> {
     let soft = s.spec.soft_delete.as_ref()?;
     let body = facts.resource(config).present().cloned()?;
-    let have_state = text(&body, "/properties/softDeleteFeatureState").unwrap_or("Disabled").to_owned();
+    let have_state = text(body, "/properties/softDeleteFeatureState").unwrap_or("Disabled").to_owned();
     let have_days = body.pointer("/properties/softDeleteRetentionPeriodInDays").and_then(Value::as_i64);
     let want_state = json!(soft.state).as_str().unwrap_or("Enabled").to_owned();
     let stays = strength::at_least(Defence::SoftDelete, &have_state, &want_state) || is_door(s, facts, Defence::SoftDelete, &want_state);
@@ -164,7 +164,7 @@ pub(super) fn soften_never(s: &Subject<RecoveryVault>, config: &ResourceId, fact
         let have = have_days.map_or("nothing".to_owned(), |d| d.to_string());
         differences.push(Difference { field: Defence::SoftDeleteDays.field().into(), have, want: days.to_string() });
     }
-    let enhanced = text(&body, "/properties/enhancedSecurityState").unwrap_or("Enabled");
+    let enhanced = text(body, "/properties/enhancedSecurityState").unwrap_or("Enabled");
     let properties = json!({ "enhancedSecurityState": enhanced, "softDeleteFeatureState": state, "softDeleteRetentionPeriodInDays": days });
     let request = Request::new(Method::Patch, config.as_str(), RECOVERY_SERVICES).with_body(json!({ "properties": properties }));
     (!differences.is_empty()).then_some(Change { differences, request })

@@ -1,5 +1,7 @@
 //! Architecture rule 3: an action is sent again only after a whole 4xx, or on proof that no attempt happened.
 
+use std::slice::from_ref;
+
 use breakwater_api::{OperationRecord, Reason, operations::Outcome};
 use breakwater_plan::graph::{Acted, Counts, Desired, Hold};
 use serde_json::Value;
@@ -158,7 +160,7 @@ fn what_azure_took_and_failed_is_believed_only_with_a_list_of_jobs_that_shows_no
     #[rustfmt::skip]
     let cases = [
         ("listed before its end",              seen(1030, 1019, &[older()]),         "list the jobs of v", "wait until 1079: OperationRunning"),
-        ("its job runs all the same",          seen(1030, 1029, &[own.clone()]),     "adopt own",          "wait until 1089: OperationRunning"),
+        ("its job runs all the same",          seen(1030, 1029, from_ref(&own)),     "adopt own",          "wait until 1089: OperationRunning"),
         ("a job, and nobody says whose",       seen(1030, 1029, &[theirs]),          "stuck: OutcomeUnknown", "wait until 1089: OperationRunning"),
         ("no job of it",                       seen(1030, 1029, &[older()]),         "stuck: Busy",        "wait until 1089: OperationRunning"),
         ("no job of it, and settled",          seen(1310, 1305, &[older()]),         "stuck: Busy",        "forget"),

@@ -34,7 +34,8 @@ fn a_vault_that_is_gone_is_looked_for_and_told_where_it_is() {
     let strangers = with(vault_body(json!({})), json!({ "tags": {} }));
     let gone = |vault: &str| json!({ "properties": { "vaultId": vault, "vaultDeletionTime": "2026-02-28T00:00:00Z", "purgeAt": "2026-03-14T00:00:00Z" } });
     let name = id("x", "Microsoft.RecoveryServices/vaults/x");
-    let cases: [(&str, Vec<(_, Value)>, Vec<(_, Value)>, &str, &str); 5] = [
+    type Bodies = Vec<(breakwater_arm::ResourceId, Value)>;
+    let cases: [(&str, Bodies, Bodies, &str, &str); 5] = [
         ("nothing is known", vec![], vec![], "stuck: Missing", "not made again empty"),
         ("one of its name with its marks", vec![(there.clone(), vault_body(json!({})))], vec![], "stuck: Moved", "rg-shop"),
         ("one of its name without them", vec![(there.clone(), strangers)], vec![], "stuck: Missing", ""),

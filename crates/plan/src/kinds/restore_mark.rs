@@ -1,0 +1,138 @@
+//! The mark of a restore: its once-key as a tag on what it made. Azure forgets jobs and a cluster may be built anew; what was made
+//! still says for which key. A mark is believed for one thing only: that this was done, and is not to be done again.
+
+use std::sync::Arc;
+
+use breakwater_api::{Reason, RestoreRun, RunPhase};
+use breakwater_arm::{
+    ResourceId,
+    names::TAG_RESTORE,
+    versions::RESOURCES,
+    wire::{Method, Request},
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::{
+    restore_made::{self, SLACK, disks_of},
+    restore_run::{RESTORE, key},
+    restore_source::Source,
+    restore_target::{self, AROUND_WITHIN, new_machine},
+    runs,
+};
+use crate::{
+    defence::{is_restored_for, made_at},
+    facts::{Facts, Fresh, List, Need},
+    graph::{Change, Difference, Goal, Hold, Node, Ownership},
+    jobs::SeenJob,
+    kind::Subject,
+    sighting::Known,
+};
+
+/// The node of the mark.
+pub(super) const MARK: &str = "mark";
+
+/// How long after its job's end a restore waits for its mark.
+const MARKED_WITHIN: SignedDuration = SignedDuration::from_mins(30);
+
+/// The disks among which one may bear the mark, where disks are restored.
+fn disks(s: &Subject<RestoreRun>, source: &Source) -> Option<List> {
+    s.spec.to.disks.as_ref()?;
+    restore_target::target_group(s, source).ok().map(|group| disks_of(&group))
+}
+
+/// What is looked at before a restore is begun. A new machine is looked at anyway.
+pub(super) fn need(s: &Subject<RestoreRun>, source: &Source) -> Option<Need> {
+    disks(s, source).map(|list| Need::ListUnder { list, fresh: Fresh::Within(AROUND_WITHIN) })
+}
+
+/// Whether the run itself has begun, or may have.
+fn is_begun(s: &Subject<RestoreRun>) -> bool {
+    let told = s.status.phase.as_ref().is_some_and(|phase| *phase != RunPhase::Pending);
+    s.operations.contains_key(RESTORE) || s.status.job.is_some() || told
+}
+
+/// What bears this run's key though the run itself has begun nothing. Azure's own jobs tell more, where they still tell.
+pub(super) fn found(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<ResourceId> {
+    if is_begun(s) {
+        return None;
+    }
+    source.seen_jobs(facts)?;
+    let key = key(s, source);
+    if let Some(machine) = new_machine(s, source).ok().flatten() {
+        return facts.read(&machine).into_present().filter(|body| is_restored_for(body, &key)).map(|_| machine);
+    }
+    let listed = facts.list(&disks(s, source)?)?;
+    listed.iter().find(|(_, body)| is_restored_for(&body.open(), &key)).map(|(id, _)| id.clone())
+}
+
+/// Disks that were not looked at may bear the mark.
+pub(super) fn hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Hold> {
+    let list = disks(s, source)?;
+    facts.list(&list).is_none().then(|| {
+        let message = format!("{} is not listed yet: a disk in it may tell that this restore was done before", list.path);
+        Hold::wait(Reason::NotYetObserved, message)
+    })
+}
+
+/// What the mark goes on: the machine that was made, or the first of the disks.
+fn bearer(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<ResourceId> {
+    if s.spec.to.new_machine.is_some() {
+        return new_machine(s, source).ok().flatten();
+    }
+    s.spec.to.disks.as_ref()?;
+    let made = restore_made::all(s, source, facts).into_iter().filter_map(|made| made.id.parse::<ResourceId>().ok());
+    made.min_by_key(ResourceId::key)
+}
+
+/// Reads what the mark goes on, once what was made shows.
+pub(super) fn bearer_need(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, over: &SeenJob) -> Option<Need> {
+    let is_there = over.succeeded() && !restore_made::is_awaited(s, source, facts, over);
+    let id = bearer(s, source, facts).filter(|_| is_there)?;
+    Some(Need::Read { id, fresh: Fresh::Version(format!("marked for {}", over.name)) })
+}
+
+/// Whether the mark is still to come: not where nothing shows that could bear it, where it was refused, or after a while.
+pub(super) fn is_awaited(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, over: &SeenJob) -> bool {
+    let in_time = s.now < over.end.unwrap_or(s.now) + MARKED_WITHIN;
+    let refused = s.operations.get(MARK).is_some_and(|record| runs::refusal(record).is_some());
+    let unseen = || bearer_need(s, source, facts, over).is_some() && is_begun(s) && !is_read(s, source, facts);
+    in_time && !refused && (unseen() || unmarked(s, source, facts, over).is_some())
+}
+
+/// Whether what would bear the mark was read.
+fn is_read(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> bool {
+    bearer(s, source, facts).is_some_and(|id| !matches!(facts.read(&id), Known::Unknown))
+}
+
+/// What a person is told when what was made bears no mark.
+pub(super) fn missing(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, over: &SeenJob) -> Option<String> {
+    let (id, ..) = unmarked(s, source, facts, over)?;
+    let why = s.operations.get(MARK).and_then(runs::refusal).map_or_else(|| "it was not written in time".to_owned(), |(_, words)| words);
+    Some(format!("{id} does not bear the tag {TAG_RESTORE}, which would tell a rebuilt cluster that this was done: {why}"))
+}
+
+/// What was made by this run and does not bear its mark; nothing, where that is not known. What another object of its key had done
+/// is that one's to mark.
+fn unmarked(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, over: &SeenJob) -> Option<(ResourceId, Arc<Value>, Timestamp)> {
+    let since = over.start? - SLACK;
+    let id = bearer(s, source, facts).filter(|_| over.succeeded() && is_begun(s))?;
+    let body = facts.resource(&id).into_present()?;
+    let is_ours = made_at(body).is_some_and(|at| at >= since);
+    (is_ours && !is_restored_for(body, &key(s, source))).then(|| (id, body.clone(), since))
+}
+
+/// The node that writes it.
+pub(super) fn node(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, over: &SeenJob) -> Option<Node> {
+    let (id, body, since) = unmarked(s, source, facts, over)?;
+    let group = restore_target::target_group(s, source).ok()?;
+    let key = key(s, source);
+    let have = body.pointer(&format!("/tags/{TAG_RESTORE}")).and_then(Value::as_str).unwrap_or("none").to_owned();
+    let sent = json!({ "operation": "Merge", "properties": { "tags": { TAG_RESTORE: key } } });
+    let change = Change {
+        differences: vec![Difference { field: format!("tags.{TAG_RESTORE}"), have, want: key.clone() }],
+        request: Request::new(Method::Patch, format!("{id}/providers/Microsoft.Resources/tags/default"), RESOURCES).with_body(sent),
+    };
+    let goal = Goal::Exists { create: None, change: Some(change) };
+    Some(Node::arm(id, goal, Ownership::Restored { group, since, key }))
+}

@@ -25,6 +25,7 @@ mod outage;
 mod policy_edit;
 mod protection;
 mod replicas;
+mod restore_choices;
 mod runs;
 mod samples;
 mod schema;

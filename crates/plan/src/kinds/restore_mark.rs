@@ -85,24 +85,26 @@ fn bearer(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Res
     made.min_by_key(ResourceId::key)
 }
 
-/// Reads what the mark goes on, once what was made shows.
+/// What the mark goes on is read only just before it is written: until then it is known as it was listed.
 pub(super) fn bearer_need(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, over: &SeenJob) -> Option<Need> {
     let is_there = over.succeeded() && !restore_made::is_awaited(s, source, facts, over);
-    let id = bearer(s, source, facts).filter(|_| is_there)?;
-    Some(Need::Read { id, fresh: Fresh::Version(format!("marked for {}", over.name)) })
+    Some(Need::Read { id: bearer(s, source, facts).filter(|_| is_there)?, fresh: Fresh::Known })
+}
+
+/// As it was seen last.
+fn seen(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, id: &ResourceId) -> Option<Arc<Value>> {
+    match facts.resource(id) {
+        Known::Present(_, body) => Some(body.clone()),
+        Known::Absent(_) => None,
+        Known::Unknown => disks(s, source).and_then(|list| facts.listed(&list, id).into_present()).map(Arc::new),
+    }
 }
 
 /// Whether the mark is still to come: not where nothing shows that could bear it, where it was refused, or after a while.
 pub(super) fn is_awaited(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, over: &SeenJob) -> bool {
     let in_time = s.now < over.end.unwrap_or(s.now) + MARKED_WITHIN;
     let refused = s.operations.get(MARK).is_some_and(|record| runs::refusal(record).is_some());
-    let unseen = || bearer_need(s, source, facts, over).is_some() && is_begun(s) && !is_read(s, source, facts);
-    in_time && !refused && (unseen() || unmarked(s, source, facts, over).is_some())
-}
-
-/// Whether what would bear the mark was read.
-fn is_read(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> bool {
-    bearer(s, source, facts).is_some_and(|id| !matches!(facts.read(&id), Known::Unknown))
+    in_time && !refused && unmarked(s, source, facts, over).is_some()
 }
 
 /// What a person is told when what was made bears no mark.
@@ -117,9 +119,9 @@ pub(super) fn missing(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, o
 fn unmarked(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, over: &SeenJob) -> Option<(ResourceId, Arc<Value>, Timestamp)> {
     let since = over.start? - SLACK;
     let id = bearer(s, source, facts).filter(|_| over.succeeded() && is_begun(s))?;
-    let body = facts.resource(&id).into_present()?;
-    let is_ours = made_at(body).is_some_and(|at| at >= since);
-    (is_ours && !is_restored_for(body, &key(s, source))).then(|| (id, body.clone(), since))
+    let body = seen(s, source, facts, &id)?;
+    let is_ours = made_at(&body).is_some_and(|at| at >= since);
+    (is_ours && !is_restored_for(&body, &key(s, source))).then_some((id, body, since))
 }
 
 /// The node that writes it.

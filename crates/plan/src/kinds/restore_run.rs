@@ -70,9 +70,10 @@ impl Kind for RestoreRun {
             }
             // Also while an answer is lost: a second sending, if it comes to that, stands on what there is then.
             None => {
-                needs.extend(restore_target::needs(s, &source));
+                let held = restore_checks::hold(s, &source, known).is_some();
+                needs.extend(restore_target::needs(s, &source, held));
                 needs.extend(restore_mark::need(s, &source));
-                let ready = chosen(s).is_some() && restore_checks::hold(s, &source, known).is_none();
+                let ready = chosen(s).is_some() && !held;
                 needs.extend(restore_paired::needs(&source, chosen(s).filter(|_| ready), known));
                 needs.extend(
                     validation(s, &source, known).map(|request| restore_validation::need(request, stops(s, &source, known), known)),

@@ -41,6 +41,12 @@ pub(super) const POINT: &str = "recovery-point";
 /// How old a list of points may be from which one is chosen.
 const POINTS_WITHIN: SignedDuration = SignedDuration::from_mins(5);
 
+/// How old the item may be by which an older list of points is known to be whole: somewhat more than one interval of the inventory.
+const ITEM_SEEN_WITHIN: SignedDuration = SignedDuration::from_mins(6);
+
+/// How old that list may be: points expire, and move between tiers.
+const LISTED_WITHIN: SignedDuration = SignedDuration::from_hours(26);
+
 /// How old the item may be by which the machine is known.
 const ITEM_WITHIN: SignedDuration = SignedDuration::from_hours(1);
 
@@ -137,8 +143,7 @@ pub(super) fn needs(s: &Subject<RestoreRun>, known: &Facts) -> Vec<Need> {
     }
     // What has a job has no use for points any more.
     if chosen(s).is_none() || s.status.job.is_none() {
-        let within = if chosen(s).is_some() { CHOSEN_WITHIN } else { POINTS_WITHIN };
-        needs.push(Need::ListUnder { list: source.points(), fresh: Fresh::Within(within) });
+        needs.extend(points_fresh(s, &source, known).into_iter().map(|fresh| Need::ListUnder { list: source.points(), fresh }));
         needs.extend(chosen(s).and_then(|name| source.point(name)).filter(|_| source.paired.is_none()).map(|id| {
             // That it is not listed any more does not say that it is gone; and where somebody else's session or a machine that is
             // stopped hangs on it, a list is not enough.
@@ -149,6 +154,23 @@ pub(super) fn needs(s: &Subject<RestoreRun>, known: &Facts) -> Vec<Need> {
         }));
     }
     needs
+}
+
+/// How new the list of points must be. The machine's object lists them whenever its item shows that they moved: as long as the item
+/// shows nothing newer, that list serves here as well, or five hundred restores at once would use up Azure's hour of reads.
+fn points_fresh(s: &Subject<RestoreRun>, source: &Source, known: &Facts) -> Vec<Fresh> {
+    let unmoved = || {
+        let seen = known.seen.get(&source.item)?.latest().filter(|seen| seen.at + ITEM_SEEN_WITHIN >= s.now)?;
+        let item = protection::Item::read(seen.what.as_ref()?)?;
+        let last = super::seconds(item.last_point?);
+        let shows = listed(source, known).is_none_or(|points| points.first().is_some_and(|newest| newest.at >= last));
+        shows.then(|| item.token())
+    };
+    match chosen(s) {
+        Some(_) => vec![Fresh::Within(CHOSEN_WITHIN)],
+        None if source.paired.is_some() => vec![Fresh::Within(POINTS_WITHIN)],
+        None => unmoved().map_or_else(|| vec![Fresh::Within(POINTS_WITHIN)], |token| vec![Fresh::Version(token), Fresh::Within(LISTED_WITHIN)]),
+    }
 }
 
 /// Resolves the references. What its access does not admit is not even looked at: in a shared vault the points of a machine are

@@ -27,6 +27,9 @@ pub(super) const POWER: &str = "power";
 /// How old what stands around a restore may be.
 pub(super) const AROUND_WITHIN: SignedDuration = SignedDuration::from_mins(2);
 
+/// How old an account or a network may be that was found to do: Azure looks at both once more itself.
+const STANDING_WITHIN: SignedDuration = SignedDuration::from_mins(10);
+
 pub(super) fn invalid(message: impl Into<String>) -> Hold {
     Hold::stuck(Reason::InvalidSpec, message.into())
 }
@@ -66,13 +69,14 @@ pub(super) fn network_of(new: &NewMachine) -> Result<(ResourceId, ResourceId), H
     Ok((network, subnet))
 }
 
-/// What stands around the restore.
-pub(super) fn needs(s: &Subject<RestoreRun>, source: &Source) -> Vec<Need> {
+/// What stands around the restore. What hinders it is looked at more often: somebody may be mending it.
+pub(super) fn needs(s: &Subject<RestoreRun>, source: &Source, is_held: bool) -> Vec<Need> {
     let around = |id: ResourceId| Need::Read { id, fresh: Fresh::Within(AROUND_WITHIN) };
+    let standing = |id: ResourceId| Need::Read { id, fresh: Fresh::Within(if is_held { AROUND_WITHIN } else { STANDING_WITHIN }) };
     let account = s.spec.staging.as_ref().and_then(|staging| parsed("", &staging.storage_account_id).ok());
-    let mut needs: Vec<Need> = account.into_iter().map(around).collect();
+    let mut needs: Vec<Need> = account.into_iter().map(standing).collect();
     needs.extend(new_machine(s, source).ok().flatten().map(around));
-    needs.extend(s.spec.to.new_machine.as_ref().and_then(|new| network_of(new).ok()).map(|(network, _)| around(network)));
+    needs.extend(s.spec.to.new_machine.as_ref().and_then(|new| network_of(new).ok()).map(|(network, _)| standing(network)));
     if s.spec.to.replace_disks.is_some() {
         needs.push(around(source.machine.clone()));
         let request = Request::new(Method::Get, source.machine.as_str(), VIRTUAL_MACHINES).with_query("$expand", "instanceView");

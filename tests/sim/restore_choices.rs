@@ -121,6 +121,29 @@ fn the_youngest_point_before_a_time_is_restored_or_the_one_that_is_named() {
 }
 
 #[test]
+fn a_restore_takes_the_points_that_its_machine_has_listed_until_the_item_shows_a_younger_one() {
+    let mut sim = ready();
+    sim.run_for(MINUTE * 30);
+    let item = sim.status("ProtectedMachine", &member(&sim, "web-1"))["itemId"].as_str().expect("an item").to_owned();
+    // Not by hand: what a person lists is in the journal as well.
+    let listed = |sim: &Simulation, from: usize| sim.requests()[from..].iter().filter(|line| line.ends_with("/recoveryPoints -> 200")).count();
+    let from = sim.requests().len();
+    declare(&sim, disks(), json!({}));
+    until(&mut sim, "one", "Succeeded");
+    assert_eq!(listed(&sim, from), 0, "{:#?}", &sim.requests()[from..]);
+    // Somebody else backs it up: the item tells, and the next run takes that point.
+    let until_then = sim.now() + MINUTE * 60 * 24 * 9;
+    let ask = json!({ "properties": { "objectType": "IaasVMBackupRequest", "recoveryPointExpiryTimeInUTC": until_then } });
+    assert_eq!(by_hand(&sim, PERSON, "POST", &format!("{item}/backup"), "2025-02-01", ask).0, 202);
+    sim.run_until("the other point", MINUTE * 60 * 6, |sim| points(sim).len() == 2);
+    sim.run_for(MINUTE * 6);
+    let object = run_to(&sim, "two", disks(), json!({}));
+    sim.cluster.user().apply_object(&object).expect("the API server takes it");
+    until(&mut sim, "two", "Succeeded");
+    assert_eq!(last_restore(&sim)["recoveryPointId"], points(&sim)[1].name, "{:#?}", points(&sim));
+}
+
+#[test]
 fn the_youngest_point_that_is_consistent_enough_is_restored_though_younger_ones_are_less() {
     let mut world = ready();
     back_up(&mut world, "application-again");

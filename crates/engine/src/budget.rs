@@ -12,7 +12,10 @@ use std::{
 use breakwater_arm::wire::{Answer, Method, Request};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::line::Line;
+use crate::{
+    line::Line,
+    shares::{AGAIN, Shares},
+};
 
 /// Who may go first when there is little left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -187,11 +190,28 @@ struct Bucket {
     /// Nothing goes before: a 429 said so.
     closed_until: Timestamp,
     lines: [Line; 5],
+    /// Of a window: what each namespace took of it.
+    shares: Shares,
 }
 
 impl Bucket {
     fn has(&self, class: Class, priority: Priority, now: Timestamp) -> bool {
         self.closed_until <= now && self.level - 1.0 >= class.rate().0 * priority.reserve(class)
+    }
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'a> {
+    /// Whose bucket it is.
+    pub access: &'a str,
+    /// For whom: a window that is nearly used up is shared between namespaces.
+    pub namespace: &'a str,
+}
+
+impl<'a> From<&'a str> for Caller<'a> {
+    fn from(access: &'a str) -> Self {
+        Caller { access, namespace: "" }
     }
 }
 
@@ -214,11 +234,21 @@ impl Budget {
     ///
     /// # Errors
     /// The class that is spent and the world time at which to come back.
-    pub fn take(&self, access: &str, request: &Request, priority: Priority, now: Timestamp) -> Result<(), (Class, Timestamp)> {
-        let mut buckets = self.open();
-        in_line(&mut buckets, access, request, priority, now)?;
+    pub fn take<'a>(
+        &self,
+        caller: impl Into<Caller<'a>>,
+        request: &Request,
+        priority: Priority,
+        now: Timestamp,
+    ) -> Result<(), (Class, Timestamp)> {
+        let (caller, mut buckets) = (caller.into(), self.open());
+        in_line(&mut buckets, caller, request, priority, now)?;
         for class in Class::of(request) {
-            bucket(&mut buckets, access, request, class, now).level -= 1.0;
+            let bucket = bucket(&mut buckets, caller.access, request, class, now);
+            bucket.level -= 1.0;
+            if class.window().is_some() {
+                bucket.shares.take(caller.namespace, now);
+            }
         }
         Ok(())
     }
@@ -227,9 +257,14 @@ impl Budget {
     ///
     /// # Errors
     /// The first class that is spent and the world time at which to come back.
-    pub fn admits(&self, access: &str, requests: &[(Request, Priority)], now: Timestamp) -> Result<(), (Class, Timestamp)> {
-        let mut buckets = self.open();
-        requests.iter().try_for_each(|(request, priority)| in_line(&mut buckets, access, request, *priority, now))
+    pub fn admits<'a>(
+        &self,
+        caller: impl Into<Caller<'a>>,
+        requests: &[(Request, Priority)],
+        now: Timestamp,
+    ) -> Result<(), (Class, Timestamp)> {
+        let (caller, mut buckets) = (caller.into(), self.open());
+        requests.iter().try_for_each(|(request, priority)| in_line(&mut buckets, caller, request, *priority, now))
     }
 
     /// Whether it could be taken now. Nobody stands in line for it.
@@ -251,7 +286,7 @@ impl Budget {
             if let Some(left) = remaining(class, answer) {
                 // Far more than we reckoned with, and not for calls that are still on their way: Azure's window opened anew.
                 if class.window().is_some() && left > bucket.level + class.rate().0 * ON_THE_WAY {
-                    (bucket.level, bucket.opened) = (left, now);
+                    (bucket.level, bucket.opened, bucket.shares) = (left, now, Shares::default());
                 }
                 bucket.level = bucket.level.min(left);
             }
@@ -280,16 +315,21 @@ impl Budget {
 /// Whether there is a token of every class; who comes when there is none is given a place in line.
 fn in_line(
     buckets: &mut BTreeMap<Key, Bucket>,
-    access: &str,
+    caller: Caller<'_>,
     request: &Request,
     priority: Priority,
     now: Timestamp,
 ) -> Result<(), (Class, Timestamp)> {
     for class in Class::of(request) {
         let (size, refill) = class.rate();
-        let bucket = bucket(buckets, access, request, class, now);
+        let bucket = bucket(buckets, caller.access, request, class, now);
         if bucket.has(class, priority, now) {
-            continue;
+            let left = bucket.level - size * priority.reserve(class);
+            let waits_for_nobody = class.window().is_none() || priority <= Priority::Debt;
+            if waits_for_nobody || bucket.shares.admit(caller.namespace, left, now) {
+                continue;
+            }
+            return Err((class, bucket.lines[priority.line()].place(request, (now, now + AGAIN), APART)));
         }
         let seconds = |seconds: f64| SignedDuration::from_millis((seconds * 1000.0).ceil() as i64);
         let (from, apart) = match class.window() {
@@ -313,9 +353,10 @@ fn bucket<'a>(buckets: &'a mut BTreeMap<Key, Bucket>, access: &str, request: &Re
         opened: now,
         closed_until: Timestamp::UNIX_EPOCH,
         lines: Default::default(),
+        shares: Shares::default(),
     });
     if class.window().is_some_and(|window| bucket.opened + window <= now) {
-        (bucket.level, bucket.opened) = (size, now);
+        (bucket.level, bucket.opened, bucket.shares) = (size, now, Shares::default());
     }
     let elapsed = now.duration_since(bucket.at).as_secs_f64().max(0.0);
     bucket.level = (bucket.level + elapsed * refill).min(size);
@@ -365,6 +406,24 @@ mod tests {
         let (_, when) = budget.take("a", &get, Priority::UserChange, at(0)).unwrap_err();
         assert!(when > at(0) && when <= at(1));
         budget.take("a", &get, Priority::UserChange, at(2)).unwrap();
+    }
+
+    #[test]
+    fn a_window_is_shared_between_namespaces_and_what_was_opened_is_closed_all_the_same() {
+        let budget = Budget::default();
+        let vault = format!("{SUB}/resourceGroups/rg/providers/Microsoft.RecoveryServices/vaults/v");
+        let get = Request::new(Method::Get, format!("{vault}/backupFabrics/Azure/protectionContainers/c/protectedItems/i"), "1");
+        let of = |namespace: &'static str| Caller { access: "a", namespace };
+        let takes = |namespace: &'static str, most: usize, priority: Priority, second: i64| {
+            (0..most).take_while(|n| budget.take(of(namespace), &get, priority, at(second + *n as i64 / 10)).is_ok()).count()
+        };
+        assert_eq!((takes("one", 250, Priority::Restore, 0), takes("two", 250, Priority::Restore, 25)), (250, 250));
+        // 1,044 of 1,099 are for restores: the other is left as many as it took lately.
+        assert_eq!(takes("one", 600, Priority::Restore, 60), 294);
+        let (_, when) = budget.take(of("one"), &get, Priority::Restore, at(90)).expect_err("the rest is the other's");
+        assert!(when >= at(150) && when < at(160), "{when}");
+        assert_eq!(takes("one", 1, Priority::Debt, 90), 1);
+        assert_eq!(takes("two", 600, Priority::Restore, 91), 249);
     }
 
     #[test]

@@ -255,7 +255,7 @@ impl Engine {
         let found = namespaces
             .into_iter()
             .find_map(|namespace| access::resolve(&*self.outside.cluster, namespace, None, Some(listing.0.as_str())).ok())?;
-        Some(Looker { identity: found.identity, grant: found.grant, priority: Priority::Sweep })
+        Some(Looker { identity: found.identity, grant: found.grant, priority: Priority::Sweep, namespace: "".into() })
     }
 
     /// Who watches one of those in a listing, or the whole of it.

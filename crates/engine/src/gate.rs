@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::{
     brake::Brake,
-    budget::Budget,
+    budget::{Budget, Caller},
     locks::{Holder, Locks},
     ports::{Arm, AuditSink, Clock, Leadership, SendError},
     telemetry::Telemetry,
@@ -167,7 +167,8 @@ impl Gate {
     /// # Errors
     /// When it is spent, with the time to come back.
     pub fn afford(&self, order: &Order) -> Result<(), Refusal> {
-        self.budget.take(&order.identity.access, &order.request, order.priority, self.clock.now()).map_err(|(class, until)| Refusal {
+        let caller = Caller { access: &order.identity.access, namespace: &order.holder.0.namespace };
+        self.budget.take(caller, &order.request, order.priority, self.clock.now()).map_err(|(class, until)| Refusal {
             reason: Reason::Throttled,
             message: format!("the budget of {} calls is spent", class.as_str()),
             until: Some(until),

@@ -22,6 +22,7 @@ mod publish;
 pub mod reader;
 pub mod resolve;
 mod settle;
+mod shares;
 pub mod telemetry;
 mod tell;
 mod turn;

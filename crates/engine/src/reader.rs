@@ -23,7 +23,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::{
-    budget::{Budget, Class, Priority},
+    budget::{Budget, Caller, Class, Priority},
     memory::{Followed, Kept, Memory, Pages},
     ports::{Arm, Clock, Identity, ObjectKey, SendError},
     settle::reason_of,
@@ -42,6 +42,14 @@ pub struct Looker {
     pub grant: Arc<Grant>,
     /// Who may go first.
     pub priority: Priority,
+    /// For whom; empty where it is for all.
+    pub namespace: Arc<str>,
+}
+
+impl Looker {
+    fn caller(&self) -> Caller<'_> {
+        Caller { access: &self.identity.access, namespace: &self.namespace }
+    }
 }
 
 /// The reading half of Azure.
@@ -118,7 +126,7 @@ impl Reader {
         let asks: Vec<_> = asks.iter().filter(|ask| self.is_ask_due(object, ask)).collect();
         let of_reads = reads.iter().filter_map(|(id, ..)| Some((get(id)?, by.priority)));
         let of_asks = asks.iter().map(|ask| (ask.request.clone(), asking(by)));
-        let Err(spent) = self.budget.admits(access, &of_reads.chain(of_asks).collect::<Vec<_>>(), now) else { return };
+        let Err(spent) = self.budget.admits(by.caller(), &of_reads.chain(of_asks).collect::<Vec<_>>(), now) else { return };
         let trouble = throttled(spent, now);
         reads.iter().for_each(|(id, ..)| self.note(access, id, trouble.clone()));
         for ask in asks {
@@ -224,7 +232,7 @@ impl Reader {
         if trouble.reason != Reason::Throttled {
             return Some(trouble);
         }
-        let spent = self.budget.admits(&by.identity.access, &[(request.clone(), by.priority)], self.clock.now()).err()?;
+        let spent = self.budget.admits(by.caller(), &[(request.clone(), by.priority)], self.clock.now()).err()?;
         Some(Trouble { until: trouble.until.min(spent.1), ..trouble })
     }
 
@@ -343,7 +351,7 @@ impl Reader {
     async fn send(&self, by: &Looker, request: &Request) -> Result<Answer, Trouble> {
         let now = self.clock.now();
         self.admits(by, request).map_err(|why| trouble(Reason::AccessDenied, why, now, HOUR))?;
-        self.budget.take(&by.identity.access, request, by.priority, now).map_err(|spent| throttled(spent, now))?;
+        self.budget.take(by.caller(), request, by.priority, now).map_err(|spent| throttled(spent, now))?;
         let result = self.arm.call(&by.identity, request).await;
         let now = self.clock.now();
         self.telemetry.arm_call(request, &result);

@@ -177,7 +177,8 @@ impl<'e, K: Kind> Turn<'e, K> {
             AccessNeed::None => Err(Hold::wait(Reason::NothingDue, "")),
         };
         let suspended = resolved.as_ref().is_ok_and(|a| a.suspended) && K::ACCESS == AccessNeed::Namespace;
-        let looker = |a: Access| Looker { identity: a.identity, grant: a.grant, priority: Priority::Backup };
+        let namespace: Arc<str> = key.namespace.as_str().into();
+        let looker = |a: Access| Looker { identity: a.identity, grant: a.grant, priority: Priority::Backup, namespace };
         let mut access = resolved.map(looker);
         let pin = |a: &Looker| PinnedAccess { name: a.grant.name.clone(), uid: Some(a.grant.uid.clone()) };
         let pinned = if K::ACCESS == AccessNeed::Namespace { pinned.or_else(|| access.as_ref().ok().map(pin)) } else { None };

@@ -140,12 +140,12 @@ pub fn one(kind: &'static str) -> Cost {
             kind,
             status,
             metadata,
-            floor: 5,
-            floor_in_words: "the choice of the point, intent, handle, job, end with what was made",
+            floor: 7,
+            floor_in_words: "the choice of the point, intent, handle, job, intent of the tag, its end, end with what was made",
             calls,
-            calls_floor: 9,
-            calls_in_words: "the points, the point when it is chosen and before the POST, the account, the validation and its end, the POST, \
-                             the point after it, the disks that were made",
+            calls_floor: 11,
+            calls_in_words: "the points, the account, the disks before it, the validation and its end, the point, the POST, the disks after \
+                             it, the disk that gets the tag, the tag, and the disk again",
         },
     }
 }
@@ -173,7 +173,8 @@ pub fn rush(restores: usize, vaults: usize) -> Rush {
     let began = Instant::now();
     let layout = Layout { first_backup: FirstBackup::Now, ..Layout::of(restores, vaults) };
     let (mut fleet, machines) = backed_up(layout);
-    fleet.run_for(SignedDuration::from_mins(30));
+    // Long after their backups: what was listed then is forgotten.
+    fleet.run_for(SignedDuration::from_hours(4));
     let (start, before) = (fleet.now(), fleet.calls().clone());
     machines.iter().for_each(|(vault, machine)| fleet.objects.apply(&layout.restore(*vault, machine)));
     let done = fleet.run_until(SignedDuration::from_hours(24), SignedDuration::from_secs(30), |f| over(f, "RestoreRun") == restores);

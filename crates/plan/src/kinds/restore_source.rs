@@ -169,6 +169,8 @@ fn points_fresh(s: &Subject<RestoreRun>, source: &Source, known: &Facts) -> Vec<
     match chosen(s) {
         Some(_) => vec![Fresh::Within(CHOSEN_WITHIN)],
         None if source.paired.is_some() => vec![Fresh::Within(POINTS_WITHIN)],
+        // By the item: it comes first.
+        None if !known.seen.contains_key(&source.item) => Vec::new(),
         None => unmoved().map_or_else(|| vec![Fresh::Within(POINTS_WITHIN)], |token| vec![Fresh::Version(token), Fresh::Within(LISTED_WITHIN)]),
     }
 }

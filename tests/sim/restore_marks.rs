@@ -48,11 +48,12 @@ fn bearers(sim: &Simulation, name: &str) -> Vec<String> {
 /// Another cluster takes the vault over, long after Azure has forgotten the jobs of before.
 fn much_later(sim: &mut Simulation) {
     sim.lose_cluster("cluster-two");
+    sim.run_for(HOUR * 24 * 32);
     sim.apply_the_rule();
     sim.apply(&manifest());
     let asks = asked(sim, "RecoveryVault", "main", "takeover");
     people::answer(sim, ("RecoveryVault", "main"), &asks, "approve");
-    sim.run_for(HOUR * 24 * 32);
+    sim.run_until("its machine", HOUR * 2, |sim| !sim.cluster.live_all("ProtectedMachine").is_empty());
 }
 
 #[test]

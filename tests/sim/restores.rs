@@ -463,6 +463,9 @@ fn a_chosen_point_that_expired_is_told_where_the_run_waited_for_something_else()
     declare(&sim, "one", disks(), more);
     assert!(refused(&mut sim, "one", "InvalidSpec").contains("does not exist"));
     let chosen = sim.status("RestoreRun", "one")["point"]["name"].as_str().expect("a point").to_owned();
-    sim.run_for(SignedDuration::from_hours(24 * 8));
+    edit(&sim, "RestoreRun", "one", json!({ "suspend": true }));
+    sim.run_for(SignedDuration::from_hours(24 * 5));
+    edit(&sim, "RestoreRun", "one", json!({ "suspend": false }));
+    sim.run_for(SignedDuration::from_hours(24 * 3));
     assert!(refused(&mut sim, "one", "NoRecoveryPoint").contains(&format!("recovery point {chosen}, which this run chose, is gone")));
 }

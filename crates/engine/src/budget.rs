@@ -1,12 +1,12 @@
 //! How much of Azure's patience is ours: token buckets fed by Azure's own headers, with priorities.
 //!
 //! Buckets per (access, subscription, class), as ARM's front end keeps them (compute-and-arm.md E.6). 30 % is left for
-//! people and other tools; the lower a priority, the more of the rest it must leave. Who comes when there is nothing left
-//! stands in line: each is told a time of its own.
+//! people and other tools; the lower a priority, the more of the rest it must leave. Where it runs low, namespaces share it.
+//! Who comes when there is nothing left stands in line: each is told a time of its own.
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use breakwater_arm::wire::{Answer, Method, Request};
@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     line::Line,
-    shares::{AGAIN, Shares},
+    shares::{AGAIN, Of, Shares},
 };
 
 /// Who may go first when there is little left.
@@ -116,6 +116,15 @@ impl Class {
         (self == Class::BackupRead).then_some(SignedDuration::from_hours(1))
     }
 
+    /// Whether namespaces share what is left: a window always, for it is spent once; what ARM refills, where it runs low.
+    fn is_shared(self, level: f64) -> bool {
+        match self {
+            Class::BackupRead => true,
+            Class::Read => level < self.rate().0 * LOW,
+            _ => false,
+        }
+    }
+
     /// The classes that a request counts against.
     pub fn of(request: &Request) -> Vec<Class> {
         let path = request.path.to_ascii_lowercase();
@@ -178,6 +187,9 @@ fn backup_action(path: &str) -> Option<String> {
 /// (compute-and-arm.md E.6), since whoever reads for a write writes next.
 const APART: SignedDuration = SignedDuration::from_millis(100);
 
+/// Below this share of a bucket no namespace goes before the others.
+const LOW: f64 = 0.6;
+
 /// The share of a window that calls on their way may have taken before the answers of earlier ones show it.
 const ON_THE_WAY: f64 = 0.1;
 
@@ -219,15 +231,14 @@ impl<'a> From<&'a str> for Caller<'a> {
 type Key = (String, String, Class);
 
 /// All buckets. Times are world times; the factor turns refills, which are wall rates, into world rates.
+#[derive(Default)]
 pub struct Budget {
     buckets: Mutex<BTreeMap<Key, Bucket>>,
+    expected: Mutex<Arc<Expected>>,
 }
 
-impl Default for Budget {
-    fn default() -> Self {
-        Budget { buckets: Mutex::new(BTreeMap::new()) }
-    }
-}
+/// How many reads of a window are about to be asked for, by access and namespace.
+pub type Expected = BTreeMap<String, BTreeMap<String, f64>>;
 
 impl Budget {
     /// Takes a token of every class that the request counts against, or says when there will be one.
@@ -241,12 +252,12 @@ impl Budget {
         priority: Priority,
         now: Timestamp,
     ) -> Result<(), (Class, Timestamp)> {
-        let (caller, mut buckets) = (caller.into(), self.open());
-        in_line(&mut buckets, caller, request, priority, now)?;
+        let (caller, expected, mut buckets) = (caller.into(), self.expected(), self.open());
+        in_line(&mut buckets, &expected, caller, request, (priority, now))?;
         for class in Class::of(request) {
             let bucket = bucket(&mut buckets, caller.access, request, class, now);
             bucket.level -= 1.0;
-            if class.window().is_some() {
+            if class.is_shared(0.0) {
                 bucket.shares.take(caller.namespace, now);
             }
         }
@@ -263,8 +274,8 @@ impl Budget {
         requests: &[(Request, Priority)],
         now: Timestamp,
     ) -> Result<(), (Class, Timestamp)> {
-        let (caller, mut buckets) = (caller.into(), self.open());
-        requests.iter().try_for_each(|(request, priority)| in_line(&mut buckets, caller, request, *priority, now))
+        let (caller, expected, mut buckets) = (caller.into(), self.expected(), self.open());
+        requests.iter().try_for_each(|(request, priority)| in_line(&mut buckets, &expected, caller, request, (*priority, now)))
     }
 
     /// Whether it could be taken now. Nobody stands in line for it.
@@ -272,6 +283,15 @@ impl Budget {
         let mut buckets = self.open();
         let has = |class: Class| bucket(&mut buckets, access, request, class, now).has(class, priority, now);
         Class::of(request).into_iter().all(has)
+    }
+
+    /// What is about to be asked for from now on.
+    pub fn expect(&self, expected: Expected) {
+        *self.expected.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(expected);
+    }
+
+    fn expected(&self) -> Arc<Expected> {
+        self.expected.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn open(&self) -> MutexGuard<'_, BTreeMap<Key, Bucket>> {
@@ -315,21 +335,27 @@ impl Budget {
 /// Whether there is a token of every class; who comes when there is none is given a place in line.
 fn in_line(
     buckets: &mut BTreeMap<Key, Bucket>,
+    expected: &Expected,
     caller: Caller<'_>,
     request: &Request,
-    priority: Priority,
-    now: Timestamp,
+    (priority, now): (Priority, Timestamp),
 ) -> Result<(), (Class, Timestamp)> {
+    let nobody = BTreeMap::new();
+    let expected = expected.get(caller.access).unwrap_or(&nobody);
     for class in Class::of(request) {
         let (size, refill) = class.rate();
         let bucket = bucket(buckets, caller.access, request, class, now);
         if bucket.has(class, priority, now) {
             let left = bucket.level - size * priority.reserve(class);
-            let waits_for_nobody = class.window().is_none() || priority <= Priority::Debt;
-            if waits_for_nobody || bucket.shares.admit(caller.namespace, left, now) {
+            let (of, from, apart) = match class.window() {
+                Some(_) => (Of::Window, now + AGAIN, APART),
+                None => (Of::Flow, now + SignedDuration::from_secs(1), SignedDuration::from_secs_f64(1.0 / refill)),
+            };
+            let waits_for_nobody = !class.is_shared(bucket.level) || priority <= Priority::Debt;
+            if waits_for_nobody || bucket.shares.admit(caller.namespace, of, left, now, expected) {
                 continue;
             }
-            return Err((class, bucket.lines[priority.line()].place(request, (now, now + AGAIN), APART)));
+            return Err((class, bucket.lines[priority.line()].place(request, (now, from), apart)));
         }
         let seconds = |seconds: f64| SignedDuration::from_millis((seconds * 1000.0).ceil() as i64);
         let (from, apart) = match class.window() {

@@ -19,6 +19,7 @@ use kube::core::DynamicObject;
 use crate::{
     access,
     budget::{Budget, Priority},
+    demand::Demand,
     gate::{Gate, GateParts},
     locks::{Claims, Locks},
     memory::Memory,
@@ -94,6 +95,7 @@ pub struct Engine {
     /// How long things may take.
     pub bounds: Bounds,
     budget: Arc<Budget>,
+    demand: Demand,
     kinds: BTreeMap<&'static str, Entry>,
     /// One parser a kind.
     pub parsers: BTreeMap<&'static str, Parser>,
@@ -122,7 +124,7 @@ impl Engine {
         });
         let bounds = Bounds { listed_within: outside.interval * 2, ..Bounds::for_factor(outside.clock.factor()) };
         let (claims, kinds, parsers, watchers) = (Claims::default(), BTreeMap::new(), BTreeMap::new(), Mutex::default());
-        Engine { outside, reader, gate, locks, claims, bounds, budget, kinds, parsers, watchers, soon: Mutex::default() }
+        Engine { outside, reader, gate, locks, claims, bounds, budget, demand: Demand::default(), kinds, parsers, watchers, soon: Mutex::default() }
     }
 
     /// Teaches it a kind.
@@ -245,6 +247,12 @@ impl Engine {
         wake.sort();
         wake.dedup();
         (wake, next.max(now + SignedDuration::from_secs(1)))
+    }
+
+    /// Counts what restores are about to need, where that was not done a moment ago.
+    pub(crate) fn expect_restores(&self) {
+        let counted = self.demand.count(&*self.outside.cluster, self.outside.clock.wall());
+        counted.into_iter().for_each(|expected| self.budget.expect(expected));
     }
 
     /// A listing is looked at as the first watcher whose access still stands. Of ten thousand none is copied.

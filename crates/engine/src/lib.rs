@@ -7,6 +7,7 @@ mod brake;
 pub mod budget;
 pub mod calm;
 mod debts;
+mod demand;
 pub mod engine;
 pub mod gate;
 mod going;

@@ -198,7 +198,10 @@ impl<'e, K: Kind> Turn<'e, K> {
         };
         if let Ok(by) = &mut access {
             by.priority = match K::restoring(&subject) {
-                Some(Restoring::Awaited) => Priority::Restore,
+                Some(Restoring::Awaited) => {
+                    engine.expect_restores();
+                    Priority::Restore
+                }
                 Some(Restoring::Begun) => Priority::Begun,
                 None if urgent => Priority::UserChange,
                 None => Priority::Backup,

@@ -69,10 +69,13 @@ pub(super) fn found(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> 
 /// Disks that were not looked at may bear the mark.
 pub(super) fn hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Hold> {
     let list = disks(s, source)?;
-    facts.list(&list).is_none().then(|| {
-        let message = format!("{} is not listed yet: a disk in it may tell that this restore was done before", list.path);
-        Hold::wait(Reason::NotYetObserved, message)
-    })
+    if facts.list(&list).is_some() {
+        return None;
+    }
+    let why = "one of them may tell that this restore was done before";
+    let trouble = facts.lists.get(&list).and_then(|listed| listed.trouble.as_ref());
+    let unlisted = || Hold::wait(Reason::NotYetObserved, format!("{} was not listed yet, and {why}", list.path));
+    Some(trouble.map_or_else(unlisted, |t| Hold::trouble(t, format!("{} cannot be listed, and {why}: {}", list.path, t.message))))
 }
 
 /// What the mark goes on: the machine that was made, or the first of the disks.

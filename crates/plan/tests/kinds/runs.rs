@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use breakwater_api::{BackupRun, OperationRecord, Reason, RestoreRun};
-use breakwater_arm::versions::RECOVERY_SERVICES;
+use breakwater_arm::versions::{DISKS, RECOVERY_SERVICES};
 use breakwater_plan::{
     facts::{Facts, List},
     kind::{Grant, Kind, Subject},
@@ -57,7 +57,14 @@ fn standing() -> Facts {
     list(&mut facts, points(), &[(point, body)]);
     let account = json!({ "location": "westeurope", "kind": "StorageV2", "sku": { "name": "Standard_LRS" }, "properties": { "provisioningState": "Succeeded" } });
     see(&mut facts, &id("rg-backup", "Microsoft.Storage/storageAccounts/stage"), Some(account));
+    // No disk of the group tells that it was made by this restore.
+    list(&mut facts, disks(), &[]);
     facts
+}
+
+fn disks() -> List {
+    let group = id("rg-shop", "Microsoft.Compute/disks/d").resource_group_id().unwrap();
+    List { path: format!("{group}/providers/Microsoft.Compute/disks"), query: Vec::new(), api_version: DISKS, partial: false }
 }
 
 #[test]

@@ -1,0 +1,59 @@
+//! What restores that have yet to begin are about to need of Azure's patience: so that those who come first leave it to the others.
+
+use std::{collections::BTreeMap, sync::Mutex, sync::PoisonError, time::Duration};
+
+use serde_json::Value;
+
+use crate::{access, budget::Expected, ports::Cluster};
+
+/// The kind whose objects are counted.
+const KIND: &str = "RestoreRun";
+
+/// The phase of one that has not begun.
+const PENDING: &str = "Pending";
+
+/// Reads of recovery points that one needs before it begins: which there are, and once more the one that is restored.
+const READS: f64 = 2.0;
+
+/// Between two counts, wall time.
+const COUNTED_EVERY: Duration = Duration::from_secs(1);
+
+/// When it was counted last.
+#[derive(Debug, Default)]
+pub struct Demand {
+    counted: Mutex<Option<Duration>>,
+}
+
+impl Demand {
+    /// What is expected now; none where it was counted a moment ago.
+    pub fn count(&self, cluster: &dyn Cluster, wall: Duration) -> Option<Expected> {
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        if counted.is_some_and(|at| wall < at + COUNTED_EVERY) {
+            return None;
+        }
+        *counted = Some(wall);
+        Some(expected(cluster))
+    }
+}
+
+fn expected(cluster: &dyn Cluster) -> Expected {
+    let mut reads: BTreeMap<(String, Option<String>), f64> = BTreeMap::new();
+    for run in cluster.cached_all(KIND, None) {
+        let phase = run.data.pointer("/status/phase").and_then(Value::as_str);
+        let begins = phase.is_none_or(|phase| phase == PENDING) && run.metadata.deletion_timestamp.is_none();
+        if !begins || run.data.pointer("/spec/suspend") == Some(&Value::Bool(true)) {
+            continue;
+        }
+        let named = ["/status/access/name", "/spec/accessRef/name"].iter().find_map(|at| run.data.pointer(at)?.as_str());
+        let namespace = run.metadata.namespace.clone().unwrap_or_default();
+        *reads.entry((namespace, named.map(str::to_owned))).or_default() += READS;
+    }
+    let mut all = Expected::new();
+    for ((namespace, named), reads) in reads {
+        let only = || access::resolve(cluster, &namespace, None, None).ok().map(|found| found.identity.access);
+        if let Some(access) = named.or_else(only) {
+            *all.entry(access).or_default().entry(namespace).or_default() += reads;
+        }
+    }
+    all
+}

@@ -80,6 +80,11 @@ impl Packed {
         text.unwrap_or_default()
     }
 
+    /// Whether a word stands anywhere in it: far cheaper than to open it.
+    pub fn mentions(&self, word: &str) -> bool {
+        String::from_utf8(self.text()).is_ok_and(|text| text.contains(word))
+    }
+
     /// The body.
     pub fn open(&self) -> Value {
         serde_json::from_slice(&self.text()).unwrap_or_default()

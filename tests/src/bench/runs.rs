@@ -94,6 +94,15 @@ fn over(fleet: &Fleet, kind: &str) -> usize {
     all.iter().filter(|o| o.data.pointer("/status/phase").and_then(Value::as_str) == Some("Succeeded")).count()
 }
 
+/// Restores that came to an end of any kind.
+fn ended(fleet: &Fleet) -> usize {
+    let waits = |o: &&std::sync::Arc<kube::core::DynamicObject>| {
+        matches!(o.data.pointer("/status/phase").and_then(Value::as_str), None | Some("Pending" | "Running"))
+    };
+    let all = fleet.objects.all("RestoreRun");
+    all.len() - all.iter().filter(waits).count()
+}
+
 /// Machines with the point of their first backup, and their objects by vault.
 fn backed_up(layout: Layout) -> (Fleet, Vec<(usize, String)>) {
     let mut fleet = Fleet::new(layout);
@@ -159,6 +168,8 @@ pub struct Rush {
     /// When the restores of each namespace began in Azure, from the beginning, in order: how long one then takes is Azure's
     /// affair.
     pub by_namespace: BTreeMap<String, Vec<SignedDuration>>,
+    /// Runs by phase and reason at the end.
+    pub ends: BTreeMap<String, usize>,
     /// Requests in that time.
     pub calls: Calls,
     /// On the wall.
@@ -177,16 +188,26 @@ pub fn rush(restores: usize, vaults: usize) -> Rush {
     fleet.run_for(SignedDuration::from_hours(4));
     let (start, before) = (fleet.now(), fleet.calls().clone());
     machines.iter().for_each(|(vault, machine)| fleet.objects.apply(&layout.restore(*vault, machine)));
-    let done = fleet.run_until(SignedDuration::from_hours(24), SignedDuration::from_secs(30), |f| over(f, "RestoreRun") == restores);
+    let done = fleet.run_until(SignedDuration::from_hours(24), SignedDuration::from_secs(30), |f| ended(f) == restores);
+    let done = done && over(&fleet, "RestoreRun") == restores;
     let mut by_namespace: BTreeMap<String, Vec<SignedDuration>> = BTreeMap::new();
+    let mut ends: BTreeMap<String, usize> = BTreeMap::new();
     for run in fleet.objects.all("RestoreRun") {
+        *ends.entry(told(&run.data)).or_default() += 1;
         let at = run.data.pointer("/status/job/startedAt").and_then(Value::as_str).and_then(|t| t.parse::<Timestamp>().ok());
         let (Some(at), Some(namespace)) = (at, run.metadata.namespace.clone()) else { continue };
         by_namespace.entry(namespace).or_default().push(at.duration_since(start));
     }
     by_namespace.values_mut().for_each(|begun| begun.sort());
     let time = done.then(|| fleet.now().duration_since(start));
-    Rush { layout, time, by_namespace, calls: fleet.calls().since(&before), wall: began.elapsed() }
+    Rush { layout, time, by_namespace, ends, calls: fleet.calls().since(&before), wall: began.elapsed() }
+}
+
+/// A run's phase, and why it is not ready.
+fn told(run: &Value) -> String {
+    let ready = run.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten().find(|c| c["type"] == "Ready");
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
+    format!("{} {}", text(run.pointer("/status/phase")), text(ready.map(|ready| &ready["reason"])))
 }
 
 impl Rush {
@@ -208,7 +229,7 @@ impl Rush {
     pub fn rows(&self) -> Vec<Row> {
         let what = format!("{} restores at once in {} namespaces", self.layout.machines, self.layout.vaults);
         let time = self.time.map_or("not within a day".to_owned(), |time| format!("{time:#}"));
-        let told = format!("{}; on the wall {} s", self.calls, self.wall.as_secs());
+        let told = format!("{:?}; {}; on the wall {} s", self.ends, self.calls, self.wall.as_secs());
         let spread = self.spread();
         let throttled = self.calls.throttled as f64 / self.calls.all().max(1) as f64;
         vec![

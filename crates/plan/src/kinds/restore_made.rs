@@ -129,7 +129,7 @@ pub(super) fn all(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Ve
     let Ok(group) = target_group(s, source) else { return made };
     let restored = restored_disks(s, source, facts, &group, window).into_iter();
     let others = facts.list(&all_of(&group)).into_iter().flatten();
-    let others = others.filter(|(id, body)| is_beside(s, id, &body.open(), window)).map(|(id, _)| id.to_string());
+    let others = others.filter(|(id, body)| is_beside(s, id) && within(&body.open(), "/createdTime", window)).map(|(id, _)| id.to_string());
     for id in restored.chain(others) {
         if !made.iter().any(|m| m.id.eq_ignore_ascii_case(&id)) {
             made.push(Made { id, lun: None });
@@ -142,12 +142,12 @@ pub(super) fn all(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Ve
 /// Disks that restores made in a group in that time. Azure names them `<machine>-osdisk-…` and `<machine>-datadisk-…`, as people
 /// report them: those that name another machine belong to another restore.
 fn restored_disks(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, group: &ResourceId, window: Window) -> Vec<String> {
-    let listed = facts.list(&disks_of(group)).into_iter().flatten();
-    let in_time: Vec<&ResourceId> = listed.filter(|(_, body)| is_restored(&body.open(), window)).map(|(id, _)| id).collect();
+    let listed = || facts.list(&disks_of(group)).into_iter().flatten();
     let stem = s.spec.to.new_machine.as_ref().map_or(source.machine.name(), |new| &new.name).to_lowercase();
     let of_stem = |is: &dyn Fn(Option<&str>) -> bool| -> Vec<String> {
-        let fits = in_time.iter().filter(|id| is(stem_of(&id.name().to_lowercase())));
-        fits.map(|id| id.to_string()).collect()
+        // By name first: of many disks that restores left in one group few are opened.
+        let fits = listed().filter(|(id, _)| is(stem_of(&id.name().to_lowercase())));
+        fits.filter(|(_, body)| is_restored(&body.open(), window)).map(|(id, _)| id.to_string()).collect()
     };
     let ours = of_stem(&|of| of.is_some_and(|of| of == stem || (of.len() >= CUT_FROM && stem.starts_with(of))));
     if ours.is_empty() { of_stem(&|of| of.is_none()) } else { ours }
@@ -183,12 +183,12 @@ fn is_restored(body: &Value, window: Window) -> bool {
     option.eq_ignore_ascii_case("Restore") && within(body, "/properties/timeCreated", window)
 }
 
-/// An interface or a machine that appeared in that time and bears the new machine's name.
-fn is_beside(s: &Subject<RestoreRun>, id: &ResourceId, body: &Value, window: Window) -> bool {
+/// An interface or a machine that bears the new machine's name.
+fn is_beside(s: &Subject<RestoreRun>, id: &ResourceId) -> bool {
     let named = s.spec.to.new_machine.as_ref().is_some_and(|new| id.name().to_lowercase().starts_with(&new.name.to_lowercase()));
     let kind = id.resource_type();
     let of_machine = ["Microsoft.Network/networkInterfaces", "Microsoft.Compute/virtualMachines"];
-    named && of_machine.iter().any(|k| kind.as_str().eq_ignore_ascii_case(k)) && within(body, "/createdTime", window)
+    named && of_machine.iter().any(|k| kind.as_str().eq_ignore_ascii_case(k))
 }
 
 /// Whether the world shows that the restore did what it was to do: a job that ended with warnings may have left no more than

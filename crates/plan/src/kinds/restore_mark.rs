@@ -63,7 +63,7 @@ pub(super) fn found(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> 
         return facts.read(&machine).into_present().filter(|body| is_restored_for(body, &key)).map(|_| machine);
     }
     let listed = facts.list(&disks(s, source)?)?;
-    listed.iter().find(|(_, body)| is_restored_for(&body.open(), &key)).map(|(id, _)| id.clone())
+    listed.iter().find(|(_, body)| body.mentions(&key) && is_restored_for(&body.open(), &key)).map(|(id, _)| id.clone())
 }
 
 /// Disks that were not looked at may bear the mark.

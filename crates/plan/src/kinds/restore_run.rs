@@ -68,6 +68,8 @@ impl Kind for RestoreRun {
                     needs.extend(restore_mark::bearer_need(s, &source, known, &over));
                 }
             }
+            // Azure has taken it, and its job is still to show.
+            None if s.operations.get(RESTORE).is_some_and(runs::is_begun) => {}
             // Also while an answer is lost: a second sending, if it comes to that, stands on what there is then.
             None => {
                 let held = restore_checks::hold(s, &source, known).is_some();

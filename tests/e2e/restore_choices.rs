@@ -101,13 +101,15 @@ fn a_restore_goes_into_a_zone_into_another_subscription_by_an_identity_and_out_o
     let pmach = with_a_point(&stack, "web-02");
 
     let subnet = |group: &str| format!("{group}/providers/Microsoft.Network/virtualNetworks/vnet-westeurope/subnets/default");
-    let zoned = json!({ "newMachine": { "name": "web-03", "resourceGroup": "rg-restore", "subnetId": subnet(&group("rg-shop")), "zone": "2" } });
+    let zoned =
+        json!({ "newMachine": { "name": "web-03", "resourceGroup": "rg-restore", "subnetId": subnet(&group("rg-shop")), "zone": "2" } });
     let status = succeeded(&stack, "zoned", &restore(&pmach, &zoned));
     let machine = seen(&stack, status["targetId"].as_str().unwrap_or_default());
     assert_eq!((&machine["zones"], &machine["tags"]["breakwater-restore"]), (&json!(["2"]), &status["key"]), "{machine:#}");
 
     let there = format!("/subscriptions/{THERE}/resourceGroups/rg-there");
-    let elsewhere = json!({ "newMachine": { "name": "web-04", "resourceGroup": "rg-there", "subscriptionId": THERE, "subnetId": subnet(&there) } });
+    let elsewhere =
+        json!({ "newMachine": { "name": "web-04", "resourceGroup": "rg-there", "subscriptionId": THERE, "subnetId": subnet(&there) } });
     let status = succeeded(&stack, "elsewhere", &restore(&pmach, &elsewhere));
     assert!(made(&status).len() == 5 && made(&status).iter().all(|id| id.starts_with(&there)), "{status:#}");
 

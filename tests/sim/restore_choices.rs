@@ -126,7 +126,8 @@ fn a_restore_takes_the_points_that_its_machine_has_listed_until_the_item_shows_a
     sim.run_for(MINUTE * 30);
     let item = sim.status("ProtectedMachine", &member(&sim, "web-1"))["itemId"].as_str().expect("an item").to_owned();
     // Not by hand: what a person lists is in the journal as well.
-    let listed = |sim: &Simulation, from: usize| sim.requests()[from..].iter().filter(|line| line.ends_with("/recoveryPoints -> 200")).count();
+    let listed =
+        |sim: &Simulation, from: usize| sim.requests()[from..].iter().filter(|line| line.ends_with("/recoveryPoints -> 200")).count();
     let from = sim.requests().len();
     declare(&sim, disks(), json!({}));
     until(&mut sim, "one", "Succeeded");

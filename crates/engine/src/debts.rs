@@ -337,7 +337,12 @@ fn looker<K: Kind>(turn: &Turn<'_, K>, debt: &Debt) -> Result<Looker, Hold> {
         acts: vec!["Read".into()],
     });
     let grant = Grant { name: access.grant.name.clone(), uid: access.grant.uid.clone(), allow: allow.into_iter().collect() };
-    Ok(Looker { identity: access.identity, grant: Arc::new(grant), priority: Priority::Debt, namespace: turn.key.namespace.as_str().into() })
+    Ok(Looker {
+        identity: access.identity,
+        grant: Arc::new(grant),
+        priority: Priority::Debt,
+        namespace: turn.key.namespace.as_str().into(),
+    })
 }
 
 /// The closing request, under the access that opened it, whatever it admits by now.

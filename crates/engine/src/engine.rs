@@ -124,7 +124,20 @@ impl Engine {
         });
         let bounds = Bounds { listed_within: outside.interval * 2, ..Bounds::for_factor(outside.clock.factor()) };
         let (claims, kinds, parsers, watchers) = (Claims::default(), BTreeMap::new(), BTreeMap::new(), Mutex::default());
-        Engine { outside, reader, gate, locks, claims, bounds, budget, demand: Demand::default(), kinds, parsers, watchers, soon: Mutex::default() }
+        Engine {
+            outside,
+            reader,
+            gate,
+            locks,
+            claims,
+            bounds,
+            budget,
+            demand: Demand::default(),
+            kinds,
+            parsers,
+            watchers,
+            soon: Mutex::default(),
+        }
     }
 
     /// Teaches it a kind.

@@ -10,8 +10,7 @@ use jiff::SignedDuration;
 use super::{
     as_map, hand_off, recovery_points, restore_files,
     restore_made::{self, disks_of_machine},
-    restore_mark,
-    restore_paired,
+    restore_mark, restore_paired,
     restore_run::{RESTORE, STOP, done_before, expires_at, is_over, key, own, seen_job},
     restore_source::{self, Source, chosen, source},
     restore_target, restore_validation, runs, seconds,

@@ -171,7 +171,9 @@ fn points_fresh(s: &Subject<RestoreRun>, source: &Source, known: &Facts) -> Vec<
         None if source.paired.is_some() => vec![Fresh::Within(POINTS_WITHIN)],
         // By the item: it comes first.
         None if !known.seen.contains_key(&source.item) => Vec::new(),
-        None => unmoved().map_or_else(|| vec![Fresh::Within(POINTS_WITHIN)], |token| vec![Fresh::Version(token), Fresh::Within(LISTED_WITHIN)]),
+        None => {
+            unmoved().map_or_else(|| vec![Fresh::Within(POINTS_WITHIN)], |token| vec![Fresh::Version(token), Fresh::Within(LISTED_WITHIN)])
+        }
     }
 }
 

@@ -32,12 +32,6 @@ pub(crate) fn acted(d: &Decision<'_>, acted: &Acted) -> Verdict {
 /// What every sending needs, the first and any other: nothing holds it, what it comes after is met, and a read of this
 /// turn shows its target.
 fn may_send(d: &Decision<'_>) -> Result<(), Verdict> {
-    may_begin(d)?;
-    is_there(d)
-}
-
-/// Nothing holds it, and what it comes after is met.
-fn may_begin(d: &Decision<'_>) -> Result<(), Verdict> {
     if let Some(hold) = &d.node.hold {
         return Err(d.held(hold));
     }
@@ -48,11 +42,9 @@ fn may_begin(d: &Decision<'_>) -> Result<(), Verdict> {
             question: None,
         });
     }
-    if d.ready() { Ok(()) } else { Err(d.dependency()) }
-}
-
-/// A read of this turn shows its target.
-fn is_there(d: &Decision<'_>) -> Result<(), Verdict> {
+    if !d.ready() {
+        return Err(d.dependency());
+    }
     let target = d.node.id().expect("actions are Azure's");
     match d.fresh(target)?.what {
         Some(_) => Ok(()),
@@ -64,9 +56,8 @@ fn is_there(d: &Decision<'_>) -> Result<(), Verdict> {
 
 /// Nothing on record: may it be sent?
 fn first(d: &Decision<'_>, acted: &Acted, proof: &Proof) -> Verdict {
-    // A list that serves all who act in a vault comes before the read that serves one: where lists are spent, none is wasted.
-    let lists_first = matches!(proof, Proof::Job(proof) if proof.counts == Counts::Ours);
-    if let Err(verdict) = if lists_first { may_begin(d) } else { may_send(d) } {
+    // The target first: lists of jobs are the scarcest reads, and none is spent on what cannot be sent now.
+    if let Err(verdict) = may_send(d) {
         return verdict;
     }
     let Proof::Job(proof) = proof else {
@@ -79,9 +70,6 @@ fn first(d: &Decision<'_>, acted: &Acted, proof: &Proof) -> Verdict {
     // A rebuilt cluster computes the same request ids: a job that carries one of them is this action.
     if let Some(job) = own_job(d, acted, &jobs) {
         return if job.over { Verdict::Done } else { Verdict::Do(Step::Adopt { job: job.name.clone() }) };
-    }
-    if let Err(verdict) = is_there(d) {
-        return verdict;
     }
     let known = fitting(proof, &jobs).map(|j| j.name.clone()).take(16).collect();
     write(acted, 1, known, witnessed(d, &jobs), None)

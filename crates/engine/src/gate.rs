@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use breakwater_api::{Reason, questions::APPROVE};
 use breakwater_arm::{
     Act, Effect, ResourceId, classify, ids_in,
-    names::{BACKUP_POLICY, DISK, LOCATION, RECOVERY_POINT, TAG_RESTORE, VAULT, VIRTUAL_MACHINE},
+    names::{BACKUP_POLICY, LOCATION, VAULT},
     wire::{Answer, Method, Request},
 };
 use breakwater_plan::{
@@ -21,6 +21,7 @@ use crate::{
     brake::Brake,
     budget::{Budget, Caller},
     locks::{Holder, Locks},
+    owned::{Us, restored_from},
     ports::{Arm, AuditSink, Clock, Leadership, SendError},
     telemetry::Telemetry,
 };
@@ -42,8 +43,7 @@ pub struct Gate {
     budget: Arc<Budget>,
     locks: Arc<Locks>,
     telemetry: Arc<dyn Telemetry>,
-    estate: String,
-    writer: String,
+    us: Us,
     brake: Brake,
 }
 
@@ -73,7 +73,7 @@ impl Gate {
     /// A gate over its parts.
     pub fn new(parts: GateParts) -> Self {
         let GateParts { arm, clock, leadership, audit, budget, locks, telemetry, estate, writer } = parts;
-        Gate { arm, clock, leadership, audit, budget, locks, telemetry, estate, writer, brake: Brake::default() }
+        Gate { arm, clock, leadership, audit, budget, locks, telemetry, us: Us { estate, writer }, brake: Brake::default() }
     }
 
     /// What was sent of destructive calls before this process led: as the last leader wrote it down, and by records that
@@ -143,7 +143,7 @@ impl Gate {
                     format!("AzureAccess {} does not allow {need} on {id}: add it to spec.allow, or leave it out", order.grant.name),
                 );
             }
-            self.owned(order, &class.target)?;
+            self.us.owned(order, &class.target)?;
             self.consented(order, stake.as_ref())?;
             self.defended(order, act, stake.is_some())?;
         }
@@ -296,117 +296,6 @@ impl Gate {
         Err(Refusal { reason: Reason::Unreadable, message, until: Some(now + SignedDuration::from_secs(10)), question: None })
     }
 
-    /// Ours by tag, name and group together; a tag alone licenses nothing (api.md, "Whose is it?").
-    fn owned(&self, order: &Order, target: &ResourceId) -> Result<(), Refusal> {
-        let deny = |reason, message: String| Err(Refusal::new(reason, message));
-        match &order.ownership {
-            Ownership::Child => deny(Reason::InternalError, "a Kubernetes child is never sent to Azure".into()),
-            Ownership::Tagged { owner } => {
-                let resource =
-                    if target.resource_type() == *VAULT { target.clone() } else { target.parent().unwrap_or_else(|| target.clone()) };
-                let seen = order.vault.as_ref().or(order.evidence.as_ref());
-                match seen.and_then(|s| s.what.as_ref()) {
-                    None => self.carries_our_tags(order, owner),
-                    Some(body) => self.tagged(&resource, body, owner),
-                }
-            }
-            Ownership::TakenOver { owner } => self.marks_only(order, owner, &[defence::TAG_WRITER]),
-            Ownership::Adopted { owner } => self.marks_only(order, owner, &[defence::TAG_ESTATE, defence::TAG_OWNER, defence::TAG_WRITER]),
-            Ownership::Named { vault, owner, name } => {
-                self.vault_is_ours(order, vault, owner)?;
-                let ours = target.within(vault)
-                    && (target.name().eq_ignore_ascii_case(name) || order.owned.iter().any(|o| o.eq_ignore_ascii_case(target.as_str())));
-                if ours { Ok(()) } else { deny(Reason::NotOurs, format!("{target} is not ours by name")) }
-            }
-            Ownership::Point { vault, owner } => {
-                self.vault_is_ours(order, vault, owner)?;
-                let is_point = target.within(vault) && target.resource_type() == *RECOVERY_POINT;
-                if is_point { Ok(()) } else { deny(Reason::NotOurs, format!("{target} is no recovery point of {vault}")) }
-            }
-            Ownership::PointInRegion { vault, owner } => {
-                self.vault_is_ours(order, vault, owner)?;
-                let is_region = target.resource_type() == *LOCATION && target.subscription_id() == vault.subscription_id();
-                let of_vault = order.request.body.as_ref().and_then(restored_from).is_some_and(|named| named == *vault);
-                let point = |at: &str| order.request.body.as_ref().and_then(|b| b.pointer(at)).and_then(Value::as_str);
-                let allowed = point("/crossRegionRestoreAccessDetails/recoveryPointId");
-                let same_point = allowed.is_some() && allowed == point("/restoreRequest/recoveryPointId");
-                if is_region && of_vault && same_point {
-                    return Ok(());
-                }
-                deny(Reason::NotOurs, format!("what allows the restore at {target} does not name {vault}"))
-            }
-            Ownership::Confirmed { machine } => {
-                let is_it = target == machine && target.resource_type() == *VIRTUAL_MACHINE;
-                if is_it { Ok(()) } else { deny(Reason::NotOurs, format!("{target} is not the machine that was confirmed")) }
-            }
-            Ownership::Restored { group, since, key } => is_mark_of_restore(order, target, (group, *since, key)),
-            Ownership::Item { vault, owner, policies } => {
-                self.vault_is_ours(order, vault, owner)?;
-                let body = order.evidence.as_ref().and_then(|s| s.what.as_ref());
-                let policy = body.and_then(|b| b.pointer("/properties/policyId")).and_then(Value::as_str).filter(|p| !p.is_empty());
-                let ours = target.within(vault)
-                    && match (body, policy) {
-                        (None, _) => true,
-                        (Some(_), Some(p)) => p.parse::<ResourceId>().is_ok_and(|p| policies.contains(&p)),
-                        (Some(_), None) => order.owned.iter().any(|o| o.eq_ignore_ascii_case(target.as_str())),
-                    };
-                if ours { Ok(()) } else { deny(Reason::ForeignPolicy, format!("{target} is under a policy that is not ours")) }
-            }
-        }
-    }
-
-    fn vault_is_ours(&self, order: &Order, vault: &ResourceId, owner: &str) -> Result<(), Refusal> {
-        match order.vault.as_ref().and_then(|s| s.what.as_ref()) {
-            Some(body) => self.tagged(vault, body, owner),
-            None => Err(Refusal::new(Reason::DependencyNotReady, format!("{vault} was not seen in this turn"))),
-        }
-    }
-
-    fn tagged(&self, id: &ResourceId, body: &Value, owner: &str) -> Result<(), Refusal> {
-        match defence::tag_owner(body, &self.estate, owner, &self.writer) {
-            defence::TagOwner::Ours => Ok(()),
-            defence::TagOwner::OtherWriter(other) => Err(Refusal::new(
-                Reason::OwnedByOtherCluster,
-                format!("{id} carries the writer tag of another cluster ({other}): nothing is written"),
-            )),
-            defence::TagOwner::NotOurs => Err(Refusal::new(Reason::NotOurs, format!("{id} exists and does not carry our tags"))),
-        }
-    }
-
-    /// A vault that is not ours yet gets our marks, merged, and nothing else: the writer's where it is ours by estate and owner,
-    /// all of them where nobody has marked it.
-    fn marks_only(&self, order: &Order, owner: &str, marks: &[&str]) -> Result<(), Refusal> {
-        // The vault as the last look saw it, where there was one: another cluster may have taken it over meanwhile.
-        let body = order.vault.as_ref().or(order.evidence.as_ref()).and_then(|s| s.what.as_ref());
-        let state = body.map(|b| (defence::tag_owner(b, &self.estate, owner, &self.writer), defence::is_marked(b)));
-        let may = match state {
-            Some((defence::TagOwner::OtherWriter(_), _)) => marks.len() == 1,
-            Some((defence::TagOwner::NotOurs, false)) => marks.len() == 3,
-            _ => false,
-        };
-        let value = |mark: &str| match mark {
-            defence::TAG_ESTATE => self.estate.as_str(),
-            defence::TAG_OWNER => owner,
-            _ => self.writer.as_str(),
-        };
-        let sent = order.request.body.as_ref().and_then(|b| b.pointer("/properties/tags")).and_then(Value::as_object);
-        let only = sent
-            .is_some_and(|tags| tags.len() == marks.len() && marks.iter().all(|m| tags.get(*m).and_then(Value::as_str) == Some(value(m))));
-        let is_merge = order.request.method == Method::Patch && order.request.path.ends_with("/providers/Microsoft.Resources/tags/default");
-        if may && only && is_merge {
-            return Ok(());
-        }
-        Err(Refusal::new(Reason::NotOurs, format!("{} is not ours, and more than our marks would be written", order.request.path)))
-    }
-
-    fn carries_our_tags(&self, order: &Order, owner: &str) -> Result<(), Refusal> {
-        let body = order.request.body.clone().unwrap_or_default();
-        match defence::tag_owner(&body, &self.estate, owner, &self.writer) {
-            defence::TagOwner::Ours => Ok(()),
-            _ => Err(Refusal::new(Reason::InternalError, "a new resource must carry our tags")),
-        }
-    }
-
     /// What the order puts at stake, by what was read of it and around it.
     fn stake(&self, order: &Order) -> Option<Stake> {
         let marks = matches!(order.ownership, Ownership::TakenOver { .. } | Ownership::Adopted { .. });
@@ -465,35 +354,9 @@ fn made_in(body: &Value) -> Vec<ResourceId> {
     within.flat_map(|at| fields.iter().filter_map(|field| at.get(field)?.as_str()?.parse().ok())).collect()
 }
 
-/// The vault whose point is restored in another region: what allows it names it in three parts; its `resourceId` there is a number
-/// (recorded: crr_restore__202_poll_job.json).
-fn restored_from(body: &Value) -> Option<ResourceId> {
-    let details = body.get("crossRegionRestoreAccessDetails")?;
-    let text = |field: &str| details.get(field).and_then(Value::as_str);
-    let (subscription, group, name) = (text("subscriptionId")?, text("resourceGroupName")?, text("resourceName")?);
-    ResourceId::group(subscription, group).ok()?.resource(VAULT, name).ok()
-}
-
 /// Whether tags that would be merged are marks of ours.
 fn marks(tags: &Value) -> bool {
     tags.as_object().is_some_and(|tags| tags.keys().any(|name| name.to_ascii_lowercase().starts_with("breakwater-")))
-}
-
-/// What a restore made gets the tag that names the restore, merged, and nothing else; what was there before gets nothing.
-fn is_mark_of_restore(order: &Order, target: &ResourceId, (group, since, key): (&ResourceId, Timestamp, &str)) -> Result<(), Refusal> {
-    let Request { method, path, body, .. } = &order.request;
-    let is_merge = *method == Method::Patch && path.ends_with("/providers/Microsoft.Resources/tags/default");
-    let tags = body.as_ref().and_then(|b| b.pointer("/properties/tags")).and_then(Value::as_object);
-    let only = tags.is_some_and(|tags| tags.len() == 1 && tags.get(TAG_RESTORE).and_then(Value::as_str) == Some(key));
-    let may_bear = target.parent().is_some_and(|bearer| {
-        let kind = bearer.resource_type();
-        (kind == *VIRTUAL_MACHINE || kind == *DISK) && bearer.within(group)
-    });
-    let made = order.evidence.as_ref().and_then(|s| s.what.as_deref()).and_then(defence::made_at);
-    if is_merge && only && may_bear && made.is_some_and(|at| at >= since) {
-        return Ok(());
-    }
-    Err(Refusal::new(Reason::NotOurs, format!("{path} is not the mark of a restore on what it made in {group}")))
 }
 
 fn of_consent(consent: &Approved) -> Value {

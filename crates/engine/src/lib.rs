@@ -18,6 +18,7 @@ mod look;
 pub mod memory;
 pub mod object;
 mod order;
+mod owned;
 pub mod ports;
 mod publish;
 pub mod reader;

@@ -10,7 +10,7 @@ const LATELY: SignedDuration = SignedDuration::from_mins(2);
 /// When somebody may come back whose share is used up while the window is not: by then it shows who asks no more.
 pub const AGAIN: SignedDuration = SignedDuration::from_mins(1);
 
-/// Beyond so many namespaces those that asked least lately are forgotten.
+/// Beyond so many namespaces those that asked for nothing lately are forgotten.
 const MOST: usize = 1_000;
 
 /// What each namespace took of a window.
@@ -112,13 +112,11 @@ mod tests {
 
     #[test]
     fn of_those_who_ask_none_takes_what_the_others_are_about_to_need() {
-        let (mut shares, mut left) = (Shares::default(), 1_000.0);
+        let (mut shares, mut left) = (Shares::default(), 200.0);
         let all = ["a", "b", "c", "d"];
         for namespace in all {
             (0..100).for_each(|_| shares.take(namespace, at(0)));
         }
-        left -= 400.0;
-        left -= 400.0;
         assert_eq!(takes(&mut shares, &NOBODY, &mut left, &all, 60), [50, 50, 50, 50], "one after the other, each its share");
     }
 
@@ -131,12 +129,14 @@ mod tests {
         let mut left = 50.0;
         assert_eq!(takes(&mut shares, &NOBODY, &mut left, &["busy"], 200), [50], "who asks no more is waited for no longer");
     }
+
     #[test]
     fn who_has_not_asked_yet_is_left_what_is_expected_of_it() {
         let (mut shares, mut left) = (Shares::default(), 100.0);
         let expected = BTreeMap::from([("many".to_owned(), 90.0), ("few".to_owned(), 10.0), ("first".to_owned(), 200.0)]);
         assert_eq!(takes(&mut shares, &expected, &mut left, &["first", "many", "few"], 0), [56, 34, 10], "each its share at least");
     }
+
     #[test]
     fn of_what_comes_by_and_by_only_what_was_taken_lately_counts() {
         let mut shares = Shares::default();

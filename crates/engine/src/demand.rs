@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Mutex, sync::PoisonError, time::Duration};
 
+use kube::core::DynamicObject;
 use serde_json::Value;
 
 use crate::{access, budget::Expected, ports::Cluster};
@@ -36,12 +37,19 @@ impl Demand {
     }
 }
 
+/// Whether nothing but Azure's patience may keep a run from beginning: what a person must mend first needs nothing now.
+fn is_about_to_begin(run: &DynamicObject) -> bool {
+    let phase = run.data.pointer("/status/phase").and_then(Value::as_str);
+    let conditions = run.data.pointer("/status/conditions").and_then(Value::as_array);
+    let is_stalled = conditions.into_iter().flatten().any(|c| c["type"] == "Stalled" && c["status"] == "True");
+    let is_let = run.data.pointer("/spec/suspend") != Some(&Value::Bool(true)) && run.metadata.deletion_timestamp.is_none();
+    phase.is_none_or(|phase| phase == PENDING) && is_let && !is_stalled
+}
+
 fn expected(cluster: &dyn Cluster) -> Expected {
     let mut reads: BTreeMap<(String, Option<String>), f64> = BTreeMap::new();
     for run in cluster.cached_all(KIND, None) {
-        let phase = run.data.pointer("/status/phase").and_then(Value::as_str);
-        let begins = phase.is_none_or(|phase| phase == PENDING) && run.metadata.deletion_timestamp.is_none();
-        if !begins || run.data.pointer("/spec/suspend") == Some(&Value::Bool(true)) {
+        if !is_about_to_begin(&run) {
             continue;
         }
         let named = ["/status/access/name", "/spec/accessRef/name"].iter().find_map(|at| run.data.pointer(at)?.as_str());
@@ -56,4 +64,31 @@ fn expected(cluster: &dyn Cluster) -> Expected {
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_waits_for_a_person_or_has_begun_is_about_to_need_nothing() {
+        let stalled = |status: &str| json!({ "phase": "Pending", "conditions": [{ "type": "Stalled", "status": status }] });
+        let cases = [
+            ("new", json!({}), json!({}), true),
+            ("waits for its turn", json!({ "suspend": false }), stalled("False"), true),
+            ("waits for a person", json!({}), stalled("True"), false),
+            ("suspended", json!({ "suspend": true }), json!({ "phase": "Pending" }), false),
+            ("runs", json!({}), json!({ "phase": "Running" }), false),
+            ("over", json!({}), json!({ "phase": "Expired" }), false),
+        ];
+        for (situation, spec, status, wanted) in cases {
+            let object = json!({ "metadata": { "name": "one" }, "spec": spec, "status": status });
+            let run: DynamicObject = serde_json::from_value(object).unwrap();
+            assert_eq!(is_about_to_begin(&run), wanted, "{situation}");
+        }
+        let gone = json!({ "metadata": { "name": "one", "deletionTimestamp": "2026-01-01T00:00:00Z" }, "spec": {} });
+        assert!(!is_about_to_begin(&serde_json::from_value(gone).unwrap()));
+    }
 }

@@ -2,13 +2,13 @@
 
 use std::sync::PoisonError;
 
-use azure_sim::faults::{Fault, Match, Rule};
+use azure_sim::faults::{Fault, Match, Rule, Shape, When};
 use breakwater_tests::sim::Simulation;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::{
-    people::{PERSON, answer, asked, by_hand, key, member, sent},
+    people::{PERSON, answer, asked, by_hand, edit, key, member, sent},
     restores::{disks, manifest, new_machine, phase, ready, replace, run_to, until},
 };
 
@@ -148,4 +148,25 @@ fn disks_of_private_access_are_restored_as_the_run_says_and_not_without_its_word
         .map(|disk| disk["properties"]["networkAccessPolicy"].clone())
         .collect();
     assert_eq!(policies.iter().filter(|p| *p == "AllowPrivate").count(), 1, "{policies:#?}");
+}
+
+#[test]
+fn no_point_is_read_for_nothing_while_azure_lists_no_jobs() {
+    let mut sim = ready();
+    declare(&sim, "one", disks(), json!({}));
+    sim.run_until("the choice", SignedDuration::from_mins(5), |sim| {
+        sim.status("RestoreRun", "one")["choices"]["recovery-point"].is_string()
+    });
+    edit(&sim, "RestoreRun", "one", json!({ "suspend": true }));
+    sim.run_for(SignedDuration::from_mins(5));
+    let full =
+        Fault::Status { status: 429, retry_after: Some(1500), body: Shape::Standard, code: None, message: None, when: When::BeforeApply };
+    let rule = Rule::once("full", "GET", "*/backupJobs", full);
+    sim.azure.lock().unwrap_or_else(PoisonError::into_inner).faults_mut().add(rule);
+    let from = sim.requests().len();
+    edit(&sim, "RestoreRun", "one", json!({ "suspend": false }));
+    until(&mut sim, "one", "Succeeded");
+    let point = sim.status("RestoreRun", "one")["point"]["name"].as_str().expect("a point").to_owned();
+    let reads = sim.requests()[from..].iter().filter(|line| line.ends_with(&format!("/recoveryPoints/{point} -> 200"))).count();
+    assert_eq!((reads, restores(&sim, from)), (2, 1), "once before the refusal, once before it is sent: {:#?}", sim.requests());
 }

@@ -33,6 +33,7 @@ pub async fn look<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Pla
     let mut reads: Vec<ResourceId> = Vec::new();
     for (node, step) in plan.steps() {
         match step {
+            Step::Read { id } if begins_without_jobs(turn, &by, desired.nodes.get(node), id) => learned = true,
             Step::Read { id } => reads.push(id.clone()),
             Step::Confirm { id } => {
                 confirm(turn, node, id).await;
@@ -66,6 +67,13 @@ pub async fn look<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Pla
         learned = true;
     }
     learned
+}
+
+/// Whether a target would be read for an action that is proven by a list of jobs which cannot be had now.
+fn begins_without_jobs<K: Kind>(turn: &Turn<'_, K>, by: &Looker, node: Option<&Node>, id: &ResourceId) -> bool {
+    let Some(Node { goal: Goal::Acted(Acted { proof: Proof::Job(proof), .. }), .. }) = node else { return false };
+    let (engine, now) = (turn.engine, turn.engine.now());
+    !engine.reader.with_jobs(by, id, &proof.vault, now - engine.bounds.jobs_within)
 }
 
 /// Reads a target whose operation has ended, where reads are plenty. Else the next listing shows it, which is asked for

@@ -135,6 +135,18 @@ impl Reader {
         }
     }
 
+    /// The target of an action is read for nothing where the list of jobs that must come with it cannot be had: when the budget
+    /// lacks for one of both, that is noted and neither leaves. True where both may.
+    pub fn with_jobs(&self, by: &Looker, id: &ResourceId, vault: &ResourceId, fresh: Timestamp) -> bool {
+        let (access, now) = (&by.identity.access, self.clock.now());
+        let listed = self.memory.jobs(access, vault).and_then(|(listed, _)| listed.last.map(|last| last.at));
+        let list = (listed.is_none_or(|at| at < fresh)).then(|| (jobs_request(vault), by.priority));
+        let both: Vec<_> = get(id).map(|request| (request, by.priority)).into_iter().chain(list).collect();
+        let spent = self.budget.admits(by.caller(), &both, now).err();
+        spent.into_iter().map(|spent| throttled(spent, now)).for_each(|trouble| self.note(access, id, trouble));
+        spent.is_none()
+    }
+
     fn note(&self, access: &str, id: &ResourceId, trouble: Trouble) {
         self.memory.see(access, id, trouble.at, |kept| kept.value.trouble = Some(trouble));
     }

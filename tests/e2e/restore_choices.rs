@@ -4,24 +4,15 @@
 use breakwater_dev::progress::Progress;
 use breakwater_dev::stack::{Settings, Stack};
 use breakwater_dev::workspace;
-use breakwater_tests::e2e::{self, NAMESPACE, SUBSCRIPTION, condition};
+use breakwater_tests::{
+    e2e::{self, NAMESPACE, SUBSCRIPTION, condition},
+    sim::manifests::OLD_VAULT,
+};
 use serde_json::{Value, json};
 
 use crate::runs::{carried_out, restore, run, with_a_point};
 
 const THERE: &str = "50b50000-0000-4000-8000-000000000002";
-const OLD: &str = r#"
-apiVersion: breakwater.io/v1alpha1
-kind: RecoveryVault
-metadata: { name: old, namespace: shop }
-spec:
-  subscriptionId: 50b50000-0000-4000-8000-000000000001
-  resourceGroup: rg-old
-  location: westeurope
-  azureName: rv-old
-  redundancy: GeoRedundant
-  adopt: IfNotWeaker
-"#;
 
 fn group(name: &str) -> String {
     format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/{name}")
@@ -96,7 +87,7 @@ fn a_restore_goes_into_a_zone_into_another_subscription_by_an_identity_and_out_o
     stack.kubectl().apply(&e2e::sample("00-namespace.yaml")).unwrap();
     stack.kubectl().apply(&access()).unwrap();
     stack.kubectl().apply(&e2e::sample("20-recovery-vault.yaml").replace("GeoRedundant", "ZoneRedundant")).unwrap();
-    stack.kubectl().apply(OLD).unwrap();
+    stack.kubectl().apply(OLD_VAULT).unwrap();
     e2e::ready(&stack, &["rvault/main", "rvault/old"]);
     let pmach = with_a_point(&stack, "web-02");
 

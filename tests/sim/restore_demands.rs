@@ -1,7 +1,7 @@
 //! What a point or its vault demands of a restore: to be brought back from the archive, a key for the disks, a guard's reference.
 
 use azure_sim::faults::{Fault, Rule, Shape, When};
-use breakwater_tests::sim::{Options, Simulation};
+use breakwater_tests::sim::{Options, Simulation, manifests::OLD_VAULT};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -13,21 +13,6 @@ use crate::{
 const ESTATE: &str = "tests/sim/estates/demands.yaml";
 const GROUPS: &str = "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups";
 const ITEM: &str = "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups/rg-old/providers/Microsoft.RecoveryServices/vaults/rv-old/backupFabrics/Azure/protectionContainers/IaasVMContainer;iaasvmcontainerv2;rg-old;ledger-1/protectedItems/VM;iaasvmcontainerv2;rg-old;ledger-1";
-
-/// The vault of other people, adopted: what it has is kept.
-const OLD_VAULT: &str = r#"
----
-apiVersion: breakwater.io/v1alpha1
-kind: RecoveryVault
-metadata: { name: old, namespace: shop }
-spec:
-  subscriptionId: 50b50000-0000-4000-8000-000000000001
-  resourceGroup: rg-old
-  location: westeurope
-  azureName: rv-old
-  redundancy: GeoRedundant
-  adopt: IfNotWeaker
-"#;
 
 fn widened(manifest: &str) -> String {
     manifest.replace("rg-restore, rg-far]", "rg-restore, rg-old, rg-guard]")

@@ -41,3 +41,18 @@ spec:
         resourceGroups: [rg-shop]
         tags: { all: { app: [shop] }, not: { backup: ["off"] } }
 "#;
+
+/// The vault of other people, adopted: what it has is kept.
+pub const OLD_VAULT: &str = r#"
+---
+apiVersion: breakwater.io/v1alpha1
+kind: RecoveryVault
+metadata: { name: old, namespace: shop }
+spec:
+  subscriptionId: 50b50000-0000-4000-8000-000000000001
+  resourceGroup: rg-old
+  location: westeurope
+  azureName: rv-old
+  redundancy: GeoRedundant
+  adopt: IfNotWeaker
+"#;

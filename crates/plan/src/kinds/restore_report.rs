@@ -217,7 +217,10 @@ fn promise(s: &Subject<RestoreRun>, status: &RestoreRunStatus, decided: Decided<
             Ok(_) if files => Promise::broken(Reason::OperationRunning, format!("{}{of}", restore_files::running(status))),
             Ok(_) => {
                 let job = status.job.as_ref().map_or(String::new(), |j| format!(" by job {}", j.name));
-                Promise::broken(Reason::OperationRunning, format!("the restore runs{job}{of}"))
+                let is_over = status.job.as_ref().is_some_and(|job| job.ended_at.is_some());
+                let marked = format!("the restore is done{job}{of}; what it made gets the tag {TAG_RESTORE}");
+                let message = if is_over { marked } else { format!("the restore runs{job}{of}") };
+                Promise::broken(Reason::OperationRunning, message)
             }
         },
     }

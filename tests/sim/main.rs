@@ -10,6 +10,7 @@ mod canaries;
 mod caught;
 mod crashes;
 mod disks;
+mod earlier_jobs;
 mod files;
 mod gate;
 mod granted;

@@ -170,3 +170,28 @@ fn no_point_is_read_for_nothing_while_azure_lists_no_jobs() {
     let reads = sim.requests()[from..].iter().filter(|line| line.ends_with(&format!("/recoveryPoints/{point} -> 200"))).count();
     assert_eq!((reads, restores(&sim, from)), (2, 1), "once before the refusal, once before it is sent: {:#?}", sim.requests());
 }
+
+#[test]
+fn a_restore_that_was_heard_of_only_when_it_was_over_is_the_runs_own() {
+    for expires in [false, true] {
+        let mut sim = ready();
+        let more = if expires { json!({ "expiresAt": sim.now() + SignedDuration::from_mins(4) }) } else { json!({}) };
+        declare(&sim, "one", disks(), more);
+        let from = sim.requests().len();
+        sim.run_until("it is sent", SignedDuration::from_mins(4), |sim| restores(sim, from) == 1);
+        for (name, path) in [("jobs", "*/backupJobs*"), ("polls", "*/backupOperations/*"), ("links", "*/operationsStatus/*")] {
+            let full = Fault::Status {
+                status: 429,
+                retry_after: Some(7200),
+                body: Shape::Standard,
+                code: None,
+                message: None,
+                when: When::BeforeApply,
+            };
+            let rule = Rule::once(name, "GET", path, full);
+            sim.azure.lock().unwrap_or_else(PoisonError::into_inner).faults_mut().add(rule);
+        }
+        until(&mut sim, "one", "Succeeded");
+        assert_eq!(restores(&sim, from), 1);
+    }
+}

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 
-use crate::workspace;
+use crate::workspace::{self, Profile};
 
 /// Which build of the operator is measured as a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -28,7 +28,7 @@ pub struct Bench {
     /// Vaults that they are spread over; Azure takes 1,000 machines in one.
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=99))]
     pub vaults: u32,
-    /// One part only: rest, lifecycle, throughput, spread, restart, reaction, definitions.
+    /// One part only: rest, lifecycle, runs, throughput, spread, restart, reaction, definitions.
     #[arg(long, value_name = "PART")]
     pub only: Option<String>,
     /// Measure memory and reaction on the shipped binary too, with a real control plane.
@@ -45,7 +45,7 @@ pub struct Bench {
 /// It cannot be built, or a part of it does not start. A goal that is missed is no error: it stands in the table.
 pub fn run(bench: &Bench) -> Result<()> {
     let args = arguments(bench);
-    workspace::run_of_tests("breakwater-bench", &args.iter().map(OsString::as_os_str).collect::<Vec<_>>())
+    workspace::run_of_tests(Profile::Sweep, "breakwater-bench", &args.iter().map(OsString::as_os_str).collect::<Vec<_>>())
 }
 
 fn arguments(bench: &Bench) -> Vec<OsString> {

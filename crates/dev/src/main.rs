@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use breakwater_dev::demo::{self, Afterwards};
 use breakwater_dev::progress::Progress;
+use breakwater_dev::workspace::Profile;
 use breakwater_dev::{bench, child, crds, planted, supervisor, test_run, workspace};
 use clap::{Parser, Subcommand};
 
@@ -134,15 +135,16 @@ fn run() -> Result<()> {
         Command::Contract { dir } => {
             // The check runs in the workspace's root.
             let dir = dir.canonicalize().with_context(|| dir.display().to_string())?;
-            workspace::run_of_tests("breakwater-contract", &[dir.as_os_str()])
+            workspace::run_of_tests(Profile::Dev, "breakwater-contract", &[dir.as_os_str()])
         }
         Command::Bench(wanted) => bench::run(&wanted),
         Command::Sim { seed, seeds: None, .. } => {
-            workspace::run_of_tests("breakwater-sim", &["--seed".as_ref(), seed.to_string().as_ref()])
+            workspace::run_of_tests(Profile::Dev, "breakwater-sim", &["--seed".as_ref(), seed.to_string().as_ref()])
         }
         Command::Sim { seeds: Some(seeds), from, .. } => {
             let (seeds, from) = (seeds.to_string(), from.to_string());
-            workspace::run_of_tests("breakwater-sim", &["--seeds".as_ref(), seeds.as_ref(), "--from".as_ref(), from.as_ref()])
+            let args = ["--seeds".as_ref(), seeds.as_ref(), "--from".as_ref(), from.as_ref()];
+            workspace::run_of_tests(Profile::Sweep, "breakwater-sim", &args)
         }
         Command::Supervise { name, clock_factor } => supervisor::supervise(&name, clock_factor),
     }

@@ -46,13 +46,26 @@ fn metadata_dir(field: &str) -> Result<PathBuf> {
     Ok(PathBuf::from(dir))
 }
 
+/// How a binary is built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// As the tests are.
+    Dev,
+    /// For hours of work: everything optimized, with every check that the tests have. Takes minutes to build.
+    Sweep,
+}
+
 /// Builds and runs `bin` of the tests' package, which knows more than this crate may depend on.
 ///
 /// # Errors
 /// It cannot be built, or says no by its exit code.
-pub fn run_of_tests(bin: &str, args: &[&OsStr]) -> Result<()> {
-    let status =
-        cargo().args(["run", "--quiet", "-p", "breakwater-tests", "--bin", bin, "--"]).args(args).status().context("running cargo")?;
+pub fn run_of_tests(profile: Profile, bin: &str, args: &[&OsStr]) -> Result<()> {
+    let profile = match profile {
+        Profile::Dev => "dev",
+        Profile::Sweep => "sweep",
+    };
+    let built = ["run", "--quiet", "--profile", profile, "-p", "breakwater-tests", "--bin", bin, "--"];
+    let status = cargo().args(built).args(args).status().context("running cargo")?;
     if !status.success() {
         bail!("{bin}: {status}");
     }

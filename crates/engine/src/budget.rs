@@ -207,8 +207,32 @@ struct Bucket {
 }
 
 impl Bucket {
-    fn has(&self, class: Class, priority: Priority, now: Timestamp) -> bool {
-        self.closed_until <= now && self.level - 1.0 >= class.rate().0 * priority.reserve(class)
+    fn has(&self, class: Class, calls: f64, priority: Priority, now: Timestamp) -> bool {
+        self.closed_until <= now && self.level >= least(class, calls, priority)
+    }
+}
+
+/// The level from which on so many calls leave what a priority must leave: of more than there ever are, all.
+fn least(class: Class, calls: f64, priority: Priority) -> f64 {
+    let size = class.rate().0;
+    (size * priority.reserve(class) + calls).min(size)
+}
+
+/// What is about to be sent.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The first request.
+    pub request: Request,
+    /// Who wants it.
+    pub priority: Priority,
+    /// How many calls it is: the pages of a listing.
+    pub calls: f64,
+}
+
+impl Wanted {
+    /// A single call.
+    pub fn one(request: Request, priority: Priority) -> Self {
+        Wanted { request, priority, calls: 1.0 }
     }
 }
 
@@ -241,7 +265,7 @@ impl Budget {
     /// The class that is spent and the world time at which to come back.
     pub fn take(&self, caller: Caller<'_>, request: &Request, priority: Priority, now: Timestamp) -> Result<(), (Class, Timestamp)> {
         let (expected, mut buckets) = (self.expected(), self.open());
-        in_line(&mut buckets, &expected, caller, request, (priority, now))?;
+        in_line(&mut buckets, &expected, caller, (request, 1.0, priority), now)?;
         for class in Class::of(request) {
             let bucket = bucket(&mut buckets, caller.access, request, class, now);
             bucket.level -= 1.0;
@@ -256,15 +280,15 @@ impl Budget {
     ///
     /// # Errors
     /// The first class that is spent and the world time at which to come back.
-    pub fn admits(&self, caller: Caller<'_>, requests: &[(Request, Priority)], now: Timestamp) -> Result<(), (Class, Timestamp)> {
+    pub fn admits(&self, caller: Caller<'_>, wanted: &[Wanted], now: Timestamp) -> Result<(), (Class, Timestamp)> {
         let (expected, mut buckets) = (self.expected(), self.open());
-        requests.iter().try_for_each(|(request, priority)| in_line(&mut buckets, &expected, caller, request, (*priority, now)))
+        wanted.iter().try_for_each(|w| in_line(&mut buckets, &expected, caller, (&w.request, w.calls, w.priority), now))
     }
 
     /// Whether it could be taken now. Nobody stands in line for it.
     pub fn spares(&self, access: &str, request: &Request, priority: Priority, now: Timestamp) -> bool {
         let mut buckets = self.open();
-        let has = |class: Class| bucket(&mut buckets, access, request, class, now).has(class, priority, now);
+        let has = |class: Class| bucket(&mut buckets, access, request, class, now).has(class, 1.0, priority, now);
         Class::of(request).into_iter().all(has)
     }
 
@@ -320,15 +344,15 @@ fn in_line(
     buckets: &mut BTreeMap<Key, Bucket>,
     expected: &Expected,
     caller: Caller<'_>,
-    request: &Request,
-    (priority, now): (Priority, Timestamp),
+    (request, calls, priority): (&Request, f64, Priority),
+    now: Timestamp,
 ) -> Result<(), (Class, Timestamp)> {
     let nobody = BTreeMap::new();
     let expected = expected.get(caller.access).unwrap_or(&nobody);
     for class in Class::of(request) {
         let (size, refill) = class.rate();
         let bucket = bucket(buckets, caller.access, request, class, now);
-        if bucket.has(class, priority, now) {
+        if bucket.has(class, calls, priority, now) {
             let left = bucket.level - size * priority.reserve(class);
             let (of, from, apart) = match class.window() {
                 Some(_) => (Of::Window, now + AGAIN, APART),
@@ -344,7 +368,7 @@ fn in_line(
         let (from, apart) = match class.window() {
             _ if bucket.closed_until > now => (bucket.closed_until, APART),
             Some(window) => (bucket.opened + window, APART),
-            None => (now + seconds((size * priority.reserve(class) + 1.0 - bucket.level) / refill), seconds(1.0 / refill)),
+            None => (now + seconds((least(class, calls, priority) - bucket.level) / refill), seconds(calls / refill)),
         };
         return Err((class, bucket.lines[priority.line()].place(request, (now, from), apart)));
     }

@@ -124,12 +124,29 @@ fn who_comes_too_late_is_told_a_time_of_his_own_and_a_person_stands_in_a_shorter
 }
 
 #[test]
+fn a_listing_of_many_pages_is_begun_where_all_of_them_may_come() {
+    let budget = Budget::default();
+    let jobs = Request::new(Method::Get, format!("{SUB}/resourceGroups/rg/providers/Microsoft.RecoveryServices/vaults/v/backupJobs"), "1");
+    let taken = (0..200).take_while(|_| budget.take(A, &jobs, Priority::Restore, at(0)).is_ok()).count();
+    assert_eq!(taken, 142, "7.5 of 150 are left to debts and failovers");
+    let wanted = |calls: f64| [Wanted { calls, ..Wanted::one(jobs.clone(), Priority::Restore) }];
+    let (class, one) = budget.admits(A, &wanted(1.0), at(0)).unwrap_err();
+    assert_eq!((class, one), (Class::JobRead, at(12)), "half a token is missing, of one in 24 s");
+    budget.admits(A, &wanted(1.0), at(12)).expect("one page");
+    let (_, three) = budget.admits(A, &wanted(3.0), at(12)).unwrap_err();
+    assert_eq!(three, at(12 + 72), "behind the one before it, as long as three take to come");
+    budget.admits(A, &wanted(3.0), three).expect("three pages");
+    let most = budget.admits(A, &wanted(1_000.0), at(60)).unwrap_err().1;
+    budget.admits(A, &wanted(1_000.0), most.max(at(3_700))).expect("more pages than there ever are reads wait for all, and no longer");
+}
+
+#[test]
 fn all_or_none_and_what_is_spare_is_taken_from_plenty_only() {
     let budget = Budget::default();
     let vault = format!("{SUB}/resourceGroups/rg/providers/Microsoft.RecoveryServices/vaults/v");
     let item = Request::new(Method::Get, format!("{vault}/backupFabrics/Azure/protectionContainers/c/protectedItems/i"), "1");
     let question = Request::new(Method::Post, format!("{SUB}/providers/Microsoft.RecoveryServices/locations/l/backupStatus"), "1");
-    let both = [(item.clone(), Priority::Backup), (question.clone(), Priority::Sweep)];
+    let both = [Wanted::one(item.clone(), Priority::Backup), Wanted::one(question.clone(), Priority::Sweep)];
     budget.admits(A, &both, at(0)).unwrap();
     let asked = (0..200).take_while(|_| budget.take(A, &question, Priority::Sweep, at(0)).is_ok()).count();
     assert_eq!(asked, 130);

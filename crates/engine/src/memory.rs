@@ -80,12 +80,25 @@ pub struct Pages {
     pub items: BTreeMap<ResourceId, Packed>,
     /// What items are packed by.
     pub sample: Option<Sample>,
+    /// How many pages came.
+    pub count: u32,
+}
+
+/// A vault's job list.
+#[derive(Clone, Debug)]
+pub struct Jobs {
+    /// What was listed.
+    pub listed: Listed,
+    /// How far back it reaches.
+    pub reach: Timestamp,
+    /// How many pages it had.
+    pub pages: u32,
 }
 
 impl Pages {
     /// None yet.
     pub fn of(first: Request, began: Timestamp, version: &str, sample: Option<Sample>) -> Self {
-        Pages { began, version: version.to_owned(), next: first, items: BTreeMap::new(), sample }
+        Pages { began, version: version.to_owned(), next: first, items: BTreeMap::new(), sample, count: 0 }
     }
 }
 
@@ -107,7 +120,7 @@ pub struct Memory {
     samples: Mutex<BTreeMap<By<String>, Option<Sample>>>,
     lists: Mutex<BTreeMap<By<List>, Kept<Listed>>>,
     under_way: Mutex<BTreeMap<By<List>, Pages>>,
-    jobs: Mutex<BTreeMap<By<ResourceId>, (Listed, Timestamp)>>,
+    jobs: Mutex<BTreeMap<By<ResourceId>, Jobs>>,
     asked: Mutex<BTreeMap<(ObjectKey, String), Kept<Asked>>>,
     followed: Mutex<BTreeMap<(ObjectKey, String), Followed>>,
     new_secrets: Mutex<BTreeMap<(ObjectKey, String), (Timestamp, NewSecret)>>,
@@ -184,14 +197,14 @@ impl Memory {
         open(&self.under_way).insert((access.to_owned(), list.clone()), pages);
     }
 
-    /// A vault's job list and how far back it reaches.
-    pub fn jobs(&self, access: &str, vault: &ResourceId) -> Option<(Listed, Timestamp)> {
+    /// A vault's job list.
+    pub fn jobs(&self, access: &str, vault: &ResourceId) -> Option<Jobs> {
         open(&self.jobs).get(&(access.to_owned(), vault.clone())).cloned()
     }
 
     /// Keeps a vault's job list.
-    pub fn see_jobs(&self, access: &str, vault: &ResourceId, listed: Listed, since: Timestamp) {
-        open(&self.jobs).insert((access.to_owned(), vault.clone()), (listed, since));
+    pub fn see_jobs(&self, access: &str, vault: &ResourceId, jobs: Jobs) {
+        open(&self.jobs).insert((access.to_owned(), vault.clone()), jobs);
     }
 
     /// An answer to an object's ask.

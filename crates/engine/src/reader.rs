@@ -23,8 +23,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::{
-    budget::{Budget, Caller, Class, Priority},
-    memory::{Followed, Kept, Memory, Pages},
+    budget::{Budget, Caller, Class, Priority, Wanted},
+    memory::{Followed, Jobs, Kept, Memory, Pages},
     ports::{Arm, Clock, Identity, ObjectKey, SendError},
     settle::reason_of,
     telemetry::Telemetry,
@@ -124,8 +124,8 @@ impl Reader {
         let (access, now) = (&by.identity.access, self.clock.now());
         let reads: Vec<_> = reads.iter().filter(|(id, since, version)| self.is_read_due(access, id, *since, version)).collect();
         let asks: Vec<_> = asks.iter().filter(|ask| self.is_ask_due(object, ask)).collect();
-        let of_reads = reads.iter().filter_map(|(id, ..)| Some((get(id)?, by.priority)));
-        let of_asks = asks.iter().map(|ask| (ask.request.clone(), asking(by)));
+        let of_reads = reads.iter().filter_map(|(id, ..)| Some(Wanted::one(get(id)?, by.priority)));
+        let of_asks = asks.iter().map(|ask| Wanted::one(ask.request.clone(), asking(by)));
         let Err(spent) = self.budget.admits(by.caller(), &of_reads.chain(of_asks).collect::<Vec<_>>(), now) else { return };
         let trouble = throttled(spent, now);
         reads.iter().for_each(|(id, ..)| self.note(access, id, trouble.clone()));
@@ -139,9 +139,10 @@ impl Reader {
     /// lacks for one of both, that is noted and neither leaves. True where both may.
     pub fn with_jobs(&self, by: &Looker, id: &ResourceId, vault: &ResourceId, fresh: Timestamp) -> bool {
         let (access, now) = (&by.identity.access, self.clock.now());
-        let listed = self.memory.jobs(access, vault).and_then(|(listed, _)| listed.last.map(|last| last.at));
-        let list = (listed.is_none_or(|at| at < fresh)).then(|| (jobs_request(vault), by.priority));
-        let both: Vec<_> = get(id).map(|request| (request, by.priority)).into_iter().chain(list).collect();
+        let before = self.memory.jobs(access, vault);
+        let listed = before.as_ref().and_then(|jobs| jobs.listed.last.as_ref()).map(|last| last.at);
+        let list = (listed.is_none_or(|at| at < fresh)).then(|| wanted_jobs(by, vault, before.as_ref()));
+        let both: Vec<_> = get(id).map(|request| Wanted::one(request, by.priority)).into_iter().chain(list).collect();
         let spent = self.budget.admits(by.caller(), &both, now).err();
         spent.into_iter().map(|spent| throttled(spent, now)).for_each(|trouble| self.note(access, id, trouble));
         spent.is_none()
@@ -159,7 +160,7 @@ impl Reader {
         let now = self.clock.now();
         let kept = self.memory.list(access, list, now);
         let fresh = kept.value.last.as_ref().is_some_and(|l| l.at >= since) && (version.is_empty() || kept.version == version);
-        if fresh || self.keeps(by, &list.request(), kept.value.trouble.as_ref(), since) {
+        if fresh || self.keeps(by, Wanted::one(list.request(), by.priority), kept.value.trouble.as_ref(), since) {
             return Vec::new();
         }
         // What was cut short for want of budget goes on where it stopped: begun anew, a long list would never come to its end.
@@ -204,9 +205,9 @@ impl Reader {
         let now = self.clock.now();
         let before = self.memory.jobs(access, vault);
         let mut reach = since;
-        if let Some((listed, reached)) = &before {
+        if let Some(Jobs { listed, reach: reached, .. }) = &before {
             let is_fresh = listed.last.as_ref().is_some_and(|l| l.at >= fresh && *reached <= since);
-            if is_fresh || self.keeps(by, &jobs_request(vault), listed.trouble.as_ref(), fresh) {
+            if is_fresh || self.keeps(by, wanted_jobs(by, vault, before.as_ref()), listed.trouble.as_ref(), fresh) {
                 return;
             }
             reach = reach.min((*reached).max(now - SignedDuration::from_hours(48)));
@@ -218,41 +219,48 @@ impl Reader {
             time(now + SignedDuration::from_hours(24))
         );
         let request = jobs_request(vault).with_query("$filter", &window);
-        let mut pages = Pages::of(request.clone(), now, "", before.as_ref().and_then(|(listed, _)| sample_of(listed)));
-        let mut read = self.page(by, &request, &mut pages).await;
-        // Half a list of jobs says nothing, and where reads of jobs are scarce the next one would come no further: what was begun
-        // is brought to its end.
-        let priority = if by.priority > Priority::Begun { Priority::Begun } else { by.priority.min(Priority::Restore) };
-        let rest = Looker { priority, ..by.clone() };
-        if let Ok(true) = read {
-            read = self.pages(&rest, request, &mut pages).await.map(|()| false);
-        }
-        let (listed, reached) = match read {
-            Ok(_) => (Listed { last: Some(Listing { at: now, items: Arc::new(pages.items.into_iter().collect()) }), trouble: None }, reach),
+        let mut pages = Pages::of(request.clone(), now, "", before.as_ref().and_then(|jobs| sample_of(&jobs.listed)));
+        let jobs = match self.all_jobs(by, request, wanted_jobs(by, vault, before.as_ref()), &mut pages).await {
+            Ok(()) => {
+                let listing = Listing { at: now, items: Arc::new(pages.items.into_iter().collect()) };
+                Jobs { listed: Listed { last: Some(listing), trouble: None }, reach, pages: pages.count }
+            }
             // The list before reaches as far back as it did, whatever was asked for now.
             Err(trouble) => {
-                let (last, reached) = before.map_or((None, now), |(listed, reached)| (listed.last, reached));
-                (Listed { last, trouble: Some(trouble) }, reached)
+                let before = before.unwrap_or_else(|| Jobs { listed: Listed::default(), reach: now, pages: 1 });
+                Jobs { listed: Listed { trouble: Some(trouble), ..before.listed }, pages: before.pages.max(pages.count), ..before }
             }
         };
-        self.memory.see_jobs(access, vault, listed, reached);
+        self.memory.see_jobs(access, vault, jobs);
+    }
+
+    /// Half a list of jobs says nothing, and what it took of these few reads is gone: it is begun where it may come to its end, and
+    /// what was begun goes before others.
+    async fn all_jobs(&self, by: &Looker, first: Request, wanted: Wanted, pages: &mut Pages) -> Result<(), Trouble> {
+        let now = self.clock.now();
+        self.budget.admits(by.caller(), &[wanted], now).map_err(|spent| throttled(spent, now))?;
+        if self.page(by, &first, pages).await? {
+            let rest = Looker { priority: by.priority.min(Priority::Debt), ..by.clone() };
+            self.pages(&rest, first, pages).await?;
+        }
+        Ok(())
     }
 
     /// A listing's trouble as it is to who asks. A budget that was spent for somebody who must leave more of it may admit this one, or sooner;
     /// what Azure itself refused is closed to all.
-    pub fn to(&self, by: &Looker, request: &Request, trouble: Trouble) -> Option<Trouble> {
+    pub fn to(&self, by: &Looker, wanted: Wanted, trouble: Trouble) -> Option<Trouble> {
         if trouble.reason != Reason::Throttled {
             return Some(trouble);
         }
-        let spent = self.budget.admits(by.caller(), &[(request.clone(), by.priority)], self.clock.now()).err()?;
+        let spent = self.budget.admits(by.caller(), &[wanted], self.clock.now()).err()?;
         Some(Trouble { until: trouble.until.min(spent.1), ..trouble })
     }
 
     /// Whether a trouble still keeps who asks from asking.
-    fn keeps(&self, by: &Looker, request: &Request, trouble: Option<&Trouble>, since: Timestamp) -> bool {
+    fn keeps(&self, by: &Looker, wanted: Wanted, trouble: Option<&Trouble>, since: Timestamp) -> bool {
         let now = self.clock.now();
         let trouble = trouble.filter(|t| t.until > now && t.at >= since).cloned();
-        trouble.and_then(|t| self.to(by, request, t)).is_some_and(|t| t.until > now)
+        trouble.and_then(|t| self.to(by, wanted, t)).is_some_and(|t| t.until > now)
     }
 
     /// Asks a question that is a POST and yet a read by the table, unless it was answered at or after `since`.
@@ -339,6 +347,7 @@ impl Reader {
     /// Reads one page more; whether there is another one.
     async fn page(&self, by: &Looker, first: &Request, pages: &mut Pages) -> Result<bool, Trouble> {
         let answer = self.send(by, &pages.next).await?;
+        pages.count += 1;
         if !answer.is_success() {
             return Err(self.refusal(first, &answer));
         }
@@ -467,11 +476,16 @@ fn asking(by: &Looker) -> Priority {
 }
 
 /// The list of a vault's jobs, in its own region or in the other one.
-pub fn jobs_request(vault: &ResourceId) -> Request {
+fn jobs_request(vault: &ResourceId) -> Request {
     match vault_and_region(vault) {
         Some((vault, location)) => crr_jobs_request(&location, &vault),
         None => Request::new(Method::Get, format!("{vault}/backupJobs"), RECOVERY_SERVICES),
     }
+}
+
+/// That list as it is wanted: as many calls as it had pages before.
+pub fn wanted_jobs(by: &Looker, vault: &ResourceId, before: Option<&Jobs>) -> Wanted {
+    Wanted { calls: before.map_or(1.0, |jobs| f64::from(jobs.pages.max(1))), ..Wanted::one(jobs_request(vault), by.priority) }
 }
 
 fn get(id: &ResourceId) -> Option<Request> {

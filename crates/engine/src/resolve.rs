@@ -15,11 +15,12 @@ use jiff::{SignedDuration, Timestamp};
 use kube::core::DynamicObject;
 
 use crate::{
+    budget::Wanted,
     handed,
     memory::Memory,
     object,
     ports::{Cluster, ObjectKey},
-    reader::{Due, Looker, Reader, jobs_request},
+    reader::{Due, Looker, Reader, wanted_jobs},
 };
 
 /// How a watched object becomes what kinds see.
@@ -194,7 +195,7 @@ impl Resolver<'_> {
     /// before.
     fn take_jobs_since(&self, by: &Looker, vault: &ResourceId, since: Timestamp, facts: &mut Facts) {
         self.take_jobs(by, vault, facts);
-        let reach = self.memory().jobs(&by.identity.access, vault).map(|(_, reach)| reach);
+        let reach = self.memory().jobs(&by.identity.access, vault).map(|jobs| jobs.reach);
         if let Some(listed) = facts.jobs.get_mut(vault).filter(|_| reach.is_some_and(|reach| reach > since)) {
             listed.last = None;
         }
@@ -235,8 +236,10 @@ impl Resolver<'_> {
 
     /// Takes a vault's job list into the facts.
     pub fn take_jobs(&self, by: &Looker, vault: &ResourceId, facts: &mut Facts) {
-        if let Some((mut listed, _)) = self.memory().jobs(&by.identity.access, vault) {
-            listed.trouble = listed.trouble.and_then(|trouble| self.reader.to(by, &jobs_request(vault), trouble));
+        if let Some(jobs) = self.memory().jobs(&by.identity.access, vault) {
+            let wanted = wanted_jobs(by, vault, Some(&jobs));
+            let mut listed = jobs.listed;
+            listed.trouble = listed.trouble.and_then(|trouble| self.reader.to(by, wanted, trouble));
             facts.jobs.entry(vault.clone()).or_insert(listed);
         }
     }
@@ -244,7 +247,7 @@ impl Resolver<'_> {
     /// Takes a listing into the facts, and what it says of the items of interest.
     fn take_list(&self, by: &Looker, list: &List, watch: Option<&[ResourceId]>, facts: &mut Facts) {
         let mut listed = self.memory().list(&by.identity.access, list, self.began).value;
-        listed.trouble = listed.trouble.and_then(|trouble| self.reader.to(by, &list.request(), trouble));
+        listed.trouble = listed.trouble.and_then(|trouble| self.reader.to(by, Wanted::one(list.request(), by.priority), trouble));
         for id in watch.into_iter().flatten().filter(|_| !list.partial) {
             self.take(by, id, facts);
             if let Some(last) = &listed.last {

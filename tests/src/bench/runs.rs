@@ -85,6 +85,9 @@ impl Cost {
     }
 }
 
+/// How often a long run tells how far it is.
+const TELL_EVERY: Duration = Duration::from_secs(30);
+
 fn has_point(status: &Value) -> bool {
     status.pointer("/recoveryPoints/latestInVault").is_some() && status["operations"].as_array().is_none_or(Vec::is_empty)
 }
@@ -188,7 +191,19 @@ pub fn rush(restores: usize, vaults: usize) -> Rush {
     fleet.run_for(SignedDuration::from_hours(4));
     let (start, before) = (fleet.now(), fleet.calls().clone());
     machines.iter().for_each(|(vault, machine)| fleet.objects.apply(&layout.restore(*vault, machine)));
-    let done = fleet.run_until(SignedDuration::from_hours(24), SignedDuration::from_secs(30), |f| ended(f) == restores);
+    let mut spoke = Instant::now();
+    let done = fleet.run_until(SignedDuration::from_hours(24), SignedDuration::from_secs(30), |fleet| {
+        let ended = ended(fleet);
+        if spoke.elapsed() >= TELL_EVERY {
+            spoke = Instant::now();
+            eprintln!(
+                "{ended} of {restores} restores have ended after {:#}; {} s here",
+                fleet.now().duration_since(start),
+                began.elapsed().as_secs()
+            );
+        }
+        ended == restores
+    });
     let done = done && over(&fleet, "RestoreRun") == restores;
     let mut by_namespace: BTreeMap<String, Vec<SignedDuration>> = BTreeMap::new();
     let mut ends: BTreeMap<String, usize> = BTreeMap::new();

@@ -14,7 +14,9 @@ use super::{
     items_of, kept,
     machine_place::{Place, not_yet, vanished},
     protected_machine::points_of,
-    protection, runs, unreadable, vault_is_ours,
+    protection,
+    run_jobs::{self, Looked},
+    runs, unreadable, vault_is_ours,
 };
 use crate::{
     facts::{Facts, Fresh, Need},
@@ -54,10 +56,9 @@ impl Kind for BackupRun {
         }
         needs.extend([kept(&p.vault), kept(&p.policy)]);
         needs.push(Need::Inventory { list: items_of(&p.vault), watch: Some(vec![p.item.clone()]) });
-        let begun = s.operations.get(BACKUP).map(|o| o.intent_at).or_else(|| s.status.job.as_ref()?.started_at);
-        needs.push(runs::jobs_need(s, &p.vault, begun));
-        let jobs = runs::jobs(&p.vault, &p.machine, known);
-        let Some(name) = own(s, &p).name(jobs.as_deref()) else { return needs };
+        let looked = looked(s, &p);
+        needs.extend(looked.needs(&own(s, &p), known));
+        let Some(name) = own(s, &p).name(looked.jobs(known).as_deref()) else { return needs };
         let seen = seen_job(s, &p, known);
         needs.extend(runs::job_need(&p.vault, &name, seen.as_ref(), s.operations.contains_key(BACKUP), false));
         if seen.is_some_and(|j| j.over && j.status.starts_with("Completed")) {
@@ -162,7 +163,7 @@ fn backup(s: &Subject<BackupRun>, p: &Place, done: bool) -> Acted {
         request: Request::new(Method::Post, format!("{}/backup", p.item), RECOVERY_SERVICES).with_body(body),
         proof: Proof::Job(JobProof {
             vault: p.vault.clone(),
-            operation: "Backup".into(),
+            operation: run_jobs::BACKUP.into(),
             container: names::job_container(&p.machine),
             counts: Counts::Ours,
         }),
@@ -181,7 +182,13 @@ pub(super) fn own<'a>(s: &'a Subject<BackupRun>, p: &Place) -> runs::Own<'a> {
 
 /// The job that is this run, as the vault's list shows it.
 pub(super) fn seen_job(s: &Subject<BackupRun>, p: &Place, facts: &Facts) -> Option<SeenJob> {
-    own(s, p).seen(&p.vault, &p.machine, facts)
+    own(s, p).seen(&looked(s, p), facts)
+}
+
+/// The jobs that it looks through for its own.
+pub(super) fn looked<'a>(s: &Subject<BackupRun>, p: &'a Place) -> Looked<'a> {
+    let begun = s.operations.get(BACKUP).map(|o| o.intent_at).or_else(|| s.status.job.as_ref()?.started_at);
+    Looked { vault: &p.vault, machine: &p.machine, operation: run_jobs::BACKUP, created: s.meta.created, begun }
 }
 
 /// What forbids to begin it.
@@ -192,6 +199,7 @@ fn hold(s: &Subject<BackupRun>, p: &Place, facts: &Facts) -> Option<Hold> {
         return Some(Hold::stuck(Reason::InvalidSpec, message));
     }
     vault_is_ours(&p.vault, facts, &s.estate, &p.owner, &s.writer)
+        .or_else(|| looked(s, p).hold(facts))
         .or_else(|| runs::not_granted(s, "Backup", &p.machine))
         .or_else(|| item_hold(s, p, facts))
 }

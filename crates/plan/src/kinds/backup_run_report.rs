@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     as_map,
-    backup_run::{BACKUP, LISTED_WITHIN, expires_at, is_done_before, is_over, key, own, retain_until, seen_job},
+    backup_run::{BACKUP, LISTED_WITHIN, expires_at, is_done_before, is_over, key, looked, own, retain_until, seen_job},
     machine_place::Place,
     protected_machine::points_of,
     recovery_points, runs, seconds,
@@ -76,13 +76,12 @@ fn look(s: &Subject<BackupRun>, facts: &Facts, status: &mut BackupRunStatus) {
         status.job = Some(runs::job_of_record(done));
         return;
     }
-    let jobs = runs::jobs(&p.vault, &p.machine, facts);
-    let (seen, name) = (seen_job(s, &p, facts), own(s, &p).name(jobs.as_deref()));
+    let (seen, name) = (seen_job(s, &p, facts), own(s, &p).name(looked(s, &p).jobs(facts).as_deref()));
     // What was done before this object had anything to do with it.
     let was_done = record.is_none() && s.status.job.is_none() && before.is_none_or(|b| b == RunPhase::Pending);
     let Some(name) = name else {
         let said = runs::said_to_have_happened(s, &key(s, &p));
-        let at = runs::Unbegun { said, expired, listed: runs::listed_at(&p.vault, facts), refused: status.error.is_some() };
+        let at = runs::Unbegun { said, expired, listed: looked(s, &p).listed_at(facts), refused: status.error.is_some() };
         status.phase = Some(own(s, &p).phase_without_job(&at));
         return;
     };

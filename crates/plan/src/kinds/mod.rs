@@ -29,6 +29,7 @@ mod restore_run;
 mod restore_source;
 mod restore_target;
 mod restore_validation;
+mod run_jobs;
 mod runs;
 mod selected;
 mod takeover;

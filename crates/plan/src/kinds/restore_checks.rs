@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 
 use super::{
     recovery_points, restore_mark, restore_paired,
-    restore_run::own,
+    restore_run::{own, seen_jobs},
     restore_source::{self, Source, chosen},
     restore_target::{invalid, is_off, network_of, new_machine, parsed, power, target_group},
     runs, unreadable, vault_guard,
@@ -219,7 +219,7 @@ fn machine_hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Opti
 
 /// A restore of the machine that Azure works on and that is not this run's: its object may be gone.
 fn working(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<String> {
-    let jobs = source.seen_jobs(facts)?;
+    let jobs = seen_jobs(s, source, facts)?;
     let own = own(s, source).name(Some(&jobs));
     let others = jobs.into_iter().filter(|job| !job.over && job.operation.eq_ignore_ascii_case("Restore"));
     others.map(|job| job.name).find(|name| Some(name) != own.as_ref())

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{
     restore_made::{self, SLACK, disks_of},
-    restore_run::{RESTORE, key},
+    restore_run::{RESTORE, key, seen_jobs},
     restore_source::Source,
     restore_target::{self, AROUND_WITHIN, new_machine},
     runs,
@@ -57,7 +57,7 @@ pub(super) fn found(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> 
     if is_begun(s) {
         return None;
     }
-    source.seen_jobs(facts)?;
+    seen_jobs(s, source, facts)?;
     let key = key(s, source);
     if let Some(machine) = new_machine(s, source).ok().flatten() {
         return facts.read(&machine).into_present().filter(|body| is_restored_for(body, &key)).map(|_| machine);

@@ -11,7 +11,7 @@ use super::{
     as_map, hand_off, recovery_points, restore_files,
     restore_made::{self, disks_of_machine},
     restore_mark, restore_paired,
-    restore_run::{RESTORE, STOP, done_before, expires_at, is_over, key, own, seen_job},
+    restore_run::{RESTORE, STOP, done_before, expires_at, is_over, key, looked, own, seen_job, seen_jobs},
     restore_source::{self, Source, chosen, source},
     restore_target, restore_validation, runs, seconds,
 };
@@ -101,7 +101,7 @@ fn look(s: &Subject<RestoreRun>, facts: &Facts, status: &mut RestoreRunStatus) {
         return restore_files::look(s, wanted, expired, status);
     }
     status.validation = restore_validation::found(facts).filter(|_| s.spec.validate_first).or(status.validation.take());
-    let jobs = source.seen_jobs(facts);
+    let jobs = seen_jobs(s, &source, facts);
     let name = own(s, &source).name(jobs.as_deref());
     // What the machine runs on until then, saved with the intent at the latest: later it may run on other disks already. Where no
     // list of jobs says that none is this run's, it may do so by now.
@@ -119,7 +119,7 @@ fn look(s: &Subject<RestoreRun>, facts: &Facts, status: &mut RestoreRunStatus) {
             return;
         }
         let said = runs::said_to_have_happened(s, &key(s, &source));
-        let at = runs::Unbegun { said, expired, listed: runs::listed_at(&source.jobs, facts), refused: status.error.is_some() };
+        let at = runs::Unbegun { said, expired, listed: looked(s, &source).listed_at(facts), refused: status.error.is_some() };
         status.phase = Some(own(s, &source).phase_without_job(&at));
         return;
     };
@@ -163,7 +163,7 @@ fn point(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, status: &mut R
     status.point = match chosen(s) {
         Some(name) => read.or_else(|| known(name)).or_else(|| restore_source::pick(s, source, facts).ok().filter(|p| p.name == name)),
         // What another object began has the point that its job tells, and no other.
-        None if own(s, source).name(source.seen_jobs(facts).as_deref()).is_some() => {
+        None if own(s, source).name(seen_jobs(s, source, facts).as_deref()).is_some() => {
             restore_source::of_job(s, source, facts).or(status.point.take())
         }
         None => restore_source::pick(s, source, facts).ok(),

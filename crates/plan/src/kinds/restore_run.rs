@@ -16,7 +16,9 @@ use super::{
     restore_mark::{self, MARK},
     restore_paired, restore_report,
     restore_source::{self, POINT, Source, chosen, source},
-    restore_target, restore_validation, runs, unreadable, vault_guard, vault_is_ours,
+    restore_target, restore_validation,
+    run_jobs::Looked,
+    runs, unreadable, vault_guard, vault_is_ours,
 };
 use crate::{
     facts::{Facts, Need},
@@ -54,9 +56,8 @@ impl Kind for RestoreRun {
             needs.extend(restore_files::needs(s, wanted));
             return needs;
         }
-        let begun = s.operations.get(RESTORE).map(|o| o.intent_at).or_else(|| s.status.job.as_ref()?.started_at);
-        needs.push(runs::jobs_need(s, &source.jobs, begun));
-        match own(s, &source).name(source.seen_jobs(known).as_deref()) {
+        needs.extend(looked(s, &source).needs(&own(s, &source), known));
+        match own(s, &source).name(seen_jobs(s, &source, known).as_deref()) {
             Some(name) => {
                 let seen = seen_job(s, &source, known);
                 needs.extend(match restore_paired::job_need(&source, &name, seen.as_ref()) {
@@ -89,9 +90,9 @@ impl Kind for RestoreRun {
         let Ok(source) = source(s, facts) else { return std::collections::BTreeMap::new() };
         // What was begun elsewhere has its point already: choosing one now would tell of another.
         let known = || done_before(s, &source).is_some() || restore_mark::found(s, &source, facts).is_some();
-        let begun = own(s, &source).name(source.seen_jobs(facts).as_deref()).is_some() || known();
+        let begun = own(s, &source).name(seen_jobs(s, &source, facts).as_deref()).is_some() || known();
         // A mount has no job: what an earlier object of the same key mounted is closed by now, or a session that is refused.
-        let listed = s.spec.to.files.is_some() || source.seen_jobs(facts).is_some();
+        let listed = s.spec.to.files.is_some() || seen_jobs(s, &source, facts).is_some();
         let may = !begun && !is_over(s) && s.now < expires_at(s) && listed;
         let picked = restore_source::pick(s, &source, facts);
         picked.ok().filter(|_| may).map(|point| (POINT.to_owned(), point.name)).into_iter().collect()
@@ -260,6 +261,7 @@ fn confirmed(source: &Source) -> Ownership {
 /// What forbids to begin it.
 fn hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Hold> {
     vault_is_ours(&source.vault, facts, &s.estate, &source.owner, &s.writer)
+        .or_else(|| looked(s, source).hold(facts))
         .or_else(|| restore_checks::hold(s, source, facts))
         .or_else(|| restore_paired::allowed(source, facts))
         .or_else(|| validation(s, source, facts).and_then(|_| restore_validation::hold(facts, stops(s, source, facts))))
@@ -280,9 +282,20 @@ pub(super) fn own<'a>(s: &'a Subject<RestoreRun>, source: &Source) -> runs::Own<
     runs::Own { estate: &s.estate, key: key(s, source), node: RESTORE, record, told: s.status.job.as_ref() }
 }
 
+/// The jobs that it looks through for its own.
+pub(super) fn looked<'a>(s: &Subject<RestoreRun>, source: &'a Source) -> Looked<'a> {
+    let begun = s.operations.get(RESTORE).map(|o| o.intent_at).or_else(|| s.status.job.as_ref()?.started_at);
+    Looked { vault: &source.jobs, machine: &source.machine, operation: restore_paired::operation(source), created: s.meta.created, begun }
+}
+
+/// The machine's jobs where this run's is; `None` while a list of them has not come.
+pub(super) fn seen_jobs(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Vec<SeenJob>> {
+    looked(s, source).jobs(facts)
+}
+
 /// The job that is this run, as the vault shows it.
 pub(super) fn seen_job(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<SeenJob> {
-    let own = own(s, source);
-    let name = || own.name(source.seen_jobs(facts).as_deref());
-    own.seen(&source.jobs, &source.machine, facts).or_else(|| restore_paired::job_seen(source, &name()?, facts))
+    let (own, looked) = (own(s, source), looked(s, source));
+    let name = || own.name(looked.jobs(facts).as_deref());
+    own.seen(&looked, facts).or_else(|| restore_paired::job_seen(source, &name()?, facts))
 }

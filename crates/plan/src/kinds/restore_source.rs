@@ -22,14 +22,13 @@ use super::{
     protected_machine::points_of,
     protection, recovery_points, restore_checks, restore_files, restore_paired,
     restore_run::RESTORE,
-    restore_run::own,
+    restore_run::{own, seen_jobs},
     runs::{self, MachineView},
     unreadable, vault_guard, vault_id,
 };
 use crate::{
     facts::{Facts, Fresh, List, Need, ObjectRef},
     graph::Hold,
-    jobs::SeenJob,
     keys,
     kind::{Kind, Subject},
     sighting::{Known, Packed},
@@ -84,11 +83,6 @@ impl Source {
     /// The region in which everything of the restore is.
     pub fn region(&self) -> &str {
         self.paired.as_ref().map_or(self.vault_view.spec.location.as_str(), |paired| paired.region)
-    }
-
-    /// The machine's jobs where this run's is; `None` while no list came.
-    pub fn seen_jobs(&self, facts: &Facts) -> Option<Vec<SeenJob>> {
-        runs::jobs(&self.jobs, &self.machine, facts)
     }
 
     /// The points, as the region shows them that the data is taken from. The trailing slash is the other region's
@@ -269,7 +263,7 @@ fn listed(source: &Source, facts: &Facts) -> Option<Vec<RecoveryPoint>> {
 
 /// The point that a job restored, of a run that was begun by another object: the job tells its time.
 pub(super) fn of_job(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<RecoveryPoint> {
-    let name = own(s, source).name(source.seen_jobs(facts).as_deref())?;
+    let name = own(s, source).name(seen_jobs(s, source, facts).as_deref())?;
     let at = super::seconds(restore_paired::job_read(source, &name, facts)?.properties.point_time()?);
     listed(source, facts)?.into_iter().find(|point| point.at == at)
 }

@@ -13,7 +13,9 @@ use serde_json::Value;
 
 use super::{
     machine_place::{Place, place_of, policy_of, vault_ref},
-    no_such, seconds,
+    no_such,
+    run_jobs::Looked,
+    seconds,
 };
 use crate::{
     facts::{Facts, Fresh, Need, ObjectRef},
@@ -26,9 +28,6 @@ use crate::{
 
 /// A machine's object as runs see it.
 pub(super) type MachineView = View<ProtectedMachine>;
-
-/// How far back jobs are looked at for one that was started under the same once-key.
-const REACH: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// Between two looks at a job that runs.
 const LOOK_EVERY: SignedDuration = SignedDuration::from_mins(2);
@@ -72,23 +71,10 @@ pub(super) fn not_granted<K: Kind>(s: &Subject<K>, act: &str, machine: &Resource
     })
 }
 
-/// The vault's jobs: far back before anything of this run is known, then since it began.
-pub(super) fn jobs_need<K: Kind>(s: &Subject<K>, vault: &ResourceId, begun: Option<Timestamp>) -> Need {
-    // In whole days: one list serves all runs that were made on one day.
-    let day = |at: Timestamp| Timestamp::from_second(at.as_second().div_euclid(86_400) * 86_400).unwrap_or(at);
-    let since = begun.map_or_else(|| day(s.meta.created - REACH), |at| at - SignedDuration::from_hours(1));
-    Need::Jobs { vault: vault.clone(), since, fresh: Fresh::Within(SignedDuration::from_hours(1)) }
-}
-
 /// A machine's jobs in a vault, as they were listed; `None` while no list came.
 pub(super) fn jobs(vault: &ResourceId, machine: &ResourceId, facts: &Facts) -> Option<Vec<SeenJob>> {
     let list = facts.jobs.get(vault)?.last.as_ref()?;
     Some(SeenJob::of(list, &names::job_container(machine)))
-}
-
-/// When the jobs of a vault were listed last.
-pub(super) fn listed_at(vault: &ResourceId, facts: &Facts) -> Option<Timestamp> {
-    facts.jobs.get(vault).and_then(|l| l.last.as_ref()).map(|list| list.at)
 }
 
 /// A job's own id.
@@ -157,12 +143,13 @@ impl Own<'_> {
         on_record.or_else(|| Some(self.told?.name.clone())).or_else(|| Some(self.by_id(jobs?)?.name.clone()))
     }
 
-    /// The job, as the vault's list shows it, or as it was read by its name where no list does.
-    pub fn seen(&self, vault: &ResourceId, machine: &ResourceId, facts: &Facts) -> Option<SeenJob> {
-        let listed = jobs(vault, machine, facts);
-        let name = self.name(listed.as_deref())?;
-        let of_list = listed.into_iter().flatten().find(|j| j.name.eq_ignore_ascii_case(&name));
-        of_list.or_else(|| Some(SeenJob::read(&name, facts.read(&job_id(vault, &name)?).into_present()?)))
+    /// The job, as the vault's list shows it, or as it was read by its name where no list of late does.
+    pub fn seen(&self, looked: &Looked<'_>, facts: &Facts) -> Option<SeenJob> {
+        let named = |jobs: Vec<SeenJob>, name: &str| jobs.into_iter().find(|j| j.name.eq_ignore_ascii_case(name));
+        let name = self.name(looked.jobs(facts).as_deref())?;
+        let of_late = jobs(looked.vault, looked.machine, facts).and_then(|jobs| named(jobs, &name));
+        let read = || Some(SeenJob::read(&name, facts.read(&job_id(looked.vault, &name)?).into_present()?));
+        of_late.or_else(read).or_else(|| named(looked.earlier(facts)?, &name))
     }
 
     /// The job that carries one of this run's request ids.
@@ -202,7 +189,7 @@ pub(super) struct Unbegun {
     pub said: bool,
     /// Its time is over.
     pub expired: bool,
-    /// When the vault's jobs were listed.
+    /// When the vault's jobs were listed, those of earlier days too.
     pub listed: Option<Timestamp>,
     /// Azure refused it.
     pub refused: bool,

@@ -171,27 +171,40 @@ fn no_point_is_read_for_nothing_while_azure_lists_no_jobs() {
     assert_eq!((reads, restores(&sim, from)), (2, 1), "once before the refusal, once before it is sent: {:#?}", sim.requests());
 }
 
+/// From the next request of that on, or the one after so many, Azure refuses it for so long.
+fn full(sim: &Simulation, path: &str, nth: u32, minutes: u64) {
+    let refusal = Fault::Status {
+        status: 429,
+        retry_after: Some(minutes * 60),
+        body: Shape::Standard,
+        code: None,
+        message: None,
+        when: When::BeforeApply,
+    };
+    let mut rule = Rule::once(path, "GET", path, refusal);
+    rule.matches.nth = Some(nth);
+    sim.azure.lock().unwrap_or_else(PoisonError::into_inner).faults_mut().add(rule);
+}
+
 #[test]
-fn a_restore_that_was_heard_of_only_when_it_was_over_is_the_runs_own() {
-    for expires in [false, true] {
-        let mut sim = ready();
-        let more = if expires { json!({ "expiresAt": sim.now() + SignedDuration::from_mins(4) }) } else { json!({}) };
-        declare(&sim, "one", disks(), more);
-        let from = sim.requests().len();
-        sim.run_until("it is sent", SignedDuration::from_mins(4), |sim| restores(sim, from) == 1);
-        for (name, path) in [("jobs", "*/backupJobs*"), ("polls", "*/backupOperations/*"), ("links", "*/operationsStatus/*")] {
-            let full = Fault::Status {
-                status: 429,
-                retry_after: Some(7200),
-                body: Shape::Standard,
-                code: None,
-                message: None,
-                when: When::BeforeApply,
-            };
-            let rule = Rule::once(name, "GET", path, full);
-            sim.azure.lock().unwrap_or_else(PoisonError::into_inner).faults_mut().add(rule);
-        }
-        until(&mut sim, "one", "Succeeded");
-        assert_eq!(restores(&sim, from), 1);
+fn a_restore_whose_job_ended_unseen_stays_begun_while_azure_lists_no_jobs() {
+    let mut sim = ready();
+    declare(&sim, "one", disks(), json!({}));
+    let from = sim.requests().len();
+    sim.run_until("it is sent", SignedDuration::from_mins(10), |sim| restores(sim, from) == 1);
+    // Neither its operation nor the list says anything for as long as it runs.
+    ["*/backupOperations/*", "*/backupJobs"].iter().for_each(|path| full(&sim, path, 1, 120));
+    sim.run_for(SignedDuration::from_mins(100));
+    assert_eq!(sim.status("RestoreRun", "one")["job"], Value::Null, "{}", sim.tell());
+    // Another process reads one list, which shows that it is over, and is refused the next one.
+    let mut sim = sim.fork();
+    full(&sim, "*/backupJobs", 2, 60);
+    for _ in 0..60 {
+        sim.run_for(SignedDuration::from_secs(30));
+        let status = sim.status("RestoreRun", "one");
+        let is_known = status["operations"].is_array() || status["job"]["name"].is_string();
+        assert!(is_known && status["phase"] != "Pending", "nothing tells that it was begun: {}", sim.tell());
     }
+    until(&mut sim, "one", "Succeeded");
+    assert_eq!(restores(&sim, from), 1);
 }

@@ -54,6 +54,9 @@ pub async fn look<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Pla
                 if let Some(record) = turn.subject.operations.remove(node) {
                     turn.engine.reader.memory.drop_progress(&record.client_request_id);
                     turn.engine.locks.release(&(turn.key.clone(), node.clone()));
+                    if record.job.is_some() {
+                        turn.subject.finished.insert(node.clone(), record);
+                    }
                     learned = true;
                 }
             }

@@ -187,6 +187,7 @@ impl<'e, K: Kind> Turn<'e, K> {
             spec: parsed.spec,
             status: parsed.status,
             operations: parsed.shared.operations.iter().map(|o| (o.node.clone(), o.clone())).collect(),
+            finished: BTreeMap::new(),
             owned: parsed.shared.owned.clone(),
             choices: parsed.shared.choices.clone(),
             now,

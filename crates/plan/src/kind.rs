@@ -27,6 +27,8 @@ pub struct Subject<K: Kind> {
     pub status: K::Status,
     /// Its open operations.
     pub operations: BTreeMap<NodeKey, OperationRecord>,
+    /// Those of them that were let go of in this turn because their job is over: what is saved in its end names the job.
+    pub finished: BTreeMap<NodeKey, OperationRecord>,
     /// What it made or took over, by id.
     pub owned: Vec<Owned>,
     /// Choices made once and saved.
@@ -279,6 +281,11 @@ impl<K: Kind> Subject<K> {
     /// The tag hash of what this object makes.
     pub fn owner(&self) -> String {
         crate::keys::owner_hash(&self.estate, &self.meta.namespace, K::NAME, &self.meta.name)
+    }
+
+    /// The record of an operation, also where its job ended in this turn.
+    pub fn record(&self, node: &str) -> Option<&OperationRecord> {
+        self.operations.get(node).or_else(|| self.finished.get(node))
     }
 
     /// Who asks its questions.

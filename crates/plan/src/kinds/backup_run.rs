@@ -93,14 +93,15 @@ impl Kind for BackupRun {
         }
         let mut graph = Desired::new();
         let job = seen_job(s, &p, facts);
-        let begun = s.status.job.is_some() || s.operations.get(BACKUP).is_some_and(runs::is_begun);
+        let begun = s.status.job.is_some() || s.record(BACKUP).is_some_and(runs::is_begun);
         if job.is_none() && !begun && s.now >= expires_at(s) {
             return Ok(graph);
         }
         let hold = own(s, &p).begun_before(job.as_ref()).or_else(|| if job.is_some() { None } else { hold(s, &p, facts) });
         let policies = protection::our_policies(&s.estate, &p, facts);
         let ownership = Ownership::Item { vault: p.vault.clone(), owner: p.owner.clone(), policies };
-        let done = job.as_ref().is_some_and(|j| j.over) || runs::said_to_have_happened(s, &key(s, &p));
+        let over = job.as_ref().is_some_and(|j| j.over) || s.finished.contains_key(BACKUP);
+        let done = over || runs::said_to_have_happened(s, &key(s, &p));
         let node = Node::arm(p.item.clone(), Goal::Acted(backup(s, &p, done)), ownership.clone());
         graph.node(BACKUP, node.locking([format!("machine:{}", p.machine.key())]).held(hold).until(expires_at(s)));
         if awaits_its_point(s, &p, facts) {
@@ -129,7 +130,7 @@ pub(super) fn is_over(s: &Subject<BackupRun>) -> bool {
 
 /// Whether the machine's own object remembers that another object of the same key did it.
 pub(super) fn is_done_before(s: &Subject<BackupRun>, view: &runs::MachineView, p: &Place) -> bool {
-    let own = s.operations.contains_key(BACKUP) || s.status.job.is_some();
+    let own = s.record(BACKUP).is_some() || s.status.job.is_some();
     !own && runs::done_before(view, &key(s, p)).is_some()
 }
 
@@ -176,7 +177,7 @@ fn backup(s: &Subject<BackupRun>, p: &Place, done: bool) -> Acted {
 
 /// What this run has begun.
 pub(super) fn own<'a>(s: &'a Subject<BackupRun>, p: &Place) -> runs::Own<'a> {
-    let record = s.operations.get(BACKUP);
+    let record = s.record(BACKUP);
     runs::Own { estate: &s.estate, key: key(s, p), node: BACKUP, record, told: s.status.job.as_ref() }
 }
 
@@ -187,7 +188,7 @@ pub(super) fn seen_job(s: &Subject<BackupRun>, p: &Place, facts: &Facts) -> Opti
 
 /// The jobs that it looks through for its own.
 pub(super) fn looked<'a>(s: &Subject<BackupRun>, p: &'a Place) -> Looked<'a> {
-    let begun = s.operations.get(BACKUP).map(|o| o.intent_at).or_else(|| s.status.job.as_ref()?.started_at);
+    let begun = s.record(BACKUP).map(|o| o.intent_at).or_else(|| Some(s.status.job.as_ref()?.started_at.unwrap_or(s.meta.created)));
     Looked { vault: &p.vault, machine: &p.machine, operation: run_jobs::BACKUP, created: s.meta.created, begun }
 }
 
@@ -199,9 +200,9 @@ fn hold(s: &Subject<BackupRun>, p: &Place, facts: &Facts) -> Option<Hold> {
         return Some(Hold::stuck(Reason::InvalidSpec, message));
     }
     vault_is_ours(&p.vault, facts, &s.estate, &p.owner, &s.writer)
-        .or_else(|| looked(s, p).hold(facts))
         .or_else(|| runs::not_granted(s, "Backup", &p.machine))
         .or_else(|| item_hold(s, p, facts))
+        .or_else(|| looked(s, p).hold(facts))
 }
 
 /// A backup needs protection that runs (backup.md §10).

@@ -54,7 +54,8 @@ pub(super) fn report(s: &Subject<BackupRun>, facts: &Facts, decided: Decided<'_>
 
 /// Brings the status to what the vault shows.
 fn look(s: &Subject<BackupRun>, facts: &Facts, status: &mut BackupRunStatus) {
-    let record = s.operations.get(BACKUP);
+    let record = s.record(BACKUP);
+    status.job = status.job.take().or_else(|| runs::job_that_ended(s.finished.get(BACKUP)?));
     let expired = s.now >= expires_at(s);
     let before = status.phase.clone();
     status.phase = Some(if record.is_some() || status.job.is_some() { RunPhase::Running } else { RunPhase::Pending });

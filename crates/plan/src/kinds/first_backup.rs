@@ -21,8 +21,11 @@ use crate::{
     kind::Subject,
 };
 
+/// The node of the first backup.
+pub(super) const FIRST_BACKUP: &str = "first-backup";
+
 pub(super) fn wants_first_backup(s: &Subject<ProtectedMachine>, p: &Place) -> bool {
-    p.policy_view.spec.first_backup == FirstBackup::Now || s.operations.contains_key("first-backup")
+    p.policy_view.spec.first_backup == FirstBackup::Now || s.record(FIRST_BACKUP).is_some()
 }
 
 /// Whether status already tells which job counted as the first backup and how it ended.
@@ -60,7 +63,8 @@ pub(super) fn backup_jobs(s: &Subject<ProtectedMachine>, p: &Place, facts: &Fact
 /// Any Backup job since protection, or a recovery point, counts as it, whoever started it; a failed one is not repeated.
 pub(super) fn first_backup(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> Acted {
     let point = p.item_body(facts).and_then(|b| protection::Item::read(b)).and_then(|i| i.last_point);
-    let done = first_backup_known(s) || point.is_some() || !backup_jobs(s, p, facts).is_empty();
+    let has_job = told(s, &first_backup_key(s, p, facts)).is_some_and(|first| first.job.is_some());
+    let done = first_backup_known(s) || has_job || point.is_some() || !backup_jobs(s, p, facts).is_empty();
     let body = json!({ "properties": { "objectType": "IaasVMBackupRequest" } });
     Acted {
         request: Request::new(Method::Post, format!("{}/backup", p.item), RECOVERY_SERVICES).with_body(body),
@@ -77,13 +81,22 @@ pub(super) fn first_backup(s: &Subject<ProtectedMachine>, p: &Place, facts: &Fac
     }
 }
 
+/// What was told of the first backup of that key, and the job of one that ended in this turn.
+fn told(s: &Subject<ProtectedMachine>, key: &str) -> Option<FirstBackupRecord> {
+    let before = s.status.first_backup.clone().filter(|first| first.key == key);
+    let ended = || s.finished.get(FIRST_BACKUP).filter(|record| record.key == key)?.job.clone();
+    before.or_else(|| Some(FirstBackupRecord { key: key.to_owned(), job: Some(ended()?), result: None }))
+}
+
 /// What status tells of the first backup.
 pub(super) fn first_backup_record(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> Option<FirstBackupRecord> {
     if first_backup_known(s) || !wants_first_backup(s, p) {
         return s.status.first_backup.clone();
     }
+    let key = first_backup_key(s, p, facts);
     let jobs = backup_jobs(s, p, facts);
-    let first = jobs.last()?;
+    // What no list shows now was begun all the same.
+    let Some(first) = jobs.last() else { return told(s, &key) };
     let result = first.over.then(|| first.status.clone());
-    Some(FirstBackupRecord { key: first_backup_key(s, p, facts), job: Some(first.name.clone()), result })
+    Some(FirstBackupRecord { key, job: Some(first.name.clone()), result })
 }

@@ -2,7 +2,7 @@
 
 use breakwater_api::{ConditionType, Protection, Reason, conditions};
 
-use super::{machine_place::Place, recovery_points};
+use super::{first_backup::FIRST_BACKUP, machine_place::Place, recovery_points};
 use crate::{
     kind::{Decided, Promise, Said},
     planner::Verdict,
@@ -10,7 +10,7 @@ use crate::{
 
 /// What the first backup asks of a person, where it does: `Ready` does not wait for it, so it is told here.
 pub(super) fn question(decided: Decided<'_>) -> Option<(Reason, String)> {
-    match decided.ok()?.verdicts.get("first-backup")? {
+    match decided.ok()?.verdicts.get(FIRST_BACKUP)? {
         Verdict::Stuck { reason, message, .. } => Some((*reason, message.clone())),
         _ => None,
     }

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::{
     PolicyView,
-    first_backup::{first_backup, first_backup_known, jobs_since, wants_first_backup},
+    first_backup::{FIRST_BACKUP, first_backup, first_backup_known, jobs_since, wants_first_backup},
     gone, items_of, kept, machine_disks,
     machine_item::{Want, asked, change, coverage, declared, put, stopped_state, wanted},
     machine_place::{Place, machine_hold, not_yet, place, policy_ref, standing, vanished, vault_full, vault_ref, vm},
@@ -123,10 +123,7 @@ impl Kind for ProtectedMachine {
         graph.node("protection", node.braked(brake));
         if wants_first_backup(s, &p) && !stops {
             let goal = Goal::Acted(first_backup(s, &p, facts));
-            graph.node(
-                "first-backup",
-                Node::arm(p.item.clone(), goal, ownership).after(&["protection"]).locking(lock()).beside().held(hold),
-            );
+            graph.node(FIRST_BACKUP, Node::arm(p.item.clone(), goal, ownership).after(&["protection"]).locking(lock()).beside().held(hold));
         }
         Ok(graph)
     }

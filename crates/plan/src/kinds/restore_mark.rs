@@ -49,7 +49,7 @@ pub(super) fn need(s: &Subject<RestoreRun>, source: &Source) -> Option<Need> {
 /// Whether the run itself has begun, or may have.
 fn is_begun(s: &Subject<RestoreRun>) -> bool {
     let told = s.status.phase.as_ref().is_some_and(|phase| *phase != RunPhase::Pending);
-    s.operations.contains_key(RESTORE) || s.status.job.is_some() || told
+    s.record(RESTORE).is_some() || s.status.job.is_some() || told
 }
 
 /// What bears this run's key though the run itself has begun nothing. Azure's own jobs tell more, where they still tell.

@@ -70,7 +70,8 @@ fn target(s: &Subject<RestoreRun>) -> String {
 
 /// Brings the status to what the vault shows.
 fn look(s: &Subject<RestoreRun>, facts: &Facts, status: &mut RestoreRunStatus) {
-    let record = s.operations.get(RESTORE);
+    let record = s.record(RESTORE);
+    status.job = status.job.take().or_else(|| runs::job_that_ended(s.finished.get(RESTORE)?));
     let expired = s.now >= expires_at(s);
     let before = status.phase.clone();
     status.phase = Some(if record.is_some() || status.job.is_some() { RunPhase::Running } else { RunPhase::Pending });

@@ -70,7 +70,7 @@ impl Kind for RestoreRun {
                 }
             }
             // Azure has taken it, and its job is still to show.
-            None if s.operations.get(RESTORE).is_some_and(runs::is_begun) => {}
+            None if s.record(RESTORE).is_some_and(runs::is_begun) => {}
             // Also while an answer is lost: a second sending, if it comes to that, stands on what there is then.
             None => {
                 let held = restore_checks::hold(s, &source, known).is_some();
@@ -115,9 +115,9 @@ impl Kind for RestoreRun {
             return Ok(graph);
         }
         let mounted = s.spec.to.files.is_some() && restore_files::is_begun(s);
-        let begun = mounted || s.status.job.is_some() || s.operations.get(RESTORE).is_some_and(runs::is_begun);
+        let begun = mounted || s.status.job.is_some() || s.record(RESTORE).is_some_and(runs::is_begun);
         // What may have happened is followed, or asked about, also when its time is over.
-        let open = s.operations.get(RESTORE).is_some_and(|record| runs::refusal(record).is_none());
+        let open = s.record(RESTORE).is_some_and(|record| runs::refusal(record).is_none());
         if job.is_none() && !begun && !open && s.now >= expires_at(s) {
             return Ok(graph);
         }
@@ -150,7 +150,8 @@ impl Kind for RestoreRun {
         let before = own(s, &source).begun_before(job.as_ref());
         let hold = before.or_else(|| if job.is_some() { None } else { hold(s, &source, facts) });
         let hold = hold.map(|h| Hold { message: format!("{}{}", h.message, restore_report::is_left_off(s, &s.status)), ..h });
-        let done = job.as_ref().is_some_and(|j| j.over) || runs::said_to_have_happened(s, &key(s, &source));
+        let over = job.as_ref().is_some_and(|j| j.over) || s.finished.contains_key(RESTORE);
+        let done = over || runs::said_to_have_happened(s, &key(s, &source));
         let stops = stops(s, &source, facts) && job.is_none() && !begun && !done;
         if stops {
             let node = Node::arm(source.machine.clone(), Goal::Acted(stop(s, &source, facts)), confirmed(&source));
@@ -193,7 +194,7 @@ pub(super) fn is_over(s: &Subject<RestoreRun>) -> bool {
 
 /// What the machine's own object remembers of another object of the same key that did it.
 pub(super) fn done_before<'a>(s: &Subject<RestoreRun>, source: &'a Source) -> Option<&'a breakwater_api::runs::RunRecord> {
-    let own = s.operations.contains_key(RESTORE) || s.status.job.is_some() || restore_files::is_begun(s);
+    let own = s.record(RESTORE).is_some() || s.status.job.is_some() || restore_files::is_begun(s);
     runs::done_before(source.memory.as_ref()?, &key(s, source)).filter(|_| !own)
 }
 
@@ -261,8 +262,8 @@ fn confirmed(source: &Source) -> Ownership {
 /// What forbids to begin it.
 fn hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Hold> {
     vault_is_ours(&source.vault, facts, &s.estate, &source.owner, &s.writer)
-        .or_else(|| looked(s, source).hold(facts))
         .or_else(|| restore_checks::hold(s, source, facts))
+        .or_else(|| looked(s, source).hold(facts))
         .or_else(|| restore_paired::allowed(source, facts))
         .or_else(|| validation(s, source, facts).and_then(|_| restore_validation::hold(facts, stops(s, source, facts))))
 }
@@ -278,13 +279,13 @@ fn validation(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option
 
 /// What this run has begun.
 pub(super) fn own<'a>(s: &'a Subject<RestoreRun>, source: &Source) -> runs::Own<'a> {
-    let record = s.operations.get(RESTORE);
+    let record = s.record(RESTORE);
     runs::Own { estate: &s.estate, key: key(s, source), node: RESTORE, record, told: s.status.job.as_ref() }
 }
 
 /// The jobs that it looks through for its own.
 pub(super) fn looked<'a>(s: &Subject<RestoreRun>, source: &'a Source) -> Looked<'a> {
-    let begun = s.operations.get(RESTORE).map(|o| o.intent_at).or_else(|| s.status.job.as_ref()?.started_at);
+    let begun = s.record(RESTORE).map(|o| o.intent_at).or_else(|| Some(s.status.job.as_ref()?.started_at.unwrap_or(s.meta.created)));
     Looked { vault: &source.jobs, machine: &source.machine, operation: restore_paired::operation(source), created: s.meta.created, begun }
 }
 

@@ -175,7 +175,7 @@ fn points_fresh(s: &Subject<RestoreRun>, source: &Source, known: &Facts) -> Vec<
 /// its own tenant's. What was begun is followed all the same.
 pub(super) fn source(s: &Subject<RestoreRun>, facts: &Facts) -> Result<Source, Hold> {
     let source = resolved(s, facts)?;
-    let begun = s.status.job.is_some() || s.operations.contains_key(RESTORE) || restore_files::is_begun(s);
+    let begun = s.status.job.is_some() || s.record(RESTORE).is_some() || restore_files::is_begun(s);
     match restore_checks::machine_not_granted(s, &source.machine) {
         Some(hold) if !begun => Err(hold),
         _ => Ok(source),

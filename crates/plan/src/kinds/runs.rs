@@ -103,6 +103,11 @@ pub(super) fn job_read(vault: &ResourceId, name: &str, facts: &Facts) -> Option<
     Job::parse(body).ok()
 }
 
+/// The job of an operation that is no longer on record: its name stays in status, or nothing would tell that the run had begun.
+pub(super) fn job_that_ended(record: &OperationRecord) -> Option<RunJob> {
+    Some(RunJob { name: record.job.clone()?, ..RunJob::default() })
+}
+
 /// A job as status shows it: what is not known any more stays as it was.
 pub(super) fn told(name: &str, seen: Option<&SeenJob>, read: Option<&Job>, before: Option<&RunJob>) -> RunJob {
     let mut job = before.filter(|b| b.name == name).cloned().unwrap_or_else(|| RunJob { name: name.to_owned(), ..RunJob::default() });

@@ -69,6 +69,7 @@ pub fn subject<K: Kind>(name: &str, spec: Value, status: Value) -> Subject<K> {
         spec: serde_json::from_value(spec).unwrap(),
         status: serde_json::from_value(status).unwrap(),
         operations: BTreeMap::new(),
+        finished: BTreeMap::new(),
         owned: Vec::new(),
         choices: BTreeMap::new(),
         now: now(),

@@ -120,7 +120,7 @@ impl Class {
     fn is_shared(self, level: f64) -> bool {
         match self {
             Class::BackupRead => true,
-            Class::Read | Class::Write => level < self.rate().0 * LOW,
+            Class::Read => level < self.rate().0 * LOW,
             _ => false,
         }
     }

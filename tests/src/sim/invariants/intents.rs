@@ -74,6 +74,7 @@ impl Intents {
             let leaving = write.before.as_ref().is_some_and(|b| !b.value["metadata"]["deletionTimestamp"].is_null());
             for (id, record) in before.iter().filter(|(id, _)| !after.contains_key(*id) && !leaving) {
                 self.dropped(write.at, id, record, &runs)?;
+                self.told(write, id, record)?;
             }
         }
         if let (Some(after), true) = (&write.after, write.fault.is_none()) {
@@ -103,6 +104,17 @@ impl Intents {
         }
         self.saved.insert(id.to_owned(), object["metadata"]["generation"].as_i64().unwrap_or(0));
         self.own.insert(id.to_owned());
+        Ok(())
+    }
+
+    /// What a run has begun is told by its status, once no record tells it: nothing else keeps it from beginning anew.
+    fn told(&self, write: &WriteRecord, id: &str, record: &Value) -> Verdict {
+        let is_run = record["verb"] == "act" && ["restore", "backup"].iter().any(|node| record["node"] == *node);
+        let status = write.after.as_ref().map(|after| &after.value["status"]).unwrap_or(&Value::Null);
+        let waits = status["phase"].is_null() || status["phase"] == "Pending";
+        if is_run && waits && self.applied.contains(id) && status["job"]["name"].is_null() {
+            return Err(format!("the record of {id} was dropped, and nothing tells that it was begun: {write}"));
+        }
         Ok(())
     }
 

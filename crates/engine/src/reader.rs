@@ -228,7 +228,9 @@ impl Reader {
             // The list before reaches as far back as it did, whatever was asked for now.
             Err(trouble) => {
                 let before = before.unwrap_or_else(|| Jobs { listed: Listed::default(), reach: now, pages: 1 });
-                Jobs { listed: Listed { trouble: Some(trouble), ..before.listed }, pages: before.pages.max(pages.count), ..before }
+                // Where it was cut short there is one more at least.
+                let so_many = before.pages.max(pages.count + 1);
+                Jobs { listed: Listed { trouble: Some(trouble), ..before.listed }, pages: so_many, ..before }
             }
         };
         self.memory.see_jobs(access, vault, jobs);

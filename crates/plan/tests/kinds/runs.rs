@@ -5,7 +5,7 @@ use std::sync::Arc;
 use breakwater_api::{BackupRun, OperationRecord, Reason, RestoreRun};
 use breakwater_arm::versions::{DISKS, RECOVERY_SERVICES};
 use breakwater_plan::{
-    facts::{Facts, List},
+    facts::{Facts, List, Need},
     kind::{Grant, Kind, Subject},
     sighting::{Listed, Listing},
 };
@@ -59,7 +59,17 @@ fn standing() -> Facts {
     see(&mut facts, &id("rg-backup", "Microsoft.Storage/storageAccounts/stage"), Some(account));
     // No disk of the group tells that it was made by this restore.
     list(&mut facts, disks(), &[]);
+    // Nor does a job of earlier days.
+    let wanted = earlier(&backup(json!({})), &facts).into_iter().chain(earlier(&restore(json!({})), &facts)).collect::<Vec<_>>();
+    wanted.into_iter().for_each(|jobs| list(&mut facts, jobs, &[]));
     facts
+}
+
+/// The lists of jobs of earlier days that a run asks for.
+fn earlier<K: Kind>(s: &Subject<K>, facts: &Facts) -> Vec<List> {
+    let needs = K::needs(s, facts).into_iter();
+    let lists = needs.filter_map(|need| if let Need::ListUnder { list, .. } = need { Some(list) } else { None });
+    lists.filter(|list| list.path.ends_with("/backupJobs")).collect()
 }
 
 fn disks() -> List {
@@ -72,6 +82,31 @@ fn what_was_never_begun_is_sent() {
     let facts = standing();
     assert_eq!(told(&planned(&backup(json!({})), &facts), "backup"), "POST");
     assert_eq!(told(&planned(&restore(json!({})), &facts), "restore"), "POST");
+    // Before the jobs of earlier days came, one of them may be the run's own.
+    let mut facts = facts;
+    facts.lists.retain(|list, _| !list.path.ends_with("/backupJobs"));
+    assert_eq!(told(&planned(&backup(json!({})), &facts), "backup"), "wait: NotYetObserved");
+    assert_eq!(told(&planned(&restore(json!({})), &facts), "restore"), "wait: NotYetObserved");
+}
+
+/// The record of a request whose job is over.
+fn finished(node: &str) -> OperationRecord {
+    OperationRecord { job: Some("11111111-0000-4000-8000-000000000001".into()), outcome: None, error: None, ended_at: None, ..failed(node) }
+}
+
+#[test]
+fn a_run_whose_record_went_in_this_turn_is_begun_and_its_job_is_told_though_no_list_shows_it() {
+    let facts = standing();
+    let (mut one, mut two) = (backup(json!({ "phase": "Running" })), restore(json!({ "phase": "Running" })));
+    one.finished.insert("backup".into(), finished("backup"));
+    two.finished.insert("restore".into(), finished("restore"));
+    assert_eq!((told(&planned(&one, &facts), "backup"), told(&planned(&two, &facts), "restore")), ("done".into(), "done".into()));
+    let mut unresolved = facts.clone();
+    unresolved.objects.clear();
+    for told in [reported(&one, &facts), reported(&two, &facts), reported(&one, &unresolved), reported(&two, &unresolved)] {
+        let (phase, job) = (&told.status["phase"], &told.status["job"]["name"]);
+        assert_eq!((phase, job), (&json!("Running"), &json!("11111111-0000-4000-8000-000000000001")), "{:#?}", told.status);
+    }
 }
 
 #[test]

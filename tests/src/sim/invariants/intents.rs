@@ -109,7 +109,10 @@ impl Intents {
 
     /// What a run has begun is told by its status, once no record tells it: nothing else keeps it from beginning anew.
     fn told(&self, write: &WriteRecord, id: &str, record: &Value) -> Verdict {
-        let is_run = record["verb"] == "act" && ["restore", "backup"].iter().any(|node| record["node"] == *node);
+        let of_run = [("RestoreRun", "restore"), ("BackupRun", "backup")]
+            .iter()
+            .any(|(kind, node)| write.key.kind == *kind && record["node"] == *node);
+        let is_run = of_run && record["verb"] == "act";
         let status = write.after.as_ref().map(|after| &after.value["status"]).unwrap_or(&Value::Null);
         let waits = status["phase"].is_null() || status["phase"] == "Pending";
         if is_run && waits && self.applied.contains(id) && status["job"]["name"].is_null() {

@@ -44,6 +44,15 @@ pub fn answer(status: u16, code: &str, message: &str) -> Fault {
     Fault::Status { status, retry_after: None, body: Shape::Standard, code, message, when: When::BeforeApply }
 }
 
+/// On the request of that name that comes after so many, once: too many, come back then. Azure closes that action for so long.
+pub fn full(sim: &Simulation, path: &str, nth: u32, minutes: u64) {
+    let (body, when) = (Shape::Standard, When::BeforeApply);
+    let refusal = Fault::Status { status: 429, retry_after: Some(minutes * 60), body, code: None, message: None, when };
+    let mut rule = Rule::once(path, "GET", path, refusal);
+    rule.matches.nth = Some(nth);
+    sim.azure.lock().unwrap_or_else(PoisonError::into_inner).faults_mut().add(rule);
+}
+
 pub fn settings(sim: &Simulation, set: impl FnOnce(&mut Settings)) {
     set(sim.azure.lock().unwrap_or_else(PoisonError::into_inner).recovery_mut().settings_mut());
 }

@@ -7,7 +7,7 @@ use breakwater_tests::sim::{ArmFault, Simulation};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::people::{PERSON, answer, asked, by_hand, edit, granted, key, member, protected_in};
+use crate::people::{PERSON, answer, asked, by_hand, edit, granted, key, member, protected_in, taken_over};
 
 const ESTATE: &str = "tests/sim/estates/guarded.yaml";
 
@@ -25,7 +25,7 @@ fn run_with(sim: &Simulation, name: &str, spec: Value) -> Value {
     json!({ "apiVersion": "breakwater.io/v1alpha1", "kind": "BackupRun", "metadata": { "name": name, "namespace": "shop" }, "spec": whole })
 }
 
-fn declare(sim: &Simulation, name: &str, spec: Value) {
+pub fn declare(sim: &Simulation, name: &str, spec: Value) {
     sim.cluster.user().apply_object(&run_with(sim, name, spec)).expect("the API server takes it");
 }
 
@@ -118,12 +118,7 @@ fn a_rebuilt_cluster_does_not_back_up_again() {
     declare(&sim, "one", json!({}));
     until(&mut sim, "one", "Succeeded");
     let before = jobs(&sim).len();
-    sim.lose_cluster("cluster-two");
-    sim.apply_the_rule();
-    sim.apply(&granted("Disabled"));
-    let asks = asked(&mut sim, "RecoveryVault", "main", "takeover");
-    answer(&sim, ("RecoveryVault", "main"), &asks, "approve");
-    sim.run_until("its machine", SignedDuration::from_hours(2), |sim| !sim.cluster.live_all("ProtectedMachine").is_empty());
+    taken_over(&mut sim, &granted("Disabled"), SignedDuration::ZERO);
     declare(&sim, "one", json!({}));
     until(&mut sim, "one", "AlreadyDone");
     assert_eq!(sim.status("BackupRun", "one")["recoveryPoint"]["consistency"], "FileSystemConsistent");

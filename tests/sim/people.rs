@@ -136,3 +136,13 @@ pub fn by_hand(sim: &Simulation, who: &str, method: &str, path: &str, api_versio
     let reply = sim.azure.lock().expect("no thread died").handle_as(sim.now(), caller, request);
     (reply.status, serde_json::from_slice(&reply.body).unwrap_or_default())
 }
+
+/// Another cluster takes the vault over after that time.
+pub fn taken_over(sim: &mut Simulation, manifest: &str, after: SignedDuration) {
+    sim.lose_cluster("cluster-two");
+    sim.run_for(after);
+    sim.apply_the_rule();
+    sim.apply(manifest);
+    approve(sim, "RecoveryVault", "main", "takeover");
+    sim.run_until("its machine", SignedDuration::from_hours(2), |sim| !sim.cluster.live_all("ProtectedMachine").is_empty());
+}

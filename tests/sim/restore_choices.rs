@@ -10,7 +10,7 @@ use crate::{
     files,
     people::{PERSON, by_hand, is_free, key, member, protected_in, sent},
     restore_demands::last_restore,
-    restores::{self, disks, new_machine, phase, replace, run_to, until},
+    restores::{self, back_up, disks, new_machine, phase, replace, run_to, until},
 };
 
 const ESTATE: &str = "tests/sim/estates/choices.yaml";
@@ -43,14 +43,6 @@ fn ready_for_zones() -> Simulation {
 
 fn declare(sim: &Simulation, to: Value, more: Value) {
     sim.cluster.user().apply_object(&run_to(sim, "one", to, more)).expect("the API server takes it");
-}
-
-/// Another backup of the machine, to its end.
-fn back_up(sim: &mut Simulation, name: &str) {
-    let run = json!({ "apiVersion": "breakwater.io/v1alpha1", "kind": "BackupRun", "metadata": { "name": name, "namespace": "shop" },
-        "spec": { "protectedMachineRef": { "name": member(sim, "web-1") } } });
-    sim.cluster.user().apply_object(&run).expect("the API server takes it");
-    sim.run_until(&format!("backup {name}"), SignedDuration::from_hours(8), |sim| sim.status("BackupRun", name)["phase"] == "Succeeded");
 }
 
 /// A recovery point as Azure shows it.

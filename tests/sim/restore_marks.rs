@@ -7,17 +7,13 @@ use serde_json::{Value, json};
 
 use crate::{
     azures_words::{answer, fault},
-    people::{self, PERSON, asked, by_hand, key, sent},
-    restores::{disks, manifest, new_machine, phase, ready, run_to, until},
+    people::{PERSON, by_hand, key, sent, taken_over},
+    restores::{declare, disks, manifest, new_machine, phase, ready, until},
 };
 
 const GROUPS: &str = "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups";
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 const COPY: &str = "web-1-restored";
-
-fn declare(sim: &Simulation, name: &str, to: Value, more: Value) {
-    sim.cluster.user().apply_object(&run_to(sim, name, to, more)).expect("the API server takes it");
-}
 
 /// The marks that were written since, each as it went out.
 fn marks(sim: &Simulation, since: usize) -> Vec<String> {
@@ -47,13 +43,7 @@ fn bearers(sim: &Simulation, name: &str) -> Vec<String> {
 
 /// Another cluster takes the vault over, long after Azure has forgotten the jobs of before.
 fn much_later(sim: &mut Simulation) {
-    sim.lose_cluster("cluster-two");
-    sim.run_for(HOUR * 24 * 32);
-    sim.apply_the_rule();
-    sim.apply(&manifest());
-    let asks = asked(sim, "RecoveryVault", "main", "takeover");
-    people::answer(sim, ("RecoveryVault", "main"), &asks, "approve");
-    sim.run_until("its machine", HOUR * 2, |sim| !sim.cluster.live_all("ProtectedMachine").is_empty());
+    taken_over(sim, &manifest(), HOUR * 24 * 32);
 }
 
 #[test]

@@ -2,31 +2,20 @@
 
 use std::sync::PoisonError;
 
-use azure_sim::faults::{Fault, Match, Rule, Shape, When};
+use azure_sim::faults::{Fault, Match, Rule};
 use breakwater_tests::sim::Simulation;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::{
-    people::{PERSON, answer, asked, by_hand, edit, key, member, sent},
-    restores::{disks, manifest, new_machine, phase, ready, replace, run_to, until},
+    azures_words::full,
+    people::{PERSON, by_hand, edit, key, member, sent, taken_over},
+    restores::{back_up, chosen_and_held, declare, disks, manifest, new_machine, phase, ready, replace, run_to, until},
 };
 
 const GROUPS: &str = "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups";
 const MACHINE: &str =
     "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups/rg-shop/providers/Microsoft.Compute/virtualMachines/web-1";
-
-fn declare(sim: &Simulation, name: &str, to: Value, more: Value) {
-    sim.cluster.user().apply_object(&run_to(sim, name, to, more)).expect("the API server takes it");
-}
-
-/// Another backup of the machine, to its end.
-fn back_up(sim: &mut Simulation, name: &str) {
-    let run = json!({ "apiVersion": "breakwater.io/v1alpha1", "kind": "BackupRun", "metadata": { "name": name, "namespace": "shop" },
-        "spec": { "protectedMachineRef": { "name": member(sim, "web-1") } } });
-    sim.cluster.user().apply_object(&run).expect("the API server takes it");
-    sim.run_until(&format!("backup {name}"), SignedDuration::from_hours(8), |sim| sim.status("BackupRun", name)["phase"] == "Succeeded");
-}
 
 /// Restores that Azure took since so many requests.
 fn restores(sim: &Simulation, since: usize) -> usize {
@@ -89,12 +78,7 @@ fn a_restore_that_an_earlier_cluster_did_tells_the_point_that_it_took() {
     let point = sim.status("RestoreRun", "one")["point"]["name"].clone();
     back_up(&mut sim, "younger");
     let from = sim.requests().len();
-    sim.lose_cluster("cluster-two");
-    sim.apply_the_rule();
-    sim.apply(&manifest());
-    let asks = asked(&mut sim, "RecoveryVault", "main", "takeover");
-    answer(&sim, ("RecoveryVault", "main"), &asks, "approve");
-    sim.run_until("its machine", SignedDuration::from_hours(2), |sim| !sim.cluster.live_all("ProtectedMachine").is_empty());
+    taken_over(&mut sim, &manifest(), SignedDuration::ZERO);
     declare(&sim, "one", disks(), json!({ "key": "incident-7" }));
     until(&mut sim, "one", "AlreadyDone");
     let status = sim.status("RestoreRun", "one");
@@ -153,37 +137,15 @@ fn disks_of_private_access_are_restored_as_the_run_says_and_not_without_its_word
 #[test]
 fn no_point_is_read_for_nothing_while_azure_lists_no_jobs() {
     let mut sim = ready();
-    declare(&sim, "one", disks(), json!({}));
-    sim.run_until("the choice", SignedDuration::from_mins(5), |sim| {
-        sim.status("RestoreRun", "one")["choices"]["recovery-point"].is_string()
-    });
-    edit(&sim, "RestoreRun", "one", json!({ "suspend": true }));
+    chosen_and_held(&mut sim, "one");
     sim.run_for(SignedDuration::from_mins(5));
-    let full =
-        Fault::Status { status: 429, retry_after: Some(1500), body: Shape::Standard, code: None, message: None, when: When::BeforeApply };
-    let rule = Rule::once("full", "GET", "*/backupJobs", full);
-    sim.azure.lock().unwrap_or_else(PoisonError::into_inner).faults_mut().add(rule);
+    full(&sim, "*/backupJobs", 1, 25);
     let from = sim.requests().len();
     edit(&sim, "RestoreRun", "one", json!({ "suspend": false }));
     until(&mut sim, "one", "Succeeded");
     let point = sim.status("RestoreRun", "one")["point"]["name"].as_str().expect("a point").to_owned();
     let reads = sim.requests()[from..].iter().filter(|line| line.ends_with(&format!("/recoveryPoints/{point} -> 200"))).count();
     assert_eq!((reads, restores(&sim, from)), (2, 1), "once before the refusal, once before it is sent: {:#?}", sim.requests());
-}
-
-/// From the next request of that on, or the one after so many, Azure refuses it for so long.
-fn full(sim: &Simulation, path: &str, nth: u32, minutes: u64) {
-    let refusal = Fault::Status {
-        status: 429,
-        retry_after: Some(minutes * 60),
-        body: Shape::Standard,
-        code: None,
-        message: None,
-        when: When::BeforeApply,
-    };
-    let mut rule = Rule::once(path, "GET", path, refusal);
-    rule.matches.nth = Some(nth);
-    sim.azure.lock().unwrap_or_else(PoisonError::into_inner).faults_mut().add(rule);
 }
 
 #[test]

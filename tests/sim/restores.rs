@@ -44,8 +44,26 @@ pub fn run_to(sim: &Simulation, name: &str, to: Value, more: Value) -> Value {
     json!({ "apiVersion": "breakwater.io/v1alpha1", "kind": "RestoreRun", "metadata": { "name": name, "namespace": "shop" }, "spec": spec })
 }
 
-fn declare(sim: &Simulation, name: &str, to: Value, more: Value) {
+/// The same, applied.
+pub fn declare(sim: &Simulation, name: &str, to: Value, more: Value) {
     sim.cluster.user().apply_object(&run_to(sim, name, to, more)).expect("the API server takes it");
+}
+
+/// A run to disks whose point was chosen, and that somebody holds back since.
+pub fn chosen_and_held(sim: &mut Simulation, name: &str) {
+    declare(sim, name, disks(), json!({}));
+    sim.run_until("the choice", SignedDuration::from_mins(5), |sim| {
+        sim.status("RestoreRun", name)["choices"]["recovery-point"].is_string()
+    });
+    edit(sim, "RestoreRun", name, json!({ "suspend": true }));
+}
+
+/// Another backup of the machine, to its end.
+pub fn back_up(sim: &mut Simulation, name: &str) {
+    let run = json!({ "apiVersion": "breakwater.io/v1alpha1", "kind": "BackupRun", "metadata": { "name": name, "namespace": "shop" },
+        "spec": { "protectedMachineRef": { "name": member(sim, "web-1") } } });
+    sim.cluster.user().apply_object(&run).expect("the API server takes it");
+    sim.run_until(&format!("backup {name}"), SignedDuration::from_hours(8), |sim| sim.status("BackupRun", name)["phase"] == "Succeeded");
 }
 
 pub fn new_machine(name: &str) -> Value {
@@ -378,17 +396,9 @@ fn a_restore_is_done_once_however_often_it_is_declared() {
 #[test]
 fn the_point_is_chosen_once_though_a_younger_one_comes() {
     let mut sim = ready();
-    declare(&sim, "one", disks(), json!({}));
-    // Held back after the choice: somebody suspends the run.
-    sim.run_until("the choice", SignedDuration::from_mins(5), |sim| {
-        sim.status("RestoreRun", "one")["choices"]["recovery-point"].is_string()
-    });
-    edit(&sim, "RestoreRun", "one", json!({ "suspend": true }));
+    chosen_and_held(&mut sim, "one");
     let chosen = sim.status("RestoreRun", "one")["choices"]["recovery-point"].clone();
-    let backup = json!({ "apiVersion": "breakwater.io/v1alpha1", "kind": "BackupRun", "metadata": { "name": "younger", "namespace": "shop" },
-        "spec": { "protectedMachineRef": { "name": member(&sim, "web-1") } } });
-    sim.cluster.user().apply_object(&backup).expect("taken");
-    sim.run_for(SignedDuration::from_mins(50));
+    back_up(&mut sim, "younger");
     edit(&sim, "RestoreRun", "one", json!({ "suspend": false }));
     until(&mut sim, "one", "Succeeded");
     let status = sim.status("RestoreRun", "one");

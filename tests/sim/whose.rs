@@ -8,16 +8,12 @@ use serde_json::{Value, json};
 use crate::{
     manifests::SMALL,
     people::{answer, asked, edit, granted, key, member, protected, protected_in, sent, vault_with, wants},
-    restores::{disks, manifest, new_machine, replace, run_to, until},
+    restores::{declare, disks, manifest, new_machine, replace, run_to, until},
 };
 
 const ESTATE: &str = "tests/sim/estates/restore.yaml";
 const GROUPS: &str = "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups";
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
-
-fn declare(sim: &Simulation, name: &str, to: Value, more: Value) {
-    sim.cluster.user().apply_object(&run_to(sim, name, to, more)).expect("the API server takes it");
-}
 
 #[test]
 fn a_machine_that_a_restore_merely_names_is_protected_all_the_same() {

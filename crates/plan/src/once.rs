@@ -454,6 +454,8 @@ pub(crate) fn orphan(key: &str, record: &OperationRecord, world: &World<'_>, bou
             || record.job.as_ref().is_some_and(|name| j.name.eq_ignore_ascii_case(name))
     };
     match (jobs.iter().find(named), last) {
+        // By its name it stays known when the record has gone.
+        (Some(job), _) if job.over && record.job.is_none() => Verdict::Do(Step::Adopt { job: job.name.clone() }),
         (Some(job), _) if job.over => Verdict::Do(Step::Forget),
         (None, Some(list)) if list.at >= settled => Verdict::Do(Step::Forget),
         (_, Some(list)) if list.at + bounds.jobs_every > world.now => wait(

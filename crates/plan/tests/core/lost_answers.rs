@@ -104,6 +104,16 @@ fn a_lost_answer_is_forgotten_when_the_facts_show_the_action() {
 }
 
 #[test]
+fn of_what_nobody_wants_any_more_the_job_is_named_before_its_record_goes() {
+    let own = job("own", "c;a", &our_id("a", 1), 1001, "Completed");
+    let record = OperationRecord { verb: "act".into(), jobs_of: Some(vault().to_string()), ..acting("a", 1000) };
+    let scene = lost(1400, 1400, from_ref(&own)).record(record.clone());
+    assert_eq!(scene.answer(&Desired::new(), "a"), "adopt own");
+    let named = scene.record(OperationRecord { job: Some("own".into()), ..record });
+    assert_eq!(named.answer(&Desired::new(), "a"), "forget");
+}
+
+#[test]
 fn a_known_job_is_followed_to_its_end() {
     let follow = |now, listed, jobs: &[Value]| {
         let record = OperationRecord { job: Some("J".into()), ..running(acting("a", 0)) };

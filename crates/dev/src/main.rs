@@ -68,14 +68,14 @@ enum Command {
         /// The folder; its format is that of the recordings in the azure notes.
         dir: PathBuf,
     },
-    /// Count and measure what the operator costs, at rest and at scale, and print one table.
+    /// Count and measure what the operator costs, at rest and at scale, and print one table; built for speed first, which takes minutes.
     Bench(bench::Bench),
     /// Replay one random run of the engine against the simulated Azure, or count how many runs end.
     Sim {
         /// The run to replay: every request, how things stood in the end, and what was broken.
         #[arg(long, default_value_t = 1, conflicts_with = "seeds")]
         seed: u64,
-        /// Run that many seeds on every core and print counts instead.
+        /// Run that many seeds on every core and print counts instead; built for speed first, which takes minutes.
         #[arg(long)]
         seeds: Option<u64>,
         /// The first of them.

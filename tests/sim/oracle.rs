@@ -13,7 +13,7 @@ use futures::FutureExt;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use crate::main_job::protected;
+use crate::{azures_words::full, main_job::protected, restores};
 
 const SUBSCRIPTION: &str = "/subscriptions/50b50000-0000-4000-8000-000000000001";
 const VAULT: &str = "resourceGroups/rg-backup/providers/Microsoft.RecoveryServices/vaults/rv-shop-weu";
@@ -150,6 +150,24 @@ fn two_operations_on_one_machine() {
     let name = all.first().and_then(|o| o.metadata.name.clone()).expect("a member");
     let key = ObjectKey { kind: "ProtectedMachine".into(), namespace: "shop".into(), name };
     sim.cluster.user().patch_status(&key, &json!({ "operations": [record("one"), record("two")] })).expect("somebody meddles");
+    on(&mut sim, 1);
+}
+
+#[test]
+#[should_panic(expected = "nothing tells that it was begun")]
+fn a_run_that_forgets_its_job() {
+    let mut sim = restores::ready();
+    restores::declare(&sim, "one", restores::disks(), json!({}));
+    let from = sim.requests().len();
+    sim.run_until("it is sent", SignedDuration::from_mins(10), |sim| {
+        sim.requests()[from..].iter().any(|line| line.contains("/restore -> 202"))
+    });
+    // Its job ends while nobody hears of it.
+    ["*/backupOperations/*", "*/backupJobs"].iter().for_each(|path| full(&sim, path, 1, 240));
+    on(&mut sim, 2);
+    let key = ObjectKey { kind: "RestoreRun".into(), namespace: "shop".into(), name: "one".into() };
+    let version = sim.cluster.live(&key).and_then(|o| o.metadata.resource_version.clone()).expect("it is there");
+    drop(sim.cluster.patch_status(&key, &version, &json!({ "operations": null, "phase": "Pending" })).now_or_never());
     on(&mut sim, 1);
 }
 

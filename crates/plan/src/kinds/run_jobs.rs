@@ -87,7 +87,7 @@ impl Looked<'_> {
         let trouble = listed.and_then(|listed| listed.trouble.as_ref());
         let none = || {
             let why = "one of the jobs may be of an earlier object of the same key";
-            Hold::wait(Reason::NotYetObserved, format!("{what} {} is waited for: {why}", self.vault))
+            Hold::wait(Reason::NotYetObserved, format!("waiting for {what} {}: {why}", self.vault))
         };
         Some(trouble.map_or_else(none, |trouble| Hold::trouble(trouble, format!("{what} {}: {}", self.vault, trouble.message))))
     }

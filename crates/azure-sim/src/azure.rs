@@ -58,6 +58,8 @@ pub struct Azure {
     signer: Signer,
     keys: KeyCache,
     past: VecDeque<(Timestamp, Model)>,
+    /// Whether more than time has passed since the last of `past`.
+    pub(crate) changed: bool,
 }
 
 /// How far a request came.
@@ -101,6 +103,7 @@ impl Azure {
             signer: Signer::default(),
             keys: KeyCache::default(),
             past: VecDeque::new(),
+            changed: true,
         }
     }
 
@@ -116,7 +119,12 @@ impl Azure {
 
     /// Lets time pass until `to`; time never goes back.
     pub fn advance(&mut self, to: Timestamp) {
-        self.remember();
+        let happens = self.next_event().is_some_and(|at| at <= to);
+        // Where nothing happened and nothing will, time alone makes an older frame into this one.
+        if self.changed || happens || self.past.is_empty() {
+            self.remember();
+            self.changed = happens;
+        }
         self.model.advance(to);
     }
 
@@ -142,6 +150,7 @@ impl Azure {
 
     /// Recovery Services, to look at it or to break it.
     pub fn recovery_mut(&mut self) -> &mut crate::recovery::State {
+        self.changed = true;
         &mut self.model.recovery
     }
 
@@ -183,6 +192,7 @@ impl Azure {
         let target = Target::read(&inbound.method, &inbound.path);
         let is_list = inbound.method == "GET" && (target.form() == Form::Collection || target.namespace.is_none());
         let played = Played::new(self.faults.fire(&inbound, is_list));
+        self.changed |= inbound.method != "GET" || played.rig().is_some();
         if played.has(|fault| matches!(fault, Fault::DropBeforeApply)) {
             self.note(&inbound, &request, None, &played, 0);
             return WireReply { disposition: crate::wire::Disposition::DropConnection, delay: played.delay(), ..WireReply::default() };

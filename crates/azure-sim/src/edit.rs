@@ -52,6 +52,7 @@ pub enum Verb {
 /// # Errors
 /// In words, when there is no such resource or it cannot be edited so.
 pub fn apply(azure: &mut Azure, mut edit: Edit) -> Result<Value, String> {
+    azure.changed = true;
     let (path, _) = split_url(&edit.id);
     edit.id = joined(&path);
     let target = Target::read("GET", &path);

@@ -9,6 +9,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+/// Between two looks at what is waited for: a look is a process and a tenth of a second of a core, so that what takes long is
+/// looked at less often.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_millis(800);
+
 /// kubectl with one kubeconfig, and a discovery cache of its own.
 ///
 /// kubectl keys its cache by host and port, and ports are used again by the next plane.
@@ -98,6 +103,7 @@ impl Kubectl {
     /// The time is over: `what` was waited for, and the last error or answer.
     pub fn wait_until<T>(&self, what: &str, patience: Duration, args: &[&str], done: impl Fn(&Value) -> Option<T>) -> Result<T> {
         let deadline = Instant::now() + patience;
+        let mut pause = SHORTEST_PAUSE;
         loop {
             let seen = self.json(args);
             if let Some(value) = seen.as_ref().ok().and_then(&done) {
@@ -107,7 +113,8 @@ impl Kubectl {
                 let last = seen.map_or_else(|error| format!("{error:#}"), |value| format!("{value:#}"));
                 bail!("{what}: not within {} s; last seen by kubectl {}:\n{last}", patience.as_secs(), args.join(" "));
             }
-            thread::sleep(Duration::from_millis(250));
+            thread::sleep(pause);
+            pause = (pause * 5 / 4).min(LONGEST_PAUSE);
         }
     }
 }

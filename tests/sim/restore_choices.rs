@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     files,
     people::{PERSON, by_hand, is_free, key, member, protected_in, sent},
-    restore_demands::last_restore,
+    restore_demands::{changed, last_restore, refused},
     restores::{self, back_up, disks, new_machine, phase, replace, run_to, until},
 };
 
@@ -181,14 +181,23 @@ fn a_machine_is_made_in_the_zone_that_the_run_names_and_else_in_that_of_its_sour
 }
 
 #[test]
-fn a_zone_that_the_vault_does_not_reach_is_told_before_anything_is_restored() {
-    let (mut sim, mut to) = (ready(), new_machine("web-2"));
-    let from = sim.requests().len();
-    to["newMachine"]["zone"] = json!("2");
-    declare(&sim, to, json!({}));
-    sim.run_until("it is refused", MINUTE * 15, |sim| sim.condition("RestoreRun", "one", "Ready").1 == "ValidationFailed");
-    assert!(sim.condition("RestoreRun", "one", "Ready").2.contains("zone 2"), "{}", sim.tell());
-    assert_eq!(sent(&sim, from), Vec::<String>::new());
+fn a_zone_that_the_vault_does_not_reach_is_told_before_azure_is_asked_and_the_zone_of_the_source_is_no_other() {
+    let sim = ready();
+    let zoned = |zone: &str| {
+        let (mut machine, mut to_disks) = (new_machine("web-2"), disks());
+        machine["newMachine"]["zone"] = json!(zone);
+        to_disks["disks"]["zone"] = json!(zone);
+        [("newMachine", machine), ("disks", to_disks)]
+    };
+    for (field, to) in zoned("2") {
+        let told = refused(&sim, to, json!({}));
+        assert!(told.contains(&format!("spec.to.{field}.zone: the machine was in zone 1")) && told.contains("is GeoRedundant"), "{told}");
+    }
+    for (_, to) in zoned("1") {
+        let mut sim = sim.fork();
+        declare(&sim, to, json!({}));
+        until(&mut sim, "one", "Succeeded");
+    }
 }
 
 /// A new machine, or disks, in a group of the other subscription.
@@ -385,13 +394,45 @@ fn disks_of_a_machine_that_is_named_by_its_vault_and_id_are_restored_once_howeve
     assert!(told.contains(job.as_str().expect("a job")) && sim.status("RestoreRun", "one")["choices"].is_null(), "{told}");
 }
 
+/// The extension by which a guest encrypts its disks.
+fn encrypting() -> Value {
+    let extension = json!({ "id": format!("{MACHINE}/extensions/AzureDiskEncryptionForLinux"),
+        "properties": { "publisher": "Microsoft.Azure.Security", "type": "AzureDiskEncryptionForLinux" } });
+    json!({ "resources": [extension] })
+}
+
+#[test]
+fn disks_that_the_guest_encrypted_keep_its_keys_in_their_subscription_and_the_keys_stay_with_azure() {
+    let mut sim = ready();
+    changed(&mut sim, encrypting());
+    let set = format!("{GROUPS}/rg-shop/providers/Microsoft.Compute/diskEncryptionSets/des-shop");
+    let told = refused(&sim, disks(), json!({ "diskEncryptionSetId": set }));
+    assert!(told.contains("spec.diskEncryptionSetId must be left out") && told.contains("encrypted inside"), "{told}");
+    for elsewhere in there("rg-there") {
+        let told = refused(&sim, elsewhere, json!({}));
+        assert!(told.contains("spec.to") && told.contains("in its own subscription alone"), "{told}");
+    }
+    for (name, to) in [("disks", disks()), ("machine", new_machine("web-restored"))] {
+        let mut sim = sim.fork();
+        restores::declare(&sim, name, to, json!({}));
+        until(&mut sim, name, "Succeeded");
+        let made = sim.status("RestoreRun", name)["made"].as_array().cloned().expect("what was made");
+        let mut disks = made.iter().filter_map(|m| m["id"].as_str()).filter(|id| id.contains("/disks/"));
+        assert!(disks.clone().count() > 0, "{made:#?}");
+        assert!(disks.all(
+            |id| by_hand(&sim, PERSON, "GET", id, "2025-01-02", Value::Null).1["properties"]["encryptionSettingsCollection"]["enabled"]
+                == true
+        ));
+        // The point that it read carries backups of the keys.
+        let kept = serde_json::to_string(&sim.cluster.live_all("RestoreRun").iter().map(|o| &o.data).collect::<Vec<_>>()).expect("JSON");
+        assert!(!kept.contains("S0VZLUJBQ0tVUC") && !kept.contains("U0VDUkVULURBVE"), "{kept}");
+    }
+}
+
 #[test]
 fn a_machine_that_was_encrypted_inside_gets_no_other_disks_and_no_files_of_it_are_mounted() {
     let mut sim = ready();
-    let extension = json!({ "id": format!("{MACHINE}/extensions/AzureDiskEncryptionForLinux"),
-        "properties": { "publisher": "Microsoft.Azure.Security", "type": "AzureDiskEncryptionForLinux" } });
-    sim.behind_our_back(&[json!({ "method": "PATCH", "id": MACHINE, "body": { "resources": [extension] } })]);
-    back_up(&mut sim, "encrypted");
+    changed(&mut sim, encrypting());
     let (to, more) = replace(&sim, json!({}));
     for (run, field) in [(run_to(&sim, "one", to, more), "replaceDisks"), (files::run(&sim, "one", "1h"), "files")] {
         let mut sim = sim.fork();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     people::{PERSON, by_hand, protected_in, vault_with},
-    restores::{disks, manifest, phase, run_to, until},
+    restores::{back_up, declare, disks, manifest, phase, run_to, until},
 };
 
 const ESTATE: &str = "tests/sim/estates/demands.yaml";
@@ -114,6 +114,43 @@ fn restored_disks_are_encrypted_with_the_set_that_the_run_names() {
         sim.condition("RestoreRun", "outside", "Ready").1 == "AccessDenied"
     });
     assert_eq!(last_restore(&sim)["diskEncryptionSetId"], set);
+}
+
+/// The machine as somebody changed it, and a backup of it since.
+pub fn changed(sim: &mut Simulation, body: Value) {
+    let machine = format!("{GROUPS}/rg-shop/providers/Microsoft.Compute/virtualMachines/web-1");
+    sim.behind_our_back(&[json!({ "method": "PATCH", "id": machine, "body": body })]);
+    back_up(sim, "since");
+}
+
+/// What a run is told that is refused before anything is sent.
+pub fn refused(world: &Simulation, to: Value, more: Value) -> String {
+    let mut sim = world.fork();
+    let from = sim.requests().len();
+    declare(&sim, "refused", to, more);
+    let soon = SignedDuration::from_mins(15);
+    sim.run_until("it is refused", soon, |sim| sim.condition("RestoreRun", "refused", "Ready").1 == "InvalidSpec");
+    assert!(sim.requests().iter().skip(from).all(|line| !line.contains("POST")), "{}", sim.tell());
+    sim.condition("RestoreRun", "refused", "Ready").2
+}
+
+#[test]
+fn the_set_of_a_confidential_os_disk_goes_with_points_of_such_machines_alone() {
+    let mut sim = protected_in(ESTATE, &manifest(), 1);
+    let set = |group: &str| format!("{GROUPS}/{group}/providers/Microsoft.Compute/diskEncryptionSets/des-confidential");
+    let more = |group: &str| json!({ "securedVmOsDiskEncryptionSetId": set(group) });
+    let told = refused(&sim, disks(), more("rg-shop"));
+    assert!(told.contains("spec.securedVmOsDiskEncryptionSetId must be left out") && told.contains("security type is None"), "{told}");
+    changed(&mut sim, json!({ "properties": { "securityProfile": { "securityType": "ConfidentialVM" } } }));
+    declare(&sim, "one", disks(), more("rg-shop"));
+    until(&mut sim, "one", "Succeeded");
+    assert_eq!(last_restore(&sim)["securedVMDetails"], json!({ "securedVMOsDiskEncryptionSetId": set("rg-shop") }));
+    // The set is read on the way: one outside the grant is not named to Azure.
+    declare(&sim, "outside", disks(), more("rg-guard"));
+    sim.run_until("it is refused", SignedDuration::from_mins(30), |sim| {
+        sim.condition("RestoreRun", "outside", "Ready").1 == "AccessDenied"
+    });
+    assert_eq!(last_restore(&sim)["securedVMDetails"], json!({ "securedVMOsDiskEncryptionSetId": set("rg-shop") }));
 }
 
 #[test]

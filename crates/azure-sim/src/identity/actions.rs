@@ -195,7 +195,7 @@ fn restoring(req: &Inbound, target: &Target, owner: Owner) -> Option<Vec<(&'stat
         "backupcrossregionrestore" => &req.body["restoreRequest"],
         _ => return None,
     };
-    const FIELDS: [(&str, &str); 9] = [
+    const FIELDS: [(&str, &str); 10] = [
         ("/sourceResourceId", "Microsoft.Compute/virtualMachines/write"),
         ("/virtualMachineId", "Microsoft.Compute/virtualMachines/write"),
         ("/targetResourceGroupId", "Microsoft.Resources/subscriptions/resourceGroups/write"),
@@ -205,6 +205,7 @@ fn restoring(req: &Inbound, target: &Target, owner: Owner) -> Option<Vec<(&'stat
         ("/storageAccountId", "Microsoft.Storage/storageAccounts/write"),
         ("/identityBasedRestoreDetails/targetStorageAccountId", "Microsoft.Storage/storageAccounts/read"),
         ("/diskEncryptionSetId", "Microsoft.Compute/diskEncryptionSets/read"),
+        ("/securedVMDetails/securedVMOsDiskEncryptionSetId", "Microsoft.Compute/diskEncryptionSets/read"),
     ];
     let named = |pointer: &str| asked.pointer(pointer).and_then(Value::as_str).filter(|id| !id.is_empty()).map(str::to_owned);
     let mut needs: Vec<(&'static str, String)> = FIELDS.iter().filter_map(|(pointer, action)| Some((*action, named(pointer)?))).collect();

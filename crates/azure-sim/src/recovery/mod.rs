@@ -2,7 +2,7 @@
 //!
 //! [`State::handle`] answers a request, [`State::advance`] lets time pass. Nothing here does I/O; the same requests at
 //! the same times with the same [`Neighbours`](crate::wire::Neighbours) give the same answers. What is not modelled
-//! (encrypted machines, other workloads) is answered 501, never invented.
+//! (files of encrypted machines, other workloads) is answered 501, never invented.
 //!
 //! Tags of vaults are Resource Manager's: the front takes them from the bodies of vault writes and shows them through
 //! `Neighbours::tags`.

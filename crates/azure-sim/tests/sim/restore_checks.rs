@@ -99,10 +99,12 @@ fn requests_that_do_not_fit_are_refused_before_any_job() {
         json!({"restoreDiskLunList": [7]}),
         json!({"recoveryType": "Sideways"}),
         json!({"objectType": "IaasVMRestoreWithRehydrationRequest"}),
+        json!({"securedVMDetails": {"securedVMOsDiskEncryptionSetId": "/x"}}),
+        json!({"encryptionDetails": {"encryptionEnabled": true}}),
     ] {
         assert_eq!(post(&mut client, "vm-a", &more).status, 400, "{more}");
     }
-    let unknown = post(&mut client, "vm-a", &json!({"securedVMDetails": {"securedVMOsDiskEncryptionSetId": "/x"}}));
+    let unknown = post(&mut client, "vm-a", &json!({"securedVMDetails": {"dataDiskEncryptionSettings": {}}}));
     assert_eq!((unknown.status, code(&unknown).as_str()), (501, "SimulatorNotImplemented"));
     let body = asking("vm-a", &json!({}));
     let missing = client.send("POST", &format!("{}/recoveryPoints/123/restore", item("vm-a")), body);

@@ -20,6 +20,7 @@ mod protection;
 mod recovery_points;
 mod recovery_vault;
 mod restore_checks;
+mod restore_demands;
 mod restore_files;
 mod restore_made;
 mod restore_mark;

@@ -4,14 +4,14 @@
 use breakwater_api::{Reason, RestoreRun, restore_run::ReplaceDisks};
 use breakwater_arm::{
     ResourceId,
-    bodies::{self, RecoveryPointProperties, VirtualMachine},
+    bodies::{self, VirtualMachine},
 };
 use jiff::SignedDuration;
 
 use super::{
-    recovery_points, restore_mark, restore_paired,
+    recovery_points, restore_demands, restore_mark, restore_paired,
     restore_run::{own, seen_jobs},
-    restore_source::{self, Source, chosen},
+    restore_source::{self, Source},
     restore_target::{invalid, is_off, network_of, new_machine, parsed, power, target_group},
     runs, unreadable, vault_guard,
 };
@@ -21,7 +21,7 @@ use crate::{defence::made_at, facts::Facts, graph::Hold, kind::Subject, selectio
 const REPLACED_WITHIN: SignedDuration = SignedDuration::from_hours(24);
 
 /// What was read and makes no sense says nothing: nothing is begun on it.
-fn illegible(id: &ResourceId) -> Hold {
+pub(super) fn illegible(id: &ResourceId) -> Hold {
     Hold::wait(Reason::Unreadable, format!("{id} was read, and its body cannot be understood"))
 }
 
@@ -30,8 +30,7 @@ pub(super) fn hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> O
     granted(s, source)
         .or_else(|| restore_source::stranger(source, facts))
         .or_else(|| restore_paired::hold(source, facts))
-        .or_else(|| point_hold(s, source, facts))
-        .or_else(|| crossing_hold(s, source, facts))
+        .or_else(|| restore_demands::hold(s, source, facts))
         .or_else(|| staging_hold(s, source, facts))
         .or_else(|| machine_hold(s, source, facts))
         .or_else(|| restore_mark::hold(s, source, facts))
@@ -58,75 +57,6 @@ fn act(s: &Subject<RestoreRun>) -> &'static str {
         (None, Some(_)) => "ReplaceDisks",
         (None, None) => "Restore",
     }
-}
-
-/// The chosen point as Azure shows it.
-///
-/// # Errors
-/// That it is gone, or cannot be read.
-pub(super) fn point(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Result<RecoveryPointProperties, Hold> {
-    let name = chosen(s).unwrap_or_default();
-    let Some(id) = source.point(name) else { return Err(invalid(format!("{name} is no name of a recovery point"))) };
-    match (restore_source::shown(s, source, facts), restore_source::read(s, source, facts)) {
-        (_, Some(point)) => Ok(point.properties),
-        (Known::Absent(at), _) => {
-            let message = format!(
-                "recovery point {name}, which this run chose, is gone since {at}: it expired; make a new RestoreRun for another point"
-            );
-            Err(Hold::stuck(Reason::NoRecoveryPoint, message))
-        }
-        _ if source.paired.is_some() => restore_source::pick(s, source, facts).and(Err(illegible(&id))),
-        _ => Err(unreadable(&id, facts)),
-    }
-}
-
-/// What the point itself demands (backup.md §12, §13).
-fn point_hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Hold> {
-    chosen(s)?;
-    let point = match point(s, source, facts) {
-        Ok(point) => point,
-        Err(hold) => return Some(hold),
-    };
-    // The paired region's points do not tell it: then the run's own word stands, and Azure's answer.
-    let told = point.is_private_access_enabled_on_any_disk;
-    let private = told == Some(true);
-    if told.is_none() && source.paired.is_some() {
-        return None;
-    }
-    if private && s.spec.disk_access.is_none() {
-        let message = "spec.diskAccess is needed: a disk of this point allows private access only; say SameAsSource, Private or Public in a new RestoreRun";
-        return Some(invalid(message));
-    }
-    if !private && s.spec.disk_access.is_some() {
-        let message = "spec.diskAccess must be left out: no disk of this point allows private access only, and Azure takes it for such points alone; make a new RestoreRun without it";
-        return Some(invalid(message));
-    }
-    let archived = point.is_archived_only();
-    if archived && s.spec.from.recovery_point.rehydrate.is_none() {
-        let message = "spec.from.recoveryPoint.rehydrate is needed: this point is in the archive only, and is brought back first, which takes hours; say its priority and retainFor in a new RestoreRun";
-        return Some(invalid(message));
-    }
-    if !archived && s.spec.from.recovery_point.rehydrate.is_some() {
-        let message =
-            "spec.from.recoveryPoint.rehydrate must be left out: this point is not in the archive; make a new RestoreRun without it";
-        return Some(invalid(message));
-    }
-    None
-}
-
-/// A vault may forbid restores into other subscriptions (backup.md §5.1, `crossSubscriptionRestoreState`).
-fn crossing_hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Hold> {
-    let target = target_group(s, source).ok()?;
-    let there = target.subscription_id();
-    let body = facts.resource(&source.vault).into_present()?;
-    let state = body.pointer("/properties/restoreSettings/crossSubscriptionRestoreSettings/crossSubscriptionRestoreState")?.as_str()?;
-    let crosses = !there.eq_ignore_ascii_case(source.vault.subscription_id());
-    (crosses && !state.eq_ignore_ascii_case("Enabled")).then(|| {
-        invalid(format!(
-            "spec.to: {} lets nothing be restored into another subscription ({there}; its cross-subscription restore is {state}): make a new RestoreRun into its own, or have it allowed on the vault",
-            source.vault
-        ))
-    })
 }
 
 /// Azure's rules for the staging account (backup.md §13).
@@ -267,11 +197,6 @@ fn replace_hold(s: &Subject<RestoreRun>, wanted: &ReplaceDisks, source: &Source,
             return Some(Hold::stuck(Reason::IdentityChanged, message));
         }
         _ => return Some(Hold::wait(Reason::NotYetObserved, format!("which machine {machine} is, is not known yet (vmId)"))),
-    }
-    // Documented of Azure Disk Encryption ("Troubleshoot backup errors on encrypted Azure VMs").
-    if point(s, source, facts).is_ok_and(|point| point.is_source_vm_encrypted == Some(true)) {
-        let message = "spec.to.replaceDisks: the machine was encrypted inside when this recovery point was made, and Azure replaces no disks of such a machine: restore a new machine or disks";
-        return Some(invalid(message));
     }
     let made = made_at(body);
     let taken = restore_source::read(s, source, facts).as_ref().and_then(recovery_points::of).map(|point| point.at);

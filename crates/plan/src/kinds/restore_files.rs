@@ -11,7 +11,7 @@ use breakwater_arm::bodies::{provision_request, revoke_request};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    restore_checks,
+    restore_demands,
     restore_run::{expires_at, key},
     restore_source::{self, Source, chosen},
     runs, seconds, vault_is_ours,
@@ -104,7 +104,7 @@ fn length(wanted: &ToFiles) -> Option<Hold> {
 /// What the point itself says: whether its files can be mounted, and whether somebody did so already.
 fn point_hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Hold> {
     let name = chosen(s)?;
-    let point = match restore_checks::point(s, source, facts) {
+    let point = match restore_demands::point(s, source, facts) {
         Ok(point) => point,
         Err(hold) => return Some(hold),
     };

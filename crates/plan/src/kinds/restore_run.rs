@@ -209,9 +209,17 @@ pub(super) fn key(s: &Subject<RestoreRun>, source: &Source) -> String {
         Some(key) => keys::hash(&["key", key]),
         None => {
             let spec = &s.spec;
-            let asked =
-                json!([spec.from, spec.to, spec.staging, spec.disk_access, spec.disk_access_id, spec.disk_encryption_set_id]).to_string();
-            keys::hash(&["object", &s.meta.namespace, &s.meta.name, &asked])
+            let mut asked = vec![
+                json!(spec.from),
+                json!(spec.to),
+                json!(spec.staging),
+                json!(spec.disk_access),
+                json!(spec.disk_access_id),
+                json!(spec.disk_encryption_set_id),
+            ];
+            // Fields of later versions count where they are set: the keys of runs without them stay what they were.
+            asked.extend(spec.secured_vm_os_disk_encryption_set_id.as_ref().map(|set| json!({ "securedVmOsDiskEncryptionSetId": set })));
+            keys::hash(&["object", &s.meta.namespace, &s.meta.name, &json!(asked).to_string()])
         }
     };
     // A mount and a restore of one key are two things.

@@ -7,7 +7,10 @@ use breakwater_api::{
 };
 use breakwater_arm::{
     ResourceId,
-    bodies::{DiskNetworkAccess, IdentityBasedRestore, RecoveryType, RestoreBody, RestoreFrom, RestoreIdentity, Staging, VirtualMachine},
+    bodies::{
+        DiskNetworkAccess, IdentityBasedRestore, RecoveryType, RestoreBody, RestoreFrom, RestoreIdentity, SecuredVmDetails, Staging,
+        VirtualMachine,
+    },
     names,
     versions::VIRTUAL_MACHINES,
     wire::{Method, Request},
@@ -120,6 +123,10 @@ pub(super) fn body(s: &Subject<RestoreRun>, source: &Source) -> Result<RestoreBo
     }
     if let Some(set) = &s.spec.disk_encryption_set_id {
         body.disk_encryption_set_id = Some(parsed("spec.diskEncryptionSetId", set)?);
+    }
+    if let Some(set) = &s.spec.secured_vm_os_disk_encryption_set_id {
+        let set = parsed("spec.securedVmOsDiskEncryptionSetId", set)?;
+        body.secured_vm_details = Some(SecuredVmDetails { os_disk_encryption_set_id: Some(set), ..SecuredVmDetails::default() });
     }
     body.target_disk_network_access_settings = disk_access(s)?;
     Ok(body)

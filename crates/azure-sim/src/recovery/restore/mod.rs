@@ -158,7 +158,7 @@ impl State {
         Ok(Named { path, key, point: name })
     }
 
-    /// Whether the guest encrypted its disks when a point was made: what Azure then does was never recorded.
+    /// Whether the guest encrypted its disks when a point was made.
     pub(super) fn is_encrypted(&self, named: &Named<'_>) -> bool {
         let item = self.item(&named.path.key, &named.key);
         item.and_then(|item| item.point(named.point)).is_some_and(|point| point.taken.encrypted)
@@ -167,9 +167,6 @@ impl State {
     fn accept_restore(&self, n: &dyn Neighbours, req: &Inbound, named: &Named<'_>) -> Result<Plan, Refused> {
         let properties = &req.body["properties"];
         let ask = Ask::read(properties).map_err(|flaw| Box::new(self.flawed(req, &flaw)))?;
-        if self.is_encrypted(named) {
-            return Err(Box::new(self.flawed(req, &Flaw::Unmodelled("the restore of an encrypted machine"))));
-        }
         let plan = self.plan_restore(n, named, ask, Wanted::Here)?;
         let vault = self.vault(&named.path.key).ok_or_else(|| Box::new(named.path.not_found()))?;
         self.guarded(n, vault, Guarded::Restore, &properties["resourceGuardOperationRequests"])?;

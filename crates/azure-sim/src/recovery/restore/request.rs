@@ -71,6 +71,10 @@ pub(in crate::recovery) struct Ask {
     pub zone: Zone,
     pub access: Option<Access>,
     pub encryption_set: Option<String>,
+    /// `securedVMDetails/securedVMOsDiskEncryptionSetId`
+    pub secured_set: Option<String>,
+    /// `encryptionDetails/encryptionEnabled`: it says that the guest encrypted the disks.
+    pub says_encrypted: bool,
     pub rehydration: Option<Rehydration>,
     /// Canonical region.
     pub region: String,
@@ -108,6 +112,8 @@ impl Ask {
             zone: zone(&properties["zones"])?,
             access: access(&properties["targetDiskNetworkAccessSettings"])?,
             encryption_set: text(&properties["diskEncryptionSetId"]),
+            secured_set: text(&properties["securedVMDetails"]["securedVMOsDiskEncryptionSetId"]),
+            says_encrypted: properties["encryptionDetails"]["encryptionEnabled"] == true,
             rehydration: rehydration(properties)?,
             region: canonical_location(&needed("region")?),
         };
@@ -122,13 +128,13 @@ impl Ask {
 /// Fields of the request that this model has nothing for.
 fn unmodelled(properties: &Value) -> Result<(), Flaw> {
     let refused = |name: &'static str| Err(Flaw::Unmodelled(name));
-    for name in ["securedVMDetails", "extendedLocation", "targetDomainNameId"] {
+    for name in ["extendedLocation", "targetDomainNameId"] {
         if !properties[name].is_null() {
             return refused(name);
         }
     }
-    if properties["encryptionDetails"]["encryptionEnabled"] == true {
-        return refused("encryptionDetails");
+    if !properties["securedVMDetails"]["dataDiskEncryptionSettings"].is_null() {
+        return refused("dataDiskEncryptionSettings");
     }
     for name in ["originalStorageAccountOption", "createNewCloudService"] {
         if properties[name] == true {
@@ -279,9 +285,10 @@ mod tests {
         ] {
             assert!(matches!(with(wrong.clone()), Err(Flaw::Wrong(_))), "{wrong}");
         }
-        for unknown in [json!({"securedVMDetails": {}}), json!({"encryptionDetails": {"encryptionEnabled": true}})] {
+        for unknown in [json!({"extendedLocation": {}}), json!({"securedVMDetails": {"dataDiskEncryptionSettings": {}}})] {
             assert!(matches!(with(unknown.clone()), Err(Flaw::Unmodelled(_))), "{unknown}");
         }
-        assert!(with(json!({"encryptionDetails": {"encryptionEnabled": false}})).is_ok());
+        let says = |enabled: bool| with(json!({"encryptionDetails": {"encryptionEnabled": enabled}})).unwrap().says_encrypted;
+        assert_eq!((says(true), says(false)), (true, false));
     }
 }

@@ -83,6 +83,15 @@ impl Plan {
         if let Some(set) = self.ask.encryption_set.as_ref().or(own) {
             properties.push(("encryption", json!({"type": "EncryptionAtRestWithCustomerKey", "diskEncryptionSetId": set})));
         }
+        if self.taken.encrypted {
+            properties.push(("encryptionSettingsCollection", json!({"enabled": true, "encryptionSettingsVersion": "1.1"})));
+        }
+        if disk.lun < 0
+            && let Some(set) = &self.ask.secured_set
+        {
+            let profile = json!({"securityType": "ConfidentialVM_DiskEncryptedWithCustomerKey", "secureVMDiskEncryptionSetId": set});
+            properties.push(("securityProfile", profile));
+        }
         properties
     }
 }

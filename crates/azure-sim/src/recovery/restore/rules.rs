@@ -11,6 +11,9 @@ use super::request::{Ask, Goal, Zone};
 use super::{Named, Plan, Reads};
 use crate::wire::Neighbours;
 
+/// `securityType` of a confidential machine.
+pub(super) const CONFIDENTIAL: &str = "ConfidentialVM";
+
 /// Where a restore is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::recovery) enum Wanted {
@@ -43,6 +46,7 @@ impl State {
         self.fits(vault, &item.source_id, named, point, (&ask, &wanted))?;
         self.access_fits(point, &ask)?;
         let crosses = self.subscription_fits(n, vault, &ask)?;
+        self.encryption_fits(point, &ask, crosses)?;
         let secondary = if let Wanted::There(region) = wanted { Some(region) } else { None };
         let reads = self.source_of(point, &ask, crosses || secondary.is_some())?;
         self.zone_fits(vault, point, &ask, (reads, secondary.as_deref()))?;
@@ -105,6 +109,29 @@ impl State {
             (false, Some(_)) => self.no(refusal, "targetDiskNetworkAccessSettings go with recovery points of private disks alone."),
             _ => Ok(()),
         }
+    }
+
+    /// Disks that the guest encrypted keep its keys, in their subscription and under no living machine ("Back up and restore
+    /// encrypted Azure virtual machines"); an encryption set of the OS disk goes with confidential machines.
+    fn encryption_fits(&self, point: &Point, ask: &Ask, crosses: bool) -> Result<(), Refused> {
+        let refusals = &self.settings.restore.refusals;
+        let encrypted = point.taken.encrypted;
+        if encrypted && ask.goal == Goal::Replace {
+            return self.no(&refusals.replace, "Replace existing is not supported for encrypted virtual machines.");
+        }
+        if encrypted && crosses {
+            return self.no(&refusals.cross_subscription, "An encrypted virtual machine is restored in its own subscription.");
+        }
+        if encrypted && ask.encryption_set.is_some() {
+            return self.no(&refusals.request, "diskEncryptionSetId does not go with an encrypted virtual machine.");
+        }
+        if ask.says_encrypted && !encrypted {
+            return self.no(&refusals.request, "encryptionDetails say that the virtual machine was encrypted, and it was not.");
+        }
+        if ask.secured_set.is_some() && point.taken.security_type != CONFIDENTIAL {
+            return self.no(&refusals.request, "securedVMDetails go with confidential virtual machines alone.");
+        }
+        Ok(())
     }
 
     /// Whether the restore goes to another subscription, when it may.

@@ -59,7 +59,6 @@ impl State {
         };
         let named = self.named_point(path, &container, &item, &point).map_err(Some)?;
         let ask = match Ask::read(request) {
-            Ok(_) if self.is_encrypted(&named) => return Err(None),
             Ok(ask) => ask,
             Err(Flaw::Unmodelled(_)) => return Err(None),
             Err(Flaw::Wrong(message)) => return Ok(vec![Finding::new(0, &self.settings.restore.refusals.request.code, &message)]),

@@ -132,6 +132,14 @@ fn what_cannot_be_restored_there_is_told_with_its_field_and_nothing_is_sent() {
     near["spec"]["to"]["newMachine"]["subnetId"] = json!(subnet);
     declare(&sim, &near);
     sim.run_until("it says where the subnet must be", quarter, |sim| sim.condition("RestoreRun", "near", "Ready").1 == "LocationMismatch");
+    let mut sealed = run(&sim, "sealed", disks_there());
+    let set = format!("{GROUPS}/rg-far/providers/Microsoft.Compute/diskEncryptionSets/des-far");
+    sealed["spec"]["securedVmOsDiskEncryptionSetId"] = json!(set);
+    declare(&sim, &sealed);
+    sim.run_until("it says that the field is not for there", quarter, |sim| {
+        let message = sim.condition("RestoreRun", "sealed", "Ready").2;
+        message.contains("spec.securedVmOsDiskEncryptionSetId") && message.contains("the vault's own region")
+    });
     let refused = |change: fn(&mut Value)| {
         let mut object = run(&sim, "never", disks_there());
         change(&mut object["spec"]);

@@ -105,18 +105,24 @@ fn encryption_hold(s: &Subject<RestoreRun>, source: &Source, point: &RecoveryPoi
     })
 }
 
-/// The encryption set of a confidential machine's OS disk goes with points of such machines alone. Whether one needs it is told by
-/// no point: where the key is the platform's, it does not.
+/// The encryption set of a confidential machine's OS disk goes with points of such machines, in their own region, alone (so it is
+/// with `az backup`). Whether one needs it is told by no point: where the key is the platform's, it does not.
 fn confidential_hold(s: &Subject<RestoreRun>, source: &Source, point: &RecoveryPointProperties) -> Option<Hold> {
     s.spec.secured_vm_os_disk_encryption_set_id.as_ref()?;
-    let told = point.security_type.as_ref();
-    if told.is_none() && source.paired.is_some() || told.is_some_and(|word| word.is("ConfidentialVM")) {
-        return None;
+    let field = "spec.securedVmOsDiskEncryptionSetId must be left out";
+    let instead = "say diskEncryptionSetId, or neither, in a new RestoreRun";
+    if let Some(paired) = &source.paired {
+        return Some(invalid(format!(
+            "{field}: Azure takes it for restores in the vault's own region, and not in {}; {instead}",
+            paired.region
+        )));
     }
-    let told = told.map_or_else(|| "None".to_owned(), ToString::to_string);
-    Some(invalid(format!(
-        "spec.securedVmOsDiskEncryptionSetId must be left out: it is for confidential machines, and this recovery point's security type is {told}; say diskEncryptionSetId, or neither, in a new RestoreRun"
-    )))
+    let told = point.security_type.as_ref();
+    let is_confidential = told.is_some_and(|word| word.is("ConfidentialVM"));
+    (!is_confidential).then(|| {
+        let told = told.map_or_else(|| "not told".to_owned(), ToString::to_string);
+        invalid(format!("{field}: it is for confidential machines, and this recovery point's security type is {told}; {instead}"))
+    })
 }
 
 /// Another zone than the machine's is reached from a zone-redundant vault, or in the paired region ("Restore VMs", Azure PowerShell).

@@ -41,6 +41,8 @@ pub struct KindSchema {
     schema: Value,
     patterns: Patterns,
     rules: CompiledSchema,
+    /// The rules that do not lie below `spec`.
+    rules_beside_spec: CompiledSchema,
 }
 
 impl Schemas {
@@ -79,6 +81,7 @@ impl KindSchema {
             scope: if crd.spec.scope == "Namespaced" { Scope::Namespaced } else { Scope::Cluster },
             status_apart: version.subresources.as_ref().is_some_and(|apart| apart.status.is_some()),
             patterns: Patterns::of(&schema)?,
+            rules_beside_spec: compile_schema(&beside_spec(&schema)),
             schema,
             rules,
         })
@@ -117,9 +120,12 @@ impl KindSchema {
                 return Ok(());
             }
         }
+        // What a rule says of a spec that stays as it is has been let pass before: most writes are of a status.
+        let is_same = old.is_some_and(|old| old["spec"] == object["spec"]);
+        let rules = if is_same { &self.rules_beside_spec } else { &self.rules };
         // The server evaluates no rule over values that break the schema.
         if errors.is_empty()
-            && let Err(broken) = validate_compiled(&self.rules, object, old)
+            && let Err(broken) = validate_compiled(rules, object, old)
         {
             errors = broken
                 .iter()
@@ -142,6 +148,15 @@ impl KindSchema {
     fn invalid(&self, object: &Value, errors: &[String]) -> String {
         invalid(&self.group, object, errors)
     }
+}
+
+/// The schema with a spec of which nothing is known.
+fn beside_spec(schema: &Value) -> Value {
+    let mut schema = schema.clone();
+    if let Some(spec) = schema.pointer_mut("/properties/spec") {
+        *spec = serde_json::json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
+    }
+    schema
 }
 
 /// `Kind.group "name" is invalid: ...`, as the server says it.

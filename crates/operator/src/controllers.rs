@@ -3,10 +3,13 @@
 //!
 //! A turn is caused by a touch of its object (never by a status we wrote), by another object it depends on, by the engine's
 //! waker, or by time. A panic in a turn is that object's trouble only. On stop nothing starts and what runs may finish.
+//!
+//! Who is due stands in line, first come, first served: kube's own limit takes what waits out of a hash set, in no order, so
+//! that where more is due than can be done some are served again and again and others never.
 
 use std::{
     any::Any,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -26,7 +29,10 @@ use kube::{
         reflector::ObjectRef,
     },
 };
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -44,6 +50,9 @@ const SHORTEST: Duration = Duration::from_millis(50);
 const FIRST_RETRY: Duration = Duration::from_secs(2);
 /// The longest such wait.
 const LAST_RETRY: Duration = Duration::from_secs(600);
+
+/// kube's word for no limit: the line has it.
+const UNLIMITED: u16 = 0;
 
 /// What the driver calls: the engine.
 #[async_trait]
@@ -69,15 +78,34 @@ pub enum Turned {
 pub struct Waker {
     watches: Arc<Watches>,
     queues: Arc<BTreeMap<&'static str, mpsc::UnboundedSender<ObjectRef<Kept>>>>,
+    standing: Standing,
 }
 
 impl Waker {
     /// Gives an object a turn soon. Of several calls before that turn one counts; an object that is not there gets none.
     pub fn wake(&self, key: &ObjectKey) {
+        // Who stands in line has not looked yet.
+        if self.standing.has(key) {
+            return;
+        }
         if let (Some(queue), Some(watched)) = (self.queues.get(key.kind.as_str()), self.watches.of(&key.kind)) {
             // A queue whose controller has ended belongs to a driver that is stopping: nobody is waiting for the turn.
             let _ended = queue.send(watched.reference(&key.namespace, &key.name));
         }
+    }
+}
+
+/// Who stands in line for a turn that has not begun.
+#[derive(Clone, Default)]
+struct Standing(Arc<Mutex<HashSet<ObjectKey>>>);
+
+impl Standing {
+    fn keys(&self) -> std::sync::MutexGuard<'_, HashSet<ObjectKey>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has(&self, key: &ObjectKey) -> bool {
+        self.keys().contains(key)
     }
 }
 
@@ -113,7 +141,7 @@ impl Driver {
             senders.insert(watched.kind.kind, sender);
             queues.push((watched.kind.kind, receiver));
         }
-        let waker = Waker { watches: watches.clone(), queues: Arc::new(senders) };
+        let waker = Waker { watches: watches.clone(), queues: Arc::new(senders), standing: Standing::default() };
         let shared = Shared { metrics, entropy, failures: Arc::default() };
         Driver { watches: watches.clone(), queues, changes: watches.subscribe(), waker, shared, concurrency }
     }
@@ -132,10 +160,11 @@ impl Driver {
         let mut tasks: JoinSet<String> = JoinSet::new();
         let halt = stop.child_token();
         for (kind, queue) in queues {
-            let controller = control(&watches, kind, queue, concurrency, halt.clone());
-            let (turns, shared) = (turns.clone(), shared.clone());
+            let controller = control(&watches, kind, queue, halt.clone());
+            let line = Line { places: Semaphore::new(concurrency.into()), standing: waker.standing.clone(), halt: halt.clone() };
+            let context = Arc::new(Context { kind, turns: turns.clone(), shared: shared.clone(), line });
             tasks.spawn(async move {
-                controller.run(guarded, give_up, Arc::new(Context { kind, turns, shared })).for_each(|turn| async { note(turn) }).await;
+                controller.run(in_line, give_up, context).for_each(|turn| async { note(turn) }).await;
                 kind.to_owned()
             });
         }
@@ -163,16 +192,10 @@ impl Driver {
 }
 
 /// One kind's controller. Its only trigger is its queue: touches, dependencies and the engine's wake-ups all go there.
-fn control(
-    watches: &Watches,
-    kind: &str,
-    queue: mpsc::UnboundedReceiver<ObjectRef<Kept>>,
-    concurrency: u16,
-    stop: CancellationToken,
-) -> Controller<Kept> {
+fn control(watches: &Watches, kind: &str, queue: mpsc::UnboundedReceiver<ObjectRef<Kept>>, stop: CancellationToken) -> Controller<Kept> {
     let watched = watches.of(kind).expect("queues are made from the watched kinds");
     Controller::for_stream_with(stream::pending(), watched.store.clone(), watched.kind)
-        .with_config(controller::Config::default().concurrency(concurrency))
+        .with_config(controller::Config::default().concurrency(UNLIMITED))
         .reconcile_on(received(queue))
         .graceful_shutdown_on(stop.cancelled_owned())
 }
@@ -220,12 +243,33 @@ struct Context {
     kind: &'static str,
     turns: Arc<dyn Turns>,
     shared: Shared,
+    line: Line,
+}
+
+/// The line for turns of one kind: so many at once, in the order in which they were due.
+struct Line {
+    places: Semaphore,
+    standing: Standing,
+    halt: CancellationToken,
+}
+
+/// A turn when it is this object's. Nothing begins after the stop, though it was in line.
+async fn in_line(object: Arc<Kept>, context: Arc<Context>) -> Result<Action, std::convert::Infallible> {
+    let line = &context.line;
+    let key = key(context.kind, &object);
+    line.standing.keys().insert(key.clone());
+    let place = line.halt.run_until_cancelled(line.places.acquire()).await;
+    // Whoever wakes it from here on means a turn after this one.
+    line.standing.keys().remove(&key);
+    match place {
+        Some(Ok(_place)) if !line.halt.is_cancelled() => guarded(key, &context).await,
+        _ => Ok(Action::await_change()),
+    }
 }
 
 /// One turn. It cannot fail: what goes wrong inside is counted and comes back later. An unguarded panic would end the whole
 /// controller (rust-stack.md, trap 4).
-async fn guarded(object: Arc<Kept>, context: Arc<Context>) -> Result<Action, std::convert::Infallible> {
-    let key = key(context.kind, &object);
+async fn guarded(key: ObjectKey, context: &Context) -> Result<Action, std::convert::Infallible> {
     let began = Instant::now();
     let turned = AssertUnwindSafe(context.turns.turn(&key)).catch_unwind().await;
     let result = match &turned {

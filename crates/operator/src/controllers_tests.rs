@@ -225,3 +225,51 @@ async fn stopping_starts_nothing_and_lets_the_running_turn_finish() {
     pass(60).await;
     assert_eq!(turns.count("RecoveryVault"), 2, "and none was started");
 }
+
+/// So many policies.
+fn policies(many: usize) -> Vec<String> {
+    (0..many).map(|n| format!("p{n}")).collect()
+}
+
+fn named(names: &[String]) -> Vec<(&str, &str)> {
+    names.iter().map(|name| ("BackupPolicy", name.as_str())).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_more_is_due_than_can_be_done_nobody_has_two_turns_more_than_another() {
+    let turns = Scripted::new(Duration::from_millis(500), |_, _| Turned::ComeBack(Duration::from_millis(50)));
+    let names = policies(40);
+    let _running = run(&named(&names), &turns).await;
+    pass(60).await;
+    let had = turns.had.lock().unwrap();
+    let counts: Vec<usize> = names.iter().map(|name| had.iter().filter(|key| key.name == *name).count()).collect();
+    let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
+    assert!(*least >= 4 && most - least <= 1, "{counts:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_stands_in_line_when_it_stops_begins_nothing() {
+    let turns = Scripted::new(Duration::from_secs(10), |_, _| HOUR);
+    let names = policies(10);
+    let running = run(&named(&names), &turns).await;
+    pass(1).await;
+    running.stop.cancel();
+    running.driver.await.unwrap().unwrap();
+    assert_eq!(turns.count("BackupPolicy"), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_woken_in_line_has_one_turn_and_who_is_woken_in_its_turn_another() {
+    let turns = Scripted::new(Duration::from_secs(10), |_, _| HOUR);
+    let names = policies(4);
+    let running = run(&named(&names), &turns).await;
+    let wake = || {
+        names
+            .iter()
+            .for_each(|name| running.waker.wake(&ObjectKey { kind: "BackupPolicy".into(), namespace: "shop".into(), name: name.clone() }))
+    };
+    pass(1).await;
+    wake();
+    pass(60).await;
+    assert_eq!(turns.count("BackupPolicy"), 6);
+}

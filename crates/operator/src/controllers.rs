@@ -1,15 +1,11 @@
-//! The driver: a controller of kube's runtime per kind, which calls one turn at a time per object and asks it when to come
-//! back.
+//! The driver: for each kind, one turn at a time per object, which says when it wants to come back.
 //!
 //! A turn is caused by a touch of its object (never by a status we wrote), by another object it depends on, by the engine's
 //! waker, or by time. A panic in a turn is that object's trouble only. On stop nothing starts and what runs may finish.
-//!
-//! Who is due stands in line, first come, first served: kube's own limit takes what waits out of a hash set, in no order, so
-//! that where more is due than can be done some are served again and again and others never.
 
 use std::{
     any::Any,
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -20,24 +16,15 @@ use breakwater_engine::{
     calm::Calm,
     ports::{Entropy, ObjectKey},
 };
-use futures::{FutureExt, Stream, StreamExt, stream};
-use kube::{
-    ResourceExt,
-    runtime::{
-        Controller,
-        controller::{self, Action},
-        reflector::ObjectRef,
-    },
-};
-use tokio::{
-    sync::{Semaphore, mpsc},
-    task::JoinSet,
-};
+use futures::FutureExt;
+use kube::ResourceExt;
+use tokio::{sync::mpsc, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     dependencies::is_woken_by_many,
     kinds::Role,
+    line::Line,
     metrics::{Metrics, TurnResult},
     watch::{Change, Kept, Watches, What},
 };
@@ -50,9 +37,6 @@ const SHORTEST: Duration = Duration::from_millis(50);
 const FIRST_RETRY: Duration = Duration::from_secs(2);
 /// The longest such wait.
 const LAST_RETRY: Duration = Duration::from_secs(600);
-
-/// kube's word for no limit: the line has it.
-const UNLIMITED: u16 = 0;
 
 /// What the driver calls: the engine.
 #[async_trait]
@@ -76,36 +60,16 @@ pub enum Turned {
 /// Wakes objects: what the engine calls when a listing shows something new. Cheap to clone.
 #[derive(Clone)]
 pub struct Waker {
-    watches: Arc<Watches>,
-    queues: Arc<BTreeMap<&'static str, mpsc::UnboundedSender<ObjectRef<Kept>>>>,
-    standing: Standing,
+    queues: Arc<BTreeMap<&'static str, mpsc::UnboundedSender<ObjectKey>>>,
 }
 
 impl Waker {
     /// Gives an object a turn soon. Of several calls before that turn one counts; an object that is not there gets none.
     pub fn wake(&self, key: &ObjectKey) {
-        // Who stands in line has not looked yet.
-        if self.standing.has(key) {
-            return;
-        }
-        if let (Some(queue), Some(watched)) = (self.queues.get(key.kind.as_str()), self.watches.of(&key.kind)) {
+        if let Some(queue) = self.queues.get(key.kind.as_str()) {
             // A queue whose controller has ended belongs to a driver that is stopping: nobody is waiting for the turn.
-            let _ended = queue.send(watched.reference(&key.namespace, &key.name));
+            let _ended = queue.send(key.clone());
         }
-    }
-}
-
-/// Who stands in line for a turn that has not begun.
-#[derive(Clone, Default)]
-struct Standing(Arc<Mutex<HashSet<ObjectKey>>>);
-
-impl Standing {
-    fn keys(&self) -> std::sync::MutexGuard<'_, HashSet<ObjectKey>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn has(&self, key: &ObjectKey) -> bool {
-        self.keys().contains(key)
     }
 }
 
@@ -117,7 +81,7 @@ pub struct Ended(String);
 /// One term of leadership: made before the engine, because the engine holds its waker; run once.
 pub struct Driver {
     watches: Arc<Watches>,
-    queues: Vec<(&'static str, mpsc::UnboundedReceiver<ObjectRef<Kept>>)>,
+    queues: Vec<(&'static str, mpsc::UnboundedReceiver<ObjectKey>)>,
     changes: mpsc::UnboundedReceiver<Change>,
     waker: Waker,
     shared: Shared,
@@ -141,7 +105,7 @@ impl Driver {
             senders.insert(watched.kind.kind, sender);
             queues.push((watched.kind.kind, receiver));
         }
-        let waker = Waker { watches: watches.clone(), queues: Arc::new(senders), standing: Standing::default() };
+        let waker = Waker { queues: Arc::new(senders) };
         let shared = Shared { metrics, entropy, failures: Arc::default() };
         Driver { watches: watches.clone(), queues, changes: watches.subscribe(), waker, shared, concurrency }
     }
@@ -160,11 +124,9 @@ impl Driver {
         let mut tasks: JoinSet<String> = JoinSet::new();
         let halt = stop.child_token();
         for (kind, queue) in queues {
-            let controller = control(&watches, kind, queue, halt.clone());
-            let line = Line { places: Semaphore::new(concurrency.into()), standing: waker.standing.clone(), halt: halt.clone() };
-            let context = Arc::new(Context { kind, turns: turns.clone(), shared: shared.clone(), line });
+            let lead = lead(kind, queue, watches.clone(), (turns.clone(), shared.clone()), concurrency.into(), halt.clone());
             tasks.spawn(async move {
-                controller.run(in_line, give_up, context).for_each(|turn| async { note(turn) }).await;
+                lead.await;
                 kind.to_owned()
             });
         }
@@ -191,17 +153,51 @@ impl Driver {
     }
 }
 
-/// One kind's controller. Its only trigger is its queue: touches, dependencies and the engine's wake-ups all go there.
-fn control(watches: &Watches, kind: &str, queue: mpsc::UnboundedReceiver<ObjectRef<Kept>>, stop: CancellationToken) -> Controller<Kept> {
+/// One kind's controller: so many turns at once, in the order in which they were due. Its only trigger beside time is its queue:
+/// touches, dependencies and the engine's wake-ups all go there.
+async fn lead(
+    kind: &'static str,
+    mut queue: mpsc::UnboundedReceiver<ObjectKey>,
+    watches: Arc<Watches>,
+    (turns, shared): (Arc<dyn Turns>, Shared),
+    at_once: usize,
+    halt: CancellationToken,
+) {
     let watched = watches.of(kind).expect("queues are made from the watched kinds");
-    Controller::for_stream_with(stream::pending(), watched.store.clone(), watched.kind)
-        .with_config(controller::Config::default().concurrency(UNLIMITED))
-        .reconcile_on(received(queue))
-        .graceful_shutdown_on(stop.cancelled_owned())
-}
-
-fn received<T: Send + 'static>(mut queue: mpsc::UnboundedReceiver<T>) -> impl Stream<Item = T> + Send + 'static {
-    stream::poll_fn(move |context| queue.poll_recv(context))
+    let is_there = |key: &ObjectKey| watched.store.get(&watched.reference(&key.namespace, &key.name)).is_some();
+    let (mut line, mut running) = (Line::default(), JoinSet::new());
+    while !halt.is_cancelled() {
+        while running.len() < at_once
+            && let Some(key) = line.begin()
+        {
+            // What went between its wake-up and its turn: who depended on it heard of that from the router.
+            if !is_there(&key) {
+                line.leave(&key);
+                continue;
+            }
+            let (turns, shared) = (turns.clone(), shared.clone());
+            running.spawn(async move {
+                let after = guarded(&key, &*turns, &shared).await;
+                (key, after)
+            });
+        }
+        tokio::select! {
+            () = halt.cancelled() => {}
+            Some(ended) = running.join_next() => match ended {
+                Ok((key, after)) => line.end(key, after),
+                Err(error) => {
+                    tracing::error!(%kind, %error, "a turn ended without an end: this is a bug");
+                    break;
+                }
+            },
+            woken = queue.recv() => match woken {
+                Some(key) => line.wake(Arc::new(key)),
+                None => break,
+            },
+            key = line.come_back() => line.wake(key),
+        }
+    }
+    while running.join_next().await.is_some() {}
 }
 
 /// Turns changes into wake-ups. Whom many wake is not woken by each of them.
@@ -239,56 +235,26 @@ async fn sleep_until(end: Option<tokio::time::Instant>) {
     }
 }
 
-struct Context {
-    kind: &'static str,
-    turns: Arc<dyn Turns>,
-    shared: Shared,
-    line: Line,
-}
-
-/// The line for turns of one kind: so many at once, in the order in which they were due.
-struct Line {
-    places: Semaphore,
-    standing: Standing,
-    halt: CancellationToken,
-}
-
-/// A turn when it is this object's. Nothing begins after the stop, though it was in line.
-async fn in_line(object: Arc<Kept>, context: Arc<Context>) -> Result<Action, std::convert::Infallible> {
-    let line = &context.line;
-    let key = key(context.kind, &object);
-    line.standing.keys().insert(key.clone());
-    let place = line.halt.run_until_cancelled(line.places.acquire()).await;
-    // Whoever wakes it from here on means a turn after this one.
-    line.standing.keys().remove(&key);
-    match place {
-        Some(Ok(_place)) if !line.halt.is_cancelled() => guarded(key, &context).await,
-        _ => Ok(Action::await_change()),
-    }
-}
-
-/// One turn. It cannot fail: what goes wrong inside is counted and comes back later. An unguarded panic would end the whole
-/// controller (rust-stack.md, trap 4).
-async fn guarded(key: ObjectKey, context: &Context) -> Result<Action, std::convert::Infallible> {
+/// One turn, and when the next one is. It cannot fail: what goes wrong inside is counted and comes back later.
+async fn guarded(key: &ObjectKey, turns: &dyn Turns, shared: &Shared) -> Duration {
     let began = Instant::now();
-    let turned = AssertUnwindSafe(context.turns.turn(&key)).catch_unwind().await;
+    let turned = AssertUnwindSafe(turns.turn(key)).catch_unwind().await;
     let result = match &turned {
         Ok(Turned::ComeBack(_)) => TurnResult::Done,
         Ok(Turned::Failed) => TurnResult::Failed,
         Err(_) => TurnResult::Panicked,
     };
-    context.shared.metrics.record_turn(context.kind, result, began.elapsed());
+    shared.metrics.record_turn(&key.kind, result, began.elapsed());
     if let Err(panic) = &turned {
         tracing::error!(kind = %key.kind, namespace = %key.namespace, name = %key.name, panic = said(panic.as_ref()), "a turn panicked: this is a bug");
     }
-    let after = match turned {
+    match turned {
         Ok(Turned::ComeBack(after)) => {
-            context.shared.failures().remove(&key);
+            shared.failures().remove(key);
             after.clamp(SHORTEST, LONGEST)
         }
-        Ok(Turned::Failed) | Err(_) => context.shared.failed(key),
-    };
-    Ok(Action::requeue(after))
+        Ok(Turned::Failed) | Err(_) => shared.failed(key.clone()),
+    }
 }
 
 impl Shared {
@@ -307,21 +273,6 @@ impl Shared {
         };
         let whole = FIRST_RETRY.saturating_mul(1 << (in_a_row - 1).min(16)).min(LAST_RETRY);
         whole.mul_f64(0.5 + self.entropy.unit() / 2.0)
-    }
-}
-
-fn give_up(_: Arc<Kept>, never: &std::convert::Infallible, _: Arc<Context>) -> Action {
-    match *never {}
-}
-
-fn note<Q>(turn: Result<(ObjectRef<Kept>, Action), controller::Error<std::convert::Infallible, Q>>)
-where
-    Q: std::error::Error,
-{
-    match turn {
-        // An object that went between its wake-up and its turn: what depended on it heard of that from the router.
-        Ok(_) | Err(controller::Error::ObjectNotFound(_)) => {}
-        Err(error) => tracing::warn!(%error, "the controller"),
     }
 }
 

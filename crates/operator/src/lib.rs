@@ -16,6 +16,7 @@ pub mod events;
 pub mod health;
 pub mod kinds;
 pub mod lease;
+pub mod line;
 pub mod logs;
 pub mod metrics;
 pub mod place;

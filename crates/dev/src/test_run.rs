@@ -38,8 +38,9 @@ fn build(progress: &Progress) -> Result<()> {
     thread::scope(|scope| {
         let control_plane = scope.spawn(|| {
             progress.step("control plane: looking for etcd, kube-apiserver, kube-controller-manager and kubectl");
-            Binaries::find_or_build(progress)?;
-            go_client::build(progress).map(drop)
+            let built = Binaries::find_or_build(progress).and_then(|_| go_client::build(progress).map(drop));
+            // Told at once, and not only when cargo is through.
+            built.inspect_err(|error| progress.step(format!("control plane: FAILED: {error:#}")))
         });
         progress.step("cargo: building the operator, azure-sim and dev");
         // The whole workspace, as below: the same features, so nothing is built twice.

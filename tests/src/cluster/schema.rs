@@ -70,8 +70,8 @@ impl KindSchema {
         let version = crd.spec.versions.iter().find(|version| version.storage).ok_or_else(|| anyhow!("no version is stored"))?;
         let schema = version.schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref()).ok_or_else(|| anyhow!("no schema"))?;
         let schema = serde_json::to_value(schema)?;
-        let rules = compile_schema(&schema);
-        let broken = broken_rules(&rules, "");
+        let (rules, rules_beside_spec) = (compile_schema(&schema), compile_schema(&beside_spec(&schema)));
+        let broken: Vec<String> = [&rules, &rules_beside_spec].into_iter().flat_map(|rules| broken_rules(rules, "")).collect();
         if !broken.is_empty() {
             bail!("rules that do not compile: {}", broken.join("; "));
         }
@@ -81,9 +81,9 @@ impl KindSchema {
             scope: if crd.spec.scope == "Namespaced" { Scope::Namespaced } else { Scope::Cluster },
             status_apart: version.subresources.as_ref().is_some_and(|apart| apart.status.is_some()),
             patterns: Patterns::of(&schema)?,
-            rules_beside_spec: compile_schema(&beside_spec(&schema)),
             schema,
             rules,
+            rules_beside_spec,
         })
     }
 
@@ -321,6 +321,22 @@ pub(super) mod tests {
         assert_eq!(verdict(json!({"size": 2, "place": "here"}), Some(json!({"size": 1, "place": "here"}))), Ok(()));
         let moved = verdict(json!({"size": 1, "place": "there"}), Some(json!({"size": 1, "place": "here"}))).expect_err("moved");
         assert!(moved.ends_with("spec.place: Forbidden: place does not move"), "{moved}");
+    }
+
+    #[test]
+    fn a_spec_that_stays_as_it_is_passes_its_rules_and_not_those_of_the_whole_object() {
+        let broken = json!({"size": 50, "limit": 10});
+        verdict(broken.clone(), None).expect_err("it is new");
+        verdict(broken.clone(), Some(broken)).expect("as servers ratchet");
+        let mut crd = serde_json::to_value(gadget_crd()).expect("json");
+        crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"] =
+            json!([{"rule": "!has(self.status) || !has(self.status.seen) || self.spec.size < 5", "message": "too large to be seen"}]);
+        let schemas = Schemas::new(&[serde_json::from_value(crd).expect("a CRD")]).expect("compiles");
+        let old = prepared(json!({"size": 7})).0;
+        let mut new = old.clone();
+        new["status"]["seen"] = json!(["a"]);
+        let told = schemas.of("Gadget").expect("known").validate(&new, Some(&old)).expect_err("too large");
+        assert!(told.contains("too large to be seen"), "{told}");
     }
 
     #[test]

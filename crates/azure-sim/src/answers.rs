@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::{
     arm::operations::Rig,
     faults::{Ending, Fault, When, status_answer},
+    path::Target,
     recovery::{Fate, Finding, Phase, Stage, State, operation_id},
     wire::{Disposition, Inbound, Reply, WireReply},
     world::World,
@@ -142,6 +143,9 @@ pub(crate) fn finish(world: &World, req: &Inbound, reply: Reply, bytes: Option<V
         (None, Some(body)) => serde_json::to_vec(body).unwrap_or_default(),
         (None, None) => Vec::new(),
     };
+    if req.method == "HEAD" {
+        wire.body.clear();
+    }
     let entra = crate::identity::entra::owns(&req.path);
     let request_id = world.entropy.guid();
     let correlation = req.headers.get("x-ms-correlation-request-id").cloned().unwrap_or_else(|| request_id.clone());
@@ -162,8 +166,10 @@ pub(crate) fn finish(world: &World, req: &Inbound, reply: Reply, bytes: Option<V
         add("x-ms-correlation-request-id", correlation);
         add("x-ms-routing-request-id", format!("WESTEUROPE:{time}:{request_id}"));
     }
+    // Recovery Services echoes it unasked [recorded].
+    let echoes = Target::read(&req.method, &req.path).in_namespace("Microsoft.RecoveryServices");
     if let Some(id) = req.client_request_id()
-        && req.headers.get("x-ms-return-client-request-id").is_some_and(|value| value == "true")
+        && (echoes || req.headers.get("x-ms-return-client-request-id").is_some_and(|value| value == "true"))
     {
         add("x-ms-client-request-id", id.to_owned());
     }

@@ -192,7 +192,7 @@ impl Azure {
         let target = Target::read(&inbound.method, &inbound.path);
         let is_list = inbound.method == "GET" && (target.form() == Form::Collection || target.namespace.is_none());
         let played = Played::new(self.faults.fire(&inbound, is_list));
-        self.changed |= inbound.method != "GET" || played.rig().is_some();
+        self.changed |= !matches!(inbound.method.as_str(), "GET" | "HEAD") || played.rig().is_some();
         if played.has(|fault| matches!(fault, Fault::DropBeforeApply)) {
             self.note(&inbound, &request, None, &played, 0);
             return WireReply { disposition: crate::wire::Disposition::DropConnection, delay: played.delay(), ..WireReply::default() };
@@ -252,6 +252,12 @@ impl Azure {
     }
 
     fn dispatch(&mut self, req: &Inbound, target: &Target, owner: Owner, played: &Played) -> Reply {
+        if req.method == "HEAD" {
+            // Whether it is there: what a GET says, in 204 or an error, and never a body.
+            let asked = Inbound { method: "GET".to_owned(), ..req.clone() };
+            let reply = self.dispatch(&asked, target, owner, played);
+            return if reply.status == 200 { Reply { status: 204, body: None, ..reply } } else { reply };
+        }
         // A poll that a rule strikes already shows it.
         if let Some(rig) = played.rig().filter(|_| req.method == "GET")
             && let Some(id) = operation_asked(&req.path)

@@ -146,7 +146,7 @@ fn target_type(id: &str) -> String {
 }
 
 /// What Azure Policy denies below a scope from now on, or no more:
-/// `{"displayName": "Vaults need a ticket", "deny": "Microsoft.RecoveryServices/vaults"}`.
+/// `{"displayName": "Vaults need a ticket", "deny": "Microsoft.RecoveryServices/vaults"}`, with a `withoutTag` or not.
 fn policy_assignment(world: &mut World, edit: &Edit) -> Result<Value, String> {
     let (scope, name) = (edit.id.rsplit_once("/providers/").unwrap_or_default().0, edit.id.rsplit('/').next().unwrap_or_default());
     let is_it = |p: &PolicyAssignment| p.name.eq_ignore_ascii_case(name) && p.scope.eq_ignore_ascii_case(scope);
@@ -157,7 +157,8 @@ fn policy_assignment(world: &mut World, edit: &Edit) -> Result<Value, String> {
             let resource_type = edit.body["deny"].as_str().ok_or("deny must name a resource type")?.to_owned();
             let display_name = edit.body["displayName"].as_str().unwrap_or(name).to_owned();
             let (name, scope) = (name.to_owned(), scope.to_owned());
-            world.policy_assignments.push(PolicyAssignment { name, display_name, scope, resource_type, without_tag: None });
+            let without_tag = edit.body["withoutTag"].as_str().map(str::to_owned);
+            world.policy_assignments.push(PolicyAssignment { name, display_name, scope, resource_type, without_tag });
             Ok(json!({"id": edit.id}))
         }
         Verb::Delete if world.policy_assignments.len() < before => Ok(json!({"deleted": edit.id})),

@@ -151,10 +151,10 @@ impl Neighbours for World {
         self.subscription(subscription_id)?.cores_left.get(region).copied()
     }
 
-    fn bar(&self, id: &str, resource_type: &str) -> Option<Bar> {
+    fn bar(&self, id: &str, resource_type: &str, tags: &BTreeMap<String, String>) -> Option<Bar> {
         if self.locks.values().any(|lock| lock.level == Level::ReadOnly && covers(&lock.scope, id)) {
             return Some(Bar::Lock);
         }
-        policies::denies_bare(self, id, resource_type).then_some(Bar::Policy)
+        policies::denies_made(self, id, resource_type, tags).then_some(Bar::Policy)
     }
 }

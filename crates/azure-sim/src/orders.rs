@@ -1,6 +1,8 @@
 //! What restores make outside Recovery Services. That model does not write to its neighbours: it leaves orders, and
 //! [`World::carry_out`](crate::world::World::carry_out) carries each out in the instant it was given.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 /// One thing to make or to change.
@@ -31,6 +33,10 @@ pub struct NewDisk {
     pub sku: String,
     /// Provisioned size.
     pub size_gb: i64,
+    /// `creationData`
+    pub creation: Value,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
     /// Further `properties`: `osType`, `hyperVGeneration`, `networkAccessPolicy`, `encryption`, ...
     pub properties: Vec<(&'static str, Value)>,
 }
@@ -44,6 +50,8 @@ pub struct NewInterface {
     pub location: String,
     /// The subnet's ARM id.
     pub subnet: String,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
 }
 
 /// A machine.
@@ -65,6 +73,8 @@ pub struct NewMachine {
     pub disks: Vec<(i32, String)>,
     /// Its interface's ARM id.
     pub interface: String,
+    /// Its tags.
+    pub tags: BTreeMap<String, String>,
 }
 
 /// New disks for a machine.

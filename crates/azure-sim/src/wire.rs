@@ -140,8 +140,8 @@ pub trait Neighbours {
     fn cores_left(&self, _subscription_id: &str, _region: &str) -> Option<i64> {
         None
     }
-    /// What keeps a resource of that type from being made or changed at that id, whoever asks.
-    fn bar(&self, _id: &str, _resource_type: &str) -> Option<Bar> {
+    /// What keeps a resource of that type from being made or changed at that id with those tags, whoever asks.
+    fn bar(&self, _id: &str, _resource_type: &str, _tags: &BTreeMap<String, String>) -> Option<Bar> {
         None
     }
 }

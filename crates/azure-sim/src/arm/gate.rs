@@ -28,7 +28,7 @@ pub fn refusal(world: &World, req: &Inbound, target: &Target, owner: Owner, read
         if let Some(namespace) = target
             .namespace
             .as_ref()
-            .filter(|_| writes && matches!(owner, Owner::Compute | Owner::Network | Owner::Recovery | Owner::Guards))
+            .filter(|_| writes && matches!(owner, Owner::Compute | Owner::Network | Owner::Recovery | Owner::Guards | Owner::Storage))
             && !subscription.registered.contains(&namespace.to_ascii_lowercase())
         {
             return Some(errors::missing_registration(namespace));

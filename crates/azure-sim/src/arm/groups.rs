@@ -26,7 +26,6 @@ pub fn handle(world: &mut World, req: &Inbound, target: &Target) -> Reply {
     let found = world.group(&subscription, name).cloned();
     match (req.method.as_str(), found) {
         ("GET", Some(group)) => Reply::json(200, show(world, &group)),
-        ("HEAD", found) => Reply::empty(if found.is_some() { 204 } else { 404 }),
         ("PUT", found) => put(world, req, &subscription, name, found),
         ("PATCH", Some(group)) => match tags::check_body(&req.body) {
             Err(refusal) => refusal,

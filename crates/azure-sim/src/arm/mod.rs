@@ -109,6 +109,6 @@ pub fn dispatch(model: &mut Model, req: &Inbound, target: &Target, owner: Owner)
         Owner::Network => crate::network::handle(&mut model.world, req, target),
         Owner::Recovery => model.recovery_services(req, target),
         Owner::Guards => crate::guards::handle(&mut model.world, req, target),
-        Owner::Storage => crate::storage::handle(&model.world, req, target),
+        Owner::Storage => crate::storage::handle(&mut model.world, req, target),
     }
 }

@@ -1,4 +1,4 @@
-//! Long-running operations of Compute, Network and resource groups (compute-and-arm.md E.3): signed-looking URLs of
+//! Long-running operations of Compute, Network, Storage and resource groups (compute-and-arm.md E.3): signed-looking URLs of
 //! three kilobytes, two forms of them, polls, ends. Recovery Services keeps its own.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -25,6 +25,8 @@ pub enum Family {
     Compute,
     /// `Microsoft.Network/locations/{l}/operations/{id}`
     Network,
+    /// `Microsoft.Storage/locations/{l}/asyncoperations/{id}`
+    Storage,
     /// `/subscriptions/{s}/operationresults/{id}`
     Group,
 }
@@ -183,10 +185,11 @@ impl World {
             Family::Disk => ("Microsoft.Compute", "DiskOperations"),
             Family::Compute => ("Microsoft.Compute", "operations"),
             Family::Network => ("Microsoft.Network", "operations"),
+            Family::Storage => ("Microsoft.Storage", "asyncoperations"),
             Family::Group => return self.group_url(operation, req),
         };
         let partition = match operation.family {
-            Family::Network => String::new(),
+            Family::Network | Family::Storage => String::new(),
             _ => format!("p={}&", self.subscription(subscription).map_or("", |s| s.partition.as_str())),
         };
         let form = if monitor { "monitor=true&" } else { "" };
@@ -227,11 +230,12 @@ impl World {
         reply
     }
 
-    /// Answers a poll of Compute or Network.
+    /// Answers a poll of Compute, Network or Storage.
     pub fn poll(&mut self, req: &Inbound, target: &Target) -> Reply {
         let id = target.names.get(1).map_or("", String::as_str).to_ascii_lowercase();
         let family = match (target.in_namespace("Microsoft.Network"), target.type_path().as_str()) {
             (true, _) => Family::Network,
+            (false, "locations/asyncoperations") => Family::Storage,
             (false, "locations/diskoperations") => Family::Disk,
             (false, _) => Family::Compute,
         };
@@ -312,7 +316,8 @@ impl World {
         } else {
             self.apply_effect(&operation);
         }
-        if operation.family == Family::Disk && operation.effect == Effect::Settle && operation.error.is_none() {
+        let shown = matches!(operation.family, Family::Disk | Family::Storage) && operation.effect == Effect::Settle;
+        if shown && operation.error.is_none() {
             let output = self.resource(&operation.subject).map(|resource| self.show(resource));
             if let Some(operation) = self.operations.get_mut(id) {
                 operation.output = output;
@@ -353,9 +358,10 @@ fn group_job(encoded: &str) -> Option<String> {
 /// The operation that a URL asks about, whoever keeps it: polls and results of every family end in the operation's id
 /// (compute-and-arm.md E.3, backup.md §3). Anything else is a resource, a list or an action.
 pub fn operation_asked(path: &[String]) -> Option<String> {
-    const WORDS: [&str; 7] = [
+    const WORDS: [&str; 8] = [
         "operations",
         "diskoperations",
+        "asyncoperations",
         "operationresults",
         "operationstatus",
         "operationsstatus",

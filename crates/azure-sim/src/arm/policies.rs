@@ -38,9 +38,11 @@ pub fn refusal(world: &World, req: &Inbound, target: &Target) -> Option<Reply> {
     world.policy_assignments.iter().find(denies).map(|assignment| assignment.refuse(name))
 }
 
-/// Whether an assignment denies a resource of that type, without tags, at that id: what a service makes for somebody.
-pub fn denies_bare(world: &World, id: &str, resource_type: &str) -> bool {
-    world.policy_assignments.iter().any(|p| p.resource_type.eq_ignore_ascii_case(resource_type) && covers(&p.scope, id))
+/// Whether an assignment denies a resource of that type, with those tags, at that id: what a service makes for somebody.
+pub fn denies_made(world: &World, id: &str, resource_type: &str, tags: &BTreeMap<String, String>) -> bool {
+    let lacks = |wanted: &String| !tags.keys().any(|name| name.eq_ignore_ascii_case(wanted));
+    let denies = |p: &PolicyAssignment| p.resource_type.eq_ignore_ascii_case(resource_type) && covers(&p.scope, id);
+    world.policy_assignments.iter().any(|p| denies(p) && p.without_tag.as_ref().is_none_or(lacks))
 }
 
 impl PolicyAssignment {

@@ -2,6 +2,8 @@
 //!
 //! A machine and its interface are made by the handlers that answer clients; their operations end in the same instant.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -11,6 +13,14 @@ use crate::{
     path::Target,
     world::World,
 };
+
+/// A body with these tags, when there are any.
+fn tagged(mut body: Value, tags: &BTreeMap<String, String>) -> Value {
+    if !tags.is_empty() {
+        body["tags"] = json!(tags);
+    }
+    body
+}
 
 impl World {
     /// Carries out an order. The one who gave it has looked in the same instant whether it can be done; what cannot is
@@ -26,21 +36,22 @@ impl World {
     }
 
     fn make_disk(&mut self, order: NewDisk) {
-        // "Create a new disk by copying from a backup recovery point" [sdk]; no restored disk was ever recorded.
-        let creation = json!({"createOption": "Restore"});
         let unique_id = self.entropy.guid();
-        let new = Disk { id: &order.id, location: &order.location, sku: &order.sku, size_gb: order.size_gb, creation, unique_id };
+        let (creation, size_gb) = (order.creation, order.size_gb);
+        let new = Disk { id: &order.id, location: &order.location, sku: &order.sku, size_gb, creation, unique_id };
         let mut disk = finished(self, new);
         if let Some(zone) = order.zone {
             disk.body.insert("zones".to_owned(), json!([zone]));
         }
         disk.properties_mut().extend(order.properties.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        self.tags.insert(order.id.to_ascii_lowercase(), order.tags);
         self.insert(disk);
     }
 
     fn make_interface(&mut self, order: &NewInterface) {
         let config = json!({"name": "ipconfig1", "properties": {"subnet": {"id": order.subnet}, "privateIPAllocationMethod": "Dynamic"}});
-        self.put_at_once(&order.id, json!({"location": order.location, "properties": {"ipConfigurations": [config]}}));
+        let body = json!({"location": order.location, "properties": {"ipConfigurations": [config]}});
+        self.put_at_once(&order.id, tagged(body, &order.tags));
     }
 
     fn make_machine(&mut self, order: &NewMachine) {
@@ -68,7 +79,7 @@ impl World {
         if let Some(kind) = &order.security_type {
             body["properties"]["securityProfile"] = json!({"securityType": kind});
         }
-        self.put_at_once(&order.id, body);
+        self.put_at_once(&order.id, tagged(body, &order.tags));
         let subscription = order.id.split('/').nth(2).unwrap_or_default().to_ascii_lowercase();
         if let Some(left) = self.subscriptions.get_mut(&subscription).and_then(|found| found.cores_left.get_mut(&order.location)) {
             *left -= cores_of(&order.size);

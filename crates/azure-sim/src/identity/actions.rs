@@ -142,7 +142,12 @@ fn linked(req: &Inbound, target: &Target, owner: Owner) -> Vec<(&'static str, St
     }
     let text = |value: &Value, pointer: &str| value.pointer(pointer).and_then(Value::as_str).filter(|id| !id.is_empty()).map(str::to_owned);
     let each = |pointer: &str| req.body.pointer(pointer).and_then(Value::as_array).cloned().unwrap_or_default();
-    let mut needs = Vec::new();
+    // Documented for machines; that ARM asks it for whatever is given an identity, also for one that the resource has already,
+    // and asks nothing where null takes one away, is concluded.
+    let users = req.body.pointer("/identity/userAssignedIdentities").and_then(Value::as_object).into_iter().flatten();
+    let given = users.filter(|(_, value)| !value.is_null()).map(|(id, _)| id.clone());
+    let mut needs: Vec<(&'static str, String)> =
+        given.map(|id| ("Microsoft.ManagedIdentity/userAssignedIdentities/assign/action", id)).collect();
     if owner == Owner::Recovery {
         // "On which the linked access check is performed" [sdk]. That it asks for the request's action is concluded: Reader
         // does not do, and all that Backup MUA Operator has beyond reading are actions of Microsoft.DataProtection.

@@ -167,7 +167,8 @@ impl State {
         let crash_only = policy.is_some_and(|policy| policy.properties["snapshotConsistencyType"] == "OnlyCrashConsistent");
         let machine = n.machine(&item.source_id);
         let taken = machine.map(|machine| {
-            Taken::of(&machine, item.extended.as_ref(), item.generation, crash_only, now + SignedDuration::from_millis(4400))
+            let time = now + SignedDuration::from_millis(4400);
+            Taken::of(&machine, n.tags(&machine.id), item.extended.as_ref(), item.generation, crash_only, time)
         });
         let until = match origin {
             Origin::OnDemand { until } => Some(until),

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::names::leaf;
-use super::state::{State, backup_error, merge};
+use super::state::{State, backup_error, merge, refused};
 use super::vault::{SoftDelete, StorageTypeState, Vault, VaultPath};
-use super::vault_keys::KeyUpdate;
+use super::vault_keys::{KeyUpdate, key_refusal};
 use super::vault_rules::settle;
 use crate::wire::{Inbound, Neighbours, Reply};
 
@@ -137,6 +137,33 @@ impl State {
         Reply::json(200, vault.child("backupEncryptionConfigs", "backupResourceEncryptionConfig", properties))
     }
 
+    /// PUT (200 without a body [sdk]) or PATCH of the encryption config: the same facts as the vault's `encryption`.
+    pub(super) fn write_encryption(&mut self, n: &dyn Neighbours, req: &Inbound, path: &VaultPath) -> Reply {
+        let Some(vault) = self.vault(&path.key) else { return path.not_found() };
+        let asked = &req.body["properties"];
+        if vault.settings["encryption"].is_null() && asked["encryptionAtRestType"] == "MicrosoftManaged" {
+            return Reply::empty(200);
+        }
+        let patch = match settle(&self.settings, Some(vault), &json!({"encryption": encryption_of(asked)})) {
+            Ok(patch) => patch,
+            Err(refusal) => return *refusal,
+        };
+        let allowed = key_refusal(&self.settings, Some(vault), &patch, None)
+            .and_then(|()| self.guarded_settings(n, vault, &patch, &asked["resourceGuardOperationRequests"]));
+        if let Err(refusal) = allowed {
+            return *refusal;
+        }
+        if let Some(finding) = self.key_denied(n, Some(vault), &patch, None) {
+            return refused(&self.settings.refusals.key_access, finding.message);
+        }
+        let now = self.clock;
+        let vault = self.vault_mut(&path.key).expect("looked up above");
+        merge(&mut vault.settings, &patch);
+        vault.key = KeyUpdate::Succeeded;
+        vault.changed = now;
+        Reply::empty(200)
+    }
+
     /// What Site Recovery keeps of a vault that never replicated: no migration solution (site-recovery.md §5; the shape is
     /// the service's own example, the null is a guess). OpenTofu's azurerm reads it with every vault.
     pub(super) fn get_replication_settings(&self, path: &VaultPath) -> Reply {
@@ -153,6 +180,21 @@ impl State {
             None => path.not_found(),
         }
     }
+}
+
+/// The `encryption` of a vault in the words of the encryption config. Which identity reads the key is always said, so that
+/// the other is none any more.
+fn encryption_of(asked: &Value) -> Value {
+    let mut encryption = json!({"keyVaultProperties": {"keyUri": asked["keyUri"].as_str().unwrap_or_default()}});
+    let system = asked["useSystemAssignedIdentity"] == true;
+    if system || asked["userAssignedIdentity"].is_string() {
+        let user = if system { Value::Null } else { asked["userAssignedIdentity"].clone() };
+        encryption["kekIdentity"] = json!({"useSystemAssignedIdentity": system, "userAssignedIdentity": user});
+    }
+    if let Some(state @ ("Enabled" | "Disabled")) = asked["infrastructureEncryptionState"].as_str() {
+        encryption["infrastructureEncryption"] = json!(state);
+    }
+    encryption
 }
 
 /// The service's answer for a policy that is not there (the code is a guess).

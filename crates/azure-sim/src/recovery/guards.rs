@@ -17,6 +17,9 @@ use crate::wire::{GuardView, Inbound, Neighbours, Reply};
 /// How long an `unlockDelete` lets a DELETE through: recorded twice.
 const UNLOCKED: SignedDuration = SignedDuration::from_mins(30);
 
+/// How long a security PIN is good for, documented.
+const PIN_LIFE: SignedDuration = SignedDuration::from_mins(5);
+
 /// The only name of a proxy.
 const NAME: &str = "VaultProxy";
 
@@ -110,6 +113,19 @@ impl State {
             }
             _ => Ok(()),
         }
+    }
+
+    /// POST `V/backupSecurityPIN` [sdk]: what the agents of other workloads are told before they delete. Nothing here asks
+    /// for it back.
+    pub(super) fn security_pin(&self, n: &dyn Neighbours, req: &Inbound, path: &VaultPath) -> Reply {
+        let Some(vault) = self.vault(&path.key) else { return path.not_found() };
+        if let Err(refusal) = self.guarded(n, vault, Guarded::SecurityPin, &req.body["resourceGuardOperationRequests"]) {
+            return *refusal;
+        }
+        let pin = format!("{:06}", (n.chance() * 1e6) as u32);
+        let until = self.clock + PIN_LIFE;
+        let ticks = until.as_nanosecond() / 100 + 621_355_968_000_000_000;
+        Reply::json(200, json!({"token": pin, "expiryTimeInUtcTicks": i64::try_from(ticks).unwrap_or(i64::MAX), "securityPIN": pin}))
     }
 
     /// `V/backupResourceGuardProxies`

@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::backup::Run;
 use super::item::Finding;
-use super::names::{ItemKey, NO_TIME, VAULT_TYPE, duration_text, filter_time, time_text};
+use super::lists::span_of;
+use super::names::{ItemKey, NO_TIME, VAULT_TYPE, duration_text, time_text};
 use super::operations::{Asked, Effect, Family};
 use super::restore::RestoreRun;
 use super::settings::Span;
@@ -121,11 +122,6 @@ pub(super) struct Job {
 }
 
 impl Job {
-    /// Whether the vault's own region knows it: restores in the secondary region are asked for there (§14).
-    pub fn is_of_primary(&self) -> bool {
-        self.kind != JobKind::CrossRegionRestore
-    }
-
     pub fn new(
         id: String,
         kind: JobKind,
@@ -240,24 +236,16 @@ impl Task {
 }
 
 impl State {
-    /// GET of a job.
+    /// GET of a job. Restores in the secondary region are among those of the vault's own [recorded], with the same id and
+    /// activity; below the region they have ids of its own (§14).
     pub(super) fn get_job(&self, path: &VaultPath, id: &str) -> Reply {
         let Some(vault) = self.vault(&path.key) else { return path.not_found() };
-        vault
-            .jobs
-            .get(&id.to_lowercase())
-            .filter(|job| job.is_of_primary())
-            .map_or_else(|| no_job(id), |job| Reply::json(200, job.render(vault, self.clock)))
+        vault.jobs.get(&id.to_lowercase()).map_or_else(|| no_job(id), |job| Reply::json(200, job.render(vault, self.clock)))
     }
 
     /// Jobs of a vault, newest first.
     pub(super) fn list_jobs(&self, req: &Inbound, path: &VaultPath) -> Reply {
-        self.list(
-            req,
-            path,
-            |vault, terms, _| newest_first(vault.jobs.values().filter(|job| job.is_of_primary()), terms),
-            |(vault, now), job| job.summary(vault, now),
-        )
+        self.list(req, path, |vault, terms, _| newest_first(vault.jobs.values(), terms), |(vault, now), job| job.summary(vault, now))
     }
 
     /// POST `…/cancel`: 202, then the job is `Cancelling` and ends `Cancelled`, or `CompletedWithWarnings` once there is a snapshot
@@ -265,7 +253,7 @@ impl State {
     pub(super) fn cancel_job(&mut self, n: &dyn Neighbours, req: &Inbound, path: &VaultPath, id: &str) -> Reply {
         let job_id = id.to_lowercase();
         let Some(vault) = self.vault(&path.key) else { return path.not_found() };
-        let Some(job) = vault.jobs.get(&job_id).filter(|job| job.is_of_primary()) else { return no_job(id) };
+        let Some(job) = vault.jobs.get(&job_id) else { return no_job(id) };
         let span = match &job.work {
             Work::Backup(_) => Some(self.settings.durations.cancel),
             // "Till the data transfer phase", documented: not once the machine is being made or changed.
@@ -315,21 +303,14 @@ impl State {
 /// The jobs that a filter lets through, newest first. `startTime` and `endTime` of the filter bound the start of the job;
 /// without them all are shown (§4.5: a default window is not enforced by REST).
 pub(super) fn newest_first<'a>(jobs: impl Iterator<Item = &'a Job>, terms: &BTreeMap<String, String>) -> Result<Vec<&'a Job>, Box<Reply>> {
-    let moment = |term: &str| match terms.get(term) {
-        None => Ok(None),
-        Some(text) => filter_time(text)
-            .map(Some)
-            .ok_or_else(|| Box::new(backup_error(400, "BMSUserErrorInvalidInput", format!("'{text}' is not a time.")))),
-    };
-    let (from, to) = (moment("starttime")?, moment("endtime")?);
+    let inside = span_of(terms, ("starttime", "endtime"))?;
     let matches = |term: &str, value: &str| terms.get(term).is_none_or(|wanted| wanted.eq_ignore_ascii_case(value));
     let wanted = |job: &&Job| {
         matches("status", job.status.name())
             && matches("operation", job.kind.name())
             && matches("jobid", &job.id)
             && matches("backupmanagementtype", "AzureIaasVM")
-            && from.is_none_or(|from| job.start >= from)
-            && to.is_none_or(|to| job.start <= to)
+            && inside(job.start)
     };
     let mut jobs: Vec<&Job> = jobs.filter(wanted).collect();
     jobs.sort_by(|a, b| (b.start, &b.id).cmp(&(a.start, &a.id)));

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use super::names::filter_terms;
+use super::names::{filter_terms, filter_time};
 use super::state::{State, backup_error};
 use super::vault::{Vault, VaultPath};
 use crate::wire::{Inbound, Reply};
@@ -18,6 +18,21 @@ pub(super) fn terms_of(req: &Inbound) -> Result<BTreeMap<String, String>, Box<Re
     let unreadable = "Input provided for the call is invalid. The filter cannot be read.";
     let terms = filter_terms(req.query.get("$filter").map_or("", String::as_str));
     terms.ok_or_else(|| Box::new(backup_error(400, "BMSUserErrorInvalidInput", unreadable)))
+}
+
+/// Whether a moment lies between those of two terms of a filter, either of which may be missing.
+pub(super) fn span_of(
+    terms: &BTreeMap<String, String>,
+    (first, last): (&str, &str),
+) -> Result<impl Fn(Timestamp) -> bool + use<>, Box<Reply>> {
+    let moment = |term: &str| match terms.get(term) {
+        None => Ok(None),
+        Some(text) => filter_time(text)
+            .map(Some)
+            .ok_or_else(|| Box::new(backup_error(400, "BMSUserErrorInvalidInput", format!("'{text}' is not a time.")))),
+    };
+    let (from, to) = (moment(first)?, moment(last)?);
+    Ok(move |time| from.is_none_or(|from| time >= from) && to.is_none_or(|to| time <= to))
 }
 
 impl State {

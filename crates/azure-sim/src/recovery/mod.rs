@@ -11,6 +11,8 @@ mod archive;
 mod backup;
 mod config;
 mod containers;
+mod deleted_vaults;
+mod export;
 mod faults;
 mod files;
 mod guards;

@@ -11,6 +11,8 @@ use serde_json::Value;
 pub const VAULT_TYPE: &str = "Microsoft.RecoveryServices/vaults";
 /// The only machine type of this model.
 pub const VM_TYPE: &str = "Microsoft.Compute/virtualMachines";
+/// What `protectedItemType` of a machine may say instead in a request: azure-powershell suspends backups with it [sdk].
+pub const OLD_VM_TYPE: &str = "AzureIaaSVMProtectedItem";
 /// `endTime` of what has not ended: no `Z`, and no RFC 3339 (§3.2).
 pub const NO_TIME: &str = "0001-01-01T00:00:00";
 /// `lastBackupTime` before the first backup (§8.4).

@@ -59,6 +59,10 @@ pub(super) enum Family {
     Validation,
     /// The secondary region of that name, with a base64 id.
     Secondary(String),
+    /// A deleted vault: `undelete`, with a base64 id.
+    Deleted,
+    /// The vault: `backupJobsExport`.
+    Export,
 }
 
 /// What an operation does when it ends.
@@ -70,6 +74,11 @@ pub(super) enum Effect {
         identity: Option<Value>,
     },
     DeleteVault,
+    /// The deleted vault of that name is a vault again, with this ARM id.
+    UndeleteVault {
+        deleted: String,
+        id: String,
+    },
     Item(Change),
     /// The mount of a point's disks.
     Mount {
@@ -190,6 +199,7 @@ impl State {
             Effect::CreateVault => self.vault_created(&operation.vault),
             Effect::PatchVault { patch, identity } => return self.vault_patched(n, &operation.vault, patch, identity.as_ref()),
             Effect::DeleteVault => self.vault_deleted(n, &operation.vault),
+            Effect::UndeleteVault { deleted, id } => return self.vault_undeleted(deleted, id),
             Effect::Discover => self.discovered(n, &operation.vault),
             Effect::Accepted => {}
             Effect::Mount { item, point } => self.mounted(&operation.vault, item, point, operation.started),

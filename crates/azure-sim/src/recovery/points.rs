@@ -1,11 +1,14 @@
 //! Recovery points: tiers, consistency, expiry (backup.md §12).
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::archive::Archive;
 use super::item::{Item, Protection};
-use super::names::{ItemKey, VAULT_TYPE, filter_time, time_text, zoneless_text};
+use super::lists::span_of;
+use super::names::{ItemKey, VAULT_TYPE, time_text, zoneless_text};
 use super::policy_rules::Generation;
 use super::protect::{item_key, no_item};
 use super::restore_settings::RestoreSettings;
@@ -44,6 +47,8 @@ pub(super) struct Taken {
     pub security_type: String,
     pub encrypted: bool,
     pub zones: Vec<String>,
+    /// Tags of the machine, which what is restored of it bears.
+    pub tags: BTreeMap<String, String>,
     pub included: Vec<DiskView>,
     excluded: Vec<DiskView>,
     generation: Generation,
@@ -52,7 +57,14 @@ pub(super) struct Taken {
 impl Taken {
     /// The snapshot of a machine. Windows is application consistent and Linux file system consistent, when running
     /// with its agent answering; everything else, and what the policy wants so, is crash consistent.
-    pub fn of(machine: &MachineView, disks: Option<&Value>, generation: Generation, crash_only: bool, time: Timestamp) -> Self {
+    pub fn of(
+        machine: &MachineView,
+        tags: BTreeMap<String, String>,
+        disks: Option<&Value>,
+        generation: Generation,
+        crash_only: bool,
+        time: Timestamp,
+    ) -> Self {
         let quiesced = machine.power_state == "running" && machine.agent_ready && !crash_only;
         let consistency = match (quiesced, machine.os.as_str()) {
             (true, "Windows") => "AppConsistent",
@@ -74,6 +86,7 @@ impl Taken {
             security_type: machine.security_type.clone(),
             encrypted: machine.encrypted,
             zones: machine.zones.clone(),
+            tags,
             included,
             excluded,
             generation,
@@ -251,19 +264,12 @@ impl State {
             req,
             path,
             |vault: &Vault, terms, _| {
-                let moment = |term: &str| match terms.get(term) {
-                    None => Ok(None),
-                    Some(text) => filter_time(text)
-                        .map(Some)
-                        .ok_or_else(|| Box::new(backup_error(400, "BMSUserErrorInvalidInput", format!("'{text}' is not a time.")))),
-                };
-                let (from, to) = (moment("startdate")?, moment("enddate")?);
+                let inside = span_of(terms, ("startdate", "enddate"))?;
                 // An item that the lagging view does not have yet has no points in it.
                 let Some(item) = vault.items.get(&key) else { return Ok(Vec::new()) };
                 let id = item.id(vault);
-                let inside =
-                    |point: &&Point| from.is_none_or(|from| point.taken.time >= from) && to.is_none_or(|to| point.taken.time <= to);
-                Ok(item.points.iter().rev().filter(inside).map(|point| (point, item, id.clone())).collect())
+                let wanted = item.points.iter().rev().filter(|point| inside(point.taken.time));
+                Ok(wanted.map(|point| (point, item, id.clone())).collect())
             },
             |(_, now), (point, item, id)| point.render(item, &id, Detail::Counts, (now, &self.settings.restore)),
         )

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::config::no_policy;
 use super::names::VAULT_TYPE;
+use super::operations::unknown_operation;
 use super::policy_rules::{Generation, INVALID_POLICY, accept};
 use super::retention::Retention;
 use super::schedule::Schedule;
@@ -190,6 +191,18 @@ impl State {
         }
         vault.policies.remove(&name.to_lowercase());
         Reply::empty(200)
+    }
+}
+
+impl State {
+    /// `V/backupPolicies/{p}/operations/{id}` and `…/operationResults/{id}`: writes of policies end at once here, so that
+    /// there is no operation of any id.
+    pub(super) fn poll_policy_operation(&self, path: &VaultPath, name: &str, id: &str) -> Reply {
+        match self.vault(&path.key) {
+            None => path.not_found(),
+            Some(vault) if vault.policy(name).is_none() => no_policy(name),
+            Some(_) => unknown_operation(id),
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::config::no_policy;
 use super::item::{Finding, Health, Item, Protection, SoftDeleted};
 use super::jobs::{Job, JobKind};
 use super::limits::Daily;
-use super::names::{ItemKey, VM_TYPE, canonical_location, leaf, lun};
+use super::names::{ItemKey, OLD_VM_TYPE, VM_TYPE, canonical_location, leaf, lun};
 use super::operations::{Asked, Effect, Family, Operation};
 use super::policy_rules::Generation;
 use super::settings::Span;
@@ -105,18 +105,7 @@ impl State {
         self.list(
             req,
             path,
-            |vault, terms, _| {
-                let matches = |term: &str, value: &str| terms.get(term).is_none_or(|wanted| wanted.eq_ignore_ascii_case(value));
-                let wanted = vault.items.values().filter(|item| {
-                    let policy = item.policy.as_deref().unwrap_or_default();
-                    matches("backupmanagementtype", "AzureIaasVM")
-                        && matches("itemtype", "VM")
-                        && matches("policyname", policy)
-                        && matches("friendlyname", &item.friendly_name)
-                        && matches("containername", item.key.as_str())
-                });
-                Ok(wanted.collect())
-            },
+            |vault, terms, _| Ok(vault.items.values().filter(|item| item.is_meant_by(terms)).collect()),
             |(vault, now), item: &Item| item.render(vault, &self.settings, now, req.api_version()),
         )
     }
@@ -132,7 +121,8 @@ impl State {
     fn read_put(&self, vault: &str, key: &ItemKey, properties: &Value) -> Result<Change, Refused> {
         let vault = self.vault(vault).expect("the caller looked it up");
         let refusals = &self.settings.refusals;
-        if !properties["protectedItemType"].as_str().is_some_and(|kind| kind.eq_ignore_ascii_case(VM_TYPE)) {
+        let of_machine = |kind: &str| [VM_TYPE, OLD_VM_TYPE].iter().any(|known| kind.eq_ignore_ascii_case(known));
+        if !properties["protectedItemType"].as_str().is_some_and(of_machine) {
             return Err(Box::new(bad_request("The protected item type is not valid.")));
         }
         let old = vault.items.get(key);
@@ -375,6 +365,18 @@ impl State {
         {
             vault.items.remove(key);
         }
+    }
+}
+
+impl Item {
+    /// Whether a filter of `backupProtectedItems` lets the item through.
+    pub(super) fn is_meant_by(&self, terms: &BTreeMap<String, String>) -> bool {
+        let matches = |term: &str, value: &str| terms.get(term).is_none_or(|wanted| wanted.eq_ignore_ascii_case(value));
+        matches("backupmanagementtype", "AzureIaasVM")
+            && matches("itemtype", "VM")
+            && matches("policyname", self.policy.as_deref().unwrap_or_default())
+            && matches("friendlyname", &self.friendly_name)
+            && matches("containername", self.key.as_str())
     }
 }
 

@@ -1,10 +1,10 @@
 //! Which request is what (backup.md §2).
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::files::has_call_for_scripts;
 use super::operations::{Asked, Family};
-use super::secondary::PASSIVE_VERSION;
+use super::secondary::PASSIVE_VERSIONS;
 use super::state::{State, backup_error};
 use super::vault::{VaultPath, VaultState};
 use crate::wire::{Inbound, Neighbours, Reply};
@@ -38,8 +38,19 @@ impl State {
                 (_, ["locations", location, rest @ ..]) if self.is_secondary_call(method, rest) => {
                     self.route_secondary(n, req, (subscription, location), rest)
                 }
+                ("POST", ["locations", location, "backupprevalidateprotection"]) => self.prevalidate(n, req, location),
+                ("POST", ["locations", _, "backupvalidatefeatures"]) => self.validate_features(req),
                 ("GET", ["locations", location, "deletedvaults"]) => self.deleted_vaults(req, subscription, location, None),
                 ("GET", ["locations", location, "deletedvaults", name]) => self.deleted_vaults(req, subscription, location, Some(name)),
+                ("POST", ["locations", location, "deletedvaults", name, "undelete"]) => {
+                    self.undelete_vault(n, req, (subscription, location), name)
+                }
+                ("GET", ["locations", _, "deletedvaults", name, "operations", _]) => {
+                    self.poll_undelete(req, name, req.path.last().map_or("", String::as_str), Asked::Status)
+                }
+                ("GET", ["locations", _, "deletedvaults", name, "operationresults", _]) => {
+                    self.poll_undelete(req, name, req.path.last().map_or("", String::as_str), Asked::Result)
+                }
                 _ => not_modelled(req),
             },
             ["subscriptions", subscription, "resourcegroups", group, "providers", "microsoft.recoveryservices", rest @ ..] => {
@@ -69,11 +80,14 @@ impl State {
             ("GET", ["operationstatus", _]) => self.poll_vault_operation(req, path, last, Asked::Status),
             ("GET", ["operationresults", _]) => self.poll_vault_operation(req, path, last, Asked::Result),
             ("GET", ["usages"]) => self.usages(path),
+            ("GET", ["backupusagesummaries"]) => self.usage_summaries(req, path),
             ("GET", ["backupconfig", "vaultconfig"]) => self.get_config(path),
             ("PUT" | "PATCH", ["backupconfig", "vaultconfig"]) => self.write_config(n, req, path),
             ("GET", ["backupstorageconfig", "vaultstorageconfig"]) => self.get_storage(path),
             ("PUT" | "PATCH", ["backupstorageconfig", "vaultstorageconfig"]) => self.write_storage(req, path),
             ("GET", ["backupencryptionconfigs", "backupresourceencryptionconfig"]) => self.get_encryption(path),
+            ("PUT" | "PATCH", ["backupencryptionconfigs", "backupresourceencryptionconfig"]) => self.write_encryption(n, req, path),
+            ("POST", ["backupsecuritypin"]) => self.security_pin(n, req, path),
             ("GET", ["backupresourceguardproxies"]) => self.list_guards(n, path),
             ("GET", ["backupresourceguardproxies", _]) => self.get_guard(n, path, last),
             ("PUT", ["backupresourceguardproxies", _]) => self.put_guard(n, req, path, last),
@@ -84,6 +98,9 @@ impl State {
             ("GET", ["backuppolicies", _]) => self.get_policy(req, path, last),
             ("PUT", ["backuppolicies", _]) => self.put_policy(n, req, path, last),
             ("DELETE", ["backuppolicies", _]) => self.delete_policy(path, last),
+            ("GET", ["backuppolicies", policy, "operations" | "operationresults", _]) => self.poll_policy_operation(path, policy, last),
+            // Of vaults with other workloads, or that somebody enabled in the portal, alone.
+            ("GET", ["backupprotectionintents" | "backupengines"]) => self.list(req, path, |_, _, _| Ok(Vec::<Value>::new()), |_, row| row),
             ("GET", ["backupprotectableitems"]) => self.list_protectable(n, req, path),
             ("GET", ["backupprotectioncontainers"]) => self.list_containers(req, path),
             ("GET", ["backupdeletedprotectioncontainers"]) => self.list_deleted_containers(req, path),
@@ -97,6 +114,8 @@ impl State {
             ("GET", ["backupoperations", _]) => self.poll_backup_operation(req, path, last, None, Asked::Status),
             ("GET", ["backupoperationresults", _]) => self.poll_backup_operation(req, path, last, None, Asked::Result),
             ("GET", ["backupjobs"]) => self.list_jobs(req, path),
+            ("POST", ["backupjobsexport"]) => self.export_jobs(n, req, path),
+            ("GET", ["backupjobs", "operationresults", _]) => self.export_result(req, path, last),
             ("GET", ["backupjobs", _]) => self.get_job(path, last),
             ("POST", ["backupjobs", job, "cancel"]) => self.cancel_job(n, req, path, job),
             ("GET", ["backupjobs", job, "operationsstatus", _]) => self.poll_job_operation(req, path, job, last, Asked::Status),
@@ -111,6 +130,8 @@ impl State {
             ("POST", ["refreshcontainers"]) => self.refresh(n, req, path),
             ("GET", ["operationsstatus", id]) => self.poll_refresh(req, path, id, Asked::Status),
             ("GET", ["operationresults", id]) => self.poll_refresh(req, path, id, Asked::Result),
+            // Containers of other workloads that could be registered.
+            ("GET", ["protectablecontainers"]) => self.list(req, path, |_, _, _| Ok(Vec::<Value>::new()), |_, row| row),
             ("GET", ["protectioncontainers", container]) => self.get_container(path, container),
             ("GET", ["protectioncontainers", container, "protecteditems", item]) => self.get_item(req, path, container, item),
             ("PUT", ["protectioncontainers", container, "protecteditems", item]) => self.put_item(n, req, path, container, item),
@@ -179,7 +200,7 @@ impl State {
 
 /// Whether the request is one of the passive stamp: told apart by its api-version alone (§14).
 fn is_passive(req: &Inbound) -> bool {
-    req.api_version() == PASSIVE_VERSION
+    PASSIVE_VERSIONS.contains(&req.api_version())
 }
 
 /// The vault of a path that has one: `/subscriptions/{s}/resourceGroups/{g}/providers/Microsoft.RecoveryServices/vaults/{v}`.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::item::Item;
 use super::jobs::{Job, JobKind, newest_first, no_job};
-use super::lists::terms_of;
+use super::lists::{span_of, terms_of};
 use super::names::{ItemKey, NO_TIME, canonical_location, time_text, us_text};
 use super::operations::{Effect, Family, Operation, Outcome, unknown_operation};
 use super::points::{Detail, Point, Tier, no_point};
@@ -24,8 +24,8 @@ use crate::arm::subscriptions::REGIONS;
 use crate::guards::Guarded;
 use crate::wire::{Inbound, Neighbours, Reply};
 
-/// The api-version of the passive stamp, which clients still use (§1.1).
-pub(super) const PASSIVE_VERSION: &str = "2021-11-15";
+/// The api-versions of the passive stamp: azure-powershell sends the first, azure-cli the other (§1.1).
+pub(super) const PASSIVE_VERSIONS: [&str; 2] = ["2018-12-20", "2021-11-15"];
 
 /// What every access token begins with: base64 of `{"canary":"azure-sim"}`.
 pub const CANARY_TOKEN: &str = "eyJjYW5hcnkiOiJhenVyZS1zaW0ifQ";
@@ -108,10 +108,8 @@ impl State {
             req,
             path,
             |vault, terms, now| {
-                let matches = |term: &str, value: &str| terms.get(term).is_none_or(|wanted| wanted.eq_ignore_ascii_case(value));
                 let known = |item: &&Item| item.points.iter().any(|point| self.is_known_there(point, now)) && item.soft_deleted.is_none();
-                let ours = matches("backupmanagementtype", "AzureIaasVM") && matches("itemtype", "VM");
-                Ok(vault.items.values().filter(known).filter(|_| ours).collect())
+                Ok(vault.items.values().filter(known).filter(|item| item.is_meant_by(terms)).collect())
             },
             |(vault, now), item: &Item| item.render(vault, &self.settings, now, req.api_version()),
         )
@@ -127,9 +125,10 @@ impl State {
         self.list(
             req,
             path,
-            |vault, _, now| {
+            |vault, terms, now| {
+                let inside = span_of(terms, ("startdate", "enddate"))?;
                 let Some(item) = vault.items.get(&key) else { return Ok(Vec::new()) };
-                let known = item.points.iter().rev().filter(|point| self.is_known_there(point, now));
+                let known = item.points.iter().rev().filter(|point| self.is_known_there(point, now) && inside(point.taken.time));
                 Ok(known.map(|point| (point, item, item.id(vault))).collect())
             },
             |(_, now), (point, item, id)| self.show_there(point, item, &id, now),

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::deleted_vaults::DeletedVault;
 use super::item::Item;
 use super::names::ItemKey;
 use super::operations::Operation;
 use super::schedule::Slot;
 use super::secondary::Issued;
 use super::settings::{Refusal, Settings};
-use super::status::DeletedVault;
 use super::vault::Vault;
 use crate::orders::Order;
 use crate::wire::{Neighbours, Reply};

@@ -1,53 +1,13 @@
-//! What is asked of a region instead of a vault: is this machine protected, and which vaults were deleted (backup.md §5.4, §8.1).
+//! What is asked of a region instead of a vault: is this machine protected, can it be, and is its kind supported (backup.md §8.1).
 
-use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::item::Item;
-use super::names::{ItemKey, canonical_location, time_text};
+use super::names::{ItemKey, canonical_location};
+use super::route::not_modelled;
 use super::settings::SoftDeletedStatus;
 use super::state::{State, backup_error};
-use super::vault::Vault;
-use crate::wire::{Inbound, Reply};
-
-/// A vault that was deleted while its soft delete was always on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct DeletedVault {
-    subscription_id: String,
-    location: String,
-    name: String,
-    vault_id: String,
-    at: Timestamp,
-    purge_at: Timestamp,
-}
-
-impl DeletedVault {
-    /// `purgeAt` is the deletion for an empty vault, else the purge of its last item (§5.4).
-    pub fn of(vault: &Vault, now: Timestamp, guid: &str) -> Self {
-        let last = vault.items.values().filter_map(|item| item.soft_deleted).map(|deleted| deleted.until).max();
-        DeletedVault {
-            subscription_id: vault.subscription_id.clone(),
-            location: vault.location.clone(),
-            name: format!("{}_{guid}", vault.resource_group),
-            vault_id: vault.id.clone(),
-            at: now,
-            purge_at: last.unwrap_or(now),
-        }
-    }
-
-    fn render(&self) -> Value {
-        json!({
-            "id": format!("/subscriptions/{}/providers/Microsoft.RecoveryServices/locations/{}/deletedVaults/{}", self.subscription_id, self.location, self.name),
-            "name": self.name,
-            "type": "Microsoft.RecoveryServices/locations/deletedVaults",
-            "location": self.location,
-            "properties": {"vaultId": self.vault_id, "vaultDeletionTime": time_text(self.at), "purgeAt": time_text(self.purge_at)},
-        })
-    }
-}
-
-/// For how long a vault that held nothing is still listed. A guess: its `purgeAt` is the moment of its deletion.
-const EMPTY_VAULT_SHOWN: SignedDuration = SignedDuration::from_hours(24);
+use crate::wire::{Inbound, Neighbours, Reply};
 
 impl State {
     /// POST `backupStatus`: names come back also for machines that nobody protects.
@@ -84,19 +44,45 @@ impl State {
         Reply::json(200, body)
     }
 
-    /// GET `deletedVaults`, all or one of a region.
-    pub(super) fn deleted_vaults(&self, req: &Inbound, subscription: &str, location: &str, name: Option<&str>) -> Reply {
-        let region = canonical_location(location);
-        let there = self.deleted.iter().filter(|vault| {
-            let shown_until = vault.purge_at.max(vault.at + EMPTY_VAULT_SHOWN);
-            vault.subscription_id.eq_ignore_ascii_case(subscription) && vault.location == region && shown_until > self.clock
+    /// POST `backupPreValidateProtection`: what the first PUT of an item would be refused for, or fail with (the shape and
+    /// the code of a machine that is protected are the service's own example).
+    pub(super) fn prevalidate(&self, n: &dyn Neighbours, req: &Inbound, location: &str) -> Reply {
+        let id = req.body["resourceId"].as_str().unwrap_or_default();
+        let Some(key) = ItemKey::of_machine(id).filter(|_| req.body["resourceType"] == "VM") else {
+            return backup_error(400, "BMSUserErrorInvalidInput", "Input provided for the call is invalid.");
+        };
+        let asked = req.body["vaultId"].as_str().unwrap_or_default().trim_end_matches('/').to_lowercase();
+        let holds = |item: &Item| item.source_id.eq_ignore_ascii_case(id);
+        let held = self.vaults.values().any(|vault| vault.items.get(&key).is_some_and(|item| item.soft_deleted.is_none() && holds(item)));
+        let kept = self.vault(&asked).is_some_and(|vault| vault.items.get(&key).is_some_and(|item| item.soft_deleted.is_some()));
+        let flaw = match n.machine(id) {
+            None => Some(("UserErrorVmNotFoundV2", "The virtual machine was not found.")),
+            Some(_) if held => Some(("VirtualMachineAlreadyProtected", "The virtual machine is already protected.")),
+            Some(_) if kept => Some((self.settings.refusals.soft_deleted.code.as_str(), "The item is in soft deleted state.")),
+            Some(machine) if canonical_location(&machine.location) != canonical_location(location) => {
+                Some(("UserErrorVmVaultLocationMismatch", "The virtual machine and the vault are in different regions."))
+            }
+            Some(_) => None,
+        };
+        let mut body = json!({
+            "status": if flaw.is_some() { "Failed" } else { "Succeeded" },
+            "containerName": key.container().to_lowercase(),
+            "protectedItemName": key.item().to_lowercase(),
         });
-        match name {
-            None => self.page(req, there.collect(), DeletedVault::render),
-            Some(name) => there.into_iter().find(|vault| vault.name.eq_ignore_ascii_case(name)).map_or_else(
-                || Reply::error(404, "ResourceNotFound", format!("The deleted vault '{name}' was not found.")),
-                |vault| Reply::json(200, vault.render()),
-            ),
+        if let Some((code, message)) = flaw {
+            body["errorCode"] = json!(code);
+            body["errorMessage"] = json!(message);
+            body["recommendation"] = json!("");
+        }
+        Reply::json(200, body)
+    }
+
+    /// POST `backupValidateFeatures`. That every size is supported here is a simplification; goals of backup are not modelled.
+    pub(super) fn validate_features(&self, req: &Inbound) -> Reply {
+        match req.body["featureType"].as_str() {
+            Some("AzureVMResourceBackup") => Reply::json(200, json!({"supportStatus": "Supported"})),
+            Some(_) => not_modelled(req),
+            None => backup_error(400, "BMSUserErrorInvalidInput", "Input provided for the call is invalid. featureType is missing."),
         }
     }
 }

@@ -1,10 +1,13 @@
-//! `V/usages`: the recorded table, with the counts of machines and their jobs filled in.
+//! `V/usages`: the recorded table, with the counts of machines and their jobs filled in. `V/backupUsageSummaries`: counts by
+//! workload, as in the service's own example.
 
 use serde_json::{Value, json};
 
 use super::item::HealthStatus;
 use super::jobs::JobStatus;
-use super::vault::Vault;
+use super::state::{State, backup_error};
+use super::vault::{Vault, VaultPath};
+use crate::wire::{Inbound, Reply};
 
 /// Name, localised name and unit of every counter of Azure Backup, in recorded order.
 const BACKUP: [(&str, &str, &str); 18] = [
@@ -27,6 +30,48 @@ const BACKUP: [(&str, &str, &str); 18] = [
     ("LRSDedupStorageUsage", "Dedup - LRS", "Bytes"),
     ("UsedDiskSize", "Backup Engines' Disk Used", "Bytes"),
 ];
+
+/// Workloads of a summary of items, in the order of the service's example.
+const ITEMS: [(&str, &str); 5] = [
+    ("AzureIaasVM", "Azure Virtual Machine"),
+    ("MAB", "Azure Backup Agent"),
+    ("AzureBackupServer", "Azure Backup Server"),
+    ("AzureStorage", "Azure Storage (Azure Files)"),
+    ("AzureWorkload", "SQL in Azure VM"),
+];
+/// Those of a summary of containers: machines are not among them there.
+const CONTAINERS: [(&str, &str); 3] =
+    [("AzureBackupServer", "Azure Backup Server"), ("MAB", "Azure Backup Agent"), ("AzureWorkload", "SQL in Azure VM")];
+
+/// A row per workload: there are machines and nothing else. That soft-deleted items do not count is a guess.
+fn summary(vault: &Vault, workloads: &[(&str, &str)]) -> Vec<Value> {
+    let machines = vault.items.values().filter(|item| item.soft_deleted.is_none()).count();
+    let row = |(name, words): &(&str, &str)| {
+        let count = if *name == "AzureIaasVM" { machines } else { 0 };
+        json!({"unit": "Count", "currentValue": count, "limit": -1, "name": {"value": name, "localizedValue": words}})
+    };
+    workloads.iter().map(row).collect()
+}
+
+impl State {
+    /// GET `V/backupUsageSummaries`, whose filter names what is counted.
+    pub(super) fn usage_summaries(&self, req: &Inbound, path: &VaultPath) -> Reply {
+        let show = |_, row: Value| row;
+        self.list(
+            req,
+            path,
+            |vault, terms, _| match terms.get("type").map(String::as_str) {
+                Some(kind) if kind.eq_ignore_ascii_case("BackupProtectedItemCountSummary") => Ok(summary(vault, &ITEMS)),
+                Some(kind) if kind.eq_ignore_ascii_case("BackupProtectionContainerCountSummary") => Ok(summary(vault, &CONTAINERS)),
+                _ => {
+                    let message = "Input provided for the call is invalid. The type of the summary is missing or not valid.";
+                    Err(Box::new(backup_error(400, "BMSUserErrorInvalidInput", message)))
+                }
+            },
+            show,
+        )
+    }
+}
 
 /// One row per counter of the backup service. Those of Site Recovery and MARS that the recording has too are left out.
 pub(super) fn rows(vault: &Vault) -> Vec<Value> {

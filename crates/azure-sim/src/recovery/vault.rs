@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::deleted_vaults::DeletedVault;
 use super::guards::Proxy;
 use super::item::{Finding, Item};
 use super::jobs::Job;
@@ -14,7 +15,6 @@ use super::operations::{Effect, Family, Outcome, vault_operation_id};
 use super::policy::{Policy, default_policies};
 use super::settings::{Settings, VaultDeletion, VaultWrite};
 use super::state::{State, backup_error, merge, refused};
-use super::status::DeletedVault;
 use super::vault_keys::{KeyUpdate, key_refusal};
 use super::vault_rules::{Refused, canonical_identity, initial_settings, settle};
 use super::vault_view::{Echo, render};
@@ -383,7 +383,7 @@ impl State {
     pub(super) fn vault_deleted(&mut self, n: &dyn Neighbours, key: &str) {
         let Some(vault) = self.take_vault(key) else { return };
         if vault.soft_delete() == SoftDelete::AlwaysOn {
-            self.deleted.push(DeletedVault::of(&vault, self.clock, &n.guid()));
+            self.deleted.push(DeletedVault::of(vault, self.clock, &n.guid()));
         }
     }
 

@@ -109,11 +109,13 @@ fn read_security(vault: &Vault) -> Value {
     })
 }
 
-/// `secureScore` and `bcdrSecurityLevel`: None/Poor, Minimum/Fair when immutable, Adequate/Good when soft delete is
-/// always on are recorded; Maximum/Excellent for both is a guess. The echo of a PUT does not count immutability yet.
+/// `secureScore` and `bcdrSecurityLevel`: None/Poor, Minimum/Fair when immutable or behind a resource guard or both,
+/// Adequate/Good when soft delete is always on are recorded; Maximum/Excellent for always on with one of the others is a
+/// guess. The echo of a PUT counts neither yet.
 fn security_level(vault: &Vault, echo: &Echo<'_>) -> (&'static str, &'static str) {
-    let immutable = vault.immutability() != Immutability::Disabled && !matches!(echo, Echo::Created { .. });
-    match (vault.soft_delete() == SoftDelete::AlwaysOn, immutable) {
+    let (immutable, guarded) = (vault.immutability() != Immutability::Disabled, vault.proxy.is_some());
+    let kept = (immutable || guarded) && !matches!(echo, Echo::Created { .. });
+    match (vault.soft_delete() == SoftDelete::AlwaysOn, kept) {
         (false, false) => ("None", "Poor"),
         (false, true) => ("Minimum", "Fair"),
         (true, false) => ("Adequate", "Good"),

@@ -86,7 +86,7 @@ fn i06_i11_i13_i14_snapshots_restore_points_and_the_graph_are_not_modelled() {
         ("PUT", format!("{compute}/restorePointCollections/c/restorePoints/p")),
         ("POST", format!("{compute}/disks/d/beginGetAccess")),
         ("POST", "/providers/Microsoft.ResourceGraph/resources".to_owned()),
-        ("POST", format!("{}/backupSecurityPIN", vault())),
+        ("PUT", format!("{}/certificates/c", vault())),
     ] {
         let reply = client.send(method, &url, json!({}));
         assert_eq!((reply.status, code(&reply).as_str()), (501, "SimulatorNotImplemented"), "{method} {url}");

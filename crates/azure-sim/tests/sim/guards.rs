@@ -181,3 +181,59 @@ fn a_vault_takes_a_key_only_when_its_identity_may_use_it() {
     let shown = client.read(&format!("{url}/backupEncryptionConfigs/backupResourceEncryptionConfig"));
     assert_eq!((&shown["properties"]["keyUri"], &shown["properties"]["lastUpdateStatus"]), (&json!(key), &json!("Succeeded")));
 }
+
+#[test]
+fn an_identity_is_given_to_a_resource_by_who_may_assign_it() {
+    let mut client = guarded();
+    let action = "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action";
+    let person = |group: &str| format!("{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/key-reader");
+    let with = |id: &str, value: Value| json!({"identity": {"type": "UserAssigned", "userAssignedIdentities": {id: value}}});
+    let fresh = |id: &str| {
+        let mut body = with(id, json!({}));
+        body["location"] = json!("westeurope");
+        body["sku"] = json!({"name": "RS0", "tier": "Standard"});
+        body["properties"] = json!({});
+        body
+    };
+    let machine = format!("{RG}/providers/Microsoft.Compute/virtualMachines/vm-a");
+    let theirs = person(SAFE);
+    let calls = [
+        ("PATCH", vault("rv-two"), with(&theirs, json!({})), "Microsoft.RecoveryServices/vaults/write"),
+        ("PUT", vault("rv-new"), fresh(&theirs), "Microsoft.RecoveryServices/vaults/write"),
+        ("PATCH", machine, with(&theirs, json!({})), "Microsoft.Compute/virtualMachines/write"),
+    ];
+    for (method, url, body, own) in &calls {
+        let refused = client.send(method, url, body.clone());
+        assert_eq!((refused.status, code(&refused).as_str()), (403, "LinkedAuthorizationFailed"), "Reader does not do: {method} {url}");
+        let (said, me) = (message(&refused), &client.caller);
+        let words = format!(
+            "The client '{}' with object id '{}' has permission to perform action '{own}' on scope '{url}'; however, it does not have \
+             permission to perform action(s) '{action}' on the linked scope(s) '{theirs}' (respectively) or the linked scope(s) are invalid.",
+            me.client_id, me.object_id
+        );
+        assert!(said.eq_ignore_ascii_case(&words), "{said}\n{words}");
+    }
+    assert_eq!(client.get(&vault("rv-new")).status, 404, "nothing was made");
+    assert_eq!(client.send("PATCH", &vault("rv-two"), with(&theirs, Value::Null)).status, 202, "to take one away asks for nothing");
+    client.wait(120);
+    assert_eq!(client.send("PATCH", &vault("rv-two"), with(&person(RG), json!({}))).status, 202, "its own group's");
+    client.wait(120);
+
+    // The one action, on the one identity.
+    let role = "eeeeeeee-0000-4000-8000-000000000001";
+    let definition = format!("{SUB}/providers/Microsoft.Authorization/roleDefinitions/{role}");
+    let body = json!({"properties": {"roleName": "Assigns", "type": "CustomRole", "assignableScopes": ["/"],
+        "permissions": [{"actions": [action], "notActions": [], "dataActions": [], "notDataActions": []}]}});
+    let admin = std::mem::replace(&mut client.caller, owner());
+    assert!(client.send("PUT", &definition, body).status < 300);
+    client.caller = admin;
+    let me = client.caller.object_id.clone();
+    give(&mut client, &me, role, &theirs);
+    for (method, url, body, _) in calls {
+        let taken = client.send(method, &url, body);
+        assert!(taken.status < 300, "{method} {url}: {}", taken.json());
+        client.wait(120);
+    }
+    let users = client.read(&vault("rv-two"))["identity"]["userAssignedIdentities"].as_object().unwrap().len();
+    assert_eq!(users, 2, "and the other one stays");
+}

@@ -24,5 +24,6 @@ mod restores;
 mod restoring;
 mod scale;
 mod shop;
+mod storage;
 mod throttle;
 mod wire;

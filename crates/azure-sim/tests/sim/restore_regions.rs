@@ -99,13 +99,71 @@ fn disks_come_back_in_the_secondary_region() {
     let ended = job_there(&mut client, &id)["properties"].clone();
     assert_eq!(ended["status"], "Completed", "{ended}");
     assert_eq!(ended["extendedInfo"]["propertyBag"]["Vault name"], "rv-one");
-    let name = disks(&mut client, NORTH).into_iter().find(|name| name.starts_with("vm-a-osdisk-")).unwrap();
+    let name = disks(&mut client, NORTH).into_iter().find(|name| name.starts_with("vma-osdisk-")).unwrap();
     let disk = client.read(&format!("{NORTH}/providers/Microsoft.Compute/disks/{name}"));
     assert_eq!(disk["location"], "northeurope");
+    let creation = json!({"createOption": "Upload", "uploadSizeBytes": 32_212_255_232_i64});
+    assert_eq!((&disk["properties"]["creationData"], &disk["tags"]["RSVaultBackup"]), (&creation, &json!(id)));
     let list = client.send("POST", &region("backupCrrJobs"), json!({"resourceId": vault()}));
     assert_eq!(list.json()["value"].as_array().unwrap().len(), 1);
-    assert_eq!(client.get(&format!("{}/backupJobs/{id}", vault())).status, 404, "the primary region does not know it");
-    assert_eq!(client.send("POST", &format!("{}/backupJobs/{id}/cancel", vault()), Value::Null).status, 404);
+}
+
+#[test]
+fn the_vaults_own_region_knows_the_job_under_the_vaults_own_id() {
+    let mut client = ready();
+    let id = started(&mut client, &json!({}));
+    let (here, there) = (client.read(&format!("{}/backupJobs/{id}", vault())), job_there(&mut client, &id));
+    assert_eq!(here["id"], json!(format!("{}/backupJobs/{id}", vault())));
+    assert!(there["id"].as_str().unwrap().contains("/locations/northeurope/backupJobs/"));
+    assert_eq!((&here["properties"]["operation"], &here["name"]), (&json!("CrossRegionRestore"), &there["name"]));
+    assert_eq!(here["properties"]["activityId"], there["properties"]["activityId"]);
+    let listed = client.read(&format!("{}/backupJobs?$filter=operation eq 'CrossRegionRestore'", vault()));
+    assert_eq!((listed["value"].as_array().unwrap().len(), &listed["value"][0]["id"]), (1, &here["id"]));
+    assert_eq!(client.send("POST", &format!("{}/backupJobs/{id}/cancel", vault()), Value::Null).status, 202);
+    client.wait(600);
+    assert_eq!(job_there(&mut client, &id)["properties"]["status"], "Cancelled", "one job");
+}
+
+#[test]
+fn lists_there_read_the_filters_of_lists_here() {
+    let mut client = ready();
+    let mut items = |filter: &str| -> Vec<Value> {
+        let list = client.read(&format!("{}/backupProtectedItems?{PASSIVE}&$filter={filter}", vault()));
+        list["value"].as_array().unwrap().iter().map(|item| item["properties"]["friendlyName"].clone()).collect()
+    };
+    let kind = "backupManagementType eq 'AzureIaasVM' and itemType eq 'VM'";
+    assert_eq!(items(kind), ["vm-a", "vm-w"]);
+    assert_eq!(items(&format!("{kind} and friendlyName eq 'VM-W'")), ["vm-w"]);
+    assert_eq!(items("containerName eq 'iaasvmcontainerv2;rg-one;vm-a'"), ["vm-a"]);
+    assert_eq!((items("policyName eq 'DefaultPolicy'").len(), items("policyName eq 'other'").len()), (2, 0));
+    let points = |filter: &str| format!("{}/recoveryPoints?{PASSIVE}&$filter={filter}", item("vm-a"));
+    let count = |client: &mut Client, filter: &str| client.read(&points(filter))["value"].as_array().unwrap().len();
+    assert_eq!(count(&mut client, "startDate eq '2026-11-24 12:00:00 AM' and endDate eq '2026-11-25 11:59:59 PM'"), 1);
+    assert_eq!(count(&mut client, "startDate eq '2026-11-26 12:00:00 AM'"), 0);
+    assert_eq!(count(&mut client, "endDate eq '2026-11-23 12:00:00 AM'"), 0);
+    for url in [points("startDate eq 'yesterday'"), points("endDate eq 'soon'"), points("startDate after now")] {
+        let refused = client.get(&url);
+        assert_eq!((refused.status, code(&refused).as_str()), (400, "BMSUserErrorInvalidInput"), "{url}");
+        let here = client.get(&url.replace(PASSIVE, "api-version=2024-04-01"));
+        assert_eq!((here.status, here.json()), (refused.status, refused.json()), "alike in both regions");
+    }
+}
+
+#[test]
+fn azure_powershells_version_is_one_of_the_secondary_region_too() {
+    let mut client = world_with("{}", &crossing());
+    let old = "api-version=2018-12-20";
+    let (id, aad) = (point(&mut client, "vm-a"), client.read(&region("backupAadProperties").replace(PASSIVE, old)));
+    let items = format!("{}/backupProtectedItems?{old}", vault());
+    assert_eq!(client.read(&items)["value"], json!([]), "not there yet");
+    assert_eq!(client.get(&format!("{id}?{old}")).status, 404);
+    client.wait(13 * 3_600);
+    assert_eq!(client.read(&items)["value"].as_array().unwrap().len(), 2);
+    assert_eq!(client.read(&format!("{id}?{old}"))["properties"]["crossRegionRestoreState"], "Supported");
+    let token = client.send("POST", &format!("{id}/accessToken?{old}"), aad);
+    assert_eq!(token.status, 200, "{}", token.json());
+    let body = json!({"crossRegionRestoreAccessDetails": token.json()["properties"], "restoreRequest": there(&json!({}))});
+    assert_eq!(client.send("POST", &region("backupCrossRegionRestore").replace(PASSIVE, old), body).status, 202);
 }
 
 #[test]

@@ -41,6 +41,130 @@ fn disks_of_a_point_appear_in_the_target_group() {
     assert_eq!(sizes, [64, 32, 30]);
 }
 
+/// Everything of a type in a group, whole.
+fn all(client: &mut Client, group: &str, kind: &str) -> Vec<Value> {
+    client.read(&format!("{group}/providers/{kind}"))["value"].as_array().unwrap().clone()
+}
+
+/// A world whose machine `AO-Usr2` has tags and a point, with a member of an earlier restore among its tags.
+fn tagged() -> Client {
+    let mut client = empty("{}", &json!({}));
+    let nic = format!("{RG}/providers/Microsoft.Network/networkInterfaces/vm-a-nic");
+    let made = client.send("DELETE", &vm("vm-a"), Value::Null);
+    assert_eq!(made.status, 202);
+    client.wait(120);
+    let body = json!({"location": "westeurope", "tags": {"Owner": "hiaga", "RSVaultBackup": "another"},
+        "properties": {"hardwareProfile": {"vmSize": "Standard_D2s_v5"},
+        "storageProfile": {"osDisk": {"createOption": "FromImage", "osType": "Linux"}, "imageReference": {"publisher": "Canonical"},
+            "dataDisks": [{"lun": 3, "createOption": "Empty", "diskSizeGB": 64}]},
+        "networkProfile": {"networkInterfaces": [{"id": nic}]}}});
+    assert_eq!(client.send("PUT", &vm("AO-Usr2"), body).status, 201);
+    client.wait(120);
+    let name = "ao-usr2";
+    let protecting = json!({"properties": {"protectedItemType": "Microsoft.Compute/virtualMachines", "sourceResourceId": vm("AO-Usr2"),
+        "policyId": format!("{}/backupPolicies/DefaultPolicy", vault())}});
+    assert_eq!(client.send("PUT", &item(name), protecting).status, 202);
+    client.wait(200);
+    back_up(&mut client, name);
+    // What the tags are later is not what they were.
+    assert!(client.send("PATCH", &vm("AO-Usr2"), json!({"tags": {"Owner": "somebody"}})).status < 300);
+    client.wait(60);
+    client
+}
+
+/// What is asked of a restore of that machine.
+fn of_it(more: Value) -> Value {
+    let mut all = json!({"sourceResourceId": vm("AO-Usr2")});
+    all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    all
+}
+
+#[test]
+fn disks_bear_a_name_without_hyphens_the_tags_of_their_machine_and_the_name_of_their_job() {
+    let mut client = tagged();
+    let id = start(&mut client, "ao-usr2", &of_it(json!({})));
+    client.wait(7_200);
+    let made = all(&mut client, TWO, "Microsoft.Compute/disks");
+    let names: Vec<String> = made.iter().map(|disk| disk["name"].as_str().unwrap().to_owned()).collect();
+    let stamps: Vec<&str> = names.iter().map(|name| &name[name.len() - 15..]).collect();
+    let stamp = stamps[0];
+    let at = stamp.bytes().enumerate().all(|(place, c)| if place == 8 { c == b'-' } else { c.is_ascii_digit() });
+    assert!(at && stamps.iter().all(|other| *other == stamp), "{names:?}");
+    assert_eq!(names, [format!("aousr2-datadisk-003-{stamp}"), format!("aousr2-osdisk-{stamp}")]);
+    for disk in &made {
+        assert_eq!(disk["tags"], json!({"Owner": "hiaga", "RSVaultBackup": id}), "those of the point, and one job");
+    }
+}
+
+#[test]
+fn a_new_machine_names_its_disks_and_its_interface_keeps_the_hyphens() {
+    let mut client = tagged();
+    let ended = restore(&mut client, "ao-usr2", &of_it(new_machine("task07-vm-Restored")));
+    assert_eq!(ended["status"], "Completed", "{ended}");
+    assert!(disks(&mut client, TWO).iter().all(|name| name.starts_with("task07vmrestored-")), "{:?}", disks(&mut client, TWO));
+    let vm = all(&mut client, TWO, "Microsoft.Compute/virtualMachines").remove(0);
+    let nic = all(&mut client, TWO, "Microsoft.Network/networkInterfaces").remove(0);
+    let (stem, guid) = nic["name"].as_str().unwrap().rsplit_once('-').unwrap();
+    assert_eq!((stem, guid.len()), ("task07-vm-Restored-nic", 32));
+    for made in [&vm, &nic] {
+        assert_eq!(made["tags"], json!({"Owner": "hiaga", "RSVaultBackup": "another"}), "as they were: a job's name is the disks' alone");
+    }
+    let mut bare = world();
+    restore(&mut bare, "vm-a", &new_machine("vm-a2"));
+    assert!(bare.read(&format!("{TWO}/providers/Microsoft.Compute/virtualMachines/vm-a2")).get("tags").is_none());
+}
+
+#[test]
+fn names_of_disks_are_never_longer_than_a_disk_may_have() {
+    let mut client = world();
+    assert_eq!(restore(&mut client, "vm-a", &new_machine(&"v".repeat(64)))["status"], "Completed");
+    let made = disks(&mut client, TWO);
+    assert!(made.len() == 3 && made.iter().all(|name| name.len() <= 80), "{made:?}");
+}
+
+#[test]
+fn disks_that_replace_others_are_named_and_tagged_alike() {
+    let mut client = tagged();
+    let id = start(&mut client, "ao-usr2", &of_it(replacing()));
+    client.wait(7_200);
+    let profile = client.read(&vm("AO-Usr2"))["properties"]["storageProfile"].clone();
+    assert!(profile["osDisk"]["name"].as_str().unwrap().starts_with("aousr2-osdisk-"), "{profile}");
+    let disk = client.read(profile["dataDisks"][0]["managedDisk"]["id"].as_str().unwrap());
+    assert!(disk["name"].as_str().unwrap().starts_with("aousr2-datadisk-003-"));
+    assert_eq!(disk["tags"]["RSVaultBackup"], json!(id));
+}
+
+#[test]
+fn a_disk_says_what_it_was_made_from() {
+    let mut client = tagged();
+    restore(&mut client, "ao-usr2", &of_it(json!({})));
+    let made = all(&mut client, TWO, "Microsoft.Compute/disks").remove(1)["properties"]["creationData"].clone();
+    assert_eq!(made["createOption"], "Restore");
+    let source = made["sourceResourceId"].as_str().unwrap();
+    let group = format!("{}/resourceGroups/AzureBackupRG_westeurope_1", crate::wire::SUB);
+    assert!(source.starts_with(&format!("{group}/providers/Microsoft.Compute/restorePointCollections/AzureBackup_ao-usr2_")), "{source}");
+    assert!(source.contains("/restorePoints/AzureBackup_2026") && source.contains("/disks/") && source.contains("?id="), "{source}");
+    // From the vault, as to another zone: by way of a blob.
+    let mut zonal = world_with("{}", &json!({"redundancySettings": {"standardTierStorageRedundancy": "ZoneRedundant"}}));
+    restore(&mut zonal, "vm-a", &json!({"zones": ["2"]}));
+    for disk in all(&mut zonal, TWO, "Microsoft.Compute/disks") {
+        let made = &disk["properties"]["creationData"];
+        assert_eq!((&made["createOption"], &made["storageAccountId"]), (&json!("Import"), &json!(account("stage"))));
+        let (uri, name) = (made["sourceUri"].as_str().unwrap(), disk["name"].as_str().unwrap());
+        assert!(uri.starts_with("https://stage.blob.core.windows.net/vma-") && uri.ends_with(&format!("/{name}.vhd")), "{uri}");
+    }
+}
+
+#[test]
+fn a_policy_that_wants_a_tag_lets_disks_of_a_machine_with_it_be_made() {
+    for (tag, status) in [("owner", "Completed"), ("team", "Failed")] {
+        let mut client = tagged();
+        let id = format!("{TWO}/providers/Microsoft.Authorization/policyAssignments/tagged");
+        edit(&mut client, json!({"method": "PUT", "id": id, "body": {"deny": "Microsoft.Compute/disks", "withoutTag": tag}}));
+        assert_eq!(restore(&mut client, "ao-usr2", &of_it(json!({})))["status"], status, "{tag}");
+    }
+}
+
 #[test]
 fn a_lun_list_picks_disks_and_an_empty_one_is_the_os_disk_alone() {
     for (luns, count, restored) in [(json!([]), 1, 1), (json!([1]), 2, 2)] {
@@ -198,7 +322,7 @@ fn another_subscription_of_the_tenant_takes_a_restore_when_the_vault_allows_it()
     assert_eq!(ended["status"], "Completed", "{ended}");
     let bag = &ended["extendedInfo"]["propertyBag"];
     assert_eq!(bag["Target Subscription ID"], "22222222-2222-4222-8222-222222222222");
-    assert!(disks(&mut client, OTHER).iter().any(|name| name.starts_with("vm-a-osdisk-")));
+    assert!(disks(&mut client, OTHER).iter().any(|name| name.starts_with("vma-osdisk-")));
     assert_eq!(post(&mut client, "vm-a", &json!({"targetResourceGroupId": FOREIGN})).status, 400, "another tenant");
     let off = json!({"restoreSettings": {"crossSubscriptionRestoreSettings": {"crossSubscriptionRestoreState": "Disabled"}}});
     let mut closed = world_with("{}", &off);
@@ -236,7 +360,7 @@ fn network_access_is_said_exactly_when_a_disk_of_the_point_is_private() {
     let all = json!({"targetDiskNetworkAccessOption": "EnablePrivateAccessForAllDisks", "targetDiskAccessId": "/mine"});
     let other = json!({"targetDiskNetworkAccessSettings": all, "targetResourceGroupId": RG});
     assert_eq!(restore(&mut client, "vm-a", &other)["status"], "Completed");
-    let name = disks(&mut client, RG).into_iter().find(|name| name.starts_with("vm-a-datadisk-000-")).unwrap();
+    let name = disks(&mut client, RG).into_iter().find(|name| name.starts_with("vma-datadisk-000-")).unwrap();
     let disk = client.read(&format!("{RG}/providers/Microsoft.Compute/disks/{name}"));
     assert_eq!(disk["properties"]["diskAccessId"], "/mine");
 }

@@ -181,7 +181,6 @@ pub fn handle(model: &mut Model, req: &Inbound, target: &Target) -> Reply {
             let Some(deployment) = model.world.deployments.get(&key) else { return not_found(req, target) };
             match (kind, form, method) {
                 ("deployments", Form::Element, "GET") => Reply::json(200, deployment.show(deployment.state(), now)),
-                ("deployments", Form::Element, "HEAD") => Reply::empty(204),
                 ("deployments", Form::Element, "DELETE") if deployment.ended.is_some() => {
                     model.world.deployments.remove(&key);
                     Reply::empty(204)
@@ -197,7 +196,6 @@ pub fn handle(model: &mut Model, req: &Inbound, target: &Target) -> Reply {
 
 fn not_found(req: &Inbound, target: &Target) -> Reply {
     match req.method.as_str() {
-        "HEAD" => Reply::empty(404),
         "DELETE" => Reply::empty(204),
         _ => {
             let name = target.names.first().map_or("", String::as_str);

@@ -91,7 +91,7 @@ impl State {
                 found.push(&known.quota);
             }
         }
-        let bars = types.into_iter().filter_map(|kind| n.bar(&format!("{group}/providers/{kind}/x"), kind));
+        let bars = types.into_iter().filter_map(|kind| n.bar(&format!("{group}/providers/{kind}/x"), kind, &plan.taken.tags));
         found.extend(bars.last().map(|bar| match bar {
             Bar::Lock => &known.group_locked,
             Bar::Policy => &known.policy_denied,

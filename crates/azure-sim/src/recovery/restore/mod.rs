@@ -17,6 +17,8 @@ use serde_json::Map;
 pub(super) use request::{Ask, Flaw, Goal};
 pub(super) use rules::Wanted;
 
+use results::stem_of;
+
 use super::item::Finding;
 use super::jobs::{Job, JobKind, TaskStatus, Work};
 use super::names::ItemKey;
@@ -80,6 +82,8 @@ pub(super) struct Plan {
     /// ARM id and name of the machine that the point is of.
     pub source_id: String,
     pub friendly_name: String,
+    /// `protectedItemDataId` of the item: the service names its collection of snapshots by it.
+    pub data_id: String,
     /// Subscription, group and name of the vault.
     pub vault: (String, String, String),
     pub reads: Reads,
@@ -94,7 +98,8 @@ pub(super) struct RestoreRun {
     pub stage: Stage,
     pub fate: Option<Fate>,
     job: String,
-    start: Timestamp,
+    /// When its data began to come: disks are named by it.
+    stamp: Timestamp,
     /// From when on the job's bag names the time of the point.
     point_known: Timestamp,
     tasks: Vec<(&'static str, TaskStatus)>,
@@ -113,10 +118,10 @@ impl RestoreRun {
             Goal::Machine { .. } => tasks.push(("Create the restored virtual machine", TaskStatus::NotStarted)),
             Goal::Replace => tasks.push(("Update the virtual machine", TaskStatus::NotStarted)),
         }
-        let container = format!("{}-{}", plan.blob_stem(), guid.replace('-', ""));
+        let container = format!("{}-{}", stem_of(&plan.friendly_name), guid.replace('-', ""));
         // Null in the first seconds is recorded of 2026, with the third task of backups.
         let point_known = if era == BackupTasks::Three { start + point_known } else { start };
-        RestoreRun { plan, stage: Stage::Preflight, fate: None, job, start, point_known, tasks, container, made: Vec::new(), era }
+        RestoreRun { plan, stage: Stage::Preflight, fate: None, job, stamp: start, point_known, tasks, container, made: Vec::new(), era }
     }
 
     /// Whether its job can be cancelled: "till the data transfer phase", documented.

@@ -1,22 +1,33 @@
 //! What a restore makes, and what it calls it.
 //!
-//! Recorded are the names of blobs and of their container alone. Names of disks and interfaces are a guess: the machine's,
-//! what it is, and the time of the restore, as people report them.
+//! Disks, with their names, tags and `creationData`, are as azure-powershell's recording TestAzureVMCRRWithDES and exports of
+//! groups with restored machines show them; the name of an interface is an export's. That disks that replace others are
+//! named alike is reported by people, not recorded.
 
-use serde_json::json;
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
 
 use super::super::names::{group_of, leaf};
 use super::request::{Access, Goal, Zone};
-use super::{Plan, RestoreRun};
+use super::{Plan, Reads, RestoreRun};
 use crate::orders::{Blobs, NewDisk, NewInterface, NewMachine, Order, Swap};
 use crate::wire::{DiskView, Neighbours};
 
-impl Plan {
-    /// The machine's name as blobs and their container have it: letters and digits alone, in lower case.
-    pub fn blob_stem(&self) -> String {
-        self.friendly_name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase()
-    }
+/// The tag of a restored disk that holds the name of its job.
+const TAG: &str = "RSVaultBackup";
+/// What a fixed VHD has beyond its data, and an upload therefore counts.
+const FOOTER: i64 = 512;
 
+/// A disk's name has at most 80 characters, and a machine's may have 64: that the machine's is cut is a guess.
+const LONGEST_STEM: usize = 48;
+
+/// A machine's name as disks, blobs and their container have it: letters and digits alone, in lower case.
+pub(super) fn stem_of(machine: &str) -> String {
+    machine.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase()
+}
+
+impl Plan {
     /// ARM id of the group that gets the disks; `None` when they become blobs.
     pub fn group_id(&self) -> Option<String> {
         match self.ask.goal {
@@ -54,16 +65,32 @@ impl Plan {
         }
     }
 
-    /// The name that disks begin with.
-    fn stem(&self) -> &str {
-        match &self.ask.goal {
-            Goal::Machine { id, .. } => leaf(id),
-            _ => &self.friendly_name,
-        }
+    /// What names of disks begin with: the new machine's name, or that of the one that was backed up.
+    fn stem(&self) -> String {
+        let mut stem = match &self.ask.goal {
+            Goal::Machine { id, .. } => stem_of(leaf(id)),
+            _ => stem_of(&self.friendly_name),
+        };
+        stem.truncate(LONGEST_STEM);
+        stem
+    }
+
+    /// ARM id of a disk's snapshot in the service's own group: `?id=` and all, as exported. The collection's name has the
+    /// machine's in lower case.
+    fn snapshot_id(&self, disk: &DiskView) -> String {
+        let subscription = self.source_id.split('/').nth(2).unwrap_or_default();
+        let group = format!("/subscriptions/{subscription}/resourceGroups/AzureBackupRG_{}_1", self.ask.region);
+        let collection = format!("AzureBackup_{}_{}", self.friendly_name.to_lowercase(), self.data_id);
+        let point = self.taken.time.strftime("AzureBackup_%Y%m%d_%H%M%S");
+        let id = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, format!("{} {}", self.point, disk.id).as_bytes());
+        format!(
+            "{group}/providers/Microsoft.Compute/restorePointCollections/{collection}/restorePoints/{point}/disks/{}?id={id}",
+            disk.name
+        )
     }
 
     /// `properties` of a restored disk beyond its size.
-    fn disk_properties(&self, disk: &DiskView) -> Vec<(&'static str, serde_json::Value)> {
+    fn disk_properties(&self, disk: &DiskView) -> Vec<(&'static str, Value)> {
         let mut properties = Vec::new();
         if disk.lun < 0 {
             properties.push(("osType", json!(self.taken.os)));
@@ -99,7 +126,7 @@ impl Plan {
 impl RestoreRun {
     /// Names of the disks by lun, none of them taken.
     fn names(&self, n: &dyn Neighbours) -> Vec<(i32, String)> {
-        let stamp = self.start.strftime("%Y%m%d-%H%M%S").to_string();
+        let stamp = self.stamp.strftime("%Y%m%d-%H%M%S").to_string();
         let stem = self.plan.stem();
         let free = |name: String| match self.plan.group_id() {
             None => name,
@@ -116,6 +143,31 @@ impl RestoreRun {
         disks.collect()
     }
 
+    /// `creationData` of a disk: a copy of its snapshot, an import of the blob that came from the vault, or an upload in the
+    /// secondary region. Some disks of 2022 in the primary region were uploaded too: not told apart here.
+    fn creation(&self, disk: &DiskView, id: &str) -> Value {
+        let plan = &self.plan;
+        match plan.reads {
+            Reads::Vault if plan.secondary.is_some() => {
+                json!({"createOption": "Upload", "uploadSizeBytes": (disk.size_gb << 30) + FOOTER})
+            }
+            Reads::Vault => {
+                let uri = format!("https://{}.blob.core.windows.net/{}/{}.vhd", leaf(&plan.ask.staging), self.container, leaf(id));
+                json!({"createOption": "Import", "storageAccountId": plan.ask.staging, "sourceUri": uri})
+            }
+            Reads::Snapshot => json!({"createOption": "Restore", "sourceResourceId": plan.snapshot_id(disk)}),
+        }
+    }
+
+    /// Tags of its disks: the machine's, and the name of its job.
+    fn disk_tags(&self) -> BTreeMap<String, String> {
+        let mut tags = self.plan.taken.tags.clone();
+        // A machine that was restored itself may bear another's.
+        tags.retain(|name, _| !name.eq_ignore_ascii_case(TAG));
+        tags.insert(TAG.to_owned(), self.job.clone());
+        tags
+    }
+
     /// The orders for its disks, with their ids by lun; blobs when they are not to be managed.
     pub fn disk_orders(&self, n: &dyn Neighbours) -> (Vec<Order>, Vec<(i32, String)>) {
         let names = self.names(n);
@@ -130,6 +182,8 @@ impl RestoreRun {
                 zone: self.plan.zone(),
                 sku: disk.sku.clone(),
                 size_gb: disk.size_gb,
+                creation: self.creation(disk, id),
+                tags: self.disk_tags(),
                 properties: self.plan.disk_properties(disk),
             })
         };
@@ -149,7 +203,8 @@ impl RestoreRun {
                 let interface =
                     format!("{group}/providers/Microsoft.Network/networkInterfaces/{}-nic-{}", leaf(id), n.guid().replace('-', ""));
                 let (location, subnet) = (self.plan.ask.region.clone(), subnet.clone());
-                orders.push(Order::Interface(NewInterface { id: interface.clone(), location, subnet }));
+                let tags = self.plan.taken.tags.clone();
+                orders.push(Order::Interface(NewInterface { id: interface.clone(), location, subnet, tags }));
                 if ends_well {
                     orders.push(Order::Machine(self.machine(id, interface)));
                 }
@@ -174,12 +229,13 @@ impl RestoreRun {
             security_type: security.cloned(),
             disks: self.made.clone(),
             interface,
+            tags: taken.tags.clone(),
         }
     }
 
     /// `config-{machine}-{job}.json`, recorded.
     pub fn config_blob(&self) -> String {
-        format!("config-{}-{}.json", self.plan.blob_stem(), self.job)
+        format!("config-{}-{}.json", stem_of(&self.plan.friendly_name), self.job)
     }
 
     /// `azuredeploy{job}.json`, recorded.

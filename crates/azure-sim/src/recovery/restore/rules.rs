@@ -56,6 +56,7 @@ impl State {
             point: point.name.clone(),
             source_id: item.source_id.clone(),
             friendly_name: item.friendly_name.clone(),
+            data_id: item.data_id.clone(),
             vault: (vault.subscription_id.clone(), vault.resource_group.clone(), vault.name.clone()),
             reads,
             secondary,

@@ -99,6 +99,10 @@ impl State {
     }
 
     fn transfer(&mut self, n: &dyn Neighbours, vault_key: &str, job_id: &str, run: &RestoreRun) {
+        let now = self.clock;
+        if let Some(run) = self.job_mut(vault_key, job_id).and_then(|job| job.work.restore_mut()) {
+            run.stamp = now;
+        }
         let durations = &self.settings.restore.durations;
         let span = if run.plan.reads == Reads::Snapshot { durations.from_snapshot } else { durations.from_vault };
         self.next_stage(vault_key, job_id, Stage::Transfer, span.pick(n.chance()));

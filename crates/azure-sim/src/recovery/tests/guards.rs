@@ -51,6 +51,13 @@ fn calls() -> Vec<(Guarded, &'static str, String, Value)> {
         (Guarded::DisableSoftDelete, "PATCH", VAULT.to_owned(), soft(json!({"softDeleteRetentionPeriodInDays": 14}))),
         (
             Guarded::ModifyEncryption,
+            "PUT",
+            format!("{VAULT}/backupEncryptionConfigs/backupResourceEncryptionConfig"),
+            json!({"properties": {"encryptionAtRestType": "CustomerManaged", "keyUri": "https://kv.vault.azure.net/keys/k/1",
+                "useSystemAssignedIdentity": true}}),
+        ),
+        (
+            Guarded::ModifyEncryption,
             "PATCH",
             VAULT.to_owned(),
             json!({"properties": {"encryption": {"keyVaultProperties": {"keyUri": "https://kv.vault.azure.net/keys/k/1"},
@@ -94,6 +101,35 @@ fn a_guarded_call_without_the_guards_request_is_refused_and_named() {
         let passed = lab.send(method, &url, with);
         assert!(passed.status < 300, "{operation:?} {method} {url}: {:?}", passed.body);
     }
+}
+
+#[test]
+fn a_guard_raises_the_score_as_immutability_does_and_not_twice() {
+    let score = |lab: &mut Lab| {
+        let shown = lab.read(VAULT)["properties"].clone();
+        [&shown["secureScore"], &shown["bcdrSecurityLevel"]].map(|word| word.as_str().unwrap().to_owned())
+    };
+    assert_eq!(score(&mut Lab::new()), ["None", "Poor"]);
+    let mut lab = guarded(&[]);
+    assert_eq!(lab.read(VAULT)["properties"]["securitySettings"]["multiUserAuthorization"], "Enabled");
+    assert_eq!(score(&mut lab), ["Minimum", "Fair"]);
+    lab.patch_vault(json!({"securitySettings": {"immutabilitySettings": {"state": "Unlocked"}}}));
+    assert_eq!(score(&mut lab), ["Minimum", "Fair"]);
+}
+
+#[test]
+fn a_security_pin_is_guarded_and_good_for_minutes() {
+    let mut lab = guarded(&[]);
+    let pin = format!("{VAULT}/backupSecurityPIN");
+    assert_eq!(code(&lab.send("POST", &pin, Value::Null)).0, 403);
+    let told = lab.send("POST", &pin, json!({"resourceGuardOperationRequests": request(Guarded::SecurityPin)})).body.unwrap();
+    let digits = told["securityPIN"].as_str().unwrap();
+    assert!(digits.len() == 6 && digits.bytes().all(|c| c.is_ascii_digit()) && told["token"] == told["securityPIN"], "{told}");
+    let ticks = |seconds: i64| (lab.now.as_second() + seconds + 62_135_596_800) * 10_000_000;
+    let until = told["expiryTimeInUtcTicks"].as_i64().unwrap();
+    assert!((ticks(0)..=ticks(600)).contains(&until), "{told}");
+    let mut free = Lab::new();
+    assert_eq!(free.send("POST", &pin, json!({})).status, 200);
 }
 
 #[test]

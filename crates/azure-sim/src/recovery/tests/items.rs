@@ -137,6 +137,27 @@ fn an_immutable_vault_suspends_and_refuses_the_rest() {
 }
 
 #[test]
+fn azure_powershells_other_item_type_stops_suspends_and_resumes() {
+    let mut lab = Lab::new();
+    lab.protect("win");
+    let sent = |more: Value| {
+        let mut body = json!({"properties": {"protectedItemType": "AzureIaaSVMProtectedItem", "sourceResourceId": vm("win")}});
+        body["properties"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let resumed = json!({"policyId": super::lab::default_policy(super::lab::VAULT), "protectionState": "ProtectionConfigured"});
+    lab.settle("PUT", &item("win"), sent(json!({"policyId": "", "protectionState": "ProtectionStopped"})));
+    assert_eq!(lab.item("win")["protectionState"], "ProtectionStopped");
+    lab.settle("PUT", &item("win"), sent(resumed.clone()));
+    lab.patch_vault(json!({"securitySettings": {"immutabilitySettings": {"state": "Unlocked"}}}));
+    lab.settle("PUT", &item("win"), sent(json!({"protectionState": "BackupsSuspended"})));
+    assert_eq!(lab.item("win")["protectionState"], "BackupsSuspended");
+    lab.settle("PUT", &item("win"), sent(resumed));
+    assert_ne!(lab.item("win")["protectionState"], "BackupsSuspended");
+    assert_eq!(lab.item("win")["protectedItemType"], "Microsoft.Compute/virtualMachines", "it is shown as ever");
+}
+
+#[test]
 fn capacity_and_daily_changes_are_bounded() {
     let mut lab =
         Lab::with(Settings { limits: Limits { machines_per_vault: 1, protection_changes: 3, ..Limits::default() }, ..Settings::default() });

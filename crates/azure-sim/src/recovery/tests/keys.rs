@@ -92,3 +92,40 @@ fn a_key_changes_and_never_goes() {
     lab.wait(60);
     assert_eq!((status(&mut lab), lab.read(VAULT)["properties"]["encryption"].clone()), (json!("Failed"), kept), "the old key stays");
 }
+
+#[test]
+fn the_encryption_config_is_written_as_it_is_read() {
+    let config = format!("{VAULT}/{CONFIG}");
+    let key = |more: Value| {
+        let mut body = json!({"properties": {"encryptionAtRestType": "CustomerManaged", "keyUri": "https://kv.vault.azure.net/keys/k/1",
+            "subscriptionId": "s", "infrastructureEncryptionState": "Enabled"}});
+        body["properties"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let denied = (400, "BMSUserErrorKeyVaultAccessDenied".to_owned());
+    let mut lab = Lab::new();
+    assert_eq!(lab.put(&config, json!({"properties": {"encryptionAtRestType": "MicrosoftManaged"}})).status, 200, "it is so already");
+    assert_eq!(code(&lab.put(&config, key(json!({"useSystemAssignedIdentity": true})))), denied, "it has no identity");
+    let mut lab = with_identity();
+    lab.world.keys = Some(KeyAccess::Denied);
+    assert_eq!(code(&lab.put(&config, key(json!({"useSystemAssignedIdentity": true})))), denied);
+    lab.world.keys = None;
+    let written = lab.put(&config, key(json!({"useSystemAssignedIdentity": true})));
+    assert_eq!((written.status, written.body), (200, None));
+    let read = lab.read(&config)["properties"].clone();
+    assert_eq!(
+        (&read["encryptionAtRestType"], &read["keyUri"]),
+        (&json!("CustomerManaged"), &json!("https://kv.vault.azure.net/keys/k/1"))
+    );
+    assert_eq!((&read["lastUpdateStatus"], &read["infrastructureEncryptionState"]), (&json!("Succeeded"), &json!("Enabled")));
+    let shown = lab.read(VAULT)["properties"]["encryption"].clone();
+    assert_eq!(shown["kekIdentity"]["useSystemAssignedIdentity"], true, "the vault shows the same");
+    assert_eq!(code(&lab.put(&config, json!({"properties": {"encryptionAtRestType": "MicrosoftManaged"}}))).0, 400, "there is no way back");
+    assert_eq!(code(&lab.send("PATCH", &config, key(json!({"userAssignedIdentity": PERSON})))), denied, "another identity");
+    let person = json!({"identity": {"type": "SystemAssigned, UserAssigned", "userAssignedIdentities": {PERSON: {}}}});
+    assert_eq!(lab.send("PATCH", VAULT, person).status, 202);
+    lab.wait(60);
+    assert_eq!(lab.send("PATCH", &config, key(json!({"userAssignedIdentity": PERSON}))).status, 200);
+    let read = lab.read(&config)["properties"].clone();
+    assert_eq!((&read["useSystemAssignedIdentity"], &read["userAssignedIdentity"]), (&json!(false), &json!(PERSON)));
+}

@@ -10,4 +10,5 @@ mod lab;
 mod policies;
 mod restore_shapes;
 mod shapes;
+mod sides;
 mod vaults;

@@ -221,9 +221,8 @@ fn what_is_not_modelled_is_refused_with_its_path() {
     let calls = [
         ("POST", format!("{}/recoveryPoints/1/wonders", item("win"))),
         ("POST", format!("{}/recoveryPoints/1/listInstantItemRecoveryOperationResult", item("win"))),
-        ("POST", format!("{SUB}/providers/Microsoft.RecoveryServices/locations/westeurope/backupPreValidateProtection")),
-        ("POST", format!("{SUB}/providers/Microsoft.RecoveryServices/locations/westeurope/backupValidateFeatures")),
-        ("POST", format!("{VAULT}/backupSecurityPIN")),
+        ("PUT", format!("{VAULT}/backupFabrics/Azure/backupProtectionIntent/vm")),
+        ("POST", format!("{VAULT}/backupFabrics/Azure/protectionContainers/x/inquire")),
         ("GET", format!("{VAULT}/replicationFabrics")),
         ("GET", "/providers/Microsoft.RecoveryServices/operations".to_owned()),
     ];

@@ -29,8 +29,12 @@ fn a_one_way_door_opens_once_for_somebody_who_may_answer_and_for_nobody_else() {
     let began = Instant::now();
     let kubectl = stack.kubectl();
     e2e::vault(&stack);
+    for (who, role) in [("pipeline", "edit"), ("ann", "breakwater-approvals")] {
+        kubectl.run(&["create", "rolebinding", who, "-n", NAMESPACE, "--clusterrole", role, "--user", who]).unwrap();
+    }
+    // Who edits manifests causes the question.
     let patch = r#"{"spec":{"immutability":"Locked"}}"#;
-    kubectl.run(&["patch", "rvault/main", "-n", NAMESPACE, "--type=merge", "-p", patch]).unwrap();
+    kubectl.run(&["patch", "rvault/main", "-n", NAMESPACE, "--type=merge", "-p", patch, "--as", "pipeline"]).unwrap();
     let get = ["get", "rvault", "main", "-n", NAMESPACE];
     let asks = |vault: &Value| {
         let question = vault["status"]["questions"].get(0)?.clone();
@@ -40,12 +44,13 @@ fn a_one_way_door_opens_once_for_somebody_who_may_answer_and_for_nobody_else() {
     assert_eq!(question["id"], "one-way-immutability", "{question:#}");
     let before = stack.simulator().journal().writes().unwrap().len();
 
-    // Who edits manifests may not answer; who may answer does it in his own name; nobody changes what was said.
-    for (who, role) in [("pipeline", "edit"), ("ann", "breakwater-approvals")] {
-        kubectl.run(&["create", "rolebinding", who, "-n", NAMESPACE, "--clusterrole", role, "--user", who]).unwrap();
+    // And may not answer it; who may answer reads what asks, and does it in his own name; nobody changes what was said.
+    for kind in ["rvault", "bpol", "pmach", "brun", "rrun"] {
+        kubectl.run(&["get", kind, "-n", NAMESPACE, "--as", "ann"]).unwrap_or_else(|error| panic!("{kind}: {error:#}"));
     }
     let refused = |manifest: &str, who: &str| put(&kubectl, manifest, who).err().map(|e| format!("{e:#}")).unwrap_or_default();
-    assert!(refused(&approval("pipelines", &uid, &question, "pipeline"), "pipeline").contains("cannot create resource"), "edit may answer");
+    let said = refused(&approval("pipelines", &uid, &question, "pipeline"), "pipeline");
+    assert!(said.contains("cannot create resource \"approvals\""), "edit may answer: {said}");
     let forged = refused(&approval("forged", &uid, &question, "boss"), "ann");
     assert!(forged.contains("spec.approvedBy must be the one who answers: you are ann"), "{forged}");
 

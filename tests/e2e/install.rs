@@ -1,11 +1,15 @@
 //! Installing: everything in deploy/kustomize goes through a real API server, and gives the operator what it needs
 //! and no more.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::time::Duration;
 
 use breakwater_dev::plane::Plane;
 use breakwater_dev::stack::{ACCOUNT, NAMESPACE};
 use breakwater_dev::workspace;
+use breakwater_tests::e2e;
+use serde_json::{Value, json};
 
 /// Applies deploy/kustomize as a cluster's admin does, with the server checking every field.
 pub fn everything(plane: &Plane) {
@@ -31,7 +35,7 @@ fn kustomize_installs_everything_and_changes_nothing_the_second_time() {
     assert_eq!(versions(), before, "a second apply changes nothing");
 
     let names = kubectl.run(&["get", "crd", "-o", "name"]).unwrap();
-    for kind in ["azureaccesses", "recoveryvaults", "backuppolicies", "protectedmachines"] {
+    for kind in ["azureaccesses", "recoveryvaults", "backuppolicies", "protectedmachines", "approvals", "backupruns", "restoreruns"] {
         assert!(names.contains(&format!("/{kind}.breakwater.io")), "{names}");
     }
     let deployment = kubectl.json(&["get", "deployment", "breakwater-operator", "-n", NAMESPACE]).unwrap();
@@ -82,9 +86,49 @@ fn the_operators_rights_are_what_it_needs_and_no_more() {
     }
 }
 
+/// What a user may do with Breakwater's resources in a namespace, by the API server's own answer: resource and verb.
+fn rights(plane: &Plane, namespace: &str, who: &str) -> BTreeSet<(String, String)> {
+    let review = json!({ "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": { "namespace": namespace } });
+    // A review is no stored kind: to check its fields kubectl would list the definitions, which users may not.
+    let ask = ["create", "--as", who, "--validate=false", "-o", "json", "-f", "-"];
+    let answer = plane.kubectl().run_with(&ask, &review.to_string()).unwrap();
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    let words = |rule: &Value, field: &str| -> Vec<String> {
+        rule[field].as_array().into_iter().flatten().map(|word| word.as_str().unwrap().to_owned()).collect()
+    };
+    let rules = answer["status"]["resourceRules"].as_array().unwrap();
+    let ours = rules.iter().filter(|rule| words(rule, "apiGroups").iter().any(|group| ["breakwater.io", "*"].contains(&group.as_str())));
+    let pairs = |rule: &Value| {
+        let verbs = words(rule, "verbs");
+        words(rule, "resources").into_iter().flat_map(move |resource| verbs.clone().into_iter().map(move |verb| (resource.clone(), verb)))
+    };
+    ours.flat_map(pairs).collect()
+}
+
+#[test]
+fn view_edit_and_admin_hold_what_users_need_and_answer_nothing() {
+    let plane = super::installed();
+    let kubectl = plane.kubectl();
+    kubectl.run(&["create", "namespace", "users"]).unwrap();
+    let pairs = |resources: &[&str], verbs: &[&str]| -> BTreeSet<(String, String)> {
+        resources.iter().flat_map(|resource| verbs.iter().map(|verb| ((*resource).to_owned(), (*verb).to_owned()))).collect()
+    };
+    let declared = ["recoveryvaults", "backuppolicies", "protectedmachines", "backupruns", "restoreruns"];
+    let view = &pairs(&declared, &["get", "list", "watch"]) | &pairs(&["approvals"], &["get", "list", "watch"]);
+    let edit = &view | &pairs(&declared, &["create", "update", "patch", "delete"]);
+    let answer = &view | &pairs(&["approvals"], &["create", "delete"]);
+    for (role, expected) in [("view", &view), ("edit", &edit), ("admin", &edit), ("breakwater-approvals", &answer)] {
+        kubectl.run(&["create", "rolebinding", role, "-n", "users", "--clusterrole", role, "--user", role]).unwrap();
+        // The controller that fills the first three takes a moment. No status, no AzureAccess, and to answer is for those who may.
+        let held = || rights(plane, "users", role);
+        e2e::until(Duration::from_secs(30), || (held() == *expected).then_some(()))
+            .unwrap_or_else(|_| panic!("{role} holds {:#?}", held()));
+    }
+}
+
 #[test]
 fn the_deployment_runs_the_flags_and_ports_that_the_operator_has() {
-    let help = std::process::Command::new(&breakwater_tests::e2e::tools().own.operator).arg("--help").output().unwrap();
+    let help = std::process::Command::new(&e2e::tools().own.operator).arg("--help").output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
     let manifest = fs::read_to_string(workspace::root().join("deploy/kustomize/operator/deployment.yaml")).unwrap();
     let variables = manifest.lines().filter_map(|line| line.trim().strip_prefix("- name: BREAKWATER_"));

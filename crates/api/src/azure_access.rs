@@ -189,7 +189,7 @@ pub struct Grant {
     /// The resource groups, compared without case; * stands for any run of characters. ["*"] admits all of them.
     #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 90), regex(pattern = ids::RESOURCE_GROUP_GLOB)))]
     pub resource_groups: Vec<String>,
-    /// The acts: Read (look), Protect (vaults, policies, protection), Backup (start backups), Restore (to new machines and disks), ReplaceDisks (under a machine that is there), ReadData (mount the files of recovery points), Delete (remove, stop, let points expire earlier).
+    /// The acts: Read (look), Protect (vaults, policies, protection), Backup (start backups), Restore (to new machines and disks), ReplaceDisks (under a machine that is there), ReadData (mount the files of recovery points), Snapshot, Prune (snapshots that are due), Replicate, Drill (test a failover), FailOver, RunRunbook, Delete (remove, stop, let points expire earlier).
     #[schemars(schema_with = "closed_acts")]
     pub acts: Vec<Act>,
 }
@@ -209,6 +209,18 @@ open_words! {
         ReplaceDisks,
         /// Mount the files of a recovery point, and hand out what opens them.
         ReadData,
+        /// Take snapshots.
+        Snapshot,
+        /// Remove snapshots that are due.
+        Prune,
+        /// Keep replication.
+        Replicate,
+        /// Test a failover.
+        Drill,
+        /// Fail over.
+        FailOver,
+        /// Run a runbook.
+        RunRunbook,
         /// Remove something, stop protection, or let recovery points expire earlier.
         Delete,
     }

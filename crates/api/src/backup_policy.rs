@@ -49,6 +49,7 @@ use crate::{
 // definition, the API server refuses every write of that object, its status included.
 #[x_kube(
     validation = Rule::new("self.tier == oldSelf.tier || self.tier == 'Enhanced'").message("tier cannot go from Enhanced to Standard: make a new BackupPolicy").field_path(".tier"),
+    validation = Rule::new("!has(self.azureName) || (has(self.adopt) && self.adopt == 'IfNotWeaker')").message("azureName needs adopt: IfNotWeaker: a name that does not derive from this object may be another's, and on a rebuilt cluster nothing else tells that it was made here").field_path(".adopt"),
     validation = Rule::new("self.tier == 'Enhanced' || !has(self.schedule) || !has(self.schedule.hourly)").message("an hourly schedule needs tier: Enhanced").field_path(".schedule"),
     validation = Rule::new("self.tier == 'Enhanced' || !has(self.schedule) || !has(self.retention) || !has(self.retention.instantRestoreDays) || (has(self.schedule.weekly) ? self.retention.instantRestoreDays == 5 : self.retention.instantRestoreDays <= 5)").message("in tier Standard instantRestoreDays is 1 to 5, and exactly 5 with a weekly schedule").field_path(".retention"),
     validation = Rule::new("!has(self.schedule) || !has(self.retention) || has(self.schedule.weekly) != has(self.retention.daily)").message("retention.daily is needed with a daily or hourly schedule, and impossible with a weekly one").field_path(".retention"),
@@ -63,7 +64,7 @@ pub struct BackupPolicySpec {
     /// The RecoveryVault that holds the backups. Immutable.
     #[x_kube(validation = Rule::new("self == oldSelf").message("vaultRef is immutable: make a new BackupPolicy"))]
     pub vault_ref: ObjectReference,
-    /// The policy's name in Azure; derived when left out. Immutable.
+    /// The policy's name in Azure; derived when left out. Needs adopt: IfNotWeaker. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 3, max = 150), regex(pattern = ids::POLICY_NAME))]
     pub azure_name: Option<String>,

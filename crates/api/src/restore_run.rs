@@ -253,12 +253,15 @@ pub struct RestoreRunStatus {
     pub phase: Option<RunPhase>,
     /// What it becomes, in a word and a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 256))]
+    #[schemars(length(max = 320))]
     pub target: Option<String>,
     /// The machine that is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub target_id: Option<String>,
+    /// Where its ProtectedMachine has its backups: that object may go before this run is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<RestoredFrom>,
     /// The once-key: Azure's request ids derive from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
@@ -302,6 +305,17 @@ pub struct RestoreRunStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub error: Option<String>,
+}
+
+/// Where the data of a restore is taken from.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RestoredFrom {
+    /// The RecoveryVault that has the machine's points.
+    pub vault_ref: ObjectReference,
+    /// The machine's ARM id.
+    #[schemars(length(max = 1024))]
+    pub machine_id: String,
 }
 
 /// What Azure found when it looked.

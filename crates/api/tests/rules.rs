@@ -133,6 +133,9 @@ fn schedules_and_retention() -> Vec<Case> {
     let hourly = |every: &str, window: &str| json!({ "hourly": { "every": every, "from": "08:00", "for": window } });
     vec![
         ("BackupPolicy", vec![], ""),
+        ("BackupPolicy", vec![("/azureName", json!("nightly"))], "azureName needs adopt: IfNotWeaker"),
+        ("BackupPolicy", vec![("/azureName", json!("nightly")), ("/adopt", json!("Never"))], "azureName needs adopt: IfNotWeaker"),
+        ("BackupPolicy", vec![("/azureName", json!("nightly")), ("/adopt", json!("IfNotWeaker"))], ""),
         ("BackupPolicy", vec![("/schedule", json!({}))], "exactly one of daily, weekly, hourly"),
         ("BackupPolicy", vec![("/schedule/hourly", hourly("4h", "12h")["hourly"].clone())], "exactly one of daily, weekly, hourly"),
         ("BackupPolicy", vec![("/schedule", hourly("4h", "12h"))], ""),

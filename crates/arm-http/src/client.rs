@@ -82,7 +82,8 @@ impl Arm for ArmHttp {
         may_leave: &(dyn Fn() -> bool + Send + Sync),
     ) -> Result<Answer, SendError> {
         let endpoints = self.endpoints.of(identity.cloud);
-        let url = url_of(endpoints.arm(), request).map_err(SendError::NotSent)?;
+        let wrong = if request.link.is_some() { SendError::BadLink } else { SendError::NotSent };
+        let url = url_of(endpoints.arm(), request).map_err(wrong)?;
         let mut http = HttpRequest::new(url, method_of(request.method));
         fill(&mut http, request)?;
         let token = self.tokens.get(identity).await?;

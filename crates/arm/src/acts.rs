@@ -90,6 +90,11 @@ impl Classified {
         named || self.resource_type.eq_ignore_ascii_case("Microsoft.Resources/tags")
     }
 
+    /// Whether it gives back what was lent, and nothing else.
+    pub fn gives_back(&self) -> bool {
+        self.action.as_ref().is_some_and(|action| GIVES_BACK.iter().any(|c| c.eq_ignore_ascii_case(action)))
+    }
+
     /// Whether it cannot be taken back: failing over and what completes it, other disks under a machine, any removal.
     /// Such a request is looked at once more just before it leaves (architecture.md, rule 6).
     pub fn is_irreversible(&self) -> bool {
@@ -99,6 +104,9 @@ impl Classified {
 
 /// What gives back something lent: a mount, a disk's address, a test failover, a mark.
 const CLOSING: [&str; 4] = ["revokeInstantItemRecovery", "endGetAccess", "testFailoverCleanup", "refreshContainers"];
+
+/// The same without what is done to a vault as a whole.
+const GIVES_BACK: [&str; 3] = ["revokeInstantItemRecovery", "endGetAccess", "testFailoverCleanup"];
 
 /// What a request is, by the one table; `None` when the table does not hold it: then it must not be sent.
 ///

@@ -63,11 +63,11 @@ async fn a_link_is_followed_byte_for_byte_on_its_own_origin_only() {
     assert_eq!(format!("{base}{}", azure.nth(0).line.strip_prefix("GET ").unwrap()), link);
     for foreign in ["https://evil.example/x", "http://127.0.0.1:1/x", "//evil.example/x", &base.replace("http://", "http://user@")] {
         let error = client.call(&with_secret(), &Request::follow(foreign)).await.unwrap_err();
-        assert!(matches!(error, SendError::NotSent(_)), "{foreign}: {error}");
+        assert!(matches!(error, SendError::BadLink(_)), "{foreign}: {error}");
     }
     let mut post = Request::follow(link);
     post.method = Method::Post;
-    assert!(matches!(client.call(&with_secret(), &post).await, Err(SendError::NotSent(_))));
+    assert!(matches!(client.call(&with_secret(), &post).await, Err(SendError::BadLink(_))));
     assert_eq!(azure.count(), 1);
 }
 

@@ -31,7 +31,7 @@ use crate::{
     answers, debts,
     gate::{LastLook, Order, Refusal},
     locks::Holder,
-    ports::{ClusterError, ObjectKey},
+    ports::{ClusterError, ObjectKey, SendError},
     publish::Pause,
     reader::Looker,
     resolve::Resolved,
@@ -135,6 +135,7 @@ pub async fn act<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan
         turn.answered = answered;
         return release(turn, &orders);
     }
+    debts::note_lent(turn);
     for (order, _) in orders.iter().filter(|(_, write)| write.once) {
         let target = order.request.path.rsplit_once('/').and_then(|(id, _)| id.parse::<ResourceId>().ok());
         if let Some(item) = target.and_then(|id| id.ancestor(PROTECTED_ITEM)) {
@@ -146,14 +147,23 @@ pub async fn act<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan
         let order = Order { intent_wall, ..order.clone() };
         async move {
             let order = last_look(seen, order).await;
-            (order.holder.1.clone(), order.request.clone(), engine.gate.send(&order).await)
+            let result = match seen.access_stands() {
+                Ok(()) => engine.gate.send(&order).await,
+                Err(refusal) => Err(refusal),
+            };
+            if let Err(_) | Ok(Err(SendError::NotSent(_) | SendError::BadLink(_) | SendError::NoToken(_))) = &result {
+                engine.gate.give_back(&order);
+            }
+            (order.holder.1.clone(), order.request.clone(), result)
         }
     });
     let results = futures::future::join_all(sends).await;
+    // Records that this process knows of: one that goes with its answer is not to come back from the object as it stands.
+    let known: Vec<String> = turn.subject.operations.values().map(|o| o.client_request_id.clone()).collect();
     for (node, request, result) in results {
         again |= settle(turn, &node, &request, result);
     }
-    save_handles(turn, desired, resolved).await;
+    save_handles(turn, desired, resolved, &known).await;
     again
 }
 
@@ -206,6 +216,7 @@ async fn stands_live<K: Kind>(turn: &Turn<'_, K>) -> bool {
     let Some(grant) = turn.subject.access.as_ref() else { return false };
     let key = ObjectKey { kind: "AzureAccess".into(), namespace: String::new(), name: grant.name.clone() };
     let (Ok(Some(live)), Some(cached)) = (cluster.get(&key).await, cluster.cached(&key)) else { return false };
+    // The watched copy is what the turn is held against once more just before it sends.
     live.metadata.uid == cached.metadata.uid && live.metadata.generation == cached.metadata.generation
 }
 
@@ -224,6 +235,7 @@ pub(crate) fn who(key: &ObjectKey, by: &Holder) -> String {
 
 fn release<K: Kind>(turn: &Turn<'_, K>, orders: &[(Order, Write)]) -> bool {
     for (order, _) in orders {
+        turn.engine.gate.give_back(order);
         if !turn.subject.operations.contains_key(&order.holder.1) {
             turn.engine.locks.release(&order.holder);
         }
@@ -398,8 +410,7 @@ async fn hold_for<K: Kind>(turn: &mut Turn<'_, K>, orders: &[(Order, Write)]) ->
 
 /// Saves what the answers said. The object may have moved since the intent (an edit): the records go onto it as it
 /// stands, for nobody else writes them.
-async fn save_handles<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, resolved: &Resolved) {
-    let sent: Vec<String> = turn.subject.operations.values().map(|o| o.client_request_id.clone()).collect();
+async fn save_handles<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, resolved: &Resolved, known: &[String]) {
     // What is told of the operation goes with its handle: one write instead of two.
     let plan = turn.plan(desired, resolved);
     let report = K::report(&turn.subject, &resolved.facts, Ok(&plan));
@@ -420,7 +431,7 @@ async fn save_handles<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, resolv
             return;
         }
         for record in crate::object::shared(&live).map(|s| s.operations).unwrap_or_default() {
-            if !sent.contains(&record.client_request_id) {
+            if !known.contains(&record.client_request_id) {
                 turn.subject.operations.insert(record.node.clone(), record);
             }
         }

@@ -1,5 +1,6 @@
 //! The brake: how many destructive calls leave in an hour. What was sent is written down with the lease, so that neither a
-//! restart nor another leader begins to count anew.
+//! restart nor another leader begins to count anew. So is under which access something was lent to a namespace: a status may be a
+//! tenant's own writing, and the lease is not.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -46,13 +47,25 @@ impl Brake {
         for (scope, _) in scopes(order) {
             all.entry(scope).or_default().push_back(now);
         }
-        all.retain(|_, sent| {
-            drop_old(sent, now);
-            !sent.is_empty()
-        });
-        let seconds = |sent: &VecDeque<Timestamp>| sent.iter().map(|at| at.as_second()).collect::<Vec<_>>();
-        let text: BTreeMap<&String, Vec<i64>> = all.iter().map(|(scope, sent)| (scope, seconds(sent))).collect();
-        serde_json::to_string(&text).unwrap_or_default()
+        noted(&mut all, now)
+    }
+
+    /// Notes that something is lent to a namespace under an access until then; the text to write down, where that is news.
+    pub fn lend(&self, access: &str, namespace: &str, until: Timestamp, now: Timestamp) -> Option<String> {
+        let until = until.min(now.saturating_add(LENT_FOR).unwrap_or(now));
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lent = all.entry(lent_scope(access, namespace)).or_default();
+        if lent.front().is_some_and(|noted| *noted >= until) {
+            return None;
+        }
+        *lent = [until].into();
+        Some(noted(&mut all, now))
+    }
+
+    /// Whether something was lent to a namespace under an access not long ago.
+    pub fn has_lent(&self, access: &str, namespace: &str) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&lent_scope(access, namespace)).is_some_and(|lent| !lent.is_empty())
     }
 
     /// Takes over what an earlier leader wrote down.
@@ -70,7 +83,10 @@ impl Brake {
     pub fn recall_intent(&self, access: &str, at: Timestamp) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let sent = all.entry(scope(access, "")).or_default();
-        let written = |call: &Timestamp| *call + SignedDuration::from_secs(1) >= at && *call <= at + SAME_CALL;
+        let written = |call: &Timestamp| {
+            let after = call.duration_since(at);
+            after >= -SignedDuration::from_secs(1) && after <= SAME_CALL
+        };
         if !sent.iter().any(written) {
             sent.push_back(at);
             sent.make_contiguous().sort();
@@ -78,8 +94,27 @@ impl Brake {
     }
 }
 
+/// The text to write down, without what counts no more.
+fn noted(all: &mut BTreeMap<String, VecDeque<Timestamp>>, now: Timestamp) -> String {
+    all.retain(|_, sent| {
+        drop_old(sent, now);
+        !sent.is_empty()
+    });
+    let seconds = |sent: &VecDeque<Timestamp>| sent.iter().map(|at| at.as_second()).collect::<Vec<_>>();
+    let text: BTreeMap<&String, Vec<i64>> = all.iter().map(|(scope, sent)| (scope, seconds(sent))).collect();
+    serde_json::to_string(&text).unwrap_or_default()
+}
+
+/// Nothing is lent for longer (backup.md §12.4: 12 h at most).
+const LENT_FOR: SignedDuration = SignedDuration::from_hours(48);
+
+/// No brake is named so: its names are of words.
+fn lent_scope(access: &str, namespace: &str) -> String {
+    scope(access, &format!("lent to {namespace}"))
+}
+
 fn drop_old(sent: &mut VecDeque<Timestamp>, now: Timestamp) {
-    while sent.front().is_some_and(|at| *at + COUNTS_FOR < now) {
+    while sent.front().is_some_and(|at| now.duration_since(*at) > COUNTS_FOR) {
         sent.pop_front();
     }
 }
@@ -110,4 +145,45 @@ fn question(order: &Order, most: usize) -> Question {
         order.request.method, order.request.path
     );
     Question::to_approve(format!("brake-{}", order.holder.1), stake, 1, asks)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(s: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + s).unwrap()
+    }
+
+    fn counted(brake: &Brake, access: &str) -> usize {
+        brake.0.lock().unwrap().get(&scope(access, "")).map_or(0, VecDeque::len)
+    }
+
+    #[test]
+    fn times_at_the_end_of_the_calendar_do_no_harm() {
+        let brake = Brake::default();
+        for when in [Timestamp::MAX, Timestamp::MAX, at(0), at(0), Timestamp::MIN] {
+            brake.recall_intent("a", when);
+        }
+        assert_eq!(counted(&brake, "a"), 3, "the same call counts once");
+        brake.recall(&format!("{{\"x\":[{}, {}]}}", i64::MAX, Timestamp::MAX.as_second()));
+        assert!(brake.lend("a", "shop", Timestamp::MAX, at(0)).is_some());
+        brake.recall_intent("a", at(10));
+    }
+
+    #[test]
+    fn what_is_lent_is_written_down_once_and_known_to_the_next_leader_for_its_time() {
+        let brake = Brake::default();
+        assert!(!brake.has_lent("a", "shop"));
+        let text = brake.lend("a", "shop", at(3_600), at(0)).expect("it is news");
+        assert_eq!(brake.lend("a", "shop", at(3_600), at(60)), None, "a lease that says so already is not written");
+        let next = Brake::default();
+        next.recall(&text);
+        assert!(next.has_lent("a", "shop") && !next.has_lent("a", "other") && !next.has_lent("b", "shop"));
+        assert_eq!(counted(&next, "a"), 0, "nothing destructive was sent");
+        let later = next.lend("b", "shop", at(99_000), at(90_000)).expect("it is news");
+        let last = Brake::default();
+        last.recall(&later);
+        assert!(!last.has_lent("a", "shop"), "it is over for long");
+    }
 }

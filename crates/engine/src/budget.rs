@@ -276,6 +276,15 @@ impl Budget {
         Ok(())
     }
 
+    /// Gives back what was taken for a request that certainly did not leave.
+    pub fn give_back(&self, access: &str, request: &Request, now: Timestamp) {
+        let mut buckets = self.open();
+        for class in Class::of(request) {
+            let bucket = bucket(&mut buckets, access, request, class, now);
+            bucket.level = (bucket.level + 1.0).min(class.rate().0);
+        }
+    }
+
     /// The same for all of these or none, and nothing is taken yet.
     ///
     /// # Errors

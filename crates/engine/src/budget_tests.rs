@@ -191,3 +191,18 @@ fn lists_of_disks_are_counted_as_compute_counts_them() {
     budget.learn("a", &list, &Answer { status: 200, headers, ..Answer::default() }, None, at(170));
     budget.take(A, &list, Priority::Restore, at(171)).expect_err("Azure knows of others who list");
 }
+
+#[test]
+fn what_certainly_did_not_leave_costs_nothing_and_gives_no_more_than_there_was() {
+    let budget = Budget::default();
+    let put =
+        Request::new(Method::Put, format!("{SUB}/resourceGroups/rg/providers/Microsoft.RecoveryServices/vaults/v/backupPolicies/p"), "1");
+    let spent = |budget: &Budget| (0..10_000).take_while(|_| budget.take(A, &put, Priority::UserChange, at(0)).is_ok()).count();
+    let all = spent(&budget);
+    assert!(budget.take(A, &put, Priority::UserChange, at(0)).is_err());
+    budget.give_back("a", &put, at(0));
+    assert_eq!(spent(&budget), 1);
+    let fresh = Budget::default();
+    fresh.give_back("a", &put, at(0));
+    assert_eq!(spent(&fresh), all, "never more than the bucket holds");
+}

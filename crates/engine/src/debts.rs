@@ -21,7 +21,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
-    access,
+    access::{self, Access},
     act::{self, handle_of, vault_of},
     budget::Priority,
     engine::Next,
@@ -93,8 +93,19 @@ fn closing_id(record: &OperationRecord) -> String {
     format!("{} close", record.client_request_id)
 }
 
+/// Notes for whom something is lent, while the access still says so: when it does not any more, the note tells a debt from a
+/// forged one.
+pub(crate) fn note_lent<K: Kind>(turn: &Turn<'_, K>) {
+    let Ok(by) = &turn.access else { return };
+    let debts = turn.subject.operations.values().filter_map(|record| record.debt.as_ref());
+    if let Some(until) = debts.filter(|debt| debt.access == by.grant.name).map(|debt| debt.until).max() {
+        turn.engine.gate.lend(&by.grant.name, &turn.key.namespace, until);
+    }
+}
+
 /// Closes what is due: by time, by suspension, by deletion, by a grant that was withdrawn.
 pub async fn pay<K: Kind>(turn: &mut Turn<'_, K>) {
+    note_lent(turn);
     let now = turn.engine.now();
     let early = turn.pause != Pause::None || turn.subject.meta.deleting || turn.access.is_err();
     let memory = turn.engine.reader.memory.clone();
@@ -180,7 +191,7 @@ async fn still_opening<K: Kind>(turn: &mut Turn<'_, K>, record: &OperationRecord
     };
     let debt = record.debt.as_ref()?;
     let link = turn.engine.reader.memory.progress(&record.client_request_id).link;
-    let (request, looker) = (poll_of(handle, &record.target, link)?, looker(turn, debt).ok()?);
+    let (request, looker) = (poll_of(handle, &record.target, link)?, looker(turn, record, debt).ok()?);
     let answer = match turn.engine.reader.poll(&looker, &request).await {
         Ok(answer) => answer,
         Err(trouble) => return Some(trouble.until.max(now + turn.engine.bounds.read_every)),
@@ -246,7 +257,7 @@ async fn follow<K: Kind>(turn: &Turn<'_, K>, record: &OperationRecord, debt: &De
     let Some(request) = poll_of(&handle, &debt.path, memory.progress(&closing_id(record)).link) else {
         return send(turn, record, debt).await;
     };
-    let looker = match looker(turn, debt) {
+    let looker = match looker(turn, record, debt) {
         Ok(looker) => looker,
         Err(hold) => return Closing::Failed(hold.reason, hold.message),
     };
@@ -327,9 +338,37 @@ fn is_revoked(closing: &ApiHandle) -> bool {
     closing.id == REVOKED
 }
 
-/// Who asks how a closing goes: the identity that opened it, for that resource, whatever the grant admits by now.
-fn looker<K: Kind>(turn: &Turn<'_, K>, debt: &Debt) -> Result<Looker, Hold> {
+/// The access that a debt is paid under. The record is what anybody with a hand in the status may have written, the pinned access
+/// too: it closes what it opened, under the access that this namespace has, or had when something was lent to it, and under no
+/// other.
+///
+/// # Errors
+/// A hold where it is not this object's to pay, or where the access is gone.
+fn payer<K: Kind>(turn: &Turn<'_, K>, record: &OperationRecord, debt: &Debt) -> Result<Access, Hold> {
     let access = access::for_debt(&*turn.engine.outside.cluster, &debt.access)?;
+    let same_thing = match (vault_of(&debt.path), vault_of(&record.target)) {
+        (Some(of_debt), Some(of_record)) => of_debt == of_record,
+        (None, None) => debt.path.eq_ignore_ascii_case(&record.target),
+        _ => false,
+    };
+    if !same_thing || turn.access_name() != Some(debt.access.as_str()) {
+        let message = format!("{} does not belong to {} under this object's access: it is not sent", debt.path, record.target);
+        return Err(Hold::stuck(Reason::DebtUnpayable, message));
+    }
+    let admitted = turn.access.as_ref().is_ok_and(|by| by.grant.name == debt.access);
+    if !admitted && !turn.engine.gate.has_lent(&debt.access, &turn.key.namespace) {
+        let message = format!(
+            "AzureAccess {} does not admit namespace {}, and nothing is known to be lent to it under that: add the namespace to its spec.namespaces, or close it by hand",
+            debt.access, turn.key.namespace
+        );
+        return Err(Hold::stuck(Reason::AccessLost, message));
+    }
+    Ok(access)
+}
+
+/// Who asks how a closing goes: the identity that opened it, for that resource, whatever the grant admits by now.
+fn looker<K: Kind>(turn: &Turn<'_, K>, record: &OperationRecord, debt: &Debt) -> Result<Looker, Hold> {
+    let access = payer(turn, record, debt)?;
     let target: Option<ResourceId> = debt.path.parse().ok().or_else(|| debt.path.rsplit_once('/')?.0.parse().ok());
     let allow = target.map(|id| Allowed {
         subscription_id: id.subscription_id().to_owned(),
@@ -357,15 +396,7 @@ fn order<K: Kind>(turn: &Turn<'_, K>, record: &OperationRecord, debt: &Debt) -> 
     request.body = debt.body.as_ref().and_then(|b| serde_json::from_str::<Value>(b).ok());
     request.client_request_id =
         Some(keys::request_id(&turn.subject.estate, &format!("{} close", record.key), &record.node, record.attempt));
-    let access = access::for_debt(&*turn.engine.outside.cluster, &debt.access)?;
-    // The record is what anybody with a hand in the status may have written: it closes what it opened, under the object's
-    // own access, and nothing else.
-    let same_vault = vault_of(&debt.path) == vault_of(&record.target);
-    let own = turn.access_name().is_none_or(|name| name == debt.access);
-    if !same_vault || !own {
-        let message = format!("{} does not belong to {} under this object's access: it is not sent", debt.path, record.target);
-        return Err(Hold::stuck(Reason::DebtUnpayable, message));
-    }
+    let access = payer(turn, record, debt)?;
     Ok(Order {
         holder: (turn.key.clone(), record.node.clone()),
         uid: turn.subject.meta.uid.clone(),

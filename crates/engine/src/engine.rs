@@ -295,6 +295,9 @@ impl Engine {
 /// Between two listings of one collection, however many ask for it.
 const NOT_SOONER: SignedDuration = SignedDuration::from_secs(10);
 
+/// How far the clocks of two leaders lie apart at most.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(5);
+
 /// What other kinds see of an object.
 fn view<K: Kind>(object: &DynamicObject) -> Option<AnyObject> {
     let parsed = object::Typed::<K>::of(object).ok()?;
@@ -303,8 +306,11 @@ fn view<K: Kind>(object: &DynamicObject) -> Option<AnyObject> {
 }
 
 /// The destructive calls that an object's records tell of, by the access that it works under: `(access, intent)`.
-fn destructive_intents(operations: &[OperationRecord], access: &str) -> Vec<(String, Timestamp)> {
-    let destructive = |record: &&OperationRecord| record.act == Act::Delete && record.outcome != Some(Outcome::Refused);
+/// One of the future was not written by us.
+fn destructive_intents(operations: &[OperationRecord], access: &str, now: Timestamp) -> Vec<(String, Timestamp)> {
+    let destructive = |record: &&OperationRecord| {
+        record.act == Act::Delete && record.outcome != Some(Outcome::Refused) && record.intent_at.duration_since(now) <= CLOCKS_DIFFER
+    };
     operations.iter().filter(destructive).map(|r| (access.to_owned(), r.intent_at)).collect()
 }
 
@@ -332,5 +338,5 @@ fn prime<K: Kind>(engine: &Engine, object: &DynamicObject) -> Vec<(String, Times
         let meta = object::meta(K::NAME, object, Some(&*engine.outside.clock));
         engine.claims.state(&key, &meta.uid, meta.created, &turn::claims::<K>(&meta, &parsed.spec, &shared.owned, grant));
     }
-    grant.map(|grant| destructive_intents(&shared.operations, &grant.name)).unwrap_or_default()
+    grant.map(|grant| destructive_intents(&shared.operations, &grant.name, engine.now())).unwrap_or_default()
 }

@@ -83,6 +83,18 @@ impl Gate {
         intents.iter().for_each(|(access, at)| self.brake.recall_intent(access, *at));
     }
 
+    /// Notes under which access something is lent to a namespace, until then.
+    pub fn lend(&self, access: &str, namespace: &str, until: Timestamp) {
+        if let Some(text) = self.brake.lend(access, namespace, until, self.clock.now()) {
+            self.leadership.note(&text);
+        }
+    }
+
+    /// Whether something was lent to a namespace under an access: by our own note, not by anybody's status.
+    pub fn has_lent(&self, access: &str, namespace: &str) -> bool {
+        self.brake.has_lent(access, namespace)
+    }
+
     /// Checks that need no token: done before the intent is saved, so that what would be refused leaves no trace.
     ///
     /// # Errors
@@ -112,7 +124,8 @@ impl Gate {
             // What is protected needs the act as much as where it is protected; the rest of the ids must be readable.
             let source = |b: &Value| b.pointer("/properties/sourceResourceId").and_then(Value::as_str).and_then(|s| s.parse().ok());
             let there = |b: &Value| b.pointer("/restoreRequest/sourceResourceId").and_then(Value::as_str).and_then(|s| s.parse().ok());
-            let declared: Option<ResourceId> = body.as_ref().and_then(|b| source(b).or_else(|| there(b)));
+            let mounted = |b: &Value| b.pointer("/properties/virtualMachineId").and_then(Value::as_str).and_then(|s| s.parse().ok());
+            let declared: Option<ResourceId> = body.as_ref().and_then(|b| source(b).or_else(|| there(b)).or_else(|| mounted(b)));
             // An action's body need not name the machine: the item it is done to does.
             let shown: Option<ResourceId> = match order.ownership {
                 Ownership::Item { .. } => order.evidence.as_ref().and_then(|e| e.what.as_deref()).and_then(source),
@@ -147,7 +160,9 @@ impl Gate {
             self.consented(order, stake.as_ref())?;
             self.defended(order, act, stake.is_some())?;
         }
-        let closes = class.is_closing() && !body.as_ref().is_some_and(|b| b.pointer("/properties/tags").is_some_and(marks));
+        // What gives back nothing but what was lent may go whatever the grant admits by now; anything else only within it.
+        let within = class.gives_back() || order.grant.admits(&word, &class.target);
+        let closes = class.is_closing() && within && !body.as_ref().is_some_and(|b| b.pointer("/properties/tags").is_some_and(marks));
         if order.debt && !closes && (*method != Method::Delete || self.defended(order, act, false).is_err()) {
             // A record may be anybody's word: by it alone things are closed that were lent, and nothing else is ever done.
             return refuse(
@@ -174,6 +189,11 @@ impl Gate {
             until: Some(until),
             question: None,
         })
+    }
+
+    /// Gives back what [`Gate::afford`] took for an order that certainly did not leave.
+    pub fn give_back(&self, order: &Order) {
+        self.budget.give_back(&order.identity.access, &order.request, self.clock.now());
     }
 
     /// Sends one order, once. Checked again; written to the audit record before and after.

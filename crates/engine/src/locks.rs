@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use breakwater_plan::kind::Claim;
@@ -91,23 +91,30 @@ pub struct Claims {
     all: Mutex<Contests>,
 }
 
+/// Each claim has one contender as a rule, and there are tens of thousands of claims: a list of them is small, a tree is not.
 #[derive(Default)]
 struct Contests {
-    by_key: BTreeMap<String, BTreeMap<ObjectKey, Rank>>,
+    by_key: BTreeMap<Arc<str>, Vec<(ObjectKey, Rank)>>,
     /// What each object claims: a turn looks at its own claims, not at everybody's.
-    of: BTreeMap<ObjectKey, Vec<String>>,
+    of: BTreeMap<ObjectKey, Box<[Arc<str>]>>,
 }
 
 impl Contests {
     fn withdraw(&mut self, object: &ObjectKey) {
         for key in self.of.remove(object).unwrap_or_default() {
             if let Some(contenders) = self.by_key.get_mut(&key) {
-                contenders.remove(object);
+                contenders.retain(|(contender, _)| contender != object);
                 if contenders.is_empty() {
                     self.by_key.remove(&key);
                 }
             }
         }
+    }
+
+    fn state(&mut self, object: &ObjectKey, key: &Arc<str>, rank: Rank) {
+        let contenders = self.by_key.entry(key.clone()).or_insert_with(|| Vec::with_capacity(1));
+        contenders.retain(|(contender, _)| contender != object);
+        contenders.push((object.clone(), rank));
     }
 }
 
@@ -120,12 +127,13 @@ impl Claims {
     pub fn state(&self, object: &ObjectKey, uid: &str, created: Timestamp, claims: &[Claim]) {
         let mut all = self.open();
         all.withdraw(object);
-        for claim in claims {
+        let keys: Box<[Arc<str>]> = claims.iter().map(|claim| Arc::from(claim.key.as_str())).collect();
+        for (claim, key) in claims.iter().zip(&keys) {
             let rank = Rank { not_held: !claim.holds, not_explicit: !claim.explicit, created, uid: uid.to_owned() };
-            all.by_key.entry(claim.key.clone()).or_default().insert(object.clone(), rank);
+            all.state(object, key, rank);
         }
-        if !claims.is_empty() {
-            all.of.insert(object.clone(), claims.iter().map(|claim| claim.key.clone()).collect());
+        if !keys.is_empty() {
+            all.of.insert(object.clone(), keys);
         }
     }
 
@@ -138,8 +146,9 @@ impl Claims {
     pub fn lost(&self, object: &ObjectKey, claims: &[Claim]) -> Option<String> {
         let all = self.open();
         claims.iter().find_map(|claim| {
-            let contenders = all.by_key.get(&claim.key)?;
-            let (winner, _) = contenders.iter().min_by_key(|(_, rank)| (*rank).clone())?;
+            let contenders = all.by_key.get(claim.key.as_str())?;
+            // Of two that rank alike the first by name: the same one whoever asks.
+            let (winner, _) = contenders.iter().min_by(|(a, of_a), (b, of_b)| (of_a, a).cmp(&(of_b, b)))?;
             (winner != object).then(|| claim.key.clone())
         })
     }

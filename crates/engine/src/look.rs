@@ -161,6 +161,13 @@ async fn poll<K: Kind>(turn: &mut Turn<'_, K>, node: &str, goal: Option<&Goal>) 
     }
     let answer = match engine.reader.poll(&by, &request).await {
         Ok(answer) => answer,
+        // A link that is never followed tells nothing: the target itself is followed.
+        Err(trouble) if request.link.is_some() && trouble.reason == Reason::RefusedByAzure => {
+            tracing::warn!(node, why = trouble.message, "an operation cannot be asked about: its target is followed");
+            engine.reader.memory.advance(&id, |p| (p.lost, p.link) = (true, None));
+            record.handle = None;
+            return true;
+        }
         Err(trouble) => {
             engine.reader.memory.advance(&id, |p| p.next_poll = Some(trouble.until));
             return true;

@@ -2,9 +2,10 @@
 
 use breakwater_api::SharedStatus;
 use breakwater_plan::{
-    kind::{Kind, Meta},
+    kind::{Kind, Meta, NAMED},
     sighting::{Packed, Sample},
 };
+use jiff::Timestamp;
 use kube::core::{DynamicObject, ObjectMeta};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -71,8 +72,22 @@ impl<K: Kind> Typed<K> {
 pub fn shared(object: &DynamicObject) -> Result<SharedStatus, String> {
     match object.data.get("status") {
         None | Some(Value::Null) => Ok(SharedStatus::default()),
-        Some(status) => SharedStatus::deserialize(status).map_err(|e| format!("status cannot be read: {e}")),
+        Some(status) => SharedStatus::deserialize(status).map(in_our_times).map_err(|e| format!("status cannot be read: {e}")),
     }
+}
+
+/// No operation of ours is later. A status may be anybody's writing, and to a time at the end of the calendar nothing can be added.
+const LATEST: Timestamp = Timestamp::constant(7_258_118_400, 0); // 2200-01-01
+
+fn in_our_times(mut status: SharedStatus) -> SharedStatus {
+    for record in &mut status.operations {
+        record.intent_at = record.intent_at.clamp(Timestamp::UNIX_EPOCH, LATEST);
+        let of_debt = record.debt.iter_mut().flat_map(|debt| [Some(&mut debt.until), debt.retry_at.as_mut()]);
+        let of_error = record.error.iter_mut().map(|error| error.retry_at.as_mut());
+        let own = [record.ended_at.as_mut(), record.next_poll.as_mut()];
+        own.into_iter().chain(of_debt).chain(of_error).flatten().for_each(|at| *at = (*at).clamp(Timestamp::UNIX_EPOCH, LATEST));
+    }
+    status
 }
 
 /// Its key.
@@ -105,6 +120,7 @@ pub fn meta(_kind: &str, object: &DynamicObject, clock: Option<&dyn Clock>) -> M
         created: clock.map_or(created, |c| c.to_world(created)),
         deleting: object.metadata.deletion_timestamp.is_some(),
         controlled: object.metadata.owner_references.iter().flatten().any(|owner| owner.controller == Some(true)),
+        named: object.metadata.annotations.iter().flatten().any(|(key, value)| key == NAMED && value == "true"),
     }
 }
 

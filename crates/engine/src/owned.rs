@@ -12,6 +12,12 @@ use serde_json::Value;
 
 use crate::order::{Order, Refusal};
 
+/// Whether what is sent for an item names the machine that the item shows.
+fn is_same_machine(item: &Value, sent: Option<&Value>) -> bool {
+    let machine = |body: &Value| body.pointer("/properties/sourceResourceId").and_then(Value::as_str)?.parse::<ResourceId>().ok();
+    machine(item).is_some_and(|shown| sent.and_then(machine) == Some(shown))
+}
+
 /// Where the tags of a resource are written, below it.
 const TAGS: &str = "/providers/Microsoft.Resources/tags/default";
 
@@ -76,7 +82,10 @@ impl Us {
                     && match (body, policy) {
                         (None, _) => true,
                         (Some(_), Some(p)) => p.parse::<ResourceId>().is_ok_and(|p| policies.contains(&p)),
-                        (Some(_), None) => order.owned.iter().any(|o| o.eq_ignore_ascii_case(target.as_str())),
+                        (Some(body), None) => {
+                            let noted = order.owned.iter().any(|o| o.eq_ignore_ascii_case(target.as_str()));
+                            noted || (defence::is_left(body) && is_same_machine(body, order.request.body.as_ref()))
+                        }
                     };
                 if ours { Ok(()) } else { deny(Reason::ForeignPolicy, format!("{target} is under a policy that is not ours")) }
             }

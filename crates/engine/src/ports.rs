@@ -70,6 +70,9 @@ pub enum SendError {
     /// It certainly never left: no token, no connection, a request that cannot be built.
     #[error("not sent: {0}")]
     NotSent(String),
+    /// A link that Azure gave leads elsewhere than to Azure: it is never followed. Certainly never left.
+    #[error("not followed: {0}")]
+    BadLink(String),
     /// Azure AD (Entra) refused a token. Certainly never left. The text names the AADSTS code and the identity.
     #[error("no token: {0}")]
     NoToken(String),
@@ -90,18 +93,14 @@ pub trait Arm: Send + Sync {
     }
 
     /// Sends one request once, if `may_leave` still says so at the last moment before it leaves the process: a process that was
-    /// stopped with a request in hand wakes with one that is nobody's any more (architecture.md, rule 2).
+    /// stopped with a request in hand wakes with one that is nobody's any more (architecture.md, rule 2). Where it is not sent:
+    /// [`SendError::NotSent`] of [`TOO_LATE`].
     async fn call_if(
         &self,
         identity: &Identity,
         request: &Request,
         may_leave: &(dyn Fn() -> bool + Send + Sync),
-    ) -> Result<Answer, SendError> {
-        if !may_leave() {
-            return Err(SendError::NotSent(TOO_LATE.to_owned()));
-        }
-        self.call(identity, request).await
-    }
+    ) -> Result<Answer, SendError>;
 
     /// Sends one request once. Never retries, never sleeps, never interprets: any whole answer, of any status, is `Ok`.
     async fn call(&self, identity: &Identity, request: &Request) -> Result<Answer, SendError>;

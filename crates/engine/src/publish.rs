@@ -300,6 +300,11 @@ fn trouble(t: &Telling<'_>, old: &[Condition], reason: Reason, message: &str) ->
             | Reason::ResourceGuarded
             | Reason::DeniedByPolicy
             | Reason::QuotaReached
+            | Reason::InvalidSpec
+            | Reason::NotOurs
+            | Reason::ForeignPolicy
+            | Reason::OwnedByOtherCluster
+            | Reason::WouldWeaken
     );
     // The words of a lasting trouble may hold a tracking id: the first ones stay.
     let kept = before.filter(|c| c.reason == reason.as_str() && c.status == "False").map(|c| c.message.clone());

@@ -240,7 +240,20 @@ impl Reader {
                 let now = self.clock.now();
                 Err(trouble(Reason::RefusedByAzure, format!("{code} {message}"), now, MINUTES))
             }
-            _ => result,
+            // What says nothing of it (throttled, cut, refused for now) is no end of it: to ask anew would begin it anew.
+            None => {
+                let next_poll = match &result {
+                    Err(trouble) => trouble.until,
+                    Ok(answer) if answer.status == 404 || answer.is_success() => {
+                        self.memory.follow(object, ask.name, None);
+                        return self.answered(object, ask, result);
+                    }
+                    Ok(answer) => self.refusal(ask.request, answer).until,
+                };
+                let next_poll = next_poll.max(self.clock.now() + self.soon());
+                return self.memory.follow(object, ask.name, Some(Followed { next_poll, ..followed }));
+            }
+            Some(_) => result,
         };
         self.memory.follow(object, ask.name, None);
         self.answered(object, ask, over);
@@ -320,8 +333,19 @@ impl Reader {
                 self.learn(by, request, &answer);
                 Ok(answer)
             }
-            Err(SendError::NoToken(why)) => Err(trouble(Reason::TokenRefused, why, now, MINUTES)),
-            Err(SendError::NotSent(why) | SendError::Unknown(why)) => Err(trouble(Reason::Unreadable, why, now, self.soon())),
+            Err(SendError::NoToken(why)) => {
+                self.budget.give_back(&by.identity.access, request, now);
+                Err(trouble(Reason::TokenRefused, why, now, MINUTES))
+            }
+            Err(SendError::NotSent(why)) => {
+                self.budget.give_back(&by.identity.access, request, now);
+                Err(trouble(Reason::Unreadable, why, now, self.soon()))
+            }
+            Err(SendError::BadLink(why)) => {
+                self.budget.give_back(&by.identity.access, request, now);
+                Err(trouble(Reason::RefusedByAzure, why, now, MINUTES))
+            }
+            Err(SendError::Unknown(why)) => Err(trouble(Reason::Unreadable, why, now, self.soon())),
         }
     }
 

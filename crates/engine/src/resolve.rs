@@ -15,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::core::DynamicObject;
 
 use crate::{
+    access,
     budget::Wanted,
     handed,
     memory::Memory,
@@ -183,12 +184,25 @@ impl Resolver<'_> {
         let (mut found, mut others) = (Vec::new(), BTreeSet::new());
         for object in self.cluster.cached_all(kind, within) {
             match naming.is_none_or(|all| all.iter().any(|by| names(&object, by))) {
+                true if !self.may_speak(&object) => {}
                 true => found.extend(self.parse(kind, &object)),
                 false => others.extend(object.metadata.name.clone()),
             }
         }
         facts.collections.insert((kind, namespace.to_owned()), found);
         facts.others.insert((kind, namespace.to_owned()), others);
+    }
+
+    /// Whether what an object says of the target that its status names counts here. Of another namespace's it does where that
+    /// namespace's own access reaches the target: a status may be a tenant's own writing.
+    fn may_speak(&self, object: &DynamicObject) -> bool {
+        let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+        let target = object.data.pointer("/status/targetId").and_then(|id| id.as_str());
+        let Some(target) = target.filter(|_| namespace != self.key.namespace) else { return true };
+        let pinned = object::shared(object).unwrap_or_default().access;
+        let named = object.data.pointer("/spec/accessRef/name").and_then(|name| name.as_str());
+        let access = access::resolve(self.cluster, namespace, pinned.as_ref(), named);
+        target.parse::<ResourceId>().is_ok_and(|target| access.is_ok_and(|access| access.grant.admits("Restore", &target)))
     }
 
     /// Takes a vault's job list into the facts: one that reaches less far back than it was asked for says nothing of what came

@@ -36,7 +36,7 @@ pub fn settle<K: Kind>(turn: &mut Turn<'_, K>, node: &str, request: &Request, re
             tracing::warn!(node, why, "outcome unknown");
             true
         }
-        Ok(Err(SendError::NotSent(why))) => refused(turn, node, Reason::Unreadable, "", &why, true, None),
+        Ok(Err(SendError::NotSent(why) | SendError::BadLink(why))) => refused(turn, node, Reason::Unreadable, "", &why, true, None),
         Ok(Err(SendError::NoToken(why))) => refused(turn, node, Reason::TokenRefused, "", &why, false, None),
         Ok(Ok(answer)) => {
             if let Ok(by) = turn.access.clone() {

@@ -2,7 +2,7 @@
 //! changed.
 
 use breakwater_api::{
-    OperationRecord,
+    OperationRecord, Reason,
     questions::{AskedQuestion, MAX_QUESTIONS, UsedAnswer},
 };
 use breakwater_plan::{
@@ -32,9 +32,24 @@ impl<K: Kind> Turn<'_, K> {
             Ok(()) => true,
             Err(e) => {
                 tracing::debug!(error = %e, "status not written");
+                self.refused(&e).await;
                 false
             }
         }
+    }
+
+    /// A status that the API server does not take is said in an Event, since nothing else can say it: without a saved intent
+    /// nothing is begun.
+    async fn refused(&mut self, error: &ClusterError) {
+        let leads = self.engine.outside.leadership.leads();
+        if !leads || !matches!(error, ClusterError::Refused(_)) {
+            return;
+        }
+        self.unwritten = true;
+        let note = format!("the API server does not take this object's status, and nothing is begun until it does: {error}");
+        tracing::warn!(%error, "the API server refuses the status");
+        let event = Event { warning: true, reason: Reason::Retrying.to_string(), action: "Reconcile".into(), note };
+        self.engine.outside.cluster.event(&self.object, &event).await;
     }
 
     /// The whole status as it should be now.

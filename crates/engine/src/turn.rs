@@ -24,6 +24,7 @@ use crate::{
     budget::Priority,
     debts,
     engine::{Engine, Next},
+    gate::Refusal,
     look,
     object::{self, Parsed},
     ports::{ClusterError, Event, ObjectKey},
@@ -134,6 +135,8 @@ pub struct Turn<'e, K: Kind> {
     pub beside: Option<Timestamp>,
     /// A refusal met while acting.
     pub met: Option<Met>,
+    /// The API server refused the status: it will again.
+    pub unwritten: bool,
     /// Answers of this generation that were used.
     pub answered: Vec<UsedAnswer>,
 }
@@ -231,6 +234,7 @@ impl<'e, K: Kind> Turn<'e, K> {
             began: now,
             beside: None,
             met: None,
+            unwritten: false,
             answered: parsed.shared.answered,
         })
     }
@@ -435,8 +439,12 @@ impl<'e, K: Kind> Turn<'e, K> {
         }
         let met = self.met.as_ref().map(|m| m.until.unwrap_or(self.engine.now() + self.engine.backoff(4)));
         let debts = debts::next_due(&self.subject.operations, &self.engine.reader.memory, self.pause != Pause::None);
-        let soon = (!told).then(|| self.engine.now() + self.engine.backoff(1));
         let now = self.engine.now();
+        if self.unwritten {
+            let next = now + self.engine.backoff(8);
+            return Next::At(debts.map_or(next, |at| at.max(now + self.engine.bounds.read_every).min(next)));
+        }
+        let soon = (!told).then(|| now + self.engine.backoff(1));
         let retry = self.subject.operations.values().filter_map(|o| o.error.as_ref()?.retry_at).filter(|at| *at > now).min();
         let times = [plan.next(), report.next, met, debts, soon, retry, self.beside];
         let earliest = times.into_iter().flatten().min().unwrap_or(self.engine.now() + AT_THE_LATEST);
@@ -476,6 +484,24 @@ impl<'e, K: Kind> Turn<'e, K> {
     /// The name of the access that the object works under, as pinned.
     pub(crate) fn access_name(&self) -> Option<&str> {
         self.pinned.as_ref().map(|pin| pin.name.as_str())
+    }
+
+    /// Whether its access is by now what this turn was made under.
+    ///
+    /// # Errors
+    /// When it was suspended or withdrawn, or grants something else: nothing that was planned before leaves.
+    pub(crate) fn access_stands(&self) -> Result<(), Refusal> {
+        if K::ACCESS != AccessNeed::Namespace {
+            return Ok(());
+        }
+        let named = self.shared_spec.access_ref.as_ref().map(|r| r.name.as_str());
+        let now = access::resolve(&*self.engine.outside.cluster, &self.key.namespace, self.pinned.as_ref(), named);
+        let refuse = |reason, message: &str| Err(Refusal::new(reason, message));
+        match (now, &self.access) {
+            (Ok(now), _) if now.suspended => refuse(Reason::Suspended, "its AzureAccess was suspended before it left"),
+            (Ok(now), Ok(then)) if now.grant == then.grant && now.identity == then.identity => Ok(()),
+            _ => refuse(Reason::Retrying, "its AzureAccess was changed before it left"),
+        }
     }
 
     /// Why it has no access, where it needs one.

@@ -45,13 +45,22 @@ impl Arm for Metered {
     }
 
     async fn call(&self, identity: &Identity, request: &Request) -> Result<Answer, SendError> {
+        self.call_if(identity, request, &|| true).await
+    }
+
+    async fn call_if(
+        &self,
+        identity: &Identity,
+        request: &Request,
+        may_leave: &(dyn Fn() -> bool + Send + Sync),
+    ) -> Result<Answer, SendError> {
         let began = Instant::now();
-        let result = self.azure.call(identity, request).await;
+        let result = self.azure.call_if(identity, request, may_leave).await;
         // The most specific of the classes that the budget counts it against.
         let class = Class::of(request).last().map_or("none", |class| class.as_str());
         let word = match &result {
             Ok(answer) => answer.status.to_string(),
-            Err(SendError::NotSent(_)) => "not-sent".to_owned(),
+            Err(SendError::NotSent(_) | SendError::BadLink(_)) => "not-sent".to_owned(),
             Err(SendError::NoToken(_)) => "no-token".to_owned(),
             Err(SendError::Unknown(_)) => "unknown".to_owned(),
         };
@@ -75,6 +84,36 @@ mod tests {
         async fn call(&self, _: &Identity, _: &Request) -> Result<Answer, SendError> {
             self.0.clone()
         }
+
+        async fn call_if(
+            &self,
+            identity: &Identity,
+            request: &Request,
+            may_leave: &(dyn Fn() -> bool + Send + Sync),
+        ) -> Result<Answer, SendError> {
+            // As late as the real client asks: what holds when the call begins need not hold when it leaves.
+            tokio::task::yield_now().await;
+            if may_leave() { self.call(identity, request).await } else { Err(SendError::NotSent("too late".into())) }
+        }
+    }
+
+    #[tokio::test]
+    async fn whether_a_request_may_leave_is_asked_where_it_leaves() {
+        let azure = Arc::new(Scripted(Ok(Answer::default())));
+        let metered = Metered { azure, metrics: Metrics::default() };
+        let identity = Identity {
+            access: "production".into(),
+            cloud: Cloud::AzurePublic,
+            tenant_id: "t".into(),
+            credential: Credential::Operator { client_id: "c".into() },
+        };
+        let get = Request::new(Method::Get, "/subscriptions/s/resources", "1");
+        let leads = std::sync::atomic::AtomicBool::new(true);
+        let may_leave = || leads.load(std::sync::atomic::Ordering::SeqCst);
+        let (called, ()) = tokio::join!(metered.call_if(&identity, &get, &may_leave), async {
+            leads.store(false, std::sync::atomic::Ordering::SeqCst);
+        });
+        assert_eq!(called, Err(SendError::NotSent("too late".into())));
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use breakwater_api::Reason;
 use kube::core::DynamicObject;
 use serde_json::Value;
 
@@ -43,8 +44,17 @@ pub fn forget(watches: &Watches, metrics: &Metrics) {
 fn readiness(kind: &str, object: &DynamicObject) -> Readiness {
     let conditions = object.data.get("status").and_then(|s| s.get("conditions")?.as_array());
     let ready = conditions.and_then(|all| all.iter().find(|c| c["type"] == "Ready"));
-    let word = |field: &str| ready.and_then(|r| r.get(field)?.as_str()).unwrap_or("Unset").to_owned();
-    Readiness { kind: kind.to_owned(), ready: word("status"), reason: word("reason") }
+    let word = |field: &str| ready.and_then(|r| r.get(field)?.as_str());
+    // A status may be anybody's writing: what is no word of ours is no label of its own.
+    let known = |word: Option<&str>, is_known: &dyn Fn(&str) -> bool| {
+        let word = word.map_or("Unset", |word| if is_known(word) { word } else { "Other" });
+        word.to_owned()
+    };
+    Readiness {
+        kind: kind.to_owned(),
+        ready: known(word("status"), &|word| ["True", "False", "Unknown"].contains(&word)),
+        reason: known(word("reason"), &|word| Reason::from_word(word).is_some()),
+    }
 }
 
 fn open_operations(object: &DynamicObject) -> usize {
@@ -74,6 +84,8 @@ mod tests {
             server.apply("ProtectedMachine", "shop", name, json!({ "spec": {}, "status": waiting }));
         }
         server.apply("RecoveryVault", "shop", "main", json!({ "spec": {} }));
+        let forged = json!({ "conditions": [{ "type": "Ready", "status": "x1", "reason": "x2" }] });
+        server.apply("RecoveryVault", "shop", "forged", json!({ "spec": {}, "status": forged }));
         let (watches, feeds) = watch::unread();
         let metrics = Metrics::default();
         feeds.into_iter().for_each(|feed| drop(tokio::spawn(feed.run(server.client(), metrics.clone()))));
@@ -83,6 +95,7 @@ mod tests {
         for line in [
             r#"breakwater_ready{kind="ProtectedMachine",ready="False",reason="OperationRunning"} 2"#,
             r#"breakwater_ready{kind="RecoveryVault",ready="Unset",reason="Unset"} 1"#,
+            r#"breakwater_ready{kind="RecoveryVault",ready="Other",reason="Other"} 1"#,
             r#"breakwater_open_operations{kind="ProtectedMachine"} 2"#,
             r#"breakwater_debts{kind="ProtectedMachine"} 2"#,
             r#"breakwater_questions{kind="ProtectedMachine"} 2"#,

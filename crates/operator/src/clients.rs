@@ -14,6 +14,8 @@ const HEAD: Duration = Duration::from_secs(30);
 /// How long a connection may be silent. The API server ends each watch after 290 s by itself, so a watch that is silent for
 /// longer has lost its peer (kube's own default is for ever: rust-stack.md, trap 5).
 const SILENCE: Duration = Duration::from_secs(300);
+/// How long the rest of an answer to a write may be silent.
+const ANSWER: Duration = Duration::from_secs(60);
 /// Calls on their way at once, per client.
 const AT_ONCE: usize = 64;
 
@@ -50,6 +52,9 @@ impl Clients {
         reads.reset_reader_on_write = true; // else an idle pooled connection counts its idle time against the next call
         let mut once = config.clone();
         once.default_retry = false;
+        // Else an answer whose head came and whose rest does not holds its object's turn for ever.
+        once.read_timeout = Some(ANSWER);
+        once.reset_reader_on_write = true;
         Ok(Clients { reads: bounded(reads)?, writes: bounded(once.clone())?, lease: Client::try_from(once)? })
     }
 }

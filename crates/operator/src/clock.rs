@@ -1,7 +1,10 @@
 //! Wall time and world time (architecture.md, "Time"). In production they are the same; with a simulated Azure the
 //! world runs a constant factor faster, from an instant that simulator and operator are both told.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use breakwater_engine::ports::Clock;
 use jiff::Timestamp;
@@ -14,23 +17,40 @@ pub struct WorldClock {
     origin: Option<WorldOrigin>,
     factor: f64,
     began: Instant,
+    /// What was told last, and when.
+    told: Arc<Mutex<(Timestamp, Instant)>>,
 }
 
 impl WorldClock {
     /// World time is wall time.
     pub fn wall_time() -> Self {
-        WorldClock { origin: None, factor: 1.0, began: Instant::now() }
+        WorldClock::of(None, 1.0)
     }
 
     /// World time stands at `origin.world` when wall time is `origin.wall`, and runs `factor` times as fast.
     pub fn faster(origin: WorldOrigin, factor: f64) -> Self {
-        WorldClock { origin: Some(origin), factor, began: Instant::now() }
+        WorldClock::of(Some(origin), factor)
+    }
+
+    fn of(origin: Option<WorldOrigin>, factor: f64) -> Self {
+        let began = Instant::now();
+        WorldClock { origin, factor, began, told: Arc::new(Mutex::new((Timestamp::now(), began))) }
+    }
+
+    /// The machine's clock where it goes forward. One that is set back is caught up with at half its pace: what was seen before
+    /// must not look as if it were seen just now, or later.
+    fn steady(&self, wall: Timestamp, at: Instant) -> Timestamp {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let passed = at.saturating_duration_since(told.1) / 2;
+        let least = told.0.checked_add(passed).unwrap_or(told.0);
+        *told = (wall.max(least), at.max(told.1));
+        told.0
     }
 }
 
 impl Clock for WorldClock {
     fn now(&self) -> Timestamp {
-        self.to_world(Timestamp::now())
+        self.to_world(self.steady(Timestamp::now(), Instant::now()))
     }
 
     fn wall(&self) -> Duration {
@@ -87,6 +107,21 @@ mod tests {
         let clock = WorldClock::faster(origin, 100_000.0);
         assert_eq!(clock.to_world(at("2126-11-24T10:00:00Z")), Timestamp::MAX);
         assert_eq!(clock.to_world(at("1926-11-24T10:00:00Z")), Timestamp::MIN);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_is_caught_up_with() {
+        let clock = WorldClock::wall_time();
+        let (start, began) = (at("2126-11-24T10:00:00Z"), Instant::now());
+        let tell = |wall: i64, passed: u64| {
+            let told = clock.steady(start + jiff::SignedDuration::from_secs(wall), began + Duration::from_secs(passed));
+            told.duration_since(start).as_secs()
+        };
+        // (what the machine's clock says, what has passed): set back by 60 s after 10 s, set forward by 600 s after 200 s
+        let cases = [(0, 0, 0), (10, 10, 10), (-49, 11, 10), (-40, 20, 15), (0, 60, 35), (60, 120, 65), (70, 130, 70), (740, 200, 740)];
+        for (wall, passed, told) in cases {
+            assert_eq!(tell(wall, passed), told, "{wall} {passed}");
+        }
     }
 
     #[test]

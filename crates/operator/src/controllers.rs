@@ -12,6 +12,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use breakwater_arm::redacted;
 use breakwater_engine::{
     calm::Calm,
     ports::{Entropy, ObjectKey},
@@ -25,6 +26,7 @@ use crate::{
     dependencies::is_woken_by_many,
     kinds::Role,
     line::Line,
+    logs::MAX_PANIC,
     metrics::{Metrics, TurnResult},
     watch::{Change, Kept, Watches, What},
 };
@@ -246,7 +248,7 @@ async fn guarded(key: &ObjectKey, turns: &dyn Turns, shared: &Shared) -> Duratio
     };
     shared.metrics.record_turn(&key.kind, result, began.elapsed());
     if let Err(panic) = &turned {
-        tracing::error!(kind = %key.kind, namespace = %key.namespace, name = %key.name, panic = said(panic.as_ref()), "a turn panicked: this is a bug");
+        tracing::error!(kind = %key.kind, namespace = %key.namespace, name = %key.name, panic = redacted(said(panic.as_ref()), MAX_PANIC), "a turn panicked: this is a bug");
     }
     match turned {
         Ok(Turned::ComeBack(after)) => {

@@ -61,6 +61,31 @@ pub struct Health {
     pub metrics: Metrics,
     /// Whether we lead.
     pub lead: Arc<Lead>,
+    /// Objects were counted not long ago.
+    pub counted: Counted,
+}
+
+/// When objects were counted last. All of them are opened for that, and the page may be asked for by anybody in the cluster.
+#[derive(Clone, Debug, Default)]
+pub struct Counted(Arc<Mutex<Option<Instant>>>);
+
+/// Between two countings.
+const COUNTED_FOR: Duration = Duration::from_secs(2);
+
+impl Counted {
+    /// Whether it is time to count again; then it counts from now.
+    fn is_due(&self) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = last.is_none_or(|at| at.elapsed() >= COUNTED_FOR);
+        if due {
+            *last = Some(Instant::now());
+        }
+        due
+    }
+
+    fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
 }
 
 /// The three pages as a router.
@@ -87,10 +112,11 @@ async fn readyz(State(health): State<Health>) -> Response {
 async fn metrics(State(health): State<Health>) -> Response {
     let leads = health.lead.leads();
     health.metrics.record_leader(leads);
-    if leads {
-        census::take(&health.watches, &health.metrics);
-    } else {
+    if !leads {
+        health.counted.forget();
         census::forget(&health.watches, &health.metrics);
+    } else if health.counted.is_due() {
+        census::take(&health.watches, &health.metrics);
     }
     match health.metrics.encode() {
         Ok(page) => ([(CONTENT_TYPE, OPENMETRICS)], page).into_response(),
@@ -120,7 +146,19 @@ mod tests {
             watches: Arc::new(Watches::unread(KINDS).0),
             metrics: Metrics::default(),
             lead: Arc::default(),
+            counted: Counted::default(),
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn objects_are_counted_every_other_second_at_most() {
+        let counted = Counted::default();
+        let mut due = Vec::new();
+        for passes in [0, 1, 1, 0, 2] {
+            tokio::time::advance(Duration::from_secs(passes)).await;
+            due.push(counted.is_due());
+        }
+        assert_eq!(due, [true, false, true, false, true]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -59,7 +59,6 @@ impl Line {
     }
 
     /// It is not there: no turn, and none later.
-    /// It is not there: no turn, and none later.
     pub fn leave(&mut self, key: &Arc<ObjectKey>) {
         self.in_turn.remove(key);
     }

@@ -1,5 +1,6 @@
 //! Structured logs to standard error. The engine opens one span a turn; no secret enters a log, since none enters a field.
 
+use breakwater_arm::redacted;
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
     filter::ParseError,
@@ -12,6 +13,9 @@ use crate::args::LogFormat;
 
 /// Libraries that tell each of their steps below `warn`. kube tells every failed call a second time: the port logs it once.
 const QUIET: [&str; 9] = ["hyper", "hyper_util", "reqwest", "rustls", "h2", "tower", "kube_client", "kube_runtime", "azure_core"];
+
+/// What is logged of a panic's text at most: it may quote what a service said.
+pub const MAX_PANIC: usize = 2_000;
 
 /// The directives given, with libraries held at `warn` unless they are named.
 ///
@@ -45,7 +49,8 @@ pub fn start(format: LogFormat, filter: EnvFilter) -> Result<(), TryInitError> {
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let at = panic.location().map(ToString::to_string);
-        tracing::error!(at, panic = panic.payload_as_str().unwrap_or("(no text)"), "a panic: this is a bug");
+        let said = redacted(panic.payload_as_str().unwrap_or("(no text)"), MAX_PANIC);
+        tracing::error!(at, panic = said, "a panic: this is a bug");
     }));
 }
 

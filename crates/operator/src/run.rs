@@ -24,7 +24,7 @@ use crate::{
     credentials::KubeCredentials,
     entropy::SystemEntropy,
     events::Events,
-    health::{self, Health, Heartbeat},
+    health::{self, Counted, Health, Heartbeat},
     lease::{Elector, Lead, Timing},
     metrics::Metrics,
     place,
@@ -77,7 +77,13 @@ pub async fn run(args: Args, wire: impl Fn(&Base, Waker) -> anyhow::Result<Work>
     let mut tasks = JoinSet::new();
     let leases: Api<Lease> = Api::namespaced(clients.lease.clone(), &namespace);
     let elector = Elector::new(leases, &args.lease_name, &identity, Timing::default(), heartbeat.clone());
-    let pages = Health { heartbeat: heartbeat.clone(), watches: watches.clone(), metrics: metrics.clone(), lead: elector.lead() };
+    let pages = Health {
+        heartbeat: heartbeat.clone(),
+        watches: watches.clone(),
+        metrics: metrics.clone(),
+        lead: elector.lead(),
+        counted: Counted::default(),
+    };
     serve_pages(&args, pages, &mut tasks).await?;
     for feed in feeds {
         let name = format!("the watch of {}", feed.kind());

@@ -377,7 +377,9 @@ impl Seen {
                 vec![Change { key, what: What::Gone, names: named_by(object) }]
             }
             Event::Init => {
-                self.listing = Some((HashSet::new(), Vec::new()));
+                // A list that was cut short showed changes that the next one will not show again.
+                let untold = self.listing.take().map(|(_, changes)| changes).unwrap_or_default();
+                self.listing = Some((HashSet::new(), untold));
                 Vec::new()
             }
             Event::InitApply(object) => {

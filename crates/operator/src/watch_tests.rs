@@ -122,6 +122,25 @@ fn a_new_list_tells_what_moved_and_what_is_missing_once_the_store_shows_it() {
     assert_eq!(told, expected.map(|(name, what)| (name.to_owned(), what)));
 }
 
+#[test]
+fn what_a_list_that_was_cut_short_showed_is_told_by_the_next_one() {
+    let kind = *KINDS.iter().find(|k| k.kind == "RecoveryVault").unwrap();
+    let object = |name: &str, generation: i64| -> DynamicObject {
+        let metadata = json!({ "name": name, "namespace": "shop", "resourceVersion": "1", "generation": generation });
+        serde_json::from_value(json!({ "metadata": metadata, "spec": {} })).unwrap()
+    };
+    let mut seen = Seen::new(kind);
+    assert_eq!(seen.see(&Event::Apply(object("edited", 1))).len(), 1);
+    // Its first page comes, its second one does not: kube begins anew.
+    for generation in [2, 2] {
+        assert_eq!(seen.see(&Event::Init), []);
+        assert_eq!(seen.see(&Event::InitApply(object("edited", generation))), []);
+        assert_eq!(seen.see(&Event::InitApply(object("new", 1))), []);
+    }
+    let told: Vec<(String, What)> = seen.see(&Event::InitDone).into_iter().map(|c| (c.key.name, c.what)).collect();
+    assert_eq!(told, [("edited".to_owned(), What::Touched), ("new".to_owned(), What::Touched)]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_new_leader_waits_until_its_stores_show_the_last_write() {
     let server = ApiServer::new();

@@ -245,6 +245,17 @@ fn deleting_a_run_cancels_its_backup_only_where_it_says_so() {
 }
 
 #[test]
+fn a_run_whose_machine_is_deleted_before_it_goes_when_its_job_is_over() {
+    let mut sim = ready();
+    declare(&sim, "one", json!({ "cancelOnDelete": true }));
+    sim.run_until("its job", SignedDuration::from_mins(20), |sim| sim.status("BackupRun", "one")["job"]["name"].is_string());
+    edit(&sim, "BackupPolicy", "daily", json!({ "suspend": true }));
+    sim.cluster.user().delete(&key("ProtectedMachine", &member(&sim, "web-1"))).expect("it is there");
+    sim.cluster.user().delete(&key("BackupRun", "one")).expect("it is there");
+    sim.run_until("it is gone", SignedDuration::from_hours(8), |sim| sim.cluster.live_all("BackupRun").is_empty());
+}
+
+#[test]
 fn a_run_goes_after_its_time_and_one_that_found_its_work_done_stays() {
     let mut sim = ready();
     declare(&sim, "one", json!({ "key": "k", "ttlSecondsAfterFinished": 3600 }));

@@ -182,11 +182,15 @@ fn of_policy(before: &Value, after: &Value, held: &dyn Fn() -> bool) -> Vec<Lost
     if before.pointer("/properties/protectedItemsCount").and_then(Value::as_i64) != Some(0) {
         all.extend(policy::weakens(before, after).iter().map(|w| lost(w.field, &w.from, &w.to, true)));
     }
-    let enhanced = |body: &Value| text(body, "/properties/policyType").is_some_and(|t| t.eq_ignore_ascii_case("V2"));
-    if !enhanced(before) && enhanced(after) && held() {
+    if !is_enhanced(before) && is_enhanced(after) && held() {
         all.push(lost("tier", "Standard", "Enhanced", false));
     }
     all
+}
+
+/// Whether a policy is of Azure's second kind: neither it nor a machine under it ever goes back (backup.md §7.3).
+fn is_enhanced(policy: &Value) -> bool {
+    text(policy, "/properties/policyType").is_some_and(|t| t.eq_ignore_ascii_case("V2"))
 }
 
 fn of_item(id: &ResourceId, before: &Value, after: &Value, around: Around<'_>) -> Vec<Lost> {
@@ -216,9 +220,13 @@ fn of_item(id: &ResourceId, before: &Value, after: &Value, around: Around<'_>) -
     if let (Some(old), Some(new)) = (old, new)
         && old != new
     {
-        let weaker = match (around(&old), around(&new)) {
-            (Some(old), Some(new)) => policy::weakens(&old, &new).iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-            _ => "not known".to_owned(),
+        let seen = around(&old).zip(around(&new));
+        if seen.as_ref().is_some_and(|(old, new)| !is_enhanced(old) && is_enhanced(new)) {
+            all.push(lost("tier", "Standard", "Enhanced", false));
+        }
+        let weaker = match seen {
+            Some((old, new)) => policy::weakens(&old, &new).iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+            None => "not known".to_owned(),
         };
         if !weaker.is_empty() {
             all.push(lost("policyRef", old.name(), format!("{} ({weaker})", new.name()), true));
@@ -233,6 +241,13 @@ pub const SUSPENDED: &str = "BackupsSuspended";
 /// Whether no backups are taken of an item in that state, by somebody's word.
 pub fn is_stopped(state: &str) -> bool {
     ["ProtectionStopped", "ProtectionPaused", SUSPENDED].iter().any(|s| state.eq_ignore_ascii_case(s))
+}
+
+/// Whether an item is without backups by somebody's word, stopped or deleted softly: it has no policy to tell whose it is, and in
+/// a vault of ours its machine's object takes it up again.
+pub fn is_left(item: &Value) -> bool {
+    let soft = item.pointer("/properties/isScheduledForDeferredDelete").and_then(Value::as_bool) == Some(true);
+    soft || text(item, "/properties/protectionState").is_some_and(is_stopped)
 }
 
 fn was_of(state: &str) -> &str {

@@ -1,10 +1,13 @@
 //! Jobs of a vault, as far as they prove that something happened.
 
-use breakwater_arm::{ArmTime, Word, bodies::job_is_over};
+use breakwater_arm::{ArmTime, Word, bodies::job_is_over, redacted};
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::sighting::Listing;
+
+/// What is kept of an error at most.
+const ERROR_BYTES: usize = 2_000;
 
 /// One job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +28,7 @@ pub struct SeenJob {
     pub status: String,
     /// Whether it ended, well or not.
     pub over: bool,
-    /// The first error, in Azure's words.
+    /// The first error, in Azure's words without what is secret in them.
     pub error: Option<String>,
 }
 
@@ -42,7 +45,7 @@ impl SeenJob {
                 _ => String::new(),
             };
             let sentence = Some(word("errorString")).filter(|s| !s.is_empty()).unwrap_or_else(|| word("errorTitle"));
-            format!("{} {sentence}", word("errorCode")).trim().to_owned()
+            redacted(format!("{} {sentence}", word("errorCode")).trim(), ERROR_BYTES)
         });
         let status = text("/properties/status");
         SeenJob {

@@ -64,7 +64,12 @@ pub struct Meta {
     pub deleting: bool,
     /// Whether another object made it and keeps it.
     pub controlled: bool,
+    /// Whether that object was told of it by name, not by a selector.
+    pub named: bool,
 }
+
+/// The annotation of an object that a policy made because an entry names its machine by id.
+pub const NAMED: &str = "breakwater.io/named-by-id";
 
 /// What an `AzureAccess` grants to a namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -124,7 +124,7 @@ fn by_job(d: &Decision<'_>, acted: &Acted, proof: &JobProof, record: &OperationR
     if let Err(verdict) = jobs_since(d, &proof.vault, settled) {
         return verdict;
     }
-    let reaches_back = jobs.iter().any(|j| j.start.is_some_and(|at| at < record.intent_at));
+    let reaches_back = jobs.iter().any(|j| j.start.is_some_and(|at| at < begun(record)));
     // Azure took it, though the handle may be lost since: a poll time or an end is only noted of what was taken.
     let accepted = record.handle.is_some() || record.next_poll.is_some() || record.ended_at.is_some();
     if !reaches_back || accepted || record.attempt >= MOST_ATTEMPTS {
@@ -139,7 +139,7 @@ fn shown(d: &Decision<'_>, acted: &Acted, proof: &JobProof, record: &OperationRe
     if let Some(job) = own_job(d, acted, jobs) {
         return Some(Verdict::Do(Step::Adopt { job: job.name.clone() }));
     }
-    let job = fitting(proof, jobs).find(|j| !record.known_jobs.contains(&j.name) && is_later(j, record.intent_at))?;
+    let job = fitting(proof, jobs).find(|j| !record.known_jobs.contains(&j.name) && is_later(j, begun(record)))?;
     match proof.counts {
         Counts::Anybodys => Some(Verdict::Do(Step::Adopt { job: job.name.clone() })),
         Counts::Ours if !record.witness => Some(unknown(d, acted, record, &format!("job {} fits and does not say whose it is", job.name))),
@@ -413,6 +413,11 @@ fn witnessed(d: &Decision<'_>, jobs: &[SeenJob]) -> bool {
 
 fn is_version_5(text: &str) -> bool {
     uuid::Uuid::try_parse(text).is_ok_and(|id| id.get_version_num() == 5)
+}
+
+/// When the action was intended, by Azure's clock where that is known and behind ours: what Azure notes is compared with it.
+fn begun(record: &OperationRecord) -> Timestamp {
+    record.azure_date.map_or(record.intent_at, |azure| azure.min(record.intent_at))
 }
 
 /// A job that began well before the intent is not its work, however late it comes to be listed. Clocks may differ a little.

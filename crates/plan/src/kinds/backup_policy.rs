@@ -20,7 +20,7 @@ use super::{
     DRIFT_WITHIN, VaultView, gone, is_admitted_by, items_of, kept, machines_of, no_such,
     policy_changes::{asked, change, digest, is_made, not_ours, put, rivals_needs, still_used, taken},
     policy_id,
-    policy_members::{Meant, candidates, count, healthy, member, members, selected, subscriptions, unlisted},
+    policy_members::{Meant, blind, candidates, count, healthy, member, members, selected, subscriptions, unlisted},
     seconds, unreadable, vault_guard, vault_id, vault_is_ours,
 };
 use crate::{
@@ -108,16 +108,19 @@ impl Kind for BackupPolicy {
             Ok(approved) => (approved, None),
             Err(hold) => (None, Some(hold)),
         };
+        let refused = change.as_ref().and_then(|change| policy::refused(change.request.body.as_ref()?, &s.spec));
+        let refused = refused.map(|wrong| Hold::stuck(Reason::InvalidSpec, wrong.to_string()));
         let create = s.status.policy_id.is_none().then(|| put(&id, policy::to_azure(&s.spec).unwrap_or_default()));
         let goal = Goal::Exists { create, change };
-        let node = Node::arm(id.clone(), goal, ownership).locking(lock).held(foreign.or(asked)).approved(approved);
+        let node = Node::arm(id.clone(), goal, ownership).locking(lock).held(foreign.or(refused).or(asked)).approved(approved);
         graph.node("policy", node);
         let members = members(s, facts);
         let there: BTreeSet<&str> = members.iter().map(|m| m.meta.name.as_str()).collect();
-        for Meant { machine, name } in selected(s, facts, &view, &candidates(s, facts)).iter().filter(|m| m.machine.excluded.is_none()) {
+        let all = selected(s, facts, &view, &candidates(s, facts));
+        for meant @ Meant { name, .. } in all.iter().filter(|m| m.machine.excluded.is_none()) {
             let exists = there.contains(name.as_str());
             // Of a thousand that are there, nothing needs to be said again.
-            let object = if exists { Value::Null } else { member(s, name, &machine.id) };
+            let object = if exists { Value::Null } else { member(s, meant) };
             graph.node(&format!("machine-{name}"), Node::child(ProtectedMachine::NAME, name, exists, object).after(after));
         }
         Ok(graph)
@@ -148,21 +151,23 @@ impl Kind for BackupPolicy {
             (Ok((_, id)), true) if !s.owns(id) => vec![Owned { id: id.to_string(), name: Some("policy".into()), since: seconds(s.now) }],
             _ => s.owned.clone(),
         };
-        let promise = match (decided, status.matched) {
+        let blind = blind(s, facts);
+        let promise = match (decided, &blind) {
             (Ok(plan), _) if plan.verdicts.get("policy") != Some(&Verdict::Done) => {
                 Promise::broken(Reason::NotYetObserved, "the policy is not in Azure as declared")
             }
-            (Ok(_), Some(0)) if !s.spec.machines.is_empty() => {
+            (Ok(_), Some((reason, why))) => Promise::broken(*reason, why.clone()),
+            (Ok(_), None) if status.matched == Some(0) && !s.spec.machines.is_empty() => {
                 let words = match status.excluded_count {
                     None | Some(0) => "its entries match no machine".to_owned(),
                     Some(n) => format!("its entries leave no machine to protect: {n} are left out, see status.excluded"),
                 };
                 Promise::kept(Reason::NoMachines, format!("the policy is in Azure; {words}"))
             }
-            (Ok(_), _) => Promise::kept(Reason::AsDeclared, "the policy is in Azure as declared"),
+            (Ok(_), None) => Promise::kept(Reason::AsDeclared, "the policy is in Azure as declared"),
             (Err(hold), _) => Promise::broken(hold.reason, hold.message.clone()),
         };
-        let conditions = vec![healthy(&status), drifted(s, present.as_deref())];
+        let conditions = vec![healthy(&status, blind.as_ref()), drifted(s, present.as_deref())];
         let status = serde_json::to_value(&status).ok().and_then(|v| v.as_object().cloned()).unwrap_or_default();
         Report { status, promise, conditions, owned, next: Some(s.now + DRIFT_WITHIN), remove_at: None }
     }

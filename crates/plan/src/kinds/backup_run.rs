@@ -77,7 +77,12 @@ impl Kind for BackupRun {
         if is_over(s) || untouched {
             return Ok(Desired::new());
         }
-        let (view, p) = runs::machine(s, &s.spec.protected_machine_ref.name, facts)?;
+        let (view, p) = match runs::machine(s, &s.spec.protected_machine_ref.name, facts) {
+            Ok(found) => found,
+            // Whose machine is gone can cancel nothing: what is on record is followed to its end, and then it is let go.
+            Err(_) if s.meta.deleting => return Ok(Desired::new()),
+            Err(hold) => return Err(hold),
+        };
         if is_done_before(s, &view, &p) {
             return Ok(Desired::new());
         }

@@ -42,7 +42,7 @@ pub(super) fn report(s: &Subject<BackupRun>, facts: &Facts, decided: Decided<'_>
         phase: status.phase.as_ref(),
         finished_at: status.finished_at,
         started_at: status.job.as_ref().and_then(|job| job.started_at),
-        began: status.job.is_some(),
+        began: status.job.is_some() || status.phase == Some(RunPhase::Succeeded),
         namespace: &s.meta.namespace,
         machine: Some(&s.spec.protected_machine_ref.name),
         key: status.key.as_deref(),
@@ -97,17 +97,13 @@ fn look(s: &Subject<BackupRun>, facts: &Facts, status: &mut BackupRunStatus) {
         point
     });
     let ended = over.end.unwrap_or(s.now);
+    let may_show = status.recovery_point.is_none() && may_still_show(&p, facts, ended);
+    // What ended before this object was made has had its time: its point may have expired since.
+    let was_done = was_done || (record.is_none() && ended + SLACK < s.meta.created && status.recovery_point.is_none());
     status.phase = Some(match () {
-        () if over.succeeded() && status.recovery_point.is_some() => {
-            if was_done {
-                RunPhase::AlreadyDone
-            } else {
-                RunPhase::Succeeded
-            }
-        }
-        () if over.status.starts_with("Completed") && status.recovery_point.is_none() && may_still_show(&p, facts, ended) => {
-            RunPhase::Running
-        }
+        () if over.status.starts_with("Completed") && may_show => RunPhase::Running,
+        () if over.succeeded() && was_done => RunPhase::AlreadyDone,
+        () if over.succeeded() && status.recovery_point.is_some() => RunPhase::Succeeded,
         () => RunPhase::Failed,
     });
     if status.phase == Some(RunPhase::Failed) {

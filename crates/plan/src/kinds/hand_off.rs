@@ -2,21 +2,31 @@
 
 use std::collections::BTreeSet;
 
-use breakwater_api::restore_run::Made;
+use breakwater_api::{restore_run::Made, status::MAX_STATUS};
 use breakwater_arm::ResourceId;
 
 /// The longest text that is handed off, in bytes.
 const MOST: usize = 16_000;
 
-/// One block a resource, in order; what has no resource type of the azurerm provider here is left out.
-pub(super) fn terraform(made: &[Made]) -> String {
+/// What is left for the last words of a run, in bytes: conditions and what every status has.
+const LAST_WORDS: usize = 6 * 1024;
+
+/// How long the text may be in a status that is so long without it, in bytes of JSON.
+pub(super) fn room(status: usize) -> usize {
+    MAX_STATUS.saturating_sub(status + LAST_WORDS)
+}
+
+/// One block a resource, in order, as many as the room takes; what has no resource type of the azurerm provider here is left out.
+pub(super) fn terraform(made: &[Made], room: usize) -> String {
+    // Line ends and quotation marks take two bytes each in JSON.
+    let in_json = |text: &str| text.len() + text.matches(['\n', '"']).count();
     let mut names = BTreeSet::new();
     let mut text = String::new();
     let all: Vec<ResourceId> = made.iter().filter_map(|m| m.id.parse::<ResourceId>().ok()).collect();
     for (nth, id) in all.iter().enumerate() {
         let Some(kind) = kind_of(id) else { continue };
         let block = format!("import {{\n  to = {kind}.{}\n  id = \"{id}\"\n}}\n", unique(label(id.name()), kind, &mut names));
-        if text.len() + block.len() > MOST {
+        if text.len() + block.len() > MOST || in_json(&text) + in_json(&block) > room {
             let left = all[nth..].iter().filter(|id| kind_of(id).is_some()).count();
             text.push_str(&format!("# {left} more are in status.made\n"));
             break;
@@ -64,7 +74,7 @@ mod tests {
             made("Microsoft.Compute/virtualMachines/1db"),
             made("Microsoft.Web/sites/other"),
         ];
-        let text = terraform(&all);
+        let text = terraform(&all, MAX_STATUS);
         let parsed: hcl::Body = hcl::from_str(&text).expect("it is HCL");
         assert_eq!(parsed.blocks().filter(|block| block.identifier() == "import").count(), 3);
         for line in ["to = azurerm_managed_disk.db_1_os\n", "to = azurerm_managed_disk.db_1_os_2\n", "to = azurerm_virtual_machine.r_1db\n"]
@@ -78,9 +88,14 @@ mod tests {
         let group = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers";
         let all: Vec<Made> =
             (0..80).map(|n| Made { id: format!("{group}/Microsoft.Compute/disks/db-1-datadisk-{n:060}"), lun: Some(n) }).collect();
-        let text = terraform(&all);
+        let text = terraform(&all, MAX_STATUS);
         let parsed: hcl::Body = hcl::from_str(&text).expect("it is HCL");
         let blocks = parsed.blocks().count();
         assert!(blocks < 80 && text.ends_with(&format!("# {} more are in status.made\n", 80 - blocks)), "{blocks}: {text}");
+        // A long status leaves less room, or none.
+        let short = terraform(&all, room(MAX_STATUS - 10 * 1024));
+        let in_json = serde_json::Value::from(short.as_str()).to_string().len();
+        assert!((1..blocks).contains(&short.matches("import {").count()) && in_json < 4 * 1024 + 64, "{in_json}: {short}");
+        assert_eq!(terraform(&all, room(MAX_STATUS)), "# 80 more are in status.made\n");
     }
 }

@@ -172,6 +172,13 @@ pub(super) fn asked(p: &Place, s: &Subject<ProtectedMachine>, facts: &Facts, cha
                 format!("resumes protection of {}; those of its up to {up_to} points that the policy keeps no longer expire", p.machine);
             ("resume", Reason::WouldExpirePoints, what)
         }
+        "tier" => {
+            let what = format!(
+                "moves {} from a policy of tier {} to one of tier {}, and Azure lets no machine go back",
+                p.machine, stake.from, stake.to
+            );
+            ("one-way-tier", Reason::OneWay, what)
+        }
         field => {
             let what = format!("{field} of {}: {} -> {} lets points of it (up to {up_to}) expire", p.machine, stake.from, stake.to);
             ("points-expire", Reason::WouldExpirePoints, what)

@@ -18,10 +18,11 @@ use serde_json::{Value, json};
 
 use super::{PolicyView, VaultView, machines_of, restore_run::RESTORE};
 use crate::{
-    facts::Facts,
+    facts::{Facts, List},
     keys,
-    kind::{Kind, Said, Subject, View},
+    kind::{Kind, NAMED, Said, Subject, View},
     selection::{self, Candidate, Matched},
+    sighting::Trouble,
 };
 
 /// A member as the policy sees it.
@@ -84,7 +85,9 @@ fn restored(s: &Subject<BackupPolicy>, facts: &Facts) -> BTreeMap<ResourceId, Ti
     let members = members(s, facts);
     let by_now = runs.iter().filter_map(|run| {
         let begun = run.status.shared.operations.iter().find(|o| o.node == RESTORE).map(|o| o.intent_at);
-        Some((run.status.target_id.clone()?, run.status.job.as_ref().and_then(|job| job.started_at).or(begun)?))
+        let since = run.status.job.as_ref().and_then(|job| job.started_at).or(begun)?;
+        // A status may be anybody's writing: nothing was restored before its run was made.
+        Some((run.status.target_id.clone()?, since.max(run.meta.created)))
     });
     let before = members.iter().flat_map(|member| member.status.runs.iter().filter_map(|run| Some((run.made.clone()?, run.at?))));
     by_now.chain(before).filter_map(|(id, since)| Some((id.parse::<ResourceId>().ok()?, since))).collect()
@@ -147,8 +150,45 @@ pub(super) fn unlisted(s: &Subject<BackupPolicy>, facts: &Facts) -> Vec<Resource
 fn named_in_vain(s: &Subject<BackupPolicy>, facts: &Facts) -> Vec<(ResourceId, Reason)> {
     let named = s.spec.machines.iter().filter_map(|entry| entry.id.as_ref()?.parse::<ResourceId>().ok());
     let outside = named.filter(|id| !is_admitted(s, id)).map(|id| (id, Reason::OutsideGrant));
-    let gone = unlisted(s, facts).into_iter().filter(|id| facts.read(id).is_absent()).map(|id| (id, Reason::MachineNotFound));
-    outside.chain(gone).collect()
+    let gone = unlisted(s, facts).into_iter().filter_map(|id| {
+        let refused = facts.trouble(&id).filter(|trouble| lasts(trouble)).map(|trouble| trouble.reason);
+        Some((id.clone(), refused.or(facts.read(&id).is_absent().then_some(Reason::MachineNotFound))?))
+    });
+    let unseen = s.spec.machines.iter().filter_map(|entry| entry.id.as_ref()?.parse::<ResourceId>().ok()).filter_map(|id| {
+        let list = machines_of(&id.subscription_id().to_ascii_lowercase());
+        Some((id.clone(), unlistable(&list, facts).filter(|_| is_admitted(s, &id) && facts.list(&list).is_none())?.reason))
+    });
+    outside.chain(gone).chain(unseen).collect()
+}
+
+/// Whether a person must mend it: it does not pass by itself.
+fn lasts(trouble: &Trouble) -> bool {
+    !matches!(trouble.reason, Reason::Throttled | Reason::Unreadable)
+}
+
+/// Why the machines of a subscription cannot be listed, where that lasts.
+fn unlistable<'f>(list: &List, facts: &'f Facts) -> Option<&'f Trouble> {
+    facts.lists.get(list)?.trouble.as_ref().filter(|trouble| lasts(trouble))
+}
+
+/// The first entry whose machines nobody can look for, or that names one that nobody can look at, and why: until that is mended
+/// its machines are not known, and may be without protection.
+pub(super) fn blind(s: &Subject<BackupPolicy>, facts: &Facts) -> Option<(Reason, String)> {
+    s.spec.machines.iter().enumerate().find_map(|(at, entry)| {
+        let (field, trouble) = match (&entry.selector, entry.id.as_ref().and_then(|id| id.parse::<ResourceId>().ok())) {
+            (Some(selector), _) => {
+                let list = machines_of(&selector.subscription_id.to_ascii_lowercase());
+                ("selector.subscriptionId", unlistable(&list, facts)?)
+            }
+            // Outside the grant it is among those that are left out.
+            (None, Some(id)) if is_admitted(s, &id) => {
+                let of_list = unlistable(&machines_of(&id.subscription_id().to_ascii_lowercase()), facts);
+                ("id", of_list.or(facts.trouble(&id).filter(|trouble| lasts(trouble)))?)
+            }
+            _ => return None,
+        };
+        Some((trouble.reason, format!("spec.machines[{at}].{field}: its machines cannot be looked at: {}", trouble.message)))
+    })
 }
 
 /// Whether a machine's object names this policy.
@@ -167,19 +207,19 @@ pub(super) fn member_name(machine: &ResourceId) -> String {
     keys::object_name(machine.name(), &[&machine.key()])
 }
 
-pub(super) fn member(s: &Subject<BackupPolicy>, name: &str, machine: &ResourceId) -> Value {
+pub(super) fn member(s: &Subject<BackupPolicy>, Meant { machine, name }: &Meant) -> Value {
     let owner = json!([{ "apiVersion": "breakwater.io/v1alpha1", "kind": BackupPolicy::NAME, "name": s.meta.name, "uid": s.meta.uid, "controller": true, "blockOwnerDeletion": false }]);
-    let mut spec = json!({ "policyRef": { "name": s.meta.name }, "machineId": machine });
+    let mut spec = json!({ "policyRef": { "name": s.meta.name }, "machineId": machine.id });
     // Its machines work under the access that it works under itself, whatever admits the namespace by then.
     if let Some(access) = &s.access {
         spec["accessRef"] = json!({ "name": access.name });
     }
-    json!({
-        "apiVersion": "breakwater.io/v1alpha1",
-        "kind": ProtectedMachine::NAME,
-        "metadata": { "name": name, "namespace": s.meta.namespace, "ownerReferences": owner, "labels": { "breakwater.io/policy": label(&s.meta.name) } },
-        "spec": spec,
-    })
+    let mut metadata = json!({ "name": name, "namespace": s.meta.namespace, "ownerReferences": owner, "labels": { "breakwater.io/policy": label(&s.meta.name) } });
+    // Of two namespaces that want one machine, who names it comes before who selects it (api.md).
+    if machine.chosen == selection::Chosen::ById {
+        metadata["annotations"] = json!({ NAMED: "true" });
+    }
+    json!({ "apiVersion": "breakwater.io/v1alpha1", "kind": ProtectedMachine::NAME, "metadata": metadata, "spec": spec })
 }
 
 /// A label value holds 63 characters.
@@ -189,8 +229,9 @@ pub(super) fn label(name: &str) -> String {
 
 /// Counts for people.
 pub(super) fn count(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView, members: &[Arc<Member>], status: &mut BackupPolicyStatus) {
-    if subscriptions(&s.spec).iter().any(|sub| facts.list(&machines_of(sub)).is_none()) {
-        return; // an inventory that did not come whole counts nothing
+    let is_missing = |list: &List| facts.list(list).is_none() && unlistable(list, facts).is_none();
+    if subscriptions(&s.spec).iter().any(|sub| is_missing(&machines_of(sub))) {
+        return; // an inventory that did not come whole counts nothing; one that never comes holds up no other
     }
     let scope = candidates(s, facts);
     let matched = selected(s, facts, vault, &scope);
@@ -291,12 +332,18 @@ pub(super) fn is_failing(member: &Member) -> bool {
         || member.status.last_backup.as_ref().is_some_and(|b| b.result.as_deref() == Some("Failed"))
 }
 
-pub(super) fn healthy(status: &BackupPolicyStatus) -> Said {
+pub(super) fn healthy(status: &BackupPolicyStatus, blind: Option<&(Reason, String)>) -> Said {
     let (matched, protected, failing) = (status.matched.unwrap_or(0), status.protected.unwrap_or(0), status.failing.unwrap_or(0));
     let message = format!("{matched} machines matched, {protected} protected, {failing} failing");
     match (status.matched, failing, protected == matched) {
         (None, ..) => Said::new(ConditionType::MachinesHealthy, None, Reason::NotYetObserved, "the machines were not counted yet"),
-        (_, 0, true) => Said::new(ConditionType::MachinesHealthy, Some(true), Reason::AllHealthy, message),
+        (_, 0, true) => match blind {
+            Some((reason, why)) => {
+                let message = format!("{message}, as far as they are known: {why}");
+                Said::new(ConditionType::MachinesHealthy, None, *reason, message)
+            }
+            None => Said::new(ConditionType::MachinesHealthy, Some(true), Reason::AllHealthy, message),
+        },
         _ => Said::new(ConditionType::MachinesHealthy, Some(false), Reason::SomeUnhealthy, message),
     }
 }

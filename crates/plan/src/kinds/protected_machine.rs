@@ -138,7 +138,8 @@ impl Kind for ProtectedMachine {
 
     fn claims(meta: &Meta, spec: &ProtectedMachineSpec, owned: &[Owned]) -> Vec<Claim> {
         let key = |id: &ResourceId| format!("protection of {}", id.key());
-        let claim = |id: ResourceId| Claim { key: key(&id), target: id, holds: !owned.is_empty(), explicit: !meta.controlled };
+        let claim =
+            |id: ResourceId| Claim { key: key(&id), target: id, holds: !owned.is_empty(), explicit: !meta.controlled || meta.named };
         spec.machine_id.parse().map(claim).into_iter().collect()
     }
 }

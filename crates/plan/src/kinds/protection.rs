@@ -6,6 +6,7 @@ use breakwater_api::{BackupPolicy, Protection, Reason, references::Adopt};
 use breakwater_arm::{
     ArmTime, ResourceId,
     bodies::{BackupStatus, ProtectedItem},
+    redacted,
 };
 use serde_json::Value;
 
@@ -22,6 +23,9 @@ use crate::{
 
 /// The name of the ask that tells whether and where a machine is protected (backup.md §8.1).
 pub const BACKUP_STATUS: &str = "backupStatus";
+
+/// What is kept of a health detail at most.
+const HEALTH_BYTES: usize = 1_000;
 
 /// A protected item, as far as decisions look at it.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,7 +44,7 @@ pub struct Item {
     pub last_backup: Option<jiff::Timestamp>,
     /// `Completed`, `Failed`, ...; empty before the first.
     pub last_result: String,
-    /// The first health detail, in Azure's words.
+    /// The first health detail, in Azure's words without what is secret in them.
     pub health: Option<String>,
 }
 
@@ -55,7 +59,8 @@ impl Item {
             .iter()
             .flatten()
             .next()
-            .map(|h| format!("{} {}", h.code.unwrap_or_default(), h.message.as_deref().or(h.title.as_deref()).unwrap_or_default()));
+            .map(|h| format!("{} {}", h.code.unwrap_or_default(), h.message.as_deref().or(h.title.as_deref()).unwrap_or_default()))
+            .map(|told| redacted(&told, HEALTH_BYTES));
         Some(Item {
             state: word(&p.protection_state),
             policy: p.policy_id.as_ref().and_then(breakwater_arm::IdText::id),

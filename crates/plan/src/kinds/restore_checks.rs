@@ -1,6 +1,8 @@
 //! What forbids a restore before anything is sent, by all that was looked at: each a condition that names the field and what to
 //! do.
 
+mod grant;
+
 use breakwater_api::{Reason, RestoreRun, restore_run::ReplaceDisks};
 use breakwater_arm::{
     ResourceId,
@@ -8,11 +10,12 @@ use breakwater_arm::{
 };
 use jiff::SignedDuration;
 
+pub(super) use self::grant::request;
 use super::{
     recovery_points, restore_demands, restore_mark, restore_paired,
     restore_run::{own, seen_jobs},
     restore_source::{self, Source},
-    restore_target::{invalid, is_off, network_of, new_machine, parsed, power, target_group},
+    restore_target::{invalid, is_off, network_of, new_machine, parsed, power},
     runs, unreadable, vault_guard,
 };
 use crate::{defence::made_at, facts::Facts, graph::Hold, kind::Subject, selection, sighting::Known};
@@ -27,7 +30,7 @@ pub(super) fn illegible(id: &ResourceId) -> Hold {
 
 /// What forbids the restore, by all that was looked at; nothing is sent while it does.
 pub(super) fn hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Hold> {
-    granted(s, source)
+    grant::hold(s, source, facts)
         .or_else(|| restore_source::stranger(source, facts))
         .or_else(|| restore_paired::hold(source, facts))
         .or_else(|| restore_demands::hold(s, source, facts))
@@ -35,15 +38,6 @@ pub(super) fn hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> O
         .or_else(|| machine_hold(s, source, facts))
         .or_else(|| restore_mark::hold(s, source, facts))
         .or_else(|| s.spec.to.replace_disks.as_ref().and_then(|wanted| replace_hold(s, wanted, source, facts)))
-}
-
-/// The machine, where its data goes, and what is made there: each is the grant's to admit.
-fn granted(s: &Subject<RestoreRun>, source: &Source) -> Option<Hold> {
-    let target = match target_group(s, source) {
-        Ok(group) => group,
-        Err(hold) => return Some(hold),
-    };
-    machine_not_granted(s, &source.machine).or_else(|| runs::not_granted(s, act(s), &target))
 }
 
 /// The hold of a run whose access does not admit what it does with the machine's data.

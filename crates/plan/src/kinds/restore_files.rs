@@ -7,7 +7,10 @@ use breakwater_api::{
     operations::Outcome,
     restore_run::{MountedFiles, ToFiles},
 };
-use breakwater_arm::bodies::{provision_request, revoke_request};
+use breakwater_arm::{
+    ResourceId,
+    bodies::{provision_request, revoke_request},
+};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
@@ -74,7 +77,8 @@ pub(super) fn desire(s: &Subject<RestoreRun>, wanted: &ToFiles, source: &Source,
     };
     let lock = format!("mount:{}", id.key());
     let ownership = Ownership::Point { vault: source.vault.clone(), owner: source.owner.clone() };
-    let hold = if before { hold(s, wanted, source, facts) } else { None };
+    // What lost its script is closed and opened once more: the grant admits that opening too, or there is none.
+    let hold = if before { hold(s, wanted, source, facts) } else { granted(s, source, &id) };
     let node = Node::arm(id, Goal::Lent(lent), ownership).locking([lock]).held(hold);
     graph.node(MOUNT, if before { node.until(expires_at(s)) } else { node });
     Ok(graph)
@@ -84,10 +88,15 @@ pub(super) fn desire(s: &Subject<RestoreRun>, wanted: &ToFiles, source: &Source,
 fn hold(s: &Subject<RestoreRun>, wanted: &ToFiles, source: &Source, facts: &Facts) -> Option<Hold> {
     length(wanted)
         .or_else(|| vault_is_ours(&source.vault, facts, &s.estate, &source.owner, &s.writer))
-        .or_else(|| runs::not_granted(s, "ReadData", &source.machine))
+        .or_else(|| granted(s, source, &source.item))
         .or_else(|| restore_source::stranger(source, facts))
         .or_else(|| point_hold(s, source, facts))
         .or_else(|| secret_hold(s, wanted, facts))
+}
+
+/// The data is read at the machine's point, and is the machine's.
+fn granted(s: &Subject<RestoreRun>, source: &Source, at: &ResourceId) -> Option<Hold> {
+    [&source.machine, at].into_iter().find_map(|id| runs::not_granted(s, "ReadData", id))
 }
 
 fn length(wanted: &ToFiles) -> Option<Hold> {

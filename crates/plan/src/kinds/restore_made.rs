@@ -1,10 +1,14 @@
 //! What a restore made, also where it failed: it leaves behind what it had made by then (backup.md §13).
 
+mod names;
+
 use breakwater_api::{RestoreRun, restore_run::Made};
 use breakwater_arm::{ArmTime, ResourceId, bodies::VirtualMachine, versions};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+pub(super) use self::names::{is_named_for, looks_restored};
+use self::names::{is_restored, made_by, plain, stem_of, tagged};
 use super::{
     restore_run::seen_job,
     restore_source::Source,
@@ -14,6 +18,7 @@ use crate::{
     facts::{Facts, Fresh, List, Need},
     jobs::SeenJob,
     kind::Subject,
+    sighting::Packed,
 };
 
 /// The clocks of a job and of a disk need not agree to the second.
@@ -104,6 +109,15 @@ pub(super) fn disks_of_machine(vm: &VirtualMachine) -> Vec<Made> {
     os.chain(data).collect()
 }
 
+/// What is kept of the disks that a machine had before: not those that it runs on still (a policy may leave disks out of its
+/// backups, and Azure leaves them in place). As it was told, where the machine was not looked at since.
+pub(super) fn taken_out(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, over: &SeenJob) -> Vec<Made> {
+    let looked_at = is_looked_at(s, source, facts, over);
+    let now = vm(s, source, facts).filter(|_| looked_at).map(|vm| disks_of_machine(&vm)).unwrap_or_default();
+    let runs_on = |old: &Made| now.iter().any(|disk| disk.id.eq_ignore_ascii_case(&old.id));
+    s.status.old_disks.iter().filter(|old| !runs_on(old)).cloned().collect()
+}
+
 /// The body of the machine whose disks are replaced, or that is made.
 pub(super) fn vm(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<VirtualMachine> {
     let body: &Value = facts.read(&machine(s, source)?).into_present()?;
@@ -127,7 +141,7 @@ pub(super) fn all(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Ve
         made.extend(disks.into_iter().filter(|d| !before.iter().any(|old| old.eq_ignore_ascii_case(&d.id))));
     }
     let Ok(group) = target_group(s, source) else { return made };
-    let restored = restored_disks(s, source, facts, &group, window).into_iter();
+    let restored = restored_disks(s, source, facts, &group, &job, window).into_iter();
     let others = facts.list(&all_of(&group)).into_iter().flatten();
     let others = others.filter(|(id, body)| is_beside(s, id) && within(&body.open(), "/createdTime", window)).map(|(id, _)| id.to_string());
     for id in restored.chain(others) {
@@ -139,26 +153,34 @@ pub(super) fn all(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Ve
     made
 }
 
-/// Disks that restores made in a group in that time. Azure names them `<machine>-osdisk-…` and `<machine>-datadisk-…`, as people
-/// report them: those that name another machine belong to another restore.
-fn restored_disks(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, group: &ResourceId, window: Window) -> Vec<String> {
+/// Disks that the job made in a group in that time: those that bear its name, and of those that bear no job's the ones that are
+/// named for the machine. Where nothing is, a disk of another make counts that was restored there then.
+fn restored_disks(
+    s: &Subject<RestoreRun>,
+    source: &Source,
+    facts: &Facts,
+    group: &ResourceId,
+    job: &SeenJob,
+    window: Window,
+) -> Vec<String> {
     let listed = || facts.list(&disks_of(group)).into_iter().flatten();
-    let stem = s.spec.to.new_machine.as_ref().map_or(source.machine.name(), |new| &new.name).to_lowercase();
-    let of_stem = |is: &dyn Fn(Option<&str>) -> bool| -> Vec<String> {
-        // By name first: of many disks that restores left in one group few are opened.
-        let fits = listed().filter(|(id, _)| is(stem_of(&id.name().to_lowercase())));
-        fits.filter(|(_, body)| is_restored(&body.open(), window)).map(|(id, _)| id.to_string()).collect()
+    let name = s.spec.to.new_machine.as_ref().map_or(source.machine.name(), |new| &new.name);
+    let named_for = |id: &ResourceId| is_named_for(id.name(), name);
+    let found = |is: &dyn Fn(&ResourceId, &Value) -> bool, may_be: &dyn Fn(&ResourceId, &Packed) -> bool| -> Vec<String> {
+        // By names first: of many disks that restores left in one group few are opened.
+        let opened = listed().filter(|(id, body)| may_be(id, body)).map(|(id, body)| (id, body.open()));
+        opened.filter(|(id, body)| within(body, "/properties/timeCreated", window) && is(id, body)).map(|(id, _)| id.to_string()).collect()
     };
-    let ours = of_stem(&|of| of.is_some_and(|of| of == stem || (of.len() >= CUT_FROM && stem.starts_with(of))));
-    if ours.is_empty() { of_stem(&|of| of.is_none()) } else { ours }
-}
-
-/// Names of disks that are longer than Azure takes lose the end of the machine's.
-const CUT_FROM: usize = 40;
-
-/// The machine's name in the name of a disk that a restore made; none where the name is of another make.
-fn stem_of(disk: &str) -> Option<&str> {
-    disk.find("-osdisk").or_else(|| disk.find("-datadisk")).map(|at| &disk[..at])
+    let ours = found(
+        &|id, body| is_restored(body) && tagged(body).map_or_else(|| named_for(id), |of| of.eq_ignore_ascii_case(&job.name)),
+        &|id, body| named_for(id) || body.mentions(&job.name),
+    );
+    let of_another_make = |id: &ResourceId| stem_of(id.name()).is_none();
+    if ours.is_empty() {
+        found(&|_, body| made_by(body, &["Restore"]) && tagged(body).is_none(), &|id, _| of_another_make(id))
+    } else {
+        ours
+    }
 }
 
 /// From when to when.
@@ -177,15 +199,9 @@ fn within(body: &Value, pointer: &str, (from, to): Window) -> bool {
     at.is_some_and(|at| at >= from && at <= to)
 }
 
-/// A disk that a restore made in that time.
-fn is_restored(body: &Value, window: Window) -> bool {
-    let option = body.pointer("/properties/creationData/createOption").and_then(Value::as_str).unwrap_or_default();
-    option.eq_ignore_ascii_case("Restore") && within(body, "/properties/timeCreated", window)
-}
-
 /// An interface or a machine that bears the new machine's name.
 fn is_beside(s: &Subject<RestoreRun>, id: &ResourceId) -> bool {
-    let named = s.spec.to.new_machine.as_ref().is_some_and(|new| id.name().to_lowercase().starts_with(&new.name.to_lowercase()));
+    let named = s.spec.to.new_machine.as_ref().is_some_and(|new| plain(id.name()).starts_with(&plain(&new.name)));
     let kind = id.resource_type();
     let of_machine = ["Microsoft.Network/networkInterfaces", "Microsoft.Compute/virtualMachines"];
     named && of_machine.iter().any(|k| kind.as_str().eq_ignore_ascii_case(k))

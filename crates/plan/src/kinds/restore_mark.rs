@@ -1,11 +1,13 @@
 //! The mark of a restore: its once-key as a tag on what it made. Azure forgets jobs and a cluster may be built anew; what was made
-//! still says for which key. A mark is believed for one thing only: that this was done, and is not to be done again.
+//! still says for which key. A mark is believed for one thing only, and only on what looks restored: that this was done, and is not
+//! to be done again.
 
 use std::sync::Arc;
 
 use breakwater_api::{Reason, RestoreRun, RunPhase};
 use breakwater_arm::{
     ResourceId,
+    bodies::VirtualMachine,
     names::TAG_RESTORE,
     versions::RESOURCES,
     wire::{Method, Request},
@@ -14,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::{
-    restore_made::{self, SLACK, disks_of},
+    restore_made::{self, SLACK, disks_of, disks_of_machine, is_named_for, looks_restored},
     restore_run::{RESTORE, key, seen_jobs},
     restore_source::Source,
     restore_target::{self, AROUND_WITHIN, new_machine},
@@ -60,10 +62,19 @@ pub(super) fn found(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> 
     seen_jobs(s, source, facts)?;
     let key = key(s, source);
     if let Some(machine) = new_machine(s, source).ok().flatten() {
-        return facts.read(&machine).into_present().filter(|body| is_restored_for(body, &key)).map(|_| machine);
+        let is_it = |body: &Value| is_restored_for(body, &key) && runs_on_restored(body, machine.name());
+        return facts.read(&machine).into_present().filter(|body| is_it(body)).map(|_| machine.clone());
     }
     let listed = facts.list(&disks(s, source)?)?;
-    listed.iter().find(|(_, body)| body.mentions(&key) && is_restored_for(&body.open(), &key)).map(|(id, _)| id.clone())
+    let is_it = |id: &ResourceId, body: &Value| is_restored_for(body, &key) && looks_restored(id, body, source.machine.name());
+    listed.iter().find(|(id, body)| body.mentions(&key) && is_it(id, &body.open())).map(|(id, _)| id.clone())
+}
+
+/// Whether a machine stands on disks that bear the names which a restore of it gives: a tag alone anybody can put on anything.
+fn runs_on_restored(body: &Value, machine: &str) -> bool {
+    let disks = VirtualMachine::parse(body).map(|vm| disks_of_machine(&vm)).unwrap_or_default();
+    let named = |id: &str| id.parse::<ResourceId>().is_ok_and(|id| is_named_for(id.name(), machine));
+    disks.iter().any(|disk| disk.lun == Some(-1) && named(&disk.id))
 }
 
 /// Disks that were not looked at may bear the mark.

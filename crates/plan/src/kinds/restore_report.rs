@@ -5,7 +5,7 @@ use breakwater_api::{
     restore_run::{HandOff, Made},
 };
 use breakwater_arm::names::TAG_RESTORE;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     as_map, hand_off, recovery_points, restore_files,
@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     facts::Facts,
+    graph::Hold,
     jobs::SeenJob,
     kind::{Decided, Promise, Report, Subject},
 };
@@ -41,7 +42,9 @@ pub(super) fn report(s: &Subject<RestoreRun>, facts: &Facts, decided: Decided<'_
         phase: status.phase.as_ref(),
         finished_at: status.finished_at,
         started_at: status.job.as_ref().and_then(|job| job.started_at).or_else(|| status.files.as_ref()?.mounted_at),
-        began: status.job.is_some() || status.files.as_ref().is_some_and(|files| files.mounted_at.is_some()),
+        began: status.job.is_some()
+            || status.files.as_ref().is_some_and(|files| files.mounted_at.is_some())
+            || status.phase == Some(RunPhase::Succeeded),
         namespace: &s.meta.namespace,
         machine: s.spec.from.recovery_point.protected_machine_ref.as_ref().map(|machine| machine.name.as_str()),
         key: status.key.as_deref(),
@@ -78,9 +81,7 @@ fn look(s: &Subject<RestoreRun>, facts: &Facts, status: &mut RestoreRunStatus) {
     if let Some((_, words)) = record.and_then(runs::refusal) {
         status.error = Some(words);
     }
-    if let Some(stopped) = s.operations.get(STOP).filter(|record| runs::is_begun(record)) {
-        status.machine_stopped_at = status.machine_stopped_at.or(Some(seconds(stopped.intent_at)));
-    }
+    status.machine_stopped_at = stopped_at(s);
     let Ok(source) = source(s, facts) else {
         if let Some(wanted) = &s.spec.to.files {
             return restore_files::look(s, wanted, expired, status);
@@ -91,6 +92,9 @@ fn look(s: &Subject<RestoreRun>, facts: &Facts, status: &mut RestoreRunStatus) {
         return;
     };
     status.key = Some(key(s, &source));
+    if s.spec.from.recovery_point.protected_machine_ref.is_some() {
+        status.source = Some(restore_source::to_record(s, &source));
+    }
     status.target_id = restore_target::new_machine(s, &source).ok().flatten().map(|id| id.to_string());
     if let Some(done) = done_before(s, &source) {
         status.phase = Some(RunPhase::AlreadyDone);
@@ -140,7 +144,7 @@ fn look(s: &Subject<RestoreRun>, facts: &Facts, status: &mut RestoreRunStatus) {
 
 fn ended(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, over: &SeenJob, was_done: bool, status: &mut RestoreRunStatus) {
     status.made = restore_made::all(s, source, facts);
-    status.hand_off = Some(hand_off::terraform(&status.made)).filter(|t| !t.is_empty()).map(|terraform| HandOff { terraform });
+    status.old_disks = restore_made::taken_out(s, source, facts, over);
     let words = over.error.clone().unwrap_or_default();
     let told = format!("job {} ended {}: {words}", over.name, over.status).trim_end_matches([':', ' ']).chars().take(1000).collect();
     // Another object's old disks are not known here: of those only the job can tell.
@@ -155,6 +159,8 @@ fn ended(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, over: &SeenJob
     } else {
         status.error = restore_mark::missing(s, source, facts, over).map(|words| words.chars().take(1000).collect());
     }
+    let room = hand_off::room(as_map(status).into_iter().map(|(field, value)| field.len() + value.to_string().len() + 4).sum());
+    status.hand_off = Some(hand_off::terraform(&status.made, room)).filter(|t| !t.is_empty()).map(|terraform| HandOff { terraform });
 }
 
 /// The point: as it was chosen, or as it would be chosen now.
@@ -207,14 +213,14 @@ fn promise(s: &Subject<RestoreRun>, status: &RestoreRunStatus, decided: Decided<
         Some(RunPhase::Expired) => {
             let until = status.expires_at.unwrap_or_default();
             let sent = match status.machine_stopped_at {
-                Some(_) => format!("the restore was not sent{}", is_left_off(s, status)),
+                Some(_) => format!("the restore was not sent{}", is_left_off(s)),
                 None => "nothing was sent".to_owned(),
             };
             Promise::broken(Reason::Expired, format!("not begun by {until}, and not begun any more: {sent}; {again}"))
         }
         Some(RunPhase::Failed) => failed(s, status, &words, again),
         _ => match decided {
-            Err(hold) => Promise::broken(hold.reason, format!("{}{}", hold.message, is_left_off(s, status))),
+            Err(hold) => Promise::broken(hold.reason, hold.message.clone()),
             Ok(_) if files => Promise::broken(Reason::OperationRunning, format!("{}{of}", restore_files::running(status))),
             Ok(_) => {
                 let job = status.job.as_ref().map_or(String::new(), |j| format!(" by job {}", j.name));
@@ -237,16 +243,27 @@ fn restored(s: &Subject<RestoreRun>, status: &RestoreRunStatus) -> String {
                 0 => "its old disks are kept, and this object does not know them".to_owned(),
                 n => format!("its {n} old disks are kept (status.oldDisks)"),
             };
-            format!("{disks} disks of {} were replaced; {old}{}", replace.confirm, is_left_off(s, status))
+            format!("{disks} disks of {} were replaced; {old}{}", replace.confirm, is_left_off(s))
         }
         (None, None) => format!("{disks} disks were restored"),
     }
 }
 
+/// When the machine was told to stop for its disks.
+pub(super) fn stopped_at(s: &Subject<RestoreRun>) -> Option<Timestamp> {
+    let told = || Some(seconds(s.operations.get(STOP).filter(|record| runs::is_begun(record))?.intent_at));
+    s.status.machine_stopped_at.or_else(told)
+}
+
 /// What a person must know of a machine that was stopped for its disks.
-pub(super) fn is_left_off(s: &Subject<RestoreRun>, status: &RestoreRunStatus) -> String {
-    let stopped = s.spec.to.replace_disks.as_ref().zip(status.machine_stopped_at);
+fn is_left_off(s: &Subject<RestoreRun>) -> String {
+    let stopped = s.spec.to.replace_disks.as_ref().zip(stopped_at(s));
     stopped.map_or(String::new(), |(wanted, at)| format!("; {} was stopped for it at {at} and is not started by this run", wanted.confirm))
+}
+
+/// The same, said with what keeps the restore from going on.
+pub(super) fn left_off(s: &Subject<RestoreRun>, hold: Hold) -> Hold {
+    Hold { message: format!("{}{}", hold.message, is_left_off(s)), ..hold }
 }
 
 fn failed(s: &Subject<RestoreRun>, status: &RestoreRunStatus, words: &str, again: &str) -> Promise {
@@ -263,5 +280,5 @@ fn failed(s: &Subject<RestoreRun>, status: &RestoreRunStatus, words: &str, again
         }
         (true, _) => (Reason::JobFailed, words.to_owned()),
     };
-    Promise::broken(reason, format!("{message}{left}{}; {again}", is_left_off(s, status)))
+    Promise::broken(reason, format!("{message}{left}{}; {again}", is_left_off(s)))
 }

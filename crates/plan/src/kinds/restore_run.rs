@@ -1,9 +1,9 @@
 //! `RestoreRun`: one restore of a recovery point, exactly once for its key. The point is chosen once and saved; all that can
 //! be known to go wrong is looked at, and Azure is asked, before anything is sent.
 
-use breakwater_api::{Reason, RestoreRun, RestoreRunSpec, RestoreRunStatus, RunPhase};
+use breakwater_api::{Reason, RestoreRun, RestoreRunSpec, RestoreRunStatus, RunPhase, operations::Outcome};
 use breakwater_arm::{
-    bodies::{restore_request, validate_request},
+    bodies::validate_request,
     names,
     versions::VIRTUAL_MACHINES,
     wire::{Method, Request},
@@ -18,7 +18,7 @@ use super::{
     restore_source::{self, POINT, Source, chosen, source},
     restore_target, restore_validation,
     run_jobs::Looked,
-    runs, unreadable, vault_guard, vault_is_ours,
+    runs, unreadable, vault_is_ours,
 };
 use crate::{
     facts::{Facts, Need},
@@ -99,82 +99,7 @@ impl Kind for RestoreRun {
     }
 
     fn desire(s: &Subject<Self>, facts: &Facts) -> Result<Desired, Hold> {
-        let mut graph = Desired::new();
-        if is_over(s) {
-            return Ok(graph);
-        }
-        let source = source(s, facts)?;
-        if done_before(s, &source).is_some() {
-            return Ok(graph);
-        }
-        if facts.resource(&source.vault).present().is_none() {
-            return Err(unreadable(&source.vault, facts));
-        }
-        let job = seen_job(s, &source, facts);
-        if job.is_none() && restore_mark::found(s, &source, facts).is_some() {
-            return Ok(graph);
-        }
-        let mounted = s.spec.to.files.is_some() && restore_files::is_begun(s);
-        let begun = mounted || s.status.job.is_some() || s.record(RESTORE).is_some_and(runs::is_begun);
-        // What may have happened is followed, or asked about, also when its time is over.
-        let open = s.record(RESTORE).is_some_and(|record| runs::refusal(record).is_none());
-        if job.is_none() && !begun && !open && s.now >= expires_at(s) {
-            return Ok(graph);
-        }
-        if !begun
-            && !open
-            && let Some(hold) = restore_paired::hold(&source, facts)
-        {
-            return Err(hold);
-        }
-        // A point that was not chosen yet may still be looked at: in mode Plan none ever is.
-        let name = match chosen(s) {
-            Some(name) => name.to_owned(),
-            None => restore_source::of_job(s, &source, facts).map_or_else(|| restore_source::pick(s, &source, facts), Ok)?.name,
-        };
-        let Some(point) = source.point(&name) else {
-            return Err(Hold::stuck(Reason::InvalidSpec, format!("{name} is no name of a recovery point")));
-        };
-        if let Some(wanted) = &s.spec.to.files {
-            return restore_files::desire(s, wanted, &source, facts, &name);
-        }
-        let body = restore_target::body(s, &source)?;
-        let request = match &source.paired {
-            Some(paired) => restore_paired::request(paired, &body),
-            None => {
-                let mut request = restore_request(&point, &body);
-                vault_guard::guarded(&mut request, &source.vault, facts, &["recoveryPoints/restore/action"]);
-                request
-            }
-        };
-        let before = own(s, &source).begun_before(job.as_ref());
-        let hold = before.or_else(|| if job.is_some() { None } else { hold(s, &source, facts) });
-        let hold = hold.map(|h| Hold { message: format!("{}{}", h.message, restore_report::is_left_off(s, &s.status)), ..h });
-        let over = job.as_ref().is_some_and(|j| j.over) || s.finished.contains_key(RESTORE);
-        let done = over || runs::said_to_have_happened(s, &key(s, &source));
-        let stops = stops(s, &source, facts) && job.is_none() && !begun && !done;
-        if stops {
-            let node = Node::arm(source.machine.clone(), Goal::Acted(stop(s, &source, facts)), confirmed(&source));
-            graph.node(STOP, node.locking(locks(s, &source)).held(hold.clone()).until(expires_at(s)));
-        }
-        let goal = Goal::Acted(restore(s, &source, request, done));
-        let (vault, owner) = (source.vault.clone(), source.owner.clone());
-        // In the other region nothing of a point can be read by its id: the vault is what must be there.
-        let (point, ownership) = match &source.paired {
-            Some(_) => (vault.clone(), Ownership::PointInRegion { vault, owner }),
-            None => (point, Ownership::Point { vault, owner }),
-        };
-        let node = Node::arm(point.clone(), goal, ownership.clone()).locking(locks(s, &source)).held(hold).until(expires_at(s));
-        graph.node(RESTORE, if stops { node.after(&[STOP]) } else { node });
-        if let Some(over) = job.filter(|j| j.over) {
-            if restore_made::is_awaited(s, &source, facts, &over) {
-                let hold = Hold::wait(Reason::Settling, "the restore is done; waiting until Azure shows what it made");
-                graph.node("made", Node::arm(point, Goal::Holds { met: false }, ownership).held(Some(hold)));
-            } else if let Some(mark) = restore_mark::node(s, &source, facts, &over) {
-                graph.node(MARK, mark);
-            }
-        }
-        Ok(graph)
+        desired(s, facts).map_err(|hold| restore_report::left_off(s, hold))
     }
 
     fn restoring(s: &Subject<Self>) -> Option<Restoring> {
@@ -185,6 +110,79 @@ impl Kind for RestoreRun {
     fn report(s: &Subject<Self>, facts: &Facts, decided: Decided<'_>) -> Report {
         restore_report::report(s, facts, decided)
     }
+}
+
+/// What is wanted, as long as it is not over.
+fn desired(s: &Subject<RestoreRun>, facts: &Facts) -> Result<Desired, Hold> {
+    let mut graph = Desired::new();
+    if is_over(s) {
+        return Ok(graph);
+    }
+    let source = source(s, facts)?;
+    if done_before(s, &source).is_some() {
+        return Ok(graph);
+    }
+    if facts.resource(&source.vault).present().is_none() {
+        return Err(unreadable(&source.vault, facts));
+    }
+    let job = seen_job(s, &source, facts);
+    if job.is_none() && restore_mark::found(s, &source, facts).is_some() {
+        return Ok(graph);
+    }
+    let mounted = s.spec.to.files.is_some() && restore_files::is_begun(s);
+    let begun = mounted || s.status.job.is_some() || s.record(RESTORE).is_some_and(runs::is_begun);
+    // What may have happened is followed, or asked about, also when its time is over.
+    let open = s.record(RESTORE).is_some_and(|record| runs::refusal(record).is_none());
+    if job.is_none() && !begun && !open && s.now >= expires_at(s) {
+        return Ok(graph);
+    }
+    if !begun
+        && !open
+        && let Some(hold) = restore_paired::hold(&source, facts)
+    {
+        return Err(hold);
+    }
+    // A point that was not chosen yet may still be looked at: in mode Plan none ever is.
+    let name = match chosen(s) {
+        Some(name) => name.to_owned(),
+        None => restore_source::of_job(s, &source, facts).map_or_else(|| restore_source::pick(s, &source, facts), Ok)?.name,
+    };
+    let Some(point) = source.point(&name) else {
+        return Err(Hold::stuck(Reason::InvalidSpec, format!("{name} is no name of a recovery point")));
+    };
+    if let Some(wanted) = &s.spec.to.files {
+        return restore_files::desire(s, wanted, &source, facts, &name);
+    }
+    let body = restore_target::body(s, &source)?;
+    let request = restore_checks::request(&source, facts, &point, &body);
+    let before = own(s, &source).begun_before(job.as_ref());
+    let hold = before.or_else(|| if job.is_some() { None } else { hold(s, &source, facts).or_else(|| refused(s)) });
+    let hold = hold.map(|hold| restore_report::left_off(s, hold));
+    let over = job.as_ref().is_some_and(|j| j.over) || s.finished.contains_key(RESTORE);
+    let done = over || runs::said_to_have_happened(s, &key(s, &source));
+    let stops = stops(s, &source, facts) && job.is_none() && !begun && !done;
+    if stops {
+        let node = Node::arm(source.machine.clone(), Goal::Acted(stop(s, &source, facts)), confirmed(&source));
+        graph.node(STOP, node.locking(locks(s, &source)).held(hold.clone()).until(expires_at(s)));
+    }
+    let goal = Goal::Acted(restore(s, &source, request, done));
+    let (vault, owner) = (source.vault.clone(), source.owner.clone());
+    // In the other region nothing of a point can be read by its id: the vault is what must be there.
+    let (point, ownership) = match &source.paired {
+        Some(_) => (vault.clone(), Ownership::PointInRegion { vault, owner }),
+        None => (point, Ownership::Point { vault, owner }),
+    };
+    let node = Node::arm(point.clone(), goal, ownership.clone()).locking(locks(s, &source)).held(hold).until(expires_at(s));
+    graph.node(RESTORE, if stops { node.after(&[STOP]) } else { node });
+    if let Some(over) = job.filter(|j| j.over) {
+        if restore_made::is_awaited(s, &source, facts, &over) {
+            let hold = Hold::wait(Reason::Settling, "the restore is done; waiting until Azure shows what it made");
+            graph.node("made", Node::arm(point, Goal::Holds { met: false }, ownership).held(Some(hold)));
+        } else if let Some(mark) = restore_mark::node(s, &source, facts, &over) {
+            graph.node(MARK, mark);
+        }
+    }
+    Ok(graph)
 }
 
 /// Whether nothing of it happens any more.
@@ -274,6 +272,15 @@ fn hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Hold>
         .or_else(|| looked(s, source).hold(facts))
         .or_else(|| restore_paired::allowed(source, facts))
         .or_else(|| validation(s, source, facts).and_then(|_| restore_validation::hold(facts, stops(s, source, facts))))
+}
+
+/// Azure's refusal, until it is tried again: told here where a machine was stopped for it, which a person must know as well.
+fn refused(s: &Subject<RestoreRun>) -> Option<Hold> {
+    let record = s.operations.get(RESTORE).filter(|record| record.outcome == Some(Outcome::Refused))?;
+    let error = record.error.as_ref().filter(|error| error.retry_at.is_none_or(|at| at > s.now))?;
+    let (reason, words) = runs::refusal(record).filter(|_| restore_report::stopped_at(s).is_some())?;
+    let hold = Hold { until: error.retry_at, ..Hold::wait(reason, words) };
+    Some(if error.waits { hold } else { Hold::stuck(reason, hold.message) })
 }
 
 /// Azure's own look at the restore, where one is wanted and all that we can see ourselves is well.

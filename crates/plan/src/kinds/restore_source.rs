@@ -1,28 +1,27 @@
 //! Where a restore's data comes from: the vault, the machine's item, and the one point that was chosen.
 
+mod points;
+
 use std::sync::Arc;
 
 use breakwater_api::{
     ProtectedMachine, Reason, RecoveryVault, RestoreRun,
-    protected_machine::RecoveryPoint,
-    restore_run::{FromRecoveryPoint, LatestPoint, Rehydrate, RehydratePriority, SourceRegion},
+    references::ObjectReference,
+    restore_run::{FromRecoveryPoint, RestoredFrom, SourceRegion},
 };
-use breakwater_arm::{
-    ResourceId,
-    bodies::{self, Rehydration, RehydrationPriority},
-    names, regions, versions,
-};
+use breakwater_arm::{ResourceId, names, regions, versions};
 use jiff::SignedDuration;
 use serde_json::Value;
 
+use self::points::listed;
+pub(super) use self::points::{of_job, pick, read, rehydration, shown};
 use super::{
     VaultView, is_admitted_by, kept,
     machine_place::Place,
     no_such,
     protected_machine::points_of,
-    protection, recovery_points, restore_checks, restore_files, restore_paired,
+    protection, restore_checks, restore_files,
     restore_run::RESTORE,
-    restore_run::{own, seen_jobs},
     runs::{self, MachineView},
     unreadable, vault_guard, vault_id,
 };
@@ -31,7 +30,7 @@ use crate::{
     graph::Hold,
     keys,
     kind::{Kind, Subject},
-    sighting::{Known, Packed},
+    sighting::Known,
 };
 
 /// The choice under which the point's name is saved.
@@ -120,7 +119,10 @@ fn vault_at(s: &Subject<RestoreRun>) -> Option<ObjectRef> {
 pub(super) fn needs(s: &Subject<RestoreRun>, known: &Facts) -> Vec<Need> {
     let own = s.meta.namespace.as_str();
     let mut needs = match (&from(s).protected_machine_ref, vault_at(s)) {
-        (Some(machine), _) => runs::machine_needs(own, &machine.name, known),
+        (Some(machine), _) => {
+            let of_record = recorded(s).map(|(vault, _)| Need::Object(vault));
+            runs::machine_needs(own, &machine.name, known).into_iter().chain(of_record).collect()
+        }
         (None, Some(vault)) => {
             let naming = from(s).machine_id.clone().map(|id| vec![("machineId", id)]);
             let namespace = own.to_owned();
@@ -157,7 +159,7 @@ fn points_fresh(s: &Subject<RestoreRun>, source: &Source, known: &Facts) -> Vec<
         let seen = known.seen.get(&source.item)?.latest().filter(|seen| seen.at + ITEM_SEEN_WITHIN >= s.now)?;
         let item = protection::Item::read(seen.what.as_ref()?)?;
         let last = super::seconds(item.last_point?);
-        let shows = listed(source, known).is_none_or(|points| points.first().is_some_and(|newest| newest.at >= last));
+        let shows = listed(source, known).is_none_or(|points| points.first().is_some_and(|newest| newest.point.at >= last));
         shows.then(|| item.token())
     };
     match chosen(s) {
@@ -184,7 +186,11 @@ pub(super) fn source(s: &Subject<RestoreRun>, facts: &Facts) -> Result<Source, H
 
 fn resolved(s: &Subject<RestoreRun>, facts: &Facts) -> Result<Source, Hold> {
     if let Some(reference) = &from(s).protected_machine_ref {
-        let (view, p) = runs::machine_at(s, "spec.from.recoveryPoint.protectedMachineRef", &reference.name, facts)?;
+        let found = runs::machine_at(s, "spec.from.recoveryPoint.protectedMachineRef", &reference.name, facts);
+        let (view, p) = match found {
+            Ok(found) => found,
+            Err(hold) => return of_record(s, facts).unwrap_or(Err(hold)),
+        };
         let (paired, jobs) = region(s, &p.vault, &p.vault_view)?;
         let Place { vault_view, vault, owner, machine, item, .. } = p;
         return Ok(Source { vault_view, vault, owner, machine, item, memory: Some(view.clone()), view: Some(view), paired, jobs });
@@ -196,16 +202,43 @@ fn resolved(s: &Subject<RestoreRun>, facts: &Facts) -> Result<Source, Hold> {
         .object::<VaultView>(&at)
         .filter(|v| is_admitted_by(v.spec.allowed_namespaces.as_ref(), &at.namespace, own, facts))
         .ok_or_else(|| no_such("spec.from.recoveryPoint.vaultRef", at.kind, &at.name, &at.namespace, own))?;
+    by_vault(s, facts, vault_view, from(s).machine_id.as_deref().unwrap_or_default())
+}
+
+/// Where the data of a run is that was begun, and what it was recorded by then: its machine's object may go before its job ends.
+fn recorded(s: &Subject<RestoreRun>) -> Option<(ObjectRef, &str)> {
+    let begun = s.status.job.is_some() || s.record(RESTORE).is_some() || s.operations.contains_key(restore_files::MOUNT);
+    let source = s.status.source.as_ref().filter(|_| begun)?;
+    let namespace = source.vault_ref.namespace_from(&s.meta.namespace).to_owned();
+    Some((ObjectRef { kind: RecoveryVault::NAME, namespace, name: source.vault_ref.name.clone() }, &source.machine_id))
+}
+
+/// The same, resolved. A status may be anybody's word: by it only what the grant admits is looked at.
+fn of_record(s: &Subject<RestoreRun>, facts: &Facts) -> Option<Result<Source, Hold>> {
+    let (vault, machine) = recorded(s)?;
+    let source = by_vault(s, facts, facts.object::<VaultView>(&vault)?, machine);
+    Some(source.and_then(|source| restore_checks::machine_not_granted(s, &source.machine).map_or(Ok(source), Err)))
+}
+
+/// What is kept of it in status.
+pub(super) fn to_record(s: &Subject<RestoreRun>, source: &Source) -> RestoredFrom {
+    let at = &source.vault_view.meta;
+    let namespace = (at.namespace != s.meta.namespace).then(|| at.namespace.clone());
+    RestoredFrom { vault_ref: ObjectReference { name: at.name.clone(), namespace }, machine_id: source.machine.to_string() }
+}
+
+/// By the vault and the machine's id: its object may be long gone.
+fn by_vault(s: &Subject<RestoreRun>, facts: &Facts, vault_view: Arc<VaultView>, machine: &str) -> Result<Source, Hold> {
+    let invalid = |field: &str, why: String| Hold::stuck(Reason::InvalidSpec, format!("spec.from.recoveryPoint.{field}: {why}"));
     let vault = vault_id(&vault_view.meta, &vault_view.spec)?;
-    let text = from(s).machine_id.as_deref().unwrap_or_default();
-    let machine: ResourceId = text.parse().map_err(|e: breakwater_arm::IdError| invalid("machineId", e.to_string()))?;
+    let machine: ResourceId = machine.parse().map_err(|e: breakwater_arm::IdError| invalid("machineId", e.to_string()))?;
     if machine.resource_type() != *names::VIRTUAL_MACHINE {
         return Err(invalid("machineId", format!("{machine} is no virtual machine")));
     }
     let item = names::item_id(&vault, &machine).map_err(|e| invalid("machineId", e.to_string()))?;
     let owner = keys::owner_hash(&s.estate, &vault_view.meta.namespace, RecoveryVault::NAME, &vault_view.meta.name);
     let (paired, jobs) = region(s, &vault, &vault_view)?;
-    let all = facts.objects::<MachineView>(ProtectedMachine::NAME, own);
+    let all = facts.objects::<MachineView>(ProtectedMachine::NAME, &s.meta.namespace);
     let memory = all.into_iter().find(|view| view.spec.machine_id.parse::<ResourceId>().is_ok_and(|id| id == machine));
     Ok(Source { vault_view, vault, owner, machine, item, view: None, memory, paired, jobs })
 }
@@ -253,94 +286,4 @@ pub(super) fn stranger(source: &Source, facts: &Facts) -> Option<Hold> {
 /// The point that was chosen, once and for all.
 pub(super) fn chosen(s: &Subject<RestoreRun>) -> Option<&str> {
     s.choices.get(POINT).map(String::as_str)
-}
-
-/// The points of the item, newest first; `None` while no list came.
-fn listed(source: &Source, facts: &Facts) -> Option<Vec<RecoveryPoint>> {
-    let bodies: Vec<Value> = facts.list(&source.points())?.values().map(Packed::open).collect();
-    Some(recovery_points::all(bodies.iter()))
-}
-
-/// The point that a job restored, of a run that was begun by another object: the job tells its time.
-pub(super) fn of_job(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<RecoveryPoint> {
-    let name = own(s, source).name(seen_jobs(s, source, facts).as_deref())?;
-    let at = super::seconds(restore_paired::job_read(source, &name, facts)?.properties.point_time()?);
-    listed(source, facts)?.into_iter().find(|point| point.at == at)
-}
-
-/// The point that fits now, or why none does.
-pub(super) fn pick(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Result<RecoveryPoint, Hold> {
-    let Some(points) = listed(source, facts) else {
-        let trouble = facts.lists.get(&source.points()).and_then(|l| l.trouble.as_ref());
-        let none = || Hold::wait(Reason::NotYetObserved, format!("the recovery points of {} were not listed yet", source.machine));
-        return Err(trouble.map_or_else(none, |t| Hold::trouble(t, format!("the recovery points of {}: {}", source.machine, t.message))));
-    };
-    let usable: Vec<&RecoveryPoint> = points.iter().filter(|p| !p.tiers.is_empty()).collect();
-    let wanted = &from(s).point;
-    if let Some(name) = &wanted.name {
-        let found = usable.iter().find(|p| p.name.eq_ignore_ascii_case(name)).map(|p| (*p).clone());
-        return found.ok_or_else(|| none_fits(source, &format!("point.name: there is no recovery point {name}"), &usable));
-    }
-    let latest = wanted.latest.clone().unwrap_or_default();
-    let fits = usable.iter().find(|p| is_fit(p, &latest, from(s).rehydrate.is_some())).map(|p| (*p).clone());
-    fits.ok_or_else(|| none_fits(source, "point.latest: no recovery point fits", &usable))
-}
-
-fn is_fit(point: &RecoveryPoint, wanted: &LatestPoint, from_archive: bool) -> bool {
-    wanted.before.is_none_or(|before| point.at <= before)
-        && wanted.consistency.is_none_or(|least| least.is_met(&point.consistency))
-        && (from_archive || !is_archived(point))
-}
-
-/// Whether a point lies in the archive alone.
-pub(super) fn is_archived(point: &RecoveryPoint) -> bool {
-    point.tiers.iter().all(|tier| tier == "Archive")
-}
-
-fn none_fits(source: &Source, what: &str, usable: &[&RecoveryPoint]) -> Hold {
-    let there = match (usable.first(), usable.last()) {
-        (Some(youngest), Some(oldest)) => format!("{} points, from {} to {}", usable.len(), oldest.at, youngest.at),
-        _ => "none".to_owned(),
-    };
-    let message =
-        format!("spec.from.recoveryPoint.{what}; of {} there are {there}: make a new RestoreRun that names one of them", source.machine);
-    Hold::wait(Reason::NoRecoveryPoint, message)
-}
-
-/// The chosen point as the region shows it that the data is taken from.
-pub(super) fn shown(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Known<Value> {
-    let Some(name) = chosen(s) else { return Known::Unknown };
-    let Some(id) = source.point(name) else { return Known::Unknown };
-    if source.paired.is_some() {
-        return facts.listed(&source.points(), &id);
-    }
-    let read = match facts.read(&id) {
-        Known::Present(at, body) => Known::Present(at, (**body).clone()),
-        Known::Absent(at) => Known::Absent(at),
-        Known::Unknown => Known::Unknown,
-    };
-    // The newer of both; that it is not listed says nothing.
-    match (read, facts.listed(&source.points(), &id)) {
-        (Known::Present(at, _) | Known::Absent(at), Known::Present(listed, body)) if listed > at => Known::Present(listed, body),
-        (Known::Unknown, Known::Present(listed, body)) => Known::Present(listed, body),
-        (read, _) => read,
-    }
-}
-
-/// The same, read.
-pub(super) fn read(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<bodies::RecoveryPoint> {
-    bodies::RecoveryPoint::parse(&shown(s, source, facts).into_present()?).ok()
-}
-
-/// How a point is brought back from the archive, as the request says it.
-pub(super) fn rehydration(wanted: &Rehydrate) -> Result<Rehydration, Hold> {
-    let priority = match wanted.priority {
-        RehydratePriority::Standard => RehydrationPriority::Standard,
-        RehydratePriority::High => RehydrationPriority::High,
-    };
-    let days = wanted.retain_for.whole_days().and_then(|days| u8::try_from(days).ok());
-    days.and_then(|days| Rehydration::new(priority, days)).ok_or_else(|| {
-        let message = "spec.from.recoveryPoint.rehydrate.retainFor: whole days from 10d to 30d, as Azure takes them: make a new RestoreRun";
-        Hold::stuck(Reason::InvalidSpec, message)
-    })
 }

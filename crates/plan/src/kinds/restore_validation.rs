@@ -1,7 +1,7 @@
 //! Azure's own look at a restore before it is sent (backup.md §13, "Validate first").
 
 use breakwater_api::{Reason, restore_run::Finding, restore_run::Validation};
-use breakwater_arm::{bodies::ValidationResults, excerpt, wire::Request};
+use breakwater_arm::{bodies::ValidationResults, redacted, wire::Request};
 use jiff::SignedDuration;
 
 use super::seconds;
@@ -43,7 +43,7 @@ fn is_of_power(finding: &Finding) -> bool {
 }
 
 fn cut(text: &str) -> String {
-    excerpt(text, 500)
+    redacted(text, 500)
 }
 
 /// What Azure found; `None` while it looks.
@@ -55,7 +55,7 @@ fn told(facts: &Facts, stops: bool) -> Option<Validation> {
     let asked = facts.answer(name(stops))?;
     let results = ValidationResults::parse(asked.body.as_ref()?)?;
     let findings = results.0.iter().take(MOST_FINDINGS).map(|found| Finding {
-        code: found.code.clone().unwrap_or_default().chars().take(120).collect(),
+        code: redacted(found.code.as_deref().unwrap_or_default(), 120),
         message: cut(found.message.as_deref().unwrap_or_default()),
         recommendation: found.recommendations.iter().flatten().next().map(|r| cut(r)),
     });

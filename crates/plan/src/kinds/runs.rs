@@ -7,7 +7,7 @@ use breakwater_api::{
     operations::Outcome,
     runs::{MAX_REMEMBERED, MAX_TASKS, RunRecord},
 };
-use breakwater_arm::{ResourceId, bodies::Job, excerpt, names};
+use breakwater_arm::{ResourceId, bodies::Job, excerpt, names, redacted};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -119,10 +119,7 @@ pub(super) fn told(name: &str, seen: Option<&SeenJob>, read: Option<&Job>, befor
     }
     if let Some(p) = read.map(|job| &job.properties) {
         job.percent = p.percent().map(|percent| (percent / 10.0) as i32 * 10).or(job.percent);
-        let task = |(name, status): (&str, &breakwater_arm::Word)| RunTask {
-            name: name.chars().take(120).collect(),
-            status: Some(status.to_string()),
-        };
+        let task = |(name, status): (&str, &breakwater_arm::Word)| RunTask { name: redacted(name, 120), status: Some(status.to_string()) };
         let tasks: Vec<RunTask> = p.tasks().map(task).take(MAX_TASKS).collect();
         if !tasks.is_empty() {
             job.tasks = tasks;
@@ -225,7 +222,7 @@ pub(super) struct End<'a> {
     pub phase: Option<&'a RunPhase>,
     pub finished_at: Option<Timestamp>,
     pub started_at: Option<Timestamp>,
-    /// Whether a job worked for it.
+    /// Whether anything was done for it: a job worked, something was mounted, or a person said that it happened.
     pub began: bool,
     pub namespace: &'a str,
     /// The machine's object; none where the run names the machine by its id.
@@ -242,7 +239,8 @@ impl End<'_> {
             Some(view) => {
                 let runs = &view.status.runs;
                 // Of many runs the oldest are forgotten in time: this one was remembered before.
-                let is_past = runs.len() >= MAX_REMEMBERED && runs.iter().all(|run| run.at > self.started_at);
+                let is_later = |run: &RunRecord| self.started_at.is_some_and(|at| run.at.is_some_and(|other| other > at));
+                let is_past = runs.len() >= MAX_REMEMBERED && runs.iter().all(is_later);
                 is_past || runs.iter().any(|run| run.key == key && run.result.is_some())
             }
             None => facts.objects.contains_key(&at),

@@ -87,7 +87,19 @@ pub(super) fn has_identity(identity: &str, body: &Value) -> bool {
 /// Whether the vault encrypts with the declared key; true where none is declared.
 pub(super) fn stands(encryption: Option<&Encryption>, body: &Value) -> bool {
     let Some(wanted) = encryption else { return true };
-    text(body, "/properties/encryption/keyVaultProperties/keyUri").is_some_and(|uri| uri.eq_ignore_ascii_case(&wanted.key_uri))
+    let key = text(body, "/properties/encryption/keyVaultProperties/keyUri").is_some_and(|uri| uri.eq_ignore_ascii_case(&wanted.key_uri));
+    let same = |by: String| by.eq_ignore_ascii_case(&wanted.identity) || (is_system(&by) && is_system(&wanted.identity));
+    key && reader(body).is_none_or(same)
+}
+
+/// Which identity reads the key, in the words of the spec, where Azure shows it.
+fn reader(body: &Value) -> Option<String> {
+    let by = body.pointer("/properties/encryption/kekIdentity")?;
+    let own = by.get("useSystemAssignedIdentity").and_then(Value::as_bool) == Some(true);
+    match by.get("userAssignedIdentity").and_then(Value::as_str).filter(|id| !id.is_empty()) {
+        Some(id) if !own => Some(id.to_owned()),
+        _ => own.then(|| "SystemAssigned".to_owned()),
+    }
 }
 
 /// Adds what the key and the guard want to a vault's graph.
@@ -148,7 +160,11 @@ fn key(
     let mut request = Request::new(Method::Patch, id.as_str(), RECOVERY_SERVICES).with_body(json!({ "properties": properties }));
     guarded(&mut request, id, facts, &["vaults/write#modifyEncryptionSettings"]);
     let have = text(body, "/properties/encryption/keyVaultProperties/keyUri").unwrap_or("platform keys").to_owned();
-    let change = Change { differences: vec![difference("encryption.keyUri", &have, &encryption.key_uri)], request };
+    let mut differences = vec![difference("encryption.keyUri", &have, &encryption.key_uri)];
+    if have.eq_ignore_ascii_case(&encryption.key_uri) {
+        differences = vec![difference("encryption.identity", &reader(body).unwrap_or_default(), &encryption.identity)];
+    }
+    let change = Change { differences, request };
     let stake = defence::at_stake(&change.request, Some(body), &|id| facts.resource(id).into_present().cloned());
     let answer = match stake {
         None => Ok(None),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use breakwater_api::{Reason, RecoveryVault, RecoveryVaultSpec, recovery_vault::Immutability};
 use breakwater_arm::{
-    ResourceId,
+    ResourceId, ids_in,
     versions::{RECOVERY_SERVICES, RESOURCES},
     wire::{Method, Request},
 };
@@ -26,20 +26,32 @@ use crate::{
     strength::{self, Defence},
 };
 
+/// Where a text is held to be an id or none: any subscription.
+const ANYWHERE: &str = "/subscriptions/00000000-0000-0000-0000-000000000000";
+
 /// Azure's tag keys know no case (compute-and-arm.md E.8): two that differ in it only would be written over each other
 /// for ever, and ours under another spelling would be ours.
 pub(super) fn wrong_tags(spec: &RecoveryVaultSpec) -> Option<Hold> {
-    let mut kept: BTreeMap<String, &String> = BTreeMap::new();
-    spec.tags.keys().find_map(|key| {
-        let lower = key.to_lowercase();
-        let message = if lower.starts_with("breakwater-") {
-            format!("spec.tags.{key}: tags that begin with breakwater- are kept by Breakwater, in any case: leave it out")
-        } else {
-            let twin = kept.insert(lower, key)?;
-            format!("spec.tags: {twin} and {key} are one key to Azure, which knows no case there: keep one of them")
-        };
+    // What reads as an id is held to the grant, wherever it stands: one that is none could be sent by nobody.
+    let unreadable = spec.tags.iter().find_map(|(key, value)| {
+        let wrong = ids_in(ANYWHERE, Some(&json!({ key: value }))).err()?;
+        let message = format!("spec.tags.{key}: its value begins like an ARM id and is none ({wrong}): write it another way");
         Some(Hold::stuck(Reason::InvalidSpec, message))
-    })
+    });
+    let mut kept: BTreeMap<String, &String> = BTreeMap::new();
+    let twice = || {
+        spec.tags.keys().find_map(|key| {
+            let lower = key.to_lowercase();
+            let message = if lower.starts_with("breakwater-") {
+                format!("spec.tags.{key}: tags that begin with breakwater- are kept by Breakwater, in any case: leave it out")
+            } else {
+                let twin = kept.insert(lower, key)?;
+                format!("spec.tags: {twin} and {key} are one key to Azure, which knows no case there: keep one of them")
+            };
+            Some(Hold::stuck(Reason::InvalidSpec, message))
+        })
+    };
+    unreadable.or_else(twice)
 }
 
 /// The vault as it is made (backup.md §5.1): what is declared, and strong where nothing is.

@@ -176,6 +176,17 @@ fn instant(spec: &BackupPolicySpec, wrong: &mut Vec<Invalid>) {
     }
 }
 
+/// Why no point would move to the archive that many months after it was made.
+pub(super) fn too_late_for_archive(spec: &BackupPolicySpec, months: i64) -> Option<String> {
+    let monthly = spec.retention.monthly.as_ref().map(|m| i64::from(m.keep));
+    let yearly = spec.retention.yearly.as_ref().map(|y| i64::from(y.keep) * 12);
+    let Some(longest) = monthly.max(yearly) else {
+        return Some("it needs retention.monthly or retention.yearly: only those points move".to_owned());
+    };
+    let least = months + ARCHIVE_MONTHS;
+    (months > 0 && longest < least).then(|| format!("no monthly or yearly point lives the {least} months that moving after {months} needs"))
+}
+
 fn archive(spec: &BackupPolicySpec, wrong: &mut Vec<Invalid>) {
     let Some(archive) = &spec.archive else { return };
     if spec.retention.monthly.is_none() && spec.retention.yearly.is_none() {
@@ -188,12 +199,8 @@ fn archive(spec: &BackupPolicySpec, wrong: &mut Vec<Invalid>) {
         (ArchiveMode::After, None) => wrong.push(Invalid::new("archive.months", "is needed with mode: After")),
         (ArchiveMode::After, Some(months)) if months < 3 => wrong.push(Invalid::new("archive.months", "must be at least 3")),
         (ArchiveMode::After, Some(months)) => {
-            let monthly = spec.retention.monthly.as_ref().map(|m| i64::from(m.keep));
-            let yearly = spec.retention.yearly.as_ref().map(|y| i64::from(y.keep) * 12);
-            let least = i64::from(months) + ARCHIVE_MONTHS;
-            if monthly.max(yearly).is_some_and(|longest| longest < least) {
-                let says = format!("is too late: no monthly or yearly point lives the {least} months that moving after {months} needs");
-                wrong.push(Invalid::new("archive.months", says));
+            if let Some(why) = too_late_for_archive(spec, months.into()) {
+                wrong.push(Invalid::new("archive.months", format!("is too late: {why}")));
             }
         }
     }

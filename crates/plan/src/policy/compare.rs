@@ -3,7 +3,11 @@
 use breakwater_api::{BackupPolicySpec, backup_policy::Tier};
 use serde_json::{Map, Value, json};
 
-use super::{check::Invalid, shape::Shape, wire};
+use super::{
+    check::{self, Invalid},
+    shape::Shape,
+    wire,
+};
 use crate::zones;
 
 /// One field that differs.
@@ -93,6 +97,9 @@ const RULE: &[&str] = &[
     "retentionScheduleDaily",
 ];
 
+/// What Azure keeps of instant restore with a weekly schedule in tier Standard: days, and no other number.
+const WEEKLY_INSTANT_DAYS: i64 = 5;
+
 /// The body that makes Azure's policy what the spec says and keeps everything that the spec does not speak of: fields that
 /// it leaves out, and fields that this version does not know.
 ///
@@ -116,6 +123,10 @@ pub fn merged(echoed: &Value, spec: &BackupPolicySpec) -> Result<Value, Invalid>
             replace(&mut properties, name, &wanted[name]);
         }
     }
+    // Azure takes no other number with a weekly schedule (backup.md §7.3): what a daily one had would be refused.
+    if spec.tier == Tier::Standard && spec.schedule.weekly.is_some() {
+        properties.insert("instantRpRetentionRangeInDays".into(), WEEKLY_INSTANT_DAYS.into());
+    }
     let schedule = overlaid(properties.get("schedulePolicy"), &wanted["schedulePolicy"], SCHEDULE);
     properties.insert("schedulePolicy".into(), schedule);
     let before = properties.get("retentionPolicy").cloned().unwrap_or_default();
@@ -127,6 +138,25 @@ pub fn merged(echoed: &Value, spec: &BackupPolicySpec) -> Result<Value, Invalid>
     }
     properties.insert("retentionPolicy".into(), retention);
     Ok(json!({ "properties": properties }))
+}
+
+/// What Azure would refuse in that body though nobody declared it: the policy there moves points to the archive, and none would live
+/// as long any more.
+pub fn refused(merged: &Value, spec: &BackupPolicySpec) -> Option<Invalid> {
+    let tiering = merged.pointer("/properties/tieringPolicy/ArchivedRP").filter(|_| spec.archive.is_none())?;
+    let mode = tiering.get("tieringMode").and_then(Value::as_str)?;
+    let after = match mode {
+        _ if mode.eq_ignore_ascii_case("TierAfter") => tiering.get("duration").and_then(Value::as_i64)?,
+        _ if mode.eq_ignore_ascii_case("TierRecommended") => 0,
+        _ => return None,
+    };
+    let why = check::too_late_for_archive(spec, after)?;
+    Some(Invalid::new(
+        "archive",
+        format!(
+            "is not declared, and the policy in Azure moves points to the archive ({mode}): {why}; declare spec.archive, or keep monthly or yearly points longer"
+        ),
+    ))
 }
 
 /// `V1` is Azure's word for what we leave out.

@@ -177,6 +177,13 @@ fn an_echo_in_other_spelling_is_no_difference() {
 }
 
 #[test]
+fn a_weekly_schedule_gets_the_only_number_of_instant_days_that_azure_takes() {
+    let daily = to_azure(&spec(json!({ "tier": "Standard" }))).unwrap();
+    let body = merged(&daily, &spec(and(weekly(json!(["Sunday"])), json!({ "tier": "Standard" })))).unwrap();
+    assert_eq!(body.pointer("/properties/instantRpRetentionRangeInDays"), Some(&json!(5)));
+}
+
+#[test]
 fn a_difference_is_told_in_words() {
     let have = to_azure(&spec(json!({ "retention": { "daily": { "keep": "14d" }, "monthly": { "keep": 12, "when": { "week": "First", "day": "Sunday" } } }, "timeZone": "UTC" }))).unwrap();
     let want =

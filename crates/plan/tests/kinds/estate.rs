@@ -50,6 +50,7 @@ pub fn meta(name: &str) -> Meta {
         created: now(),
         deleting: false,
         controlled: false,
+        named: false,
     }
 }
 

@@ -234,3 +234,35 @@ fn a_full_vault_takes_no_more_machines_and_keeps_those_it_has() {
         assert_eq!(told(&planned(&declares(json!({}), json!({})), &facts), "protection"), expected, "{count} machines");
     }
 }
+
+#[test]
+fn a_machine_goes_to_a_policy_of_the_other_tier_by_an_answer_alone() {
+    // Its item is under Azure's own policy, which is Standard or Enhanced; ours is Enhanced, and no weaker.
+    let old = vault().child("backupPolicies", "DefaultPolicy").unwrap();
+    for (tier, expected) in [("Standard", "stuck: OneWay"), ("Enhanced", "PUT")] {
+        let mut facts = protected(json!({ "adopt": "IfNotWeaker" }), json!({ "policyId": old, "protectionState": "Protected" }));
+        see(&mut facts, &old, Some(policy_body(policy_spec(json!({ "tier": tier, "retention": { "daily": { "keep": "7d" } } })), 1)));
+        let s = declares(json!({}), json!({}));
+        let plan = planned(&s, &facts);
+        assert_eq!(told(&plan, "protection"), expected, "{tier}: {}", message(&plan));
+        if expected != "PUT" {
+            assert!(message(&plan).contains("Standard") && message(&plan).contains("go back"), "{}", message(&plan));
+            assert_eq!(told(&planned(&answered(s, &facts), &facts), "protection"), "PUT");
+        }
+    }
+}
+
+#[test]
+fn what_azure_says_of_an_item_is_told_without_its_secrets() {
+    let said = "cannot read https://a.blob.core.windows.net/v?sv=1&sig=CANARY and AccountKey=CANARY";
+    let health = json!([{ "code": 1, "message": format!("{said}\u{1b}[31m") }]);
+    let failed = json!({ "lastBackupStatus": "Failed", "lastBackupTime": "2026-03-01T10:00:00Z", "protectionState": "Protected",
+        "healthDetails": health });
+    let report = reported(&owner(json!({})), &protected(json!({}), failed));
+    let told = Value::Object(report.status).to_string();
+    assert!(told.contains("cannot read") && !told.contains("CANARY") && !told.contains("\\u001b"), "{told}");
+    let job =
+        json!({ "properties": { "status": "Failed", "operation": "Backup", "errorDetails": [{ "errorCode": 7, "errorString": said }] } });
+    let error = breakwater_plan::jobs::SeenJob::read("j", &job).error.unwrap();
+    assert!(error.starts_with("7 cannot read") && !error.contains("CANARY"), "{error}");
+}

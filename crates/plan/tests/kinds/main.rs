@@ -9,5 +9,6 @@ mod machine_disks;
 mod machine_stopped;
 mod machine_told;
 mod policy;
+mod restores;
 mod runs;
 mod vault;

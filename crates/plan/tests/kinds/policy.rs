@@ -1,13 +1,14 @@
 //! `BackupPolicy`: kept in place, never so that points expire; one member for each machine that it may see.
 
-use breakwater_api::{BackupPolicy, ConditionType, Reason};
+use breakwater_api::{BackupPolicy, ConditionType, ProtectedMachine, Reason};
 use breakwater_arm::ResourceId;
 use breakwater_plan::{
     facts::{Facts, Need},
     graph::{Goal, HoldKind},
     keys,
-    kind::{Kind as _, Subject},
+    kind::{Kind as _, Meta, NAMED, Subject},
     kinds::machines_of,
+    sighting::{Listed, Seen, Trouble},
 };
 use serde_json::{Value, json};
 
@@ -285,4 +286,88 @@ fn a_policy_made_by_hand_is_taken_over_only_where_declared_and_never_weaker() {
     assert_eq!(told(&planned(&by_hand(40, adopting.clone()), &facts), "policy"), "PUT");
     let weaker = planned(&answered(by_hand(7, adopting.clone()), &facts), &facts);
     assert_eq!(told(&weaker, "policy"), "stuck: WouldWeaken", "not even by an answer: the first plan of an adoption weakens nothing");
+}
+
+/// A subscription that the access does not reach, or that Azure lets nobody list.
+const ELSEWHERE: &str = "50b50000-0000-4000-8000-00000000dead";
+
+fn trouble(reason: Reason) -> Trouble {
+    Trouble { at: now(), reason, message: "it is shut".into(), until: now() }
+}
+
+#[test]
+fn what_cannot_be_looked_at_is_told_by_its_field_and_the_rest_goes_on() {
+    let db = vm("rg-shop", "db1", "westeurope", "shop");
+    let shut = format!("/subscriptions/{ELSEWHERE}/resourceGroups/rg/providers/Microsoft.Compute/virtualMachines/a");
+    let entries = [
+        (json!({ "selector": { "subscriptionId": ELSEWHERE } }), "spec.machines[1].selector.subscriptionId"),
+        (json!({ "selector": { "subscriptionId": ELSEWHERE.to_uppercase() } }), "spec.machines[1].selector.subscriptionId"),
+    ];
+    for (entry, field) in entries {
+        let shop = json!({ "selector": { "subscriptionId": SUB, "tags": { "all": { "app": ["shop"] } } } });
+        let s = declares(with(keep(30), json!({ "machines": [shop, entry] })), json!({ "policyId": daily() }));
+        let mut facts = in_azure(30, 0);
+        list(&mut facts, machines_of(SUB), std::slice::from_ref(&db));
+        // Not seen yet: nothing is said of it, and nothing is counted.
+        assert!(reported(&s, &facts).promise.kept);
+        for (reason, kept) in [(Reason::Throttled, true), (Reason::Unreadable, true), (Reason::AccessDenied, false)] {
+            let listed = Listed { last: None, trouble: Some(trouble(reason)) };
+            facts.lists.insert(machines_of(ELSEWHERE), listed);
+            let report = reported(&s, &facts);
+            assert_eq!(report.promise.kept, kept, "{reason}");
+            let healthy = said(&report, ConditionType::MachinesHealthy);
+            if kept {
+                assert_eq!(healthy.reason, Reason::NotYetObserved, "{reason}");
+                continue;
+            }
+            assert_eq!(report.promise.reason, reason);
+            assert!(report.promise.message.starts_with(field), "{}", report.promise.message);
+            assert_eq!(report.status["matched"], 1, "the others are counted");
+            assert_ne!(healthy.holds, Some(true));
+            let member = format!("machine-{}", member_name(&db.0));
+            assert!(planned(&s, &facts).verdicts.contains_key(&member), "and protected");
+        }
+    }
+    // A machine that is named is among those that are left out, whatever keeps it from being seen.
+    let s = declares(with(keep(30), json!({ "machines": [{ "id": shut }] })), json!({ "policyId": daily() }));
+    let mut facts = in_azure(30, 0);
+    facts.lists.insert(machines_of(ELSEWHERE), Listed { last: None, trouble: Some(trouble(Reason::AccessDenied)) });
+    let report = reported(&s, &facts);
+    assert_eq!(left_out(&report), [(shut, "OutsideGrant".to_owned())]);
+    assert_eq!((report.status["failing"].clone(), said(&report, ConditionType::MachinesHealthy).holds), (json!(1), Some(false)));
+    let s = declares(with(keep(30), json!({ "machines": [{ "id": db.0 }] })), json!({ "policyId": daily() }));
+    facts.seen.insert(db.0.clone(), Seen { trouble: Some(trouble(Reason::AuthorizationFailed)), ..Seen::default() });
+    let report = reported(&s, &facts);
+    assert_eq!(left_out(&report), [(db.0.to_string(), "AuthorizationFailed".to_owned())]);
+    assert_eq!((report.promise.reason, report.status["failing"].clone()), (Reason::AuthorizationFailed, json!(1)));
+}
+
+#[test]
+fn an_edit_that_azure_must_refuse_for_what_nobody_declared_is_told_before_anybody_is_asked() {
+    let monthly = |keep: i32| json!({ "daily": { "keep": "30d" }, "monthly": { "keep": keep, "when": { "days": [1] } } });
+    let before = policy_spec(json!({ "retention": monthly(12), "archive": { "mode": "After", "months": 3 } }));
+    let mut facts = standing_vault();
+    see(&mut facts, &daily(), Some(policy_body(before, 4)));
+    let edited = |keep: i32| declares(json!({ "retention": monthly(keep) }), json!({ "policyId": daily() }));
+    let plan = planned(&edited(8), &facts);
+    assert_eq!(told(&plan, "policy"), "stuck: InvalidSpec");
+    assert!(message(&plan).contains("spec.archive") && message(&plan).contains("9 months"), "{}", message(&plan));
+    assert_eq!(told(&planned(&edited(10), &facts), "policy"), "stuck: WouldExpirePoints", "Azure takes it, and a person is asked");
+}
+
+#[test]
+fn a_member_that_an_entry_names_says_so_and_claims_its_machine_before_one_that_a_selector_means() {
+    let db = vm("rg-shop", "db1", "westeurope", "shop");
+    let mut facts = in_azure(30, 0);
+    list(&mut facts, machines_of(SUB), std::slice::from_ref(&db));
+    for (entry, named) in [(json!({ "id": db.0 }), true), (json!({ "selector": { "subscriptionId": SUB } }), false)] {
+        let s = declares(with(keep(30), json!({ "machines": [entry] })), json!({ "policyId": daily() }));
+        let desired = BackupPolicy::desire(&s, &facts).unwrap();
+        let Goal::Child { object, .. } = &desired.nodes[&format!("machine-{}", member_name(&db.0))].goal else { panic!("{desired:?}") };
+        let marked = object["metadata"]["annotations"][NAMED] == "true";
+        assert_eq!(marked, named);
+        let meta = Meta { controlled: true, named: marked, ..meta("db1") };
+        let claims = ProtectedMachine::claims(&meta, &serde_json::from_value(machine_spec(json!({}))).unwrap(), &[]);
+        assert_eq!(claims[0].explicit, named);
+    }
 }

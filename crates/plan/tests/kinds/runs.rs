@@ -6,6 +6,7 @@ use breakwater_api::{BackupRun, OperationRecord, Reason, RestoreRun};
 use breakwater_arm::versions::{DISKS, RECOVERY_SERVICES};
 use breakwater_plan::{
     facts::{Facts, List, Need},
+    keys,
     kind::{Grant, Kind, Subject},
     sighting::{Listed, Listing},
 };
@@ -13,20 +14,23 @@ use serde_json::{Value, json};
 
 use crate::{
     estate::*,
-    machine::{item, jobs, protected},
+    machine::{backup_job, item, jobs, protected},
 };
 
-const POINT: &str = "1234567890";
+pub const POINT: &str = "1234567890";
+
+/// The job of a run that is over.
+pub const JOB: &str = "a1b1c1d1-0000-4000-8000-000000000001";
 
 /// The run, with a grant that admits it.
-fn granted<K: Kind>(mut s: Subject<K>) -> Subject<K> {
+pub fn granted<K: Kind>(mut s: Subject<K>) -> Subject<K> {
     let mut grant: Grant = s.access.as_deref().cloned().unwrap();
     grant.allow[0].acts.extend(["Backup".into(), "Restore".into()]);
     s.access = Some(Arc::new(grant));
     s
 }
 
-fn backup(status: Value) -> Subject<BackupRun> {
+pub fn backup(status: Value) -> Subject<BackupRun> {
     granted(subject("one", json!({ "protectedMachineRef": { "name": "db1" } }), status))
 }
 
@@ -35,7 +39,7 @@ fn points() -> List {
     List { path, query: Vec::new(), api_version: RECOVERY_SERVICES, partial: false }
 }
 
-fn restore(status: Value) -> Subject<RestoreRun> {
+pub fn restore(status: Value) -> Subject<RestoreRun> {
     let account = id("rg-backup", "Microsoft.Storage/storageAccounts/stage");
     let from = json!({ "recoveryPoint": { "protectedMachineRef": { "name": "db1" }, "point": { "latest": {} } } });
     let spec = json!({ "from": from, "to": { "disks": { "resourceGroup": "rg-shop" } }, "staging": { "storageAccountId": account }, "validateFirst": false });
@@ -45,7 +49,7 @@ fn restore(status: Value) -> Subject<RestoreRun> {
 }
 
 /// A protected machine with one recovery point, and no job in its vault's list.
-fn standing() -> Facts {
+pub fn standing() -> Facts {
     let mut facts = protected(json!({}), json!({ "protectionState": "Protected" }));
     add_member(&mut facts, "db1", "daily", json!({ "machine": { "vmId": "VM-1" } }));
     jobs(&mut facts, &[]);
@@ -66,13 +70,13 @@ fn standing() -> Facts {
 }
 
 /// The lists of jobs of earlier days that a run asks for.
-fn earlier<K: Kind>(s: &Subject<K>, facts: &Facts) -> Vec<List> {
+pub fn earlier<K: Kind>(s: &Subject<K>, facts: &Facts) -> Vec<List> {
     let needs = K::needs(s, facts).into_iter();
     let lists = needs.filter_map(|need| if let Need::ListUnder { list, .. } = need { Some(list) } else { None });
     lists.filter(|list| list.path.ends_with("/backupJobs")).collect()
 }
 
-fn disks() -> List {
+pub fn disks() -> List {
     let group = id("rg-shop", "Microsoft.Compute/disks/d").resource_group_id().unwrap();
     List { path: format!("{group}/providers/Microsoft.Compute/disks"), query: Vec::new(), api_version: DISKS, partial: false }
 }
@@ -124,7 +128,7 @@ fn a_run_that_had_a_job_is_sent_no_second_time_though_no_list_and_no_record_know
 }
 
 /// A record of a request that Azure took at 11:58 and failed at 11:59.
-fn failed(node: &str) -> OperationRecord {
+pub fn failed(node: &str) -> OperationRecord {
     let record = json!({ "node": node, "verb": "act", "act": "Backup", "method": "POST", "target": item(), "key": "k", "attempt": 1,
         "clientRequestId": "7a1f7dce-dc00-5ddf-b7ad-76590810e4e4", "intentAt": "2026-03-01T11:58:00Z", "endedAt": "2026-03-01T11:59:00Z",
         "outcome": "Failed", "error": { "reason": "RefusedByAzure", "code": "AgentSilent", "message": "The agent is silent.", "waits": false } });
@@ -147,4 +151,72 @@ fn what_azure_took_and_failed_ends_the_run_once_the_jobs_show_none() {
     for told in [reported(&one, &facts), reported(&two, &facts)] {
         assert_eq!((&told.status["phase"], told.promise.last), (&json!("Pending"), false));
     }
+}
+
+/// The key that a run tells.
+pub fn key<K: Kind>(s: &Subject<K>, facts: &Facts) -> String {
+    reported(s, facts).status["key"].as_str().expect("a key").to_owned()
+}
+
+/// A job of the machine that was begun under that key, and is over.
+pub fn job_of(key: &str, node: &str, (start, end): (&str, &str)) -> Value {
+    let mut job = backup_job(JOB, start, "Completed");
+    let more = json!({ "endTime": end, "activityId": keys::request_id("acme", key, node, 1).to_string() });
+    job["properties"] = with(job["properties"].clone(), more);
+    job
+}
+
+#[test]
+fn a_backup_that_was_done_before_is_done_though_its_point_has_expired_since() {
+    let mut facts = standing();
+    let s = backup(json!({}));
+    let job = job_of(&key(&s, &facts), "backup", ("2026-02-10T02:00:00Z", "2026-02-10T02:40:00Z"));
+    jobs(&mut facts, &[job]);
+    let first = reported(&s, &facts);
+    assert_eq!((&first.status["phase"], first.promise.reason), (&json!("AlreadyDone"), Reason::AlreadyDone), "{:#?}", first.status);
+    assert!(first.promise.kept && first.promise.message.contains(JOB), "{}", first.promise.message);
+    // So it is where the points could not be listed in the first turn.
+    let again = backup(json!({ "phase": "Running", "job": first.status["job"].clone() }));
+    assert_eq!(reported(&again, &facts).status["phase"], "AlreadyDone");
+    // What this object began itself, and made no point, has failed.
+    let own = json!({ "phase": "Running", "job": first.status["job"].clone() });
+    let mut began: Subject<BackupRun> = backup(own);
+    began.meta.created = "2026-02-10T01:59:00Z".parse().unwrap();
+    assert_eq!(reported(&began, &facts).status["phase"], "Failed");
+}
+
+#[test]
+fn a_backup_run_that_is_deleted_after_its_machine_follows_what_is_on_record_and_goes() {
+    let mut facts = standing();
+    facts.objects.values_mut().for_each(|object| *object = None);
+    let spec = json!({ "protectedMachineRef": { "name": "db1" }, "cancelOnDelete": true });
+    let job = json!({ "phase": "Running", "job": { "name": "11111111-0000-4000-8000-000000000001" } });
+    let mut s: Subject<BackupRun> = granted(subject("one", spec, job));
+    assert!(BackupRun::desire(&s, &facts).is_err(), "as long as it stays, the machine is asked for");
+    s.meta.deleting = true;
+    s.operations.insert("backup".into(), finished("backup"));
+    assert_eq!(BackupRun::desire(&s, &facts).map(|graph| graph.nodes.len()), Ok(0));
+    s.operations.clear();
+    assert_eq!(BackupRun::desire(&s, &facts).map(|graph| graph.nodes.len()), Ok(0));
+}
+
+#[test]
+fn a_run_that_a_person_said_happened_is_kept_as_long_as_nobody_remembers_it() {
+    let facts = standing();
+    let status = json!({ "phase": "Succeeded", "finishedAt": "2026-03-01T11:00:00Z", "key": "k" });
+    let (mut one, mut two) = (backup(status.clone()), restore(status.clone()));
+    one.spec.ttl_seconds_after_finished = Some(0);
+    two.spec.ttl_seconds_after_finished = Some(0);
+    assert_eq!((reported(&one, &facts).remove_at, reported(&two, &facts).remove_at), (None, None));
+    // Nor do fifty others that came after it, whenever that was.
+    let mut full = facts.clone();
+    let other =
+        |n: usize| json!({ "key": format!("k{n}"), "run": "BackupRun x", "job": "j", "result": "Completed", "at": "2026-03-01T11:30:00Z" });
+    add_member(&mut full, "db1", "daily", json!({ "machine": { "vmId": "VM-1" }, "runs": (0..50).map(other).collect::<Vec<_>>() }));
+    assert_eq!(reported(&one, &full).remove_at, None);
+    // What was never begun goes.
+    let never = with(status, json!({ "phase": "Expired" }));
+    let mut gone = backup(never);
+    gone.spec.ttl_seconds_after_finished = Some(0);
+    assert!(reported(&gone, &facts).remove_at.is_some());
 }

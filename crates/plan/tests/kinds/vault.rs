@@ -100,6 +100,9 @@ fn tags_that_azure_would_take_for_one_or_for_ours_are_refused_by_name() {
     let cases = [
         (json!({ "a": "1", "A": "2" }), "spec.tags: A and a are one key"),
         (json!({ "Breakwater-Owner": "me" }), "spec.tags.Breakwater-Owner"),
+        (json!({ "plan": "subscriptions/gold" }), "spec.tags.plan: its value begins like an ARM id"),
+        (json!({ "doc": "/providers/x" }), "spec.tags.doc"),
+        (json!({ "/providers/x": "1" }), "spec.tags./providers/x"),
     ];
     for (tags, words) in cases {
         let hold = RecoveryVault::desire(&declares(json!({ "tags": tags }), json!({})), &shown(json!({}), ("Enabled", 14))).unwrap_err();
@@ -267,4 +270,35 @@ fn a_vault_that_was_there_and_is_gone_is_not_made_again_empty() {
     see(&mut facts, &vault(), None);
     let plan = planned(&declares(json!({}), json!({ "vault": { "id": vault() } })), &facts);
     assert_eq!(told(&plan, "vault"), "stuck: Missing");
+}
+
+#[test]
+fn the_identity_that_reads_the_key_is_part_of_what_is_declared() {
+    let user = id("rg-backup", "Microsoft.ManagedIdentity/userAssignedIdentities/reader").to_string();
+    let key = "https://kv.vault.azure.net/keys/k/1";
+    let encrypted = |by: Value| {
+        let body = json!({ "encryption": { "keyVaultProperties": { "keyUri": key }, "kekIdentity": by } });
+        let mut facts = shown(body, ("Enabled", 14));
+        let mut vault_now = facts.resource(&vault()).into_present().unwrap().as_ref().clone();
+        vault_now["identity"] = json!({ "type": "SystemAssigned, UserAssigned", "userAssignedIdentities": { &user: {} } });
+        see(&mut facts, &vault(), Some(vault_now));
+        facts
+    };
+    let declared =
+        |identity: &str| declares(json!({ "encryption": { "keyUri": key, "identity": identity } }), json!({ "vault": { "id": vault() } }));
+    let own = json!({ "useSystemAssignedIdentity": true });
+    let of_user = json!({ "useSystemAssignedIdentity": false, "userAssignedIdentity": user.to_uppercase() });
+    for (shown, declares, expected) in [
+        (own.clone(), "SystemAssigned", "done"),
+        (own.clone(), "System", "done"),
+        (own, user.as_str(), "PATCH"),
+        (of_user.clone(), user.as_str(), "done"),
+        (of_user, "SystemAssigned", "PATCH"),
+        (Value::Null, user.as_str(), "done"),
+    ] {
+        let plan = planned(&declared(declares), &encrypted(shown.clone()));
+        assert_eq!(told(&plan, "encryption"), expected, "{shown} {declares}: {}", message(&plan));
+    }
+    let plan = planned(&declared(&user), &encrypted(json!({ "useSystemAssignedIdentity": true })));
+    assert_eq!(body(&plan, "encryption")["properties"]["encryption"]["kekIdentity"]["userAssignedIdentity"], user.as_str());
 }

@@ -48,6 +48,7 @@ fn what_cannot_be_meant_is_refused_with_what_to_do() {
         (policy("refused", "  schedule: { daily: { at: '02:10' } }\n  retention: { daily: { keep: 30d } }\n"), "spec.schedule.daily.at"),
         (policy("refused", "  schedule: { daily: { at: '02:00' } }\n  retention: { daily: { keep: 3d } }\n"), "whole days, 7d to 9999d"),
         (policy("refused", &format!("{DAILY}  archive: {{ mode: After }}\n")), "archive.months is needed with mode: After"),
+        (policy("refused", &format!("{DAILY}  azureName: everybodys\n")), "azureName needs adopt: IfNotWeaker"),
         (policy("refused", &format!("{DAILY}  machines: [{{}}]\n")), "exactly one of id, selector"),
         (policy("refused", &format!("{DAILY}{machines}  whenUnselected: Delete\n")), "supported values"),
         (policy("refused", &format!("{DAILY}{machines}  whenDeleted: Keep\n")), "unknown field"),

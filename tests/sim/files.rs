@@ -57,7 +57,7 @@ fn secret(sim: &Simulation) -> Option<Value> {
 }
 
 /// A world in which the files are mounted.
-fn mounted(mount_for: &str) -> Simulation {
+pub fn mounted(mount_for: &str) -> Simulation {
     let mut sim = ready();
     declare(&sim, "one", mount_for);
     sim.run_until("it is mounted", SignedDuration::from_hours(1), |sim| sim.condition("RestoreRun", "one", "Mounted").0 == "True");
@@ -65,7 +65,7 @@ fn mounted(mount_for: &str) -> Simulation {
     sim
 }
 
-fn closed(sim: &Simulation) -> bool {
+pub fn closed(sim: &Simulation) -> bool {
     secret(sim).is_none() && !is_mounted(sim)
 }
 

@@ -22,6 +22,7 @@ const HOUR: SignedDuration = SignedDuration::from_hours(1);
 const SUBSCRIPTION: &str = "/subscriptions/50b50000-0000-4000-8000-000000000001";
 const GUARD: &str =
     "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups/rg-guard/providers/Microsoft.DataProtection/resourceGuards/guard";
+const KEY: &str = "https://kv-shop.vault.azure.net/keys/backup";
 
 /// What only Azure's documentation asks for, and azure-sim never does: writing to the machine whose backup is enabled, and
 /// polling a policy's change, which every recording shows done at once (backup.md §7.2); and what a list of a group's
@@ -101,7 +102,7 @@ fn a_vault_is_gone() -> Simulation {
     sim
 }
 
-/// A vault under a resource guard, with a key of one's own.
+/// A vault under a resource guard. Who looks at it may read its groups, not the subscription.
 fn a_guarded_vault() -> Simulation {
     let mut sim = Simulation::new(Options { estate: "tests/sim/estates/guarded.yaml", ..Options::default() });
     let guard = format!("  tags: {{ cost-center: shop }}\n  resourceGuard: {{ id: {GUARD} }}");
@@ -110,6 +111,16 @@ fn a_guarded_vault() -> Simulation {
         .replace("  tags: { cost-center: shop }", &guard);
     sim.apply(&manifest);
     sim.run_until("all stands", HOUR * 3, |sim| sim.is_ready("RecoveryVault", "main") && sim.is_ready("BackupPolicy", "daily"));
+    sim
+}
+
+/// A vault with a key of one's own, which a user-assigned identity reads.
+fn a_vault_with_a_key() -> Simulation {
+    let mut sim = Simulation::new(Options { estate: "tests/sim/estates/guarded.yaml", ..Options::default() });
+    let reader = format!("{SUBSCRIPTION}/resourceGroups/rg-backup/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id-backup");
+    sim.apply(&vault_with(&all_acts(SMALL), &format!("encryption: {{ keyUri: '{KEY}', identity: {reader} }}")));
+    sim.run_until("it has its key", HOUR * 3, |sim| sim.is_ready("RecoveryVault", "main"));
+    assert_eq!(sim.status("RecoveryVault", "main")["keyUri"], KEY, "{}", sim.tell());
     sim
 }
 
@@ -143,12 +154,23 @@ fn a_restore_there() -> Simulation {
 
 #[test]
 fn the_azure_roles_hold_what_is_used_and_nothing_else() {
-    let stories = [the_main_story(), a_vault_goes(), a_vault_is_gone(), a_guarded_vault(), runs(), a_restore_there()];
+    let stories = [the_main_story(), a_vault_goes(), a_vault_is_gone(), a_guarded_vault(), a_vault_with_a_key(), runs(), a_restore_there()];
     let used: BTreeSet<String> = stories.iter().flat_map(used).collect();
     let roles = roles();
     assert_eq!(
         roles.keys().collect::<Vec<_>>(),
-        ["backup", "delete", "protect", "read", "read-data", "replace-disks", "restore", "restore-paired-region"]
+        [
+            "assign-identity",
+            "backup",
+            "delete",
+            "protect",
+            "read",
+            "read-data",
+            "read-subscription",
+            "replace-disks",
+            "restore",
+            "restore-paired-region"
+        ]
     );
     let granted: BTreeSet<String> = roles.values().flatten().cloned().collect();
     let idle: Vec<&String> = granted.iter().filter(|a| !used.contains(*a) && !DOCUMENTED.contains(&a.as_str())).collect();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     azures_words::{answer, fault},
-    people::{PERSON, by_hand, key, sent, taken_over},
+    people::{PERSON, by_hand, edit, key, sent, taken_over},
     restores::{declare, disks, manifest, new_machine, phase, ready, until},
 };
 
@@ -85,6 +85,21 @@ fn a_mark_of_another_key_means_nothing() {
     declare(&sim, "others", disks(), json!({ "key": "incident-8" }));
     until(&mut sim, "others", "Succeeded");
     assert_eq!((restores(&sim, from), tags(&sim, &bearer)[TAG_RESTORE].clone()), (1, json!("f".repeat(32))), "somebody's disk is let be");
+}
+
+#[test]
+fn a_mark_that_somebody_put_on_a_disk_of_his_own_means_nothing() {
+    let mut sim = ready();
+    declare(&sim, "one", disks(), json!({ "mode": "Plan" }));
+    sim.run_until("its key", HOUR, |sim| sim.status("RestoreRun", "one")["key"].is_string());
+    let forged = format!("{GROUPS}/rg-restore/providers/Microsoft.Compute/disks/mine");
+    let body = json!({ "location": "westeurope", "sku": { "name": "Standard_LRS" }, "tags": { TAG_RESTORE: sim.status("RestoreRun", "one")["key"] },
+        "properties": { "creationData": { "createOption": "Empty" }, "diskSizeGB": 4 } });
+    sim.behind_our_back(&[json!({ "method": "PUT", "id": forged, "body": body })]);
+    let from = sim.requests().len();
+    edit(&sim, "RestoreRun", "one", json!({ "mode": "Manage" }));
+    until(&mut sim, "one", "Succeeded");
+    assert_eq!(restores(&sim, from), 1, "{:#?}", sent(&sim, from));
 }
 
 #[test]

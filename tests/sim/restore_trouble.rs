@@ -48,6 +48,35 @@ fn a_job_says_more_than_an_operation_that_failed() {
 }
 
 #[test]
+fn a_machine_is_not_stopped_for_a_restore_that_its_grant_does_not_admit() {
+    let mut sim = ready();
+    let scope = |group: &str, acts: Value| json!({ "subscriptionId": "50b50000-0000-4000-8000-000000000001", "resourceGroups": [group], "acts": acts });
+    let allow =
+        json!([scope("rg-shop", json!(["Read", "Protect", "ReplaceDisks"])), scope("rg-backup", json!(["Read", "Protect", "Backup"]))]);
+    edit(&sim, "AzureAccess", "shop", json!({ "allow": allow }));
+    let from = sim.requests().len();
+    let (to, more) = replace(&sim, json!({}));
+    declare(&sim, "one", to, more);
+    sim.run_for(SignedDuration::from_mins(30));
+    let (_, reason, message) = sim.condition("RestoreRun", "one", "Ready");
+    assert!(reason == "AccessDenied" && message.contains("ReplaceDisks on") && message.contains("/rg-backup/"), "{reason}: {message}");
+    let posts: Vec<String> = sent(&sim, from).into_iter().filter(|line| line.contains(" POST ")).collect();
+    assert_eq!(posts, Vec::<String>::new(), "{message}");
+}
+
+#[test]
+fn a_restore_whose_machines_object_is_deleted_meanwhile_comes_to_its_end() {
+    let mut sim = ready();
+    declare(&sim, "one", disks(), json!({}));
+    sim.run_until("it runs", SignedDuration::from_hours(1), |sim| phase(sim, "one") == "Running");
+    edit(&sim, "BackupPolicy", "daily", json!({ "suspend": true }));
+    sim.cluster.user().delete(&key("ProtectedMachine", &member(&sim, "web-1"))).expect("it is there");
+    until(&mut sim, "one", "Succeeded");
+    let status = sim.status("RestoreRun", "one");
+    assert_eq!(status["made"].as_array().map(Vec::len), Some(2), "{status:#}");
+}
+
+#[test]
 fn a_machine_is_not_stopped_for_a_restore_that_azure_would_refuse() {
     let mut sim = ready();
     // The vault has an identity, and the identity no role on the account: Azure alone says so.

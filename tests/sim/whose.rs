@@ -123,10 +123,10 @@ fn what_a_suspended_machine_has_is_looked_at_though_nothing_of_its_item_moves() 
 
 #[test]
 fn two_policies_of_one_name_do_not_undo_each_other() {
-    let named = granted("Disabled").replace("vaultRef: { name: main }", "vaultRef: { name: main }\n  azureName: everybodys");
+    let named =
+        granted("Disabled").replace("vaultRef: { name: main }", "vaultRef: { name: main }\n  azureName: everybodys\n  adopt: IfNotWeaker");
     let mut sim = protected(&named);
     let other = named.split("---").last().expect("the policy").replace("name: daily,", "name: nightly,").replace("02:00", "03:30");
-    let other = other.replace("vaultRef: { name: main }", "vaultRef: { name: main }\n  adopt: IfNotWeaker");
     let from = sim.requests().len();
     sim.cluster.user().apply(&other).expect("the API server takes it");
     sim.run_for(HOUR * 24);

@@ -185,6 +185,7 @@ pub fn estate(bait_tags: impl Fn(Tenant) -> Value) -> String {
         let vaults = t.group_id(&t.vault_group());
         [
             assign("Breakwater Read", format!("/subscriptions/{}", t.subscription())),
+            assign("Breakwater Read Subscription", format!("/subscriptions/{}", t.subscription())),
             assign("Breakwater Protect", t.group_id(&t.group())),
             assign("Breakwater Protect", vaults.clone()),
             assign("Breakwater Backup", vaults),

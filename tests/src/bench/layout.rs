@@ -167,6 +167,7 @@ impl Layout {
     fn roles(&self, subscription: usize) -> Vec<(&'static str, String)> {
         let mut roles = vec![
             ("Breakwater Read", String::new()),
+            ("Breakwater Read Subscription", String::new()),
             ("Breakwater Protect", format!("/resourceGroups/{VAULT_GROUP}")),
             ("Breakwater Backup", format!("/resourceGroups/{VAULT_GROUP}")),
             ("Breakwater Restore", String::new()),

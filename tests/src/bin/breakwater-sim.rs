@@ -1,5 +1,5 @@
 //! Replays random runs of the engine against azure-sim: one with everything that happened, or many, on every core, with
-//! counts.
+//! counts. Every fourth is a story, with people in it.
 
 use std::{
     process::ExitCode,
@@ -12,7 +12,7 @@ use std::{
 
 use breakwater_tests::sim::{
     manifests::SMALL,
-    seeds::{Outcome, replay},
+    seeds::{Outcome, is_story, replay},
 };
 
 /// Runs between two lines of progress.
@@ -37,9 +37,10 @@ fn usage() -> ExitCode {
 }
 
 /// How a run ended, in words.
-fn verdict(outcome: &Outcome) -> String {
+fn verdict(seed: u64, outcome: &Outcome) -> String {
     match (&outcome.broken, &outcome.reason) {
         (Some(rule), _) => format!("a rule was broken: {rule}"),
+        (None, _) if outcome.settled && is_story(seed) => "settled: nothing is open".to_owned(),
         (None, _) if outcome.settled => "settled: both machines are protected and nothing is open".to_owned(),
         (None, Some(reason)) => format!("stopped with a reason: {reason}"),
         (None, None) => "neither settled nor stopped with a reason".to_owned(),
@@ -55,7 +56,7 @@ fn one(seed: u64) -> ExitCode {
     println!("seed {seed}, every request to Azure:");
     outcome.requests.iter().for_each(|line| println!("  {line}"));
     println!("\nin the end:\n{}", outcome.story);
-    println!("\nseed {seed}: {} requests, {} deaths; {}", outcome.requests.len(), outcome.deaths, verdict(&outcome));
+    println!("\nseed {seed}: {} requests, {} deaths; {}", outcome.requests.len(), outcome.deaths, verdict(seed, &outcome));
     let is_same = replay(seed, SMALL).fingerprint == outcome.fingerprint;
     println!("run again: {}", if is_same { "the same bytes" } else { "other bytes, which a seed must never give" });
     code(outcome.holds() && is_same)
@@ -67,6 +68,8 @@ struct Counts {
     run: u64,
     settled: u64,
     stopped: u64,
+    /// Stories among all, and those of them that came to rest.
+    stories: (u64, u64),
     deaths: u64,
     failed: Vec<u64>,
 }
@@ -75,11 +78,15 @@ impl Counts {
     fn take(&mut self, seed: u64, outcome: &Outcome) {
         self.run += 1;
         self.deaths += outcome.deaths;
+        if is_story(seed) {
+            self.stories.0 += 1;
+            self.stories.1 += u64::from(outcome.settled);
+        }
         match outcome.holds() {
             true if outcome.settled => self.settled += 1,
             true => self.stopped += 1,
             false => {
-                eprintln!("seed {seed}: {}; cargo dev sim --seed {seed}", verdict(outcome));
+                eprintln!("seed {seed}: {}; cargo dev sim --seed {seed}", verdict(seed, outcome));
                 self.failed.push(seed);
             }
         }
@@ -102,11 +109,14 @@ fn many(from: u64, seeds: u64) -> ExitCode {
     };
     let cores = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(work))));
-    let Counts { settled, stopped, deaths, mut failed, .. } = counts.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let Counts { settled, stopped, stories, deaths, mut failed, .. } = counts.into_inner().unwrap_or_else(PoisonError::into_inner);
     failed.sort_unstable();
     println!(
-        "{seeds} seeds from {from} on: {settled} settled, {stopped} stopped with a reason, {} failed {failed:?}; {deaths} deaths",
-        failed.len()
+        "{seeds} seeds from {from} on: {settled} settled, {stopped} stopped with a reason, {} failed {failed:?}; \
+         {} stories, {} of them settled; {deaths} deaths",
+        failed.len(),
+        stories.0,
+        stories.1
     );
     code(failed.is_empty())
 }

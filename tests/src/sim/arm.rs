@@ -56,7 +56,11 @@ pub struct SimArm {
     deaths: AtomicU64,
     faults: Mutex<Vec<(u64, ArmFault)>>,
     ear: Mutex<Option<Box<dyn Ear>>>,
+    meanwhile: Mutex<Option<Meanwhile>>,
 }
+
+/// What somebody does while a request is on its way.
+type Meanwhile = Box<dyn FnMut(&Request) + Send>;
 
 fn open<T>(part: &Mutex<T>) -> MutexGuard<'_, T> {
     part.lock().unwrap_or_else(PoisonError::into_inner)
@@ -72,7 +76,18 @@ impl SimArm {
         halt: Arc<Halt>,
     ) -> Self {
         let (writes, deaths) = (AtomicU64::new(0), AtomicU64::new(0));
-        SimArm { azure, clock, caller, callers, halt, writes, deaths, faults: Mutex::default(), ear: Mutex::default() }
+        SimArm {
+            azure,
+            clock,
+            caller,
+            callers,
+            halt,
+            writes,
+            deaths,
+            faults: Mutex::default(),
+            ear: Mutex::default(),
+            meanwhile: Mutex::default(),
+        }
     }
 
     /// Azure as another process reaches it.
@@ -110,6 +125,11 @@ impl SimArm {
     /// Who hears of every request from now on.
     pub fn listen(&self, ear: Box<dyn Ear>) {
         *open(&self.ear) = Some(ear);
+    }
+
+    /// What happens outside at each request from now on, before it leaves.
+    pub fn meanwhile(&self, does: impl FnMut(&Request) + Send + 'static) {
+        *open(&self.meanwhile) = Some(Box::new(does));
     }
 
     fn apply(&self, caller: &Caller, request: &Request) -> Result<Answer, SendError> {
@@ -169,6 +189,9 @@ impl Arm for SimArm {
         request: &Request,
         may_leave: &(dyn Fn() -> bool + Send + Sync),
     ) -> Result<Answer, SendError> {
+        if let Some(does) = &mut *open(&self.meanwhile) {
+            does(request);
+        }
         let is_write = is_write(request);
         let nth = if is_write { self.writes.fetch_add(1, Ordering::SeqCst) + 1 } else { 0 };
         let fault = open(&self.faults).iter().find(|(at, _)| is_write && *at == nth).map(|(_, fault)| *fault);

@@ -6,6 +6,8 @@ mod call;
 mod grant;
 mod intents;
 mod leave;
+mod looked;
+mod meant;
 mod pauses;
 mod points;
 mod rest;
@@ -18,17 +20,21 @@ use std::{
 };
 
 use azure_sim::{Azure, journal::Entry};
+use breakwater_arm::classify;
 use breakwater_engine::ports::ObjectKey;
 use jiff::Timestamp;
+use kube::core::DynamicObject;
 use serde_json::Value;
 
 use self::{
     actions::Actions,
     call::{Call, Listener, key_of},
     intents::Intents,
-    leave::Leave,
+    leave::{Around, Leave, sending},
+    looked::Looked,
     points::Points,
     rest::Rest,
+    truth::text,
 };
 pub use self::{
     call::is_write,
@@ -66,9 +72,14 @@ pub struct Invariants {
     leave: Leave,
     actions: Actions,
     intents: Intents,
+    looked: Looked,
     rest: Rest,
-    /// When debts fall due.
+    /// When debts fall due and what expires does.
     dues: BTreeSet<Timestamp>,
+    /// Accesses as this process's watch had shown them when the step began.
+    shown: BTreeMap<String, Arc<DynamicObject>>,
+    /// Accesses that were suspended when what is looked at now was done.
+    suspended: BTreeSet<String>,
 }
 
 /// Whose step it was.
@@ -126,8 +137,11 @@ impl Invariants {
             leave: Leave::default(),
             actions: Actions::default(),
             intents: Intents::default(),
+            looked: Looked::default(),
             rest: Rest::new(now),
             dues: BTreeSet::new(),
+            shown: BTreeMap::new(),
+            suspended: BTreeSet::new(),
         };
         oracle.listen(arm, cluster, clock, leadership);
         oracle
@@ -161,6 +175,8 @@ impl Invariants {
     /// The process is gone: what only it knew is gone with it.
     pub fn forget_process(&mut self, now: Timestamp) {
         self.intents.forget_process();
+        self.looked.forget_process();
+        self.shown.clear();
         self.rest.disturb(now);
     }
 
@@ -177,6 +193,7 @@ impl Invariants {
         let fresh = Invariants::new(now, kinds, arm, cluster, clock, leadership);
         (self.heard, self.writes, self.version) = (fresh.heard, 0, 0);
         (self.intents, self.rest) = (fresh.intents, fresh.rest);
+        (self.looked, self.shown, self.suspended) = (fresh.looked, fresh.shown, fresh.suspended);
     }
 
     /// Somebody who is not the operator changed Azure, through its doors or past them: that is how it is from now on, and what
@@ -191,6 +208,13 @@ impl Invariants {
     /// A test takes rights away from the operator: denials are no finding from here on.
     pub fn rights_are_withdrawn(&mut self) {
         self.actions.rights_are_withdrawn = true;
+    }
+
+    /// A step begins: a turn may go on with what its process was shown by now, though the watch moves on meanwhile.
+    pub fn begins(&mut self, cluster: &MemoryCluster) {
+        let keys = self.objects.iter().filter(|key| key.kind == "AzureAccess").cloned();
+        let all: BTreeSet<ObjectKey> = keys.chain(self.shown.keys().map(|name| access_key(name))).collect();
+        self.shown = all.into_iter().filter_map(|key| Some((key.name.clone(), cluster.shown(&key)?))).collect();
     }
 
     /// In how many steps all was at rest, so that a write would have been told.
@@ -215,12 +239,13 @@ impl Invariants {
     pub fn verdict(&mut self, scene: &Scene<'_>) -> Verdict {
         let calls = std::mem::take(&mut *self.heard.lock().unwrap_or_else(PoisonError::into_inner));
         let writes = scene.cluster.write_log(self.writes);
-        calls.iter().try_for_each(|call| self.leave.hear(call, scene.cluster))?;
-        calls.iter().for_each(|call| self.actions.hear(call));
+        let audit = scene.audit.since(self.audited);
+        self.audited += audit.len();
+        self.hear(scene, &calls, &writes, &audit)?;
         let entries = self.look_at_azure(scene)?;
         entries.iter().try_for_each(|entry| self.actions.look(entry, &self.leave))?;
         entries.iter().for_each(|entry| self.intents.journalled(entry));
-        self.look_at_requests(scene, &calls, &writes)?;
+        self.look_at_requests(scene, &calls, &writes, &audit)?;
         let got = scene.cluster.take_got();
         if !scene.eyes.woken {
             self.intents.learn(got);
@@ -237,6 +262,9 @@ impl Invariants {
             let records: Vec<_> = records.collect();
             let due = |record: &Value| record.pointer("/debt/until").and_then(Value::as_str).and_then(|at| at.parse::<Timestamp>().ok());
             self.dues.extend(records.iter().filter_map(|(_, record)| due(record)));
+            // What a person or a run has until then is over by itself.
+            let ends = objects.iter().filter_map(|object| text(&object.data, "/spec/expiresAt").parse::<Timestamp>().ok());
+            self.dues.extend(ends.filter(|at| *at > scene.now));
             actions::one_at_a_time(records.into_iter())?;
             self.objects = objects.iter().map(|object| key_of(object)).collect();
         }
@@ -244,6 +272,28 @@ impl Invariants {
             return Ok(());
         }
         turns::check(scene.now, &self.objects, scene.due, |key| scene.cluster.is_pending(key, scene.cursor))
+    }
+
+    /// What is asked for, by which leave and for which key, before what came of it is judged.
+    fn hear(&mut self, scene: &Scene<'_>, calls: &[Call], writes: &[WriteRecord], audit: &[Value]) -> Verdict {
+        writes.iter().for_each(|write| self.leave.told(write));
+        let azure = scene.azure.lock().unwrap_or_else(PoisonError::into_inner);
+        let around = Around { cluster: scene.cluster, azure: &azure, audit };
+        calls.iter().try_for_each(|call| self.leave.hear(call, &around))?;
+        calls.iter().for_each(|call| self.actions.hear(call));
+        Ok(())
+    }
+
+    /// Whether nothing new may be started under an access, and the process could know it: its watch had shown it when the step
+    /// began. What cannot be taken back is looked at live once more: there it counts as it is.
+    fn is_suspended(&self, name: &str, call: Option<&Call>) -> bool {
+        let looks_again = |call: &Call| {
+            let by_table = classify(call.request.method, &call.request.path, call.request.body.as_ref());
+            let by_answer = call.holder.as_ref().is_some_and(|holder| holder.record["approvals"].is_array());
+            by_answer || by_table.is_some_and(|class| class.is_irreversible())
+        };
+        let is_shown = || self.shown.get(name).is_some_and(|access| access.data.pointer("/spec/suspend") == Some(&Value::Bool(true)));
+        self.suspended.contains(name) && (is_shown() || call.is_some_and(looks_again))
     }
 
     /// What came to pass in Azure; its state is read anew only when something can have changed it.
@@ -255,28 +305,27 @@ impl Invariants {
         if passed {
             self.rest.disturb(scene.now);
         }
+        entries.iter().for_each(|entry| self.leave.took(entry));
         if passed || entries.iter().any(changes) {
             self.truth = Truth::read(&mut azure);
             self.points.look(scene.now, &self.truth, &self.leave)?;
+            self.leave.use_up(|id, allowed| points::came_true(id, allowed, &self.truth));
         }
         self.next_event = azure.next_event();
         Ok(entries)
     }
 
     /// Requests and writes in the order in which they were made.
-    fn look_at_requests(&mut self, scene: &Scene<'_>, calls: &[Call], writes: &[WriteRecord]) -> Verdict {
-        let audit = scene.audit.since(self.audited);
-        self.audited += audit.len();
+    fn look_at_requests(&mut self, scene: &Scene<'_>, calls: &[Call], writes: &[WriteRecord], audit: &[Value]) -> Verdict {
         let mut next = 0;
         for call in calls {
             let until = call.writes_before.saturating_sub(self.writes).min(writes.len());
             writes[next..until.max(next)].iter().try_for_each(|write| self.look_at_write(scene, write))?;
             next = next.max(until);
-            pauses::sends(call)?;
+            pauses::sends(call, call.is_write && self.is_suspended(&call.access, Some(call)))?;
             self.granted(scene, call)?;
-            let id = call.id();
-            let line = audit.iter().find(|line| line["event"] == "sending" && line["clientRequestId"] == id.as_str());
-            self.intents.sent(call, scene.factor, line)?;
+            self.looked.hear(call, scene.factor)?;
+            self.intents.sent(call, scene.factor, sending(call, audit))?;
         }
         writes[next..].iter().try_for_each(|write| self.look_at_write(scene, write))?;
         for call in calls.iter().filter(|call| scene.eyes.lives && call.accepted()) {
@@ -292,10 +341,20 @@ impl Invariants {
     }
 
     fn look_at_write(&mut self, scene: &Scene<'_>, write: &WriteRecord) -> Verdict {
+        if write.key.kind == "AzureAccess" && write.outcome == Outcome::Applied {
+            let suspends = write.after.as_ref().is_some_and(|after| after.value.pointer("/spec/suspend") == Some(&Value::Bool(true)));
+            if suspends {
+                self.suspended.insert(write.key.name.clone())
+            } else {
+                self.suspended.remove(&write.key.name)
+            };
+        }
         let owner = |reference: &Value| {
-            let text = |field: &str| reference[field].as_str().unwrap_or_default().to_owned();
-            let key = ObjectKey { kind: text("kind"), namespace: write.key.namespace.clone(), name: text("name") };
-            scene.cluster.shown(&key).map(|object| object.data["spec"].clone())
+            let (kind, name) = (text(reference, "/kind").to_owned(), text(reference, "/name").to_owned());
+            let key = ObjectKey { kind, namespace: write.key.namespace.clone(), name };
+            let object = scene.cluster.shown(&key)?;
+            let access = text(&object.data, "/status/access/name");
+            Some((object.data["spec"].clone(), self.is_suspended(access, None)))
         };
         // What a process tries after it was woken is only wrong where it gets it through; and what the version of the object
         // fences, and begins nothing, tells at worst what the next turn of the leader mends.
@@ -304,14 +363,18 @@ impl Invariants {
             pauses::writes(write, scene.eyes.leads, owner)?;
         }
         let handed = scene.cluster.handed(&write.key);
-        self.intents.wrote(write, handed.as_deref(), |id| self.truth.runs(id))
+        // Writes are looked at in their order: who suspends it after the intent was saved is heard when the request leaves.
+        let suspended: Vec<String> = self.suspended.iter().filter(|name| self.is_suspended(name, None)).cloned().collect();
+        self.intents.wrote(write, handed.as_deref(), |id| self.truth.runs(id), |name| suspended.iter().any(|s| s == name))
     }
 
     fn granted(&self, scene: &Scene<'_>, call: &Call) -> Verdict {
-        let key = ObjectKey { kind: "AzureAccess".into(), namespace: String::new(), name: call.access.clone() };
+        let key = access_key(&call.access);
         let (live, shown) = (scene.cluster.live(&key), scene.cluster.shown(&key));
-        let stale =
-            shown.filter(|shown| live.as_ref().is_none_or(|live| live.metadata.resource_version != shown.metadata.resource_version));
+        let before = self.shown.get(&call.access).filter(|_| scene.cluster.is_lagging()).cloned();
+        let version = |object: &Arc<DynamicObject>| object.metadata.resource_version.clone();
+        let stale = shown.into_iter().chain(before).filter(|stale| live.as_ref().map(version) != Some(version(stale)));
+        let stale: Vec<_> = stale.collect();
         let versions: Vec<_> = live.into_iter().chain(stale).filter_map(|object| grant::parse(&object)).collect();
         let namespace = call.holder.as_ref().map(|holder| holder.key.namespace.clone()).unwrap_or_default();
         let namespace = ObjectKey { kind: "Namespace".into(), namespace: String::new(), name: namespace };
@@ -328,7 +391,7 @@ impl Invariants {
             || writes.iter().any(|write| write.writer != Writer::Operator || write.fault.is_some())
             || entries.iter().any(|entry| went_wrong(entry) || (changes(entry) && !is_ours(entry)))
             || calls.iter().any(|call| call.is_write && !call.accepted());
-        // A debt that falls due moves the world as much as a person does.
+        // A debt that falls due moves the world as much as a person does, and so does what expires.
         let fell_due = self.dues.iter().any(|at| *at <= scene.now);
         self.dues.retain(|at| *at > scene.now);
         if disturbed || fell_due {
@@ -343,4 +406,8 @@ impl Invariants {
 /// Whether a request can have changed Azure.
 fn changes(entry: &Entry) -> bool {
     entry.applied && entry.method != "GET" && !entry.path.to_ascii_lowercase().ends_with("/backupstatus")
+}
+
+fn access_key(name: &str) -> ObjectKey {
+    ObjectKey { kind: "AzureAccess".into(), namespace: String::new(), name: name.to_owned() }
 }

@@ -260,6 +260,7 @@ impl Simulation {
     pub fn step(&mut self, until: Timestamp) -> bool {
         self.steps += 1;
         self.hear();
+        self.invariants.begins(&self.cluster);
         let now = self.now();
         self.led = self.leadership.leads();
         if let Some(key) =

@@ -1,5 +1,7 @@
-//! One seed, one run with everything going wrong at random; the same seed gives the same bytes.
+//! One seed, one run with everything going wrong at random; the same seed gives the same bytes. Every fourth seed is a larger
+//! story, with people in it.
 
+mod story;
 mod weather;
 
 use std::{
@@ -11,6 +13,8 @@ use jiff::SignedDuration;
 use kube::core::DynamicObject;
 use serde_json::Value;
 
+use self::story::Story;
+pub use self::story::is_one as is_story;
 use super::{Options, Simulation};
 use crate::entropy::SeededEntropy;
 
@@ -48,9 +52,9 @@ impl Ends {
 
 /// What one seed did.
 pub struct Outcome {
-    /// Whether both machines ended with points and nothing was left open.
+    /// Whether both machines ended with points and nothing was left open; of a story, whether all came to rest.
     pub settled: bool,
-    /// What waits for a person, if it stopped with a reason.
+    /// What waits for a person, if it stopped with a reason; of a story, also that its time was over.
     pub reason: Option<String>,
     /// What the objects say of it, a line each.
     pub told: Vec<String>,
@@ -93,21 +97,50 @@ pub fn run(seed: u64, manifest: &str) -> Outcome {
 /// When the world cannot be built or the manifest is refused.
 pub fn replay(seed: u64, manifest: &str) -> Outcome {
     let chance = SeededEntropy::new(seed);
+    if story::is_one(seed) {
+        return tell_a_story(seed, &chance);
+    }
     let mut sim = Simulation::new(Options { seed, ..Options::default() });
     weather::plan(&mut sim, &chance, seed);
     sim.apply(manifest);
     // The simulation is only read after a panic: what it holds is what had happened.
     let broken = catch_unwind(AssertUnwindSafe(|| play(&mut sim, &chance, seed))).err().map(|panic| words(&*panic));
-    outcome(&sim, broken)
+    outcome(&sim, seed, broken)
+}
+
+/// A story has an estate and a manifest of its own.
+fn tell_a_story(seed: u64, chance: &SeededEntropy) -> Outcome {
+    let mut sim = Simulation::new(Options { seed, estate: story::ESTATE, ..Options::default() });
+    let broken = catch_unwind(AssertUnwindSafe(|| {
+        sim.apply_the_rule();
+        weather::plan(&mut sim, chance, seed);
+        let mut story = Story::new(chance);
+        story.apply(&sim);
+        trouble(&mut sim, chance);
+        story.play(&mut sim, seed);
+        peace(&mut sim, seed);
+    }));
+    outcome(&sim, seed, broken.err().map(|panic| words(&*panic)))
 }
 
 fn play(sim: &mut Simulation, chance: &SeededEntropy, seed: u64) {
+    trouble(sim, chance);
+    weather::peace(sim);
+    peace(sim, seed);
+}
+
+/// Two hours of it.
+fn trouble(sim: &mut Simulation, chance: &SeededEntropy) {
     for hour in 0..6 {
         sim.run_for(SignedDuration::from_mins(20));
         weather::recover(sim);
         weather::disturb(sim, chance, hour);
     }
-    weather::peace(sim);
+}
+
+/// Until all is settled, and for as long as this seed is watched then.
+fn peace(sim: &mut Simulation, seed: u64) {
+    let is_settled = if story::is_one(seed) { story::is_settled } else { is_settled };
     let (until, rested) = (sim.now() + PEACE, sim.invariants.rested());
     while sim.now() < until {
         sim.run_for(AFTERWARDS);
@@ -141,7 +174,16 @@ fn has_point(object: &DynamicObject) -> bool {
     object.data.pointer("/status/recoveryPoints/latest").is_some()
 }
 
-fn outcome(sim: &Simulation, broken: Option<String>) -> Outcome {
+/// How a story ended that did not settle: with questions, with an outcome that nobody knows, or when its time was over.
+fn unsettled(sim: &Simulation) -> (String, Vec<String>) {
+    let asked = story::asked(sim).into_iter();
+    let asked: Vec<String> = asked.map(|(key, question)| format!("{} {}: {}", key.kind, key.name, question["asks"])).collect();
+    let reason = if asked.is_empty() { "Deadline" } else { "Question" };
+    (reason.to_owned(), asked)
+}
+
+fn outcome(sim: &Simulation, seed: u64, broken: Option<String>) -> Outcome {
+    let of_story = story::is_one(seed).then(|| (story::is_settled(sim), unsettled(sim)));
     let all = sim.cluster.live_all("ProtectedMachine");
     let asked: Vec<String> = all.iter().flat_map(|o| unknown(o)).collect();
     let settled = is_settled(sim);
@@ -152,10 +194,16 @@ fn outcome(sim: &Simulation, broken: Option<String>) -> Outcome {
         () if !failed.is_empty() => Some("FailedInAzure".to_owned()),
         () => None,
     };
+    let told = asked.into_iter().chain(failed).collect();
+    let (settled, reason, told) = match of_story {
+        Some((true, _)) => (true, None, Vec::new()),
+        Some((false, (reason, told))) => (false, Some(reason), told),
+        None => (settled, reason, told),
+    };
     Outcome {
         settled,
         reason,
-        told: asked.into_iter().chain(failed).collect(),
+        told,
         deaths: sim.deaths(),
         fingerprint: sim.fingerprint(),
         story: sim.tell(),

@@ -16,7 +16,7 @@ const REVOKE: &str = "/revokeinstantitemrecovery";
 /// What was started so far.
 #[derive(Clone, Default)]
 pub struct Actions {
-    /// By client, path and once-key: how often Azure took it.
+    /// By client, action and once-key, or path where no record names one: how often Azure took it.
     taken: BTreeMap<String, u64>,
     /// Points whose mount was revoked.
     revoked: BTreeSet<String>,
@@ -35,8 +35,8 @@ impl Actions {
         }
     }
 
-    /// What happens once happens once for its key, whatever others do: a backup or a restore of what no record names counts
-    /// by its path alone.
+    /// What happens once happens once for its key, whatever others do and from whichever point: a backup or a restore of what
+    /// no record names counts by its path alone.
     ///
     /// # Errors
     /// The second one.
@@ -48,8 +48,10 @@ impl Actions {
         }
         if entry.method == "POST" && once && entry.applied {
             let id = entry.client_request_id.as_ref().map(|id| id.to_ascii_lowercase());
-            let key = id.and_then(|id| self.keys.get(&id).cloned()).unwrap_or_default();
-            let count = self.taken.entry(format!("{} {lower} {key}", entry.client)).or_default();
+            let key = id.and_then(|id| self.keys.get(&id).cloned());
+            let action = lower.rsplit('/').next().unwrap_or_default();
+            let what = key.map_or_else(|| lower.clone(), |key| format!("{action} {key}"));
+            let count = self.taken.entry(format!("{} {what}", entry.client)).or_default();
             *count += 1;
             // What was mounted and revoked, for its script was lost on the way, is mounted once more.
             let again = lower.strip_suffix(MOUNT).is_some_and(|point| self.revoked.contains(point));
@@ -63,7 +65,7 @@ impl Actions {
         if entry.status == 403 && entry.fault.is_none() && !self.rights_are_withdrawn {
             return Err(format!("a right is missing for {} {}: {:?}", entry.method, entry.path, entry.code));
         }
-        if entry.method == "DELETE" && !leave.is_given(&lower) {
+        if entry.method == "DELETE" && !leave.allows(entry) {
             return Err(format!("nothing is ever deleted unasked: {}", entry.path));
         }
         Ok(())
@@ -98,9 +100,11 @@ fn machine(record: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use breakwater_arm::wire::{Method, Request};
     use serde_json::json;
 
     use super::*;
+    use crate::sim::invariants::call::Holder;
 
     fn entry(method: &str, path: &str, status: u16) -> Entry {
         Entry {
@@ -129,6 +133,23 @@ mod tests {
         assert_eq!(actions.look(&Entry { client: "them".into(), ..entry("POST", "/v/i/backup", 202) }, &none), Ok(()));
         assert_eq!(actions.look(&entry("POST", "/v/i/backup", 409), &none), Ok(()), "refused");
         assert!(actions.look(&entry("POST", "/V/i/backup", 202), &none).unwrap_err().contains("a second time, for one key"));
+    }
+
+    #[test]
+    fn a_second_restore_under_one_key_is_told_from_whichever_point() {
+        let id = |n: u32| format!("6f1c1a3e-0000-5000-8000-00000000000{n}");
+        let call = |n: u32, key: &str| {
+            let mut request = Request::new(Method::Post, "/v/i/p1/restore", "1");
+            request.client_request_id = Some(id(n).parse().expect("an id"));
+            let holder = Holder { record: json!({ "key": key }), ..Holder::planted("shop") };
+            Call { holder: Some(holder), ..Call::planted(request, true) }
+        };
+        let took = |n: u32, path: &str| Entry { client_request_id: Some(id(n).to_ascii_uppercase()), ..entry("POST", path, 202) };
+        let (mut actions, none) = (Actions::default(), Leave::default());
+        [call(1, "a"), call(2, "b"), call(3, "a")].iter().for_each(|call| actions.hear(call));
+        assert_eq!(actions.look(&took(1, "/v/i/p1/restore"), &none), Ok(()));
+        assert_eq!(actions.look(&took(2, "/v/i/p1/restore"), &none), Ok(()), "another key is another restore");
+        assert!(actions.look(&took(3, "/v/i/p2/restore"), &none).unwrap_err().contains("a second time, for one key"));
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub struct Call {
     pub writes_before: usize,
     /// What came of it; none when the process died.
     pub answer: Option<Result<Answer, SendError>>,
+    /// World time at which that was known.
+    pub answered_at: Timestamp,
 }
 
 /// The object that holds the record of a write.
@@ -78,7 +80,7 @@ impl Call {
     #[cfg(test)]
     pub fn planted(request: Request, is_write: bool) -> Call {
         let at = "2026-11-24T08:00:00Z".parse().expect("a time");
-        Call { at, access: "a".into(), request, is_write, leads: true, holder: None, writes_before: 0, answer: None }
+        Call { at, access: "a".into(), request, is_write, leads: true, holder: None, writes_before: 0, answer: None, answered_at: at }
     }
 }
 
@@ -113,8 +115,9 @@ impl Ear for Listener {
     fn leaves(&self, identity: &Identity, request: &Request) {
         let is_write = is_write(request);
         let holder = is_write.then(|| self.holder(request)).flatten();
+        let now = self.clock.now();
         let call = Call {
-            at: self.clock.now(),
+            at: now,
             access: identity.access.clone(),
             request: request.clone(),
             is_write,
@@ -122,6 +125,7 @@ impl Ear for Listener {
             holder,
             writes_before: self.cluster.written(),
             answer: None,
+            answered_at: now,
         };
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).push(call);
     }
@@ -129,6 +133,7 @@ impl Ear for Listener {
     fn answered(&self, result: &Result<Answer, SendError>) {
         if let Some(last) = self.heard.lock().unwrap_or_else(PoisonError::into_inner).last_mut() {
             last.answer = Some(result.clone());
+            last.answered_at = self.clock.now();
         }
     }
 }

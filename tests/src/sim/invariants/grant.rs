@@ -7,7 +7,7 @@ use breakwater_api::AzureAccess;
 use breakwater_arm::{Effect, ResourceId, classify, ids_in, wire::Request};
 use serde_json::Value;
 
-use super::{Call, Verdict, truth::text};
+use super::{Call, Verdict, meant::matches, truth::text};
 
 /// Whether one of these versions of its access admits the request, and its namespace. There are two where the watch is behind.
 /// What closes a debt goes through, whatever the access admits by now.
@@ -90,16 +90,6 @@ fn allows(scope: &breakwater_api::azure_access::Grant, act: &str, id: &ResourceI
             None => act == "Read",
             Some(group) => scope.resource_groups.iter().any(|pattern| matches(&pattern.to_lowercase(), &group.to_lowercase())),
         }
-}
-
-/// `*` is any run of characters.
-fn matches(pattern: &str, name: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == name,
-        Some((head, tail)) => name
-            .strip_prefix(head)
-            .is_some_and(|rest| (0..=rest.len()).filter(|at| rest.is_char_boundary(*at)).any(|at| matches(tail, &rest[at..]))),
-    }
 }
 
 /// An `AzureAccess` as the store holds it.

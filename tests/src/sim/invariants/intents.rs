@@ -58,18 +58,24 @@ impl Intents {
     }
 
     /// One write to Kubernetes. `shown` is the version that this process's watch gave out for the object, `runs` says
-    /// whether a request's job still runs in Azure.
+    /// whether a request's job still runs in Azure, `suspended` whether an access is.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn wrote(&mut self, write: &WriteRecord, shown: Option<&str>, runs: impl Fn(&str) -> bool) -> Verdict {
+    pub fn wrote(
+        &mut self,
+        write: &WriteRecord,
+        shown: Option<&str>,
+        runs: impl Fn(&str) -> bool,
+        suspended: impl Fn(&str) -> bool,
+    ) -> Verdict {
         if write.writer != Writer::Operator {
             return Ok(());
         }
         let (before, after) = (records(write.before.as_deref().map(|b| &b.value)), records(write.after.as_deref().map(|a| &a.value)));
         if write.verb == Verb::PatchStatus && write.outcome == Outcome::Applied {
             for (id, record) in after.iter().filter(|(id, record)| !before.contains_key(*id) && record["job"].is_null()) {
-                self.intended(write, id, record, shown)?;
+                self.intended(write, id, record, shown, &suspended)?;
             }
             let leaving = write.before.as_ref().is_some_and(|b| !b.value["metadata"]["deletionTimestamp"].is_null());
             for (id, record) in before.iter().filter(|(id, _)| !after.contains_key(*id) && !leaving) {
@@ -84,7 +90,14 @@ impl Intents {
         Ok(())
     }
 
-    fn intended(&mut self, write: &WriteRecord, id: &str, record: &Value, shown: Option<&str>) -> Verdict {
+    fn intended(
+        &mut self,
+        write: &WriteRecord,
+        id: &str,
+        record: &Value,
+        shown: Option<&str>,
+        suspended: &impl Fn(&str) -> bool,
+    ) -> Verdict {
         let object = &write.before.as_ref().ok_or("an intent on nothing")?.value;
         let condition = write.condition.as_deref().unwrap_or_default();
         let known = shown == Some(condition) || self.answered.get(&write.key).is_some_and(|versions| versions.contains(condition));
@@ -95,7 +108,8 @@ impl Intents {
         if !(1..=8).contains(&attempt) {
             return Err(format!("attempt {attempt} of {id}"));
         }
-        if let Some(why) = pauses::pause(&object["spec"]) {
+        let access = write.after.as_ref().map(|after| text(&after.value, "/status/access/name")).unwrap_or_default();
+        if let Some(why) = pauses::why(&object["spec"], suspended(access)) {
             return Err(format!("an intent while {why}: {write}"));
         }
         let at = text(record, "/intentAt").parse::<Timestamp>().map_err(|error| format!("intentAt of {id}: {error}"))?;
@@ -178,14 +192,15 @@ impl Intents {
         Ok(())
     }
 
-    /// After the turn: what Azure took is on record with a handle, an end or a time to ask, unless that could not be saved.
+    /// After the turn: what Azure took is on record with a handle, a job or an end, unless that could not be saved.
     /// `record` is the record as it stands; none when it is over or could be let go.
     ///
     /// # Errors
     /// The record that knows nothing of the answer.
     pub fn handled(call: &Call, record: Option<&Value>, saved: bool) -> Verdict {
         let Some(holder) = call.holder.as_ref().filter(|holder| !holder.is_debt && call.accepted() && saved) else { return Ok(()) };
-        let known = |record: &Value| ["handle", "endedAt", "nextPoll", "job"].iter().any(|field| !record[*field].is_null());
+        // When to ask again is no handle: whoever comes next must know what to ask about.
+        let known = |record: &Value| ["handle", "endedAt", "job"].iter().any(|field| !record[*field].is_null());
         match record {
             Some(record) if !known(record) => Err(format!("{} was taken, and {} knows no handle: {record}", call.line(), holder.key.name)),
             _ => Ok(()),
@@ -251,16 +266,16 @@ mod tests {
 
     #[test]
     fn an_intent_under_a_version_that_no_plan_was_made_from_is_told() {
-        let said = |condition: &str, shown| Intents::default().wrote(&write(&[], &[record()], condition), shown, |_| false);
+        let said = |condition: &str, shown| Intents::default().wrote(&write(&[], &[record()], condition), shown, |_| false, |_| false);
         assert_eq!(said("7", Some("7")), Ok(()));
         assert!(said("7", Some("6")).unwrap_err().contains("no plan was made from"), "a live read between plan and save");
         assert!(said("", Some("7")).unwrap_err().contains("no plan was made from"));
         let mut intents = Intents::default();
-        intents.wrote(&write(&[], &[], "6"), Some("6"), |_| false).unwrap();
+        intents.wrote(&write(&[], &[], "6"), Some("6"), |_| false, |_| false).unwrap();
         let own = WriteRecord { before: Some(stored("8", &[], &Value::Null)), ..write(&[], &[record()], "8") };
-        assert_eq!(intents.wrote(&own, Some("6"), |_| false), Ok(()), "our own write answered with it");
+        assert_eq!(intents.wrote(&own, Some("6"), |_| false, |_| false), Ok(()), "our own write answered with it");
         intents.forget_process();
-        assert!(intents.wrote(&own, Some("6"), |_| false).is_err(), "another process did");
+        assert!(intents.wrote(&own, Some("6"), |_| false, |_| false).is_err(), "another process did");
     }
 
     #[test]
@@ -274,19 +289,21 @@ mod tests {
         let said = |change: fn(&mut Value)| {
             let mut record = record();
             change(&mut record);
-            Intents::default().wrote(&write(&[], &[record], "7"), Some("7"), |_| false).unwrap_err()
+            Intents::default().wrote(&write(&[], &[record], "7"), Some("7"), |_| false, |_| false).unwrap_err()
         };
         assert!(said(|r| r["attempt"] = json!(9)).contains("attempt 9"));
         assert!(said(|r| r["intentAt"] = json!("2026-11-24T07:58:00Z")).contains("was saved at"));
         let paused = WriteRecord { before: Some(stored("7", &[], &json!({"mode": "Plan"}))), ..write(&[], &[record()], "7") };
-        assert!(Intents::default().wrote(&paused, Some("7"), |_| false).unwrap_err().contains("an intent while Plan"));
+        assert!(Intents::default().wrote(&paused, Some("7"), |_| false, |_| false).unwrap_err().contains("an intent while Plan"));
+        let said = Intents::default().wrote(&write(&[], &[record()], "7"), Some("7"), |_| false, |_| true).unwrap_err();
+        assert!(said.contains("an intent while under a suspended AzureAccess"), "{said}");
     }
 
     #[test]
     fn a_record_that_is_dropped_while_open_is_told() {
         let dropped = |answer: Option<Option<Result<Answer, SendError>>>, runs: bool, minutes: i64, own: bool| {
             let mut intents = Intents::default();
-            intents.wrote(&write(&[], &[record()], "7"), Some("7"), |_| false).unwrap();
+            intents.wrote(&write(&[], &[record()], "7"), Some("7"), |_| false, |_| false).unwrap();
             if let Some(answer) = answer {
                 intents.sent(&call(answer, 1), 1.0, Some(&json!({"generation": 3}))).unwrap();
             }
@@ -295,7 +312,7 @@ mod tests {
             }
             let drop = write(&[record()], &[], "8");
             let at = drop.at + SignedDuration::from_mins(minutes);
-            intents.wrote(&WriteRecord { at, ..drop }, Some("8"), |_| runs).err().unwrap_or_default()
+            intents.wrote(&WriteRecord { at, ..drop }, Some("8"), |_| runs, |_| false).err().unwrap_or_default()
         };
         let lost = || Some(Some(Err(SendError::Unknown("cut".into()))));
         assert!(dropped(Some(whole(202)), true, 60, true).contains("while its job runs"));
@@ -312,7 +329,7 @@ mod tests {
     fn a_request_late_or_unaudited_or_of_another_generation_is_told() {
         let said = |seconds: i64, factor: f64, audited: Option<Value>| {
             let mut intents = Intents::default();
-            intents.wrote(&write(&[], &[record()], "7"), Some("7"), |_| false).unwrap();
+            intents.wrote(&write(&[], &[record()], "7"), Some("7"), |_| false, |_| false).unwrap();
             intents.sent(&call(whole(202), seconds), factor, audited.as_ref()).err().unwrap_or_default()
         };
         let audited = || Some(json!({"generation": 3}));
@@ -332,6 +349,8 @@ mod tests {
         assert_eq!(said(Some(record()), whole(503), true), "", "nothing to know");
         assert_eq!(said(None, whole(200), true), "");
         let mut known = record();
+        known["nextPoll"] = json!("2026-11-24T08:01:00Z");
+        assert!(said(Some(known.clone()), whole(202), true).contains("knows no handle"), "a time to ask is none");
         known["handle"] = json!({"family": "Backup", "id": "x"});
         assert_eq!(said(Some(known), whole(202), true), "");
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     Verdict,
-    leave::Leave,
+    leave::{Allowed, Leave},
     truth::{Item, Truth, text},
 };
 
@@ -86,13 +86,14 @@ impl Points {
         let held: Vec<String> = self.items.keys().cloned().collect();
         let empty = |id: &str| !held.iter().any(|item| item.starts_with(&format!("{id}/")));
         let gone: Vec<String> = self.defences.keys().filter(|id| !truth.vaults.contains_key(*id)).cloned().collect();
-        for vault in gone.iter().filter(|id| leave.is_given(id) && empty(id)) {
+        let removed = |id: &String| leave.given(id).is_some_and(Allowed::removes);
+        for vault in gone.iter().filter(|id| removed(id) && empty(id)) {
             self.defences.remove(vault);
             self.retentions.retain(|policy, _| !policy.starts_with(&format!("{vault}/")));
         }
         let stands = |id: &String| truth.vaults.values().any(|vault| vault.policies.contains_key(id));
         let used = |id: &String| self.items.values().any(|held| held.policy == *id);
-        let gone: Vec<String> = self.retentions.keys().filter(|id| !stands(id) && leave.is_given(id) && !used(id)).cloned().collect();
+        let gone: Vec<String> = self.retentions.keys().filter(|id| !stands(id) && removed(id) && !used(id)).cloned().collect();
         self.retentions.retain(|id, _| !gone.contains(id));
     }
 
@@ -110,22 +111,29 @@ impl Points {
     fn retained(&mut self, id: &str, body: &Value, leave: &Leave) -> Verdict {
         let now = retention(body);
         let before = self.retentions.insert(id.to_owned(), now.clone()).unwrap_or_default();
-        shortened(&before, &now).filter(|_| !leave.is_given(id)).map_or(Ok(()), |what| Err(format!("policy {id} keeps shorter: {what}")))
+        // Down to what was agreed to, and no further.
+        let agreed = leave.given(id).filter(|allowed| !allowed.removes()).map(|allowed| retention(allowed.body()));
+        let is_agreed = agreed.is_some_and(|agreed| shortened(&agreed, &now).is_none());
+        shortened(&before, &now).filter(|_| !is_agreed).map_or(Ok(()), |what| Err(format!("policy {id} keeps shorter: {what}")))
     }
 
     fn kept(&mut self, now: Timestamp, id: &str, item: &Item, truth: &Truth, leave: &Leave) -> Verdict {
-        let policy = text(&item.body, "/properties/policyId").to_ascii_lowercase();
+        let policy = text(&item.body, POLICY).to_ascii_lowercase();
         let standing = Standing::of(&item.body);
         let retention = truth.policy(&policy).map(retention).unwrap_or_default();
         let held = self.items.entry(id.to_owned()).or_insert_with(|| Held { policy: policy.clone(), standing, points: BTreeMap::new() });
-        let (agreed, eased) = (leave.is_given(id), leave.is_given(id) || leave.is_given(&policy));
+        let own = leave.given(id).filter(|allowed| !allowed.removes());
+        let moved = own.is_some_and(|allowed| text(allowed.body(), POLICY).eq_ignore_ascii_case(&policy));
+        // Points may end earlier where what was agreed to comes true, of their item or of its policy, and only then.
+        let eased = own.is_some_and(|allowed| stands_as_asked(allowed, item))
+            || leave.given(&policy).is_some_and(|a| keeps_as_asked(a, &retention));
         let worse = standing > std::mem::replace(&mut held.standing, standing);
-        if worse && !(agreed && standing == Standing::Stopped) {
+        if worse && !(own.is_some_and(stops) && standing == Standing::Stopped) {
             return Err(format!("protection of {id} was stopped"));
         }
         if held.policy != policy {
             let before = self.retentions.get(&held.policy).cloned().unwrap_or_default();
-            if let Some(what) = shortened(&before, &retention).filter(|_| !agreed) {
+            if let Some(what) = shortened(&before, &retention).filter(|_| !moved) {
                 return Err(format!("{id} moved from {} to {policy}, which keeps shorter: {what}", held.policy));
             }
             held.policy = policy;
@@ -144,6 +152,37 @@ impl Points {
         }
         Ok(())
     }
+}
+
+/// Where an item names its policy.
+const POLICY: &str = "/properties/policyId";
+
+/// Whether what somebody agreed to is as it was asked for: from then on it allows nothing more. Of what else may be written
+/// with leave nothing is promised here.
+pub fn came_true(id: &str, allowed: &Allowed, truth: &Truth) -> bool {
+    let item = truth.vaults.values().find_map(|vault| vault.items.get(id));
+    match (truth.policy(id), item) {
+        _ if allowed.removes() => !truth.vaults.contains_key(id) && truth.policy(id).is_none() && item.is_none(),
+        (Some(policy), _) => keeps_as_asked(allowed, &retention(policy)),
+        (None, Some(item)) => stands_as_asked(allowed, item),
+        (None, None) => true,
+    }
+}
+
+fn keeps_as_asked(allowed: &Allowed, now: &Retention) -> bool {
+    !allowed.removes() && retention(allowed.body()) == *now
+}
+
+fn stands_as_asked(allowed: &Allowed, item: &Item) -> bool {
+    match Standing::of(&item.body) {
+        Standing::Stopped => stops(allowed),
+        Standing::Protected => !stops(allowed) && text(allowed.body(), POLICY).eq_ignore_ascii_case(text(&item.body, POLICY)),
+        Standing::Deleted => false,
+    }
+}
+
+fn stops(allowed: &Allowed) -> bool {
+    matches!(text(allowed.body(), "/properties/protectionState"), "ProtectionStopped" | "BackupsSuspended")
 }
 
 /// Until when a point is kept: as it says itself; of one that does not say it (backup.md §12.1: not in the vault yet, or asked
@@ -195,6 +234,14 @@ fn strengths(vault: &Value) -> Vec<(&'static str, i64)> {
         ("cross-region restore", rank(&word("/properties/redundancySettings/crossRegionRestore"), &["disabled", "enabled"])),
         ("soft delete", rank(&word(&format!("{security}/softDeleteSettings/softDeleteState")), &["disabled", "enabled", "alwayson"])),
         ("soft delete days", days.unwrap_or(0)),
+        ("public network access", rank(&word("/properties/publicNetworkAccess"), &["enabled", "disabled"])),
+        (
+            "redundancy",
+            rank(
+                &word("/properties/redundancySettings/standardTierStorageRedundancy"),
+                &["locallyredundant", "zoneredundant", "georedundant"],
+            ),
+        ),
     ]
 }
 
@@ -219,7 +266,8 @@ mod tests {
         let body = json!({"properties": {"policyId": "/V/P", "protectionState": "Protected"}});
         let item = Item { body, points: [("p1".to_owned(), point)].into() };
         let vault = Vault {
-            body: json!({"properties": {"securitySettings": {
+            body: json!({"properties": {"publicNetworkAccess": "Disabled", "redundancySettings": {
+                "standardTierStorageRedundancy": "GeoRedundant", "crossRegionRestore": "Enabled"}, "securitySettings": {
                 "immutabilitySettings": {"state": "Unlocked"},
                 "softDeleteSettings": {"softDeleteState": "Enabled", "softDeleteRetentionPeriodInDays": 30}}}}),
             policies: [("/v/p".to_owned(), policy(30)), ("/v/short".to_owned(), policy(7))].into(),
@@ -280,5 +328,15 @@ mod tests {
         assert!(set("immutabilitySettings", "state", json!("Disabled")).contains("immutability of /v"));
         assert!(set("softDeleteSettings", "softDeleteState", json!("Disabled")).contains("soft delete of /v"));
         assert!(set("softDeleteSettings", "softDeleteRetentionPeriodInDays", json!(14)).contains("soft delete days"));
+        let redundancy = |name: &'static str, word: &str| {
+            let word = json!(word);
+            said(NOW, move |t| vault(t).body["properties"]["redundancySettings"][name] = word)
+        };
+        assert!(redundancy("crossRegionRestore", "Disabled").contains("cross-region restore of /v"));
+        for weaker in ["ZoneRedundant", "LocallyRedundant"] {
+            assert!(redundancy("standardTierStorageRedundancy", weaker).contains("redundancy of /v"), "{weaker}");
+        }
+        let opened = said(NOW, |t| vault(t).body["properties"]["publicNetworkAccess"] = json!("Enabled"));
+        assert!(opened.contains("public network access of /v"), "{opened}");
     }
 }

@@ -77,6 +77,15 @@ mod tests {
 
     use super::*;
 
+    fn somebody() -> Identity {
+        Identity {
+            access: "production".into(),
+            cloud: Cloud::AzurePublic,
+            tenant_id: "t".into(),
+            credential: Credential::Operator { client_id: "c".into() },
+        }
+    }
+
     struct Scripted(Result<Answer, SendError>);
 
     #[async_trait]
@@ -101,12 +110,7 @@ mod tests {
     async fn whether_a_request_may_leave_is_asked_where_it_leaves() {
         let azure = Arc::new(Scripted(Ok(Answer::default())));
         let metered = Metered { azure, metrics: Metrics::default() };
-        let identity = Identity {
-            access: "production".into(),
-            cloud: Cloud::AzurePublic,
-            tenant_id: "t".into(),
-            credential: Credential::Operator { client_id: "c".into() },
-        };
+        let identity = somebody();
         let get = Request::new(Method::Get, "/subscriptions/s/resources", "1");
         let leads = std::sync::atomic::AtomicBool::new(true);
         let may_leave = || leads.load(std::sync::atomic::Ordering::SeqCst);
@@ -119,12 +123,7 @@ mod tests {
     #[tokio::test]
     async fn calls_are_counted_by_class_method_and_result_and_passed_on_unchanged() {
         let metrics = Metrics::default();
-        let identity = Identity {
-            access: "production".into(),
-            cloud: Cloud::AzurePublic,
-            tenant_id: "t".into(),
-            credential: Credential::Operator { client_id: "c".into() },
-        };
+        let identity = somebody();
         let put = Request::new(Method::Put, "/subscriptions/s/resourceGroups/g/providers/P/vaults/v/backupPolicies/p", "1");
         let get = Request::new(Method::Get, "/subscriptions/s/resources", "1");
         let accepted = Ok(Answer { status: 202, ..Answer::default() });

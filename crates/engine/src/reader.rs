@@ -240,20 +240,16 @@ impl Reader {
                 let now = self.clock.now();
                 Err(trouble(Reason::RefusedByAzure, format!("{code} {message}"), now, MINUTES))
             }
-            // What says nothing of it (throttled, cut, refused for now) is no end of it: to ask anew would begin it anew.
-            None => {
-                let next_poll = match &result {
+            // What passes by itself and says nothing of it is no end of it: to ask anew would begin it anew.
+            None if passes(&result) => {
+                let until = match &result {
                     Err(trouble) => trouble.until,
-                    Ok(answer) if answer.status == 404 || answer.is_success() => {
-                        self.memory.follow(object, ask.name, None);
-                        return self.answered(object, ask, result);
-                    }
                     Ok(answer) => self.refusal(ask.request, answer).until,
                 };
-                let next_poll = next_poll.max(self.clock.now() + self.soon());
+                let next_poll = until.max(self.clock.now() + self.soon());
                 return self.memory.follow(object, ask.name, Some(Followed { next_poll, ..followed }));
             }
-            Some(_) => result,
+            _ => result,
         };
         self.memory.follow(object, ask.name, None);
         self.answered(object, ask, over);
@@ -403,6 +399,14 @@ impl Reader {
             },
         };
         Trouble { at: now, reason, message: error.to_string(), until: now + wait }
+    }
+}
+
+/// Whether it is asked again later, without a word to anybody: throttled, cut, or out of order for now.
+fn passes(result: &Result<Answer, Trouble>) -> bool {
+    match result {
+        Err(trouble) => matches!(trouble.reason, Reason::Throttled | Reason::Unreadable),
+        Ok(answer) => matches!(answer.status, 408 | 429 | 500..=599),
     }
 }
 

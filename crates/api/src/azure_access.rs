@@ -189,7 +189,7 @@ pub struct Grant {
     /// The resource groups, compared without case; * stands for any run of characters. ["*"] admits all of them.
     #[schemars(length(min = 1, max = 64), inner(length(min = 1, max = 90), regex(pattern = ids::RESOURCE_GROUP_GLOB)))]
     pub resource_groups: Vec<String>,
-    /// The acts: Read (look), Protect (vaults, policies, protection), Backup (start backups), Restore (to new machines and disks), ReplaceDisks (under a machine that is there), ReadData (mount the files of recovery points), Snapshot, Prune (snapshots that are due), Replicate, Drill (test a failover), FailOver, RunRunbook, Delete (remove, stop, let points expire earlier).
+    /// The acts: Read (look), Protect (vaults, policies, protection), Backup (start backups), Restore (to new machines and disks), ReplaceDisks (under a machine that is there), ReadData (mount the files of recovery points), Delete (remove, stop, let points expire earlier). Snapshot, Prune, Replicate, Drill, FailOver and RunRunbook are for kinds to come: they allow nothing yet.
     #[schemars(schema_with = "closed_acts")]
     pub acts: Vec<Act>,
 }

@@ -105,7 +105,7 @@ fn noted(all: &mut BTreeMap<String, VecDeque<Timestamp>>, now: Timestamp) -> Str
     serde_json::to_string(&text).unwrap_or_default()
 }
 
-/// Nothing is lent for longer (backup.md §12.4: 12 h at most).
+/// Nothing is lent for longer: Azure ends a mount after 12 h by itself (backup.md §15), and it may take a while to close one.
 const LENT_FOR: SignedDuration = SignedDuration::from_hours(48);
 
 /// No brake is named so: its names are of words.

@@ -19,8 +19,9 @@ use serde_json::Value;
 use super::{
     DRIFT_WITHIN, VaultView, gone, is_admitted_by, items_of, kept, machines_of, no_such,
     policy_changes::{asked, change, digest, is_made, not_ours, put, rivals_needs, still_used, taken},
+    policy_health::{blind, count, healthy},
     policy_id,
-    policy_members::{Meant, blind, candidates, count, healthy, member, members, selected, subscriptions, unlisted},
+    policy_members::{Meant, candidates, member, members, selected, subscriptions, unlisted},
     seconds, unreadable, vault_guard, vault_id, vault_is_ours,
 };
 use crate::{

@@ -14,6 +14,7 @@ mod machine_item;
 mod machine_place;
 mod machine_report;
 mod policy_changes;
+mod policy_health;
 mod policy_members;
 mod protected_machine;
 mod protection;

@@ -16,9 +16,12 @@ pub const PLANTED: &str = "BREAKWATER_PLANTED";
 /// What stands for the condition in the text of an edit.
 const CONDITION: &str = "PLANTED";
 
-/// All members lie below this folder of the copy: cargo names what it builds after the path below the root, and both
-/// workspaces share one folder of what is built, for the sake of everything that comes from registries.
+/// Members lie below this folder of the copy: cargo names what it builds after the path below the root, and both workspaces
+/// share one folder of what is built, for the sake of everything that comes from registries.
 const MEMBERS: &str = "planted";
+
+/// Crates that have no bug and use no other of ours lie where they lie in the workspace, as links: they are built once for both.
+const SOUND: &str = "crates";
 
 /// What the copy holds besides Cargo.toml and Cargo.lock.
 const COPIED: [&str; 4] = ["crates", "crds", "deploy", "tests"];
@@ -41,11 +44,13 @@ impl Overlay {
             read_all(from, Path::new(name), &mut files)?;
         }
         plant(&mut files, bugs)?;
-        let mut all: BTreeMap<PathBuf, Vec<u8>> = files.into_iter().map(|(path, text)| (Path::new(MEMBERS).join(path), text)).collect();
+        let sound = sound(&files, bugs);
+        files.retain(|path, _| !sound.iter().any(|folder| path.starts_with(folder)));
+        sync(&to.join(MEMBERS), &files)?;
+        link(from, to, &sound)?;
         let manifest = fs::read_to_string(from.join("Cargo.toml")).context("Cargo.toml")?;
-        all.insert("Cargo.toml".into(), moved(&manifest)?.into_bytes());
-        all.insert("Cargo.lock".into(), fs::read(from.join("Cargo.lock")).context("Cargo.lock")?);
-        sync(to, &all)?;
+        write_changed(&to.join("Cargo.toml"), moved(&manifest, &sound)?.as_bytes())?;
+        write_changed(&to.join("Cargo.lock"), &fs::read(from.join("Cargo.lock")).context("Cargo.lock")?)?;
         Ok(Overlay { root: to.to_owned() })
     }
 
@@ -188,14 +193,60 @@ pub mod planted {{
     )
 }
 
-/// The root manifest, with the members one folder deeper.
-fn moved(manifest: &str) -> Result<String> {
+/// The folders of crates that have no bug and whose manifests name no other crate of ours.
+fn sound(files: &BTreeMap<PathBuf, Vec<u8>>, bugs: &[Bug]) -> BTreeSet<PathBuf> {
+    let folder = |path: &Path| path.starts_with(SOUND).then(|| path.iter().take(2).collect::<PathBuf>());
+    let broken: BTreeSet<PathBuf> = bugs.iter().flat_map(|bug| &bug.at).filter_map(|edit| folder(&edit.file)).collect();
+    let manifests = files.iter().filter(|(path, _)| path.ends_with("Cargo.toml") && path.iter().count() == 3);
+    let names: Vec<String> = manifests.clone().filter_map(|(_, text)| package_name(text)).collect();
+    let uses_ours = |text: &[u8]| {
+        let named = |line: &str| names.iter().any(|name| line.starts_with(&format!("{name}.")) || line.starts_with(&format!("{name} ")));
+        String::from_utf8_lossy(text).lines().any(named)
+    };
+    manifests.filter(|(_, text)| !uses_ours(text)).filter_map(|(path, _)| folder(path)).filter(|f| !broken.contains(f)).collect()
+}
+
+/// The name of a package, by its manifest.
+fn package_name(manifest: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(manifest);
+    let line = text.lines().find(|line| line.starts_with("name = "))?;
+    Some(line.split('"').nth(1)?.to_owned())
+}
+
+/// Links to sound crates, and to no others.
+fn link(from: &Path, to: &Path, sound: &BTreeSet<PathBuf>) -> Result<()> {
+    let links = to.join(SOUND);
+    if links.exists() {
+        fs::remove_dir_all(&links).with_context(|| links.display().to_string())?;
+    }
+    fs::create_dir_all(&links).with_context(|| links.display().to_string())?;
+    for folder in sound {
+        std::os::unix::fs::symlink(from.join(folder), to.join(folder)).with_context(|| folder.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// The root manifest, with the members one folder deeper but for the sound ones.
+fn moved(manifest: &str, sound: &BTreeSet<PathBuf>) -> Result<String> {
     let members = r#"members = ["crates/*", "tests"]"#;
     if !manifest.contains(members) {
         bail!("Cargo.toml has other members than {members}");
     }
-    let deeper = format!(r#"members = ["{MEMBERS}/crates/*", "{MEMBERS}/tests"]"#);
-    Ok(manifest.replace(members, &deeper).replace("path = \"crates/", &format!("path = \"{MEMBERS}/crates/")))
+    let in_place: String = sound.iter().map(|folder| format!(", {:?}", folder.display().to_string())).collect();
+    let deeper = format!(r#"members = ["{MEMBERS}/crates/*", "{MEMBERS}/tests"{in_place}]"#);
+    let mut text = manifest.replace(members, &deeper).replace("path = \"crates/", &format!("path = \"{MEMBERS}/crates/"));
+    for folder in sound {
+        text = text.replace(&format!("path = \"{MEMBERS}/{}\"", folder.display()), &format!("path = \"{}\"", folder.display()));
+    }
+    Ok(text)
+}
+
+/// Writes a file that is not as it should be, and touches none that is.
+fn write_changed(path: &Path, text: &[u8]) -> Result<()> {
+    if fs::read(path).is_ok_and(|there| there == text) {
+        return Ok(());
+    }
+    fs::write(path, text).with_context(|| path.display().to_string())
 }
 
 /// Makes a folder hold exactly these files, and touches none that is as it should be.
@@ -270,12 +321,27 @@ mod tests {
     }
 
     #[test]
-    fn the_members_of_the_copy_lie_one_folder_deeper() {
-        let manifest = "members = [\"crates/*\", \"tests\"]\na = { path = \"crates/a\" }";
+    fn the_members_of_the_copy_lie_one_folder_deeper_but_for_the_sound() {
+        let manifest = "members = [\"crates/*\", \"tests\"]\na = { path = \"crates/a\" }\nb = { path = \"crates/b\" }";
         assert_eq!(
-            moved(manifest).expect("it has members"),
-            "members = [\"planted/crates/*\", \"planted/tests\"]\na = { path = \"planted/crates/a\" }"
+            moved(manifest, &BTreeSet::from(["crates/b".into()])).expect("it has members"),
+            "members = [\"planted/crates/*\", \"planted/tests\", \"crates/b\"]\n\
+             a = { path = \"planted/crates/a\" }\nb = { path = \"crates/b\" }"
         );
-        assert!(moved("members = []").is_err());
+        assert!(moved("members = []", &BTreeSet::new()).is_err());
+    }
+
+    #[test]
+    fn sound_are_crates_without_a_bug_that_use_no_other_of_ours() {
+        let manifest = |name: &str, uses: &str| format!("[package]\nname = \"{name}\"\n[dependencies]\nserde.workspace = true\n{uses}");
+        let files = BTreeMap::from([
+            (PathBuf::from("crates/a/Cargo.toml"), manifest("our-a", "").into_bytes()),
+            (PathBuf::from("crates/b/Cargo.toml"), manifest("our-b", "").into_bytes()),
+            (PathBuf::from("crates/c/Cargo.toml"), manifest("our-c", "our-b.workspace = true\n").into_bytes()),
+            (PathBuf::from("tests/Cargo.toml"), manifest("our-tests", "").into_bytes()),
+        ]);
+        let mut broken = bug("late", "three()", "four()");
+        broken.at[0].file = "crates/a/src/b.rs".into();
+        assert_eq!(sound(&files, &[broken]), BTreeSet::from(["crates/b".into()]));
     }
 }

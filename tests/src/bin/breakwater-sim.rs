@@ -84,7 +84,13 @@ impl Counts {
         }
         match outcome.holds() {
             true if outcome.settled => self.settled += 1,
-            true => self.stopped += 1,
+            true => {
+                self.stopped += 1;
+                // A story that ends in time alone is one to read: something may be stuck.
+                if is_story(seed) && outcome.reason.as_deref() == Some("Deadline") {
+                    eprintln!("seed {seed}: not over in time:\n  {}", outcome.told.join("\n  "));
+                }
+            }
             false => {
                 eprintln!("seed {seed}: {}; cargo dev sim --seed {seed}", verdict(seed, outcome));
                 self.failed.push(seed);

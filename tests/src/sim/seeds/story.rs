@@ -337,9 +337,32 @@ pub fn asked(sim: &Simulation) -> Vec<(ObjectKey, Value)> {
 
 /// Whether nothing is open, every run is over, and vault and policy stand.
 pub fn is_settled(sim: &Simulation) -> bool {
-    let objects = || KINDS.iter().flat_map(|kind| sim.cluster.live_all(kind).into_iter().map(move |object| (*kind, object)));
-    let is_open = objects().any(|(_, object)| object.data.pointer("/status/operations").is_some());
+    under_way(sim).is_empty()
+}
+
+/// What is not over: what has something open, runs that wait, and a vault or policy that does not stand, each with what it says.
+pub fn under_way(sim: &Simulation) -> Vec<String> {
     let waits = |phase: Option<&Value>| phase.and_then(Value::as_str).is_none_or(|phase| ["Pending", "Running"].contains(&phase));
-    let is_under_way = objects().any(|(kind, object)| kind.ends_with("Run") && waits(object.data.pointer("/status/phase")));
-    !is_open && !is_under_way && sim.is_ready("RecoveryVault", "main") && sim.is_ready("BackupPolicy", "daily")
+    let mut all = Vec::new();
+    for key in KINDS.iter().flat_map(|kind| keys(sim, kind)) {
+        let Some(object) = sim.cluster.live(&key) else { continue };
+        let open = object.data.pointer("/status/operations");
+        let phase = object.data.pointer("/status/phase");
+        let stands = match key.kind.as_str() {
+            "RecoveryVault" | "BackupPolicy" => sim.is_ready(&key.kind, &key.name),
+            kind => !kind.ends_with("Run") || !waits(phase),
+        };
+        if open.is_some() || !stands {
+            let (ready, reason, message) = sim.condition(&key.kind, &key.name, "Ready");
+            let stalled = sim.condition(&key.kind, &key.name, "Stalled").0;
+            let nodes: Vec<&str> = open.and_then(Value::as_array).into_iter().flatten().filter_map(|o| o["node"].as_str()).collect();
+            all.push(format!("{} {}: Ready={ready} {reason} (Stalled={stalled}): {message}; open: {nodes:?}", key.kind, key.name));
+        }
+    }
+    for (kind, name) in [("RecoveryVault", "main"), ("BackupPolicy", "daily")] {
+        if !sim.is_ready(kind, name) && !all.iter().any(|line| line.starts_with(&format!("{kind} {name}:"))) {
+            all.push(format!("{kind} {name}: is not there"));
+        }
+    }
+    all
 }

@@ -54,6 +54,17 @@ fn a_one_way_door_opens_once_for_somebody_who_may_answer_and_for_nobody_else() {
     let forged = refused(&approval("forged", &uid, &question, "boss"), "ann");
     assert!(forged.contains("spec.approvedBy must be the one who answers: you are ann"), "{forged}");
 
+    // A run names nobody else as the one who asks.
+    let run = |name: &str, by: &str| {
+        format!(
+            "apiVersion: breakwater.io/v1alpha1\nkind: BackupRun\nmetadata: {{ name: {name}, namespace: {NAMESPACE} }}\n\
+             spec: {{ protectedMachineRef: {{ name: none-such }}, requestedBy: {by} }}"
+        )
+    };
+    let blamed = refused(&run("blamed", "boss"), "pipeline");
+    assert!(blamed.contains("spec.requestedBy must be the one who makes the run: you are pipeline"), "{blamed}");
+    put(&kubectl, &run("own", "pipeline"), "pipeline").unwrap();
+
     // The rule must have stood for half a minute.
     thread::sleep(Duration::from_secs(32).saturating_sub(began.elapsed()));
     put(&kubectl, &approval("anns", &uid, &question, "ann"), "ann").unwrap();

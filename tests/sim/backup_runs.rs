@@ -238,21 +238,52 @@ fn deleting_a_run_cancels_its_backup_only_where_it_says_so() {
         sim.cluster.user().delete(&key("BackupRun", "one")).expect("it is there");
         sim.run_until("it is gone", SignedDuration::from_mins(20), |sim| sim.cluster.live_all("BackupRun").is_empty());
         sim.run_for(SignedDuration::from_hours(3));
-        let vault = "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups/rg-backup/providers/Microsoft.RecoveryServices/vaults/rv-shop-weu";
-        let (_, job) = by_hand(&sim, PERSON, "GET", &format!("{vault}/backupJobs/{name}"), "2024-04-01", Value::Null);
-        assert_eq!(job["properties"]["status"], wanted, "cancelOnDelete: {cancels}: {job:#}");
+        assert_eq!(job_status(&sim, &name), wanted, "cancelOnDelete: {cancels}");
+    }
+}
+
+/// What Azure says of a backup job of the vault, by hand.
+fn job_status(sim: &Simulation, name: &str) -> String {
+    let vault = "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups/rg-backup/providers/Microsoft.RecoveryServices/vaults/rv-shop-weu";
+    let (_, job) = by_hand(sim, PERSON, "GET", &format!("{vault}/backupJobs/{name}"), "2024-04-01", Value::Null);
+    job["properties"]["status"].as_str().unwrap_or_default().to_owned()
+}
+
+/// A run with a job, whose machine's object, and with `pruned` its policy's too, was deleted.
+fn orphaned(spec: Value, pruned: bool) -> (Simulation, String) {
+    let mut sim = ready();
+    declare(&sim, "one", spec);
+    sim.run_until("its job", SignedDuration::from_mins(20), |sim| sim.status("BackupRun", "one")["job"]["name"].is_string());
+    let name = sim.status("BackupRun", "one")["job"]["name"].as_str().expect("a job").to_owned();
+    edit(&sim, "BackupPolicy", "daily", json!({ "suspend": true }));
+    sim.cluster.user().delete(&key("ProtectedMachine", &member(&sim, "web-1"))).expect("it is there");
+    if pruned {
+        sim.cluster.user().delete(&key("BackupPolicy", "daily")).expect("it is there");
+    }
+    (sim, name)
+}
+
+#[test]
+fn a_run_whose_machine_is_deleted_before_it_is_cancelled_all_the_same() {
+    for pruned in [false, true] {
+        let (mut sim, name) = orphaned(json!({ "cancelOnDelete": true }), pruned);
+        sim.cluster.user().delete(&key("BackupRun", "one")).expect("it is there");
+        sim.run_until("it is gone", SignedDuration::from_mins(20), |sim| sim.cluster.live_all("BackupRun").is_empty());
+        sim.run_for(SignedDuration::from_hours(1));
+        assert_eq!(job_status(&sim, &name), "Cancelled", "{}", sim.tell());
     }
 }
 
 #[test]
-fn a_run_whose_machine_is_deleted_before_it_goes_when_its_job_is_over() {
-    let mut sim = ready();
-    declare(&sim, "one", json!({ "cancelOnDelete": true }));
-    sim.run_until("its job", SignedDuration::from_mins(20), |sim| sim.status("BackupRun", "one")["job"]["name"].is_string());
-    edit(&sim, "BackupPolicy", "daily", json!({ "suspend": true }));
-    sim.cluster.user().delete(&key("ProtectedMachine", &member(&sim, "web-1"))).expect("it is there");
-    sim.cluster.user().delete(&key("BackupRun", "one")).expect("it is there");
-    sim.run_until("it is gone", SignedDuration::from_hours(8), |sim| sim.cluster.live_all("BackupRun").is_empty());
+fn a_backup_whose_machines_object_is_deleted_meanwhile_comes_to_its_end() {
+    for pruned in [false, true] {
+        let (mut sim, name) = orphaned(json!({}), pruned);
+        until(&mut sim, "one", "Succeeded");
+        let status = sim.status("BackupRun", "one");
+        assert_eq!(status["job"]["name"], json!(name), "{status:#}");
+        assert!(status["recoveryPoint"]["name"].is_string(), "{status:#}");
+        assert_eq!(backups(&sim, 0), 2, "the first backup and this one: {:#?}", sim.requests());
+    }
 }
 
 #[test]
@@ -268,6 +299,21 @@ fn a_run_goes_after_its_time_and_one_that_found_its_work_done_stays() {
     until(&mut sim, "two", "AlreadyDone");
     sim.run_for(SignedDuration::from_hours(2));
     assert_eq!(sim.cluster.live_all("BackupRun").len(), 1);
+}
+
+#[test]
+fn the_audit_record_names_who_asked_for_a_run() {
+    let mut sim = ready();
+    declare(&sim, "anns", json!({ "requestedBy": "ann@example.com" }));
+    until(&mut sim, "anns", "Succeeded");
+    let all = sim.audit.lines();
+    let of = |kind: &str| all.iter().filter(|line| line["kind"] == kind && line["event"] == "sending").collect::<Vec<_>>();
+    let (runs, machines) = (of("BackupRun"), of("ProtectedMachine"));
+    assert!(!runs.is_empty() && runs.iter().all(|line| line["requestedBy"] == "ann@example.com"), "{runs:#?}");
+    assert!(!machines.is_empty() && machines.iter().all(|line| line["requestedBy"].is_null()), "{machines:#?}");
+    let other = run_with(&sim, "anns", json!({ "requestedBy": "bob@example.com" }));
+    let refused = sim.cluster.user().apply_object(&other).map(drop).expect_err("who asked does not change");
+    assert!(format!("{refused:?}").contains("requestedBy is immutable"), "{refused:?}");
 }
 
 #[test]

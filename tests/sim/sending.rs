@@ -89,6 +89,7 @@ pub fn longer(sim: &Simulation) -> Order {
         holder: (ObjectKey { kind: "X".into(), namespace: "shop".into(), name: "x".into() }, "n".to_owned()),
         uid: "u".into(),
         generation: 1,
+        requested_by: None,
         identity: Identity { access: "shop".into(), cloud: Cloud::AzurePublic, tenant_id: String::new(), credential },
         grant: grant(&[("rg-backup", &["Read", "Protect", "Delete"]), ("rg-shop", &["Read", "Protect", "Delete"]), ("rg-look", &["Read"])]),
         request: Request::new(Method::Put, policy("mine").as_str(), RECOVERY_SERVICES).with_body(keeps(40, 1)),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     protected_machine::RecoveryPoint,
     references::Reference,
-    runs::{RunJob, RunPhase},
+    runs::{RunJob, RunPhase, RunSource},
     spec::SharedSpec,
     status::SharedStatus,
     times,
@@ -38,7 +38,7 @@ use crate::{
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[cfg_attr(test, kube(cel))]
-#[x_kube(validation = Rule::new("self.protectedMachineRef == oldSelf.protectedMachineRef").message("protectedMachineRef is immutable: make a new BackupRun for another machine").field_path(".protectedMachineRef"), validation = Rule::new("has(self.retainUntil) == has(oldSelf.retainUntil) && (!has(self.retainUntil) || self.retainUntil == oldSelf.retainUntil)").message("retainUntil is immutable: make a new BackupRun for another backup").field_path(".retainUntil"), validation = Rule::new("has(self.key) == has(oldSelf.key) && (!has(self.key) || self.key == oldSelf.key)").message("key is immutable: make a new BackupRun for another backup").field_path(".key"), validation = Rule::new("has(self.expiresAt) == has(oldSelf.expiresAt) && (!has(self.expiresAt) || self.expiresAt == oldSelf.expiresAt)").message("expiresAt is immutable: make a new BackupRun to begin at another time").field_path(".expiresAt"), validation = Rule::new("self.mode == oldSelf.mode || (oldSelf.mode == 'Plan' && self.mode == 'Manage')").message("mode may go from Plan to Manage, and nowhere else: make a new BackupRun").field_path(".mode"))]
+#[x_kube(validation = Rule::new("self.protectedMachineRef == oldSelf.protectedMachineRef").message("protectedMachineRef is immutable: make a new BackupRun for another machine").field_path(".protectedMachineRef"), validation = Rule::new("has(self.retainUntil) == has(oldSelf.retainUntil) && (!has(self.retainUntil) || self.retainUntil == oldSelf.retainUntil)").message("retainUntil is immutable: make a new BackupRun for another backup").field_path(".retainUntil"), validation = Rule::new("has(self.key) == has(oldSelf.key) && (!has(self.key) || self.key == oldSelf.key)").message("key is immutable: make a new BackupRun for another backup").field_path(".key"), validation = Rule::new("has(self.expiresAt) == has(oldSelf.expiresAt) && (!has(self.expiresAt) || self.expiresAt == oldSelf.expiresAt)").message("expiresAt is immutable: make a new BackupRun to begin at another time").field_path(".expiresAt"), validation = Rule::new("has(self.requestedBy) == has(oldSelf.requestedBy) && (!has(self.requestedBy) || self.requestedBy == oldSelf.requestedBy)").message("requestedBy is immutable: make a new BackupRun").field_path(".requestedBy"), validation = Rule::new("self.mode == oldSelf.mode || (oldSelf.mode == 'Plan' && self.mode == 'Manage')").message("mode may go from Plan to Manage, and nowhere else: make a new BackupRun").field_path(".mode"))]
 #[serde(rename_all = "camelCase")]
 pub struct BackupRunSpec {
     /// What every kind has.
@@ -63,6 +63,11 @@ pub struct BackupRunSpec {
     /// the snapshot; later it goes on.
     #[serde(default)]
     pub cancel_on_delete: bool,
+    /// Who asks for it: the user of Kubernetes that makes this object, held to that by the API server where the policy
+    /// breakwater-requesters is installed. It is written to the audit record of all that is sent. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub requested_by: Option<String>,
     /// So long after it is over this object is deleted. One that found its work already done is kept: deleted, it would only
     /// be made again by whatever applies it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -92,6 +97,9 @@ pub struct BackupRunStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "times::date_time")]
     pub retain_until: Option<Timestamp>,
+    /// Where its machine has its backups: the machine's object may go before this run is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<RunSource>,
     /// Azure's job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<RunJob>,

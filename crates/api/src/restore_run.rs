@@ -14,7 +14,7 @@ use crate::{
     ids,
     protected_machine::{Consistency, RecoveryPoint},
     references::{ObjectReference, Reference},
-    runs::{RunJob, RunPhase},
+    runs::{RunJob, RunPhase, RunSource},
     spec::SharedSpec,
     status::SharedStatus,
     times,
@@ -44,7 +44,7 @@ use crate::{
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[cfg_attr(test, kube(cel))]
-#[x_kube(validation = Rule::new("self.from == oldSelf.from").message("from is immutable: make a new RestoreRun for another restore").field_path(".from"), validation = Rule::new("self.to == oldSelf.to").message("to is immutable: make a new RestoreRun for another restore").field_path(".to"), validation = Rule::new("has(self.staging) == has(oldSelf.staging) && (!has(self.staging) || self.staging == oldSelf.staging)").message("staging is immutable: make a new RestoreRun").field_path(".staging"), validation = Rule::new("has(self.diskAccess) == has(oldSelf.diskAccess) && (!has(self.diskAccess) || self.diskAccess == oldSelf.diskAccess)").message("diskAccess is immutable: make a new RestoreRun").field_path(".diskAccess"), validation = Rule::new("has(self.diskAccessId) == has(oldSelf.diskAccessId) && (!has(self.diskAccessId) || self.diskAccessId == oldSelf.diskAccessId)").message("diskAccessId is immutable: make a new RestoreRun").field_path(".diskAccessId"), validation = Rule::new("(has(self.diskAccess) && self.diskAccess == 'Private') == has(self.diskAccessId)").message("diskAccessId is needed with diskAccess: Private, and only then").field_path(".diskAccessId"), validation = Rule::new("has(self.diskEncryptionSetId) == has(oldSelf.diskEncryptionSetId) && (!has(self.diskEncryptionSetId) || self.diskEncryptionSetId == oldSelf.diskEncryptionSetId)").message("diskEncryptionSetId is immutable: make a new RestoreRun").field_path(".diskEncryptionSetId"), validation = Rule::new("has(self.securedVmOsDiskEncryptionSetId) == has(oldSelf.securedVmOsDiskEncryptionSetId) && (!has(self.securedVmOsDiskEncryptionSetId) || self.securedVmOsDiskEncryptionSetId == oldSelf.securedVmOsDiskEncryptionSetId)").message("securedVmOsDiskEncryptionSetId is immutable: make a new RestoreRun").field_path(".securedVmOsDiskEncryptionSetId"), validation = Rule::new("self.validateFirst == oldSelf.validateFirst").message("validateFirst is immutable: make a new RestoreRun").field_path(".validateFirst"), validation = Rule::new("has(self.key) == has(oldSelf.key) && (!has(self.key) || self.key == oldSelf.key)").message("key is immutable: make a new RestoreRun for another restore").field_path(".key"), validation = Rule::new("has(self.expiresAt) == has(oldSelf.expiresAt) && (!has(self.expiresAt) || self.expiresAt == oldSelf.expiresAt)").message("expiresAt is immutable: make a new RestoreRun to begin at another time").field_path(".expiresAt"), validation = Rule::new("self.mode == oldSelf.mode || (oldSelf.mode == 'Plan' && self.mode == 'Manage')").message("mode may go from Plan to Manage, and nowhere else: make a new RestoreRun").field_path(".mode"), validation = Rule::new("!has(self.to.replaceDisks) || has(self.expiresAt)").message("to.replaceDisks needs expiresAt: say until when the disks may still be replaced, at most 24 hours ahead").field_path(".expiresAt"), validation = Rule::new("has(self.to.files) != has(self.staging)").message("staging is needed for every restore but files, which go through no storage account").field_path(".staging"), validation = Rule::new("!has(self.to.files) || !(has(self.diskAccess) || has(self.diskEncryptionSetId) || has(self.securedVmOsDiskEncryptionSetId) || has(self.from.recoveryPoint.rehydrate))").message("to.files makes no disks: leave out diskAccess, diskEncryptionSetId, securedVmOsDiskEncryptionSetId and from.recoveryPoint.rehydrate").field_path(".to.files"), validation = Rule::new("!has(self.from.recoveryPoint.region) || self.from.recoveryPoint.region != 'Paired' || ((has(self.to.newMachine) || has(self.to.disks)) && !has(self.from.recoveryPoint.rehydrate))").message("from.recoveryPoint.region Paired goes with to.newMachine and to.disks: the machine, its mounts and the archive are in the primary region").field_path(".from.recoveryPoint.region"))]
+#[x_kube(validation = Rule::new("self.from == oldSelf.from").message("from is immutable: make a new RestoreRun for another restore").field_path(".from"), validation = Rule::new("self.to == oldSelf.to").message("to is immutable: make a new RestoreRun for another restore").field_path(".to"), validation = Rule::new("has(self.staging) == has(oldSelf.staging) && (!has(self.staging) || self.staging == oldSelf.staging)").message("staging is immutable: make a new RestoreRun").field_path(".staging"), validation = Rule::new("has(self.diskAccess) == has(oldSelf.diskAccess) && (!has(self.diskAccess) || self.diskAccess == oldSelf.diskAccess)").message("diskAccess is immutable: make a new RestoreRun").field_path(".diskAccess"), validation = Rule::new("has(self.diskAccessId) == has(oldSelf.diskAccessId) && (!has(self.diskAccessId) || self.diskAccessId == oldSelf.diskAccessId)").message("diskAccessId is immutable: make a new RestoreRun").field_path(".diskAccessId"), validation = Rule::new("(has(self.diskAccess) && self.diskAccess == 'Private') == has(self.diskAccessId)").message("diskAccessId is needed with diskAccess: Private, and only then").field_path(".diskAccessId"), validation = Rule::new("has(self.diskEncryptionSetId) == has(oldSelf.diskEncryptionSetId) && (!has(self.diskEncryptionSetId) || self.diskEncryptionSetId == oldSelf.diskEncryptionSetId)").message("diskEncryptionSetId is immutable: make a new RestoreRun").field_path(".diskEncryptionSetId"), validation = Rule::new("has(self.securedVmOsDiskEncryptionSetId) == has(oldSelf.securedVmOsDiskEncryptionSetId) && (!has(self.securedVmOsDiskEncryptionSetId) || self.securedVmOsDiskEncryptionSetId == oldSelf.securedVmOsDiskEncryptionSetId)").message("securedVmOsDiskEncryptionSetId is immutable: make a new RestoreRun").field_path(".securedVmOsDiskEncryptionSetId"), validation = Rule::new("self.validateFirst == oldSelf.validateFirst").message("validateFirst is immutable: make a new RestoreRun").field_path(".validateFirst"), validation = Rule::new("has(self.key) == has(oldSelf.key) && (!has(self.key) || self.key == oldSelf.key)").message("key is immutable: make a new RestoreRun for another restore").field_path(".key"), validation = Rule::new("has(self.expiresAt) == has(oldSelf.expiresAt) && (!has(self.expiresAt) || self.expiresAt == oldSelf.expiresAt)").message("expiresAt is immutable: make a new RestoreRun to begin at another time").field_path(".expiresAt"), validation = Rule::new("has(self.requestedBy) == has(oldSelf.requestedBy) && (!has(self.requestedBy) || self.requestedBy == oldSelf.requestedBy)").message("requestedBy is immutable: make a new RestoreRun").field_path(".requestedBy"), validation = Rule::new("self.mode == oldSelf.mode || (oldSelf.mode == 'Plan' && self.mode == 'Manage')").message("mode may go from Plan to Manage, and nowhere else: make a new RestoreRun").field_path(".mode"), validation = Rule::new("!has(self.to.replaceDisks) || has(self.expiresAt)").message("to.replaceDisks needs expiresAt: say until when the disks may still be replaced, at most 24 hours ahead").field_path(".expiresAt"), validation = Rule::new("has(self.to.files) != has(self.staging)").message("staging is needed for every restore but files, which go through no storage account").field_path(".staging"), validation = Rule::new("!has(self.to.files) || !(has(self.diskAccess) || has(self.diskEncryptionSetId) || has(self.securedVmOsDiskEncryptionSetId) || has(self.from.recoveryPoint.rehydrate))").message("to.files makes no disks: leave out diskAccess, diskEncryptionSetId, securedVmOsDiskEncryptionSetId and from.recoveryPoint.rehydrate").field_path(".to.files"), validation = Rule::new("!has(self.from.recoveryPoint.region) || self.from.recoveryPoint.region != 'Paired' || ((has(self.to.newMachine) || has(self.to.disks)) && !has(self.from.recoveryPoint.rehydrate))").message("from.recoveryPoint.region Paired goes with to.newMachine and to.disks: the machine, its mounts and the archive are in the primary region").field_path(".from.recoveryPoint.region"))]
 #[serde(rename_all = "camelCase")]
 pub struct RestoreRunSpec {
     /// What every kind has.
@@ -88,6 +88,11 @@ pub struct RestoreRunSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "times::date_time")]
     pub expires_at: Option<Timestamp>,
+    /// Who asks for it: the user of Kubernetes that makes this object, held to that by the API server where the policy
+    /// breakwater-requesters is installed. It is written to the audit record of all that is sent. Immutable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub requested_by: Option<String>,
     /// So long after it is over this object is deleted; what it made stays. One that found its work already done is kept, and so
     /// is one that no ProtectedMachine remembers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -261,7 +266,7 @@ pub struct RestoreRunStatus {
     pub target_id: Option<String>,
     /// Where its ProtectedMachine has its backups: that object may go before this run is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub source: Option<RestoredFrom>,
+    pub source: Option<RunSource>,
     /// The once-key: Azure's request ids derive from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
@@ -305,17 +310,6 @@ pub struct RestoreRunStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub error: Option<String>,
-}
-
-/// Where the data of a restore is taken from.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RestoredFrom {
-    /// The RecoveryVault that has the machine's points.
-    pub vault_ref: ObjectReference,
-    /// The machine's ARM id.
-    #[schemars(length(max = 1024))]
-    pub machine_id: String,
 }
 
 /// What Azure found when it looked.

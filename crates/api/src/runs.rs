@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{times, words::open_words};
+use crate::{references::ObjectReference, times, words::open_words};
 
 /// How many runs a machine remembers, the youngest first.
 pub const MAX_REMEMBERED: usize = 50;
@@ -35,6 +35,17 @@ impl RunPhase {
     pub fn is_over(&self) -> bool {
         matches!(self, RunPhase::Succeeded | RunPhase::AlreadyDone | RunPhase::Failed | RunPhase::Expired)
     }
+}
+
+/// Where a machine's backups are, as a run keeps it: the machine's own object may go before the run is over.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunSource {
+    /// The RecoveryVault that has the machine's points.
+    pub vault_ref: ObjectReference,
+    /// The machine's ARM id.
+    #[schemars(length(max = 1024))]
+    pub machine_id: String,
 }
 
 /// The job of Azure that does a run's work.

@@ -9,11 +9,15 @@ use breakwater_api::{
 };
 use breakwater_plan::{
     graph::Hold,
-    kind::{Allowed, Grant},
+    kind::{AccessNeed, Allowed, Grant, Kind},
 };
 use kube::core::DynamicObject;
 
-use crate::ports::{Cloud, Cluster, Credential, Identity, ObjectKey};
+use crate::{
+    gate::Refusal,
+    ports::{Cloud, Cluster, Credential, Identity, ObjectKey},
+    turn::Turn,
+};
 
 /// An access, resolved.
 #[derive(Clone, Debug)]
@@ -164,4 +168,34 @@ pub fn for_debt(cluster: &dyn Cluster, name: &str) -> Result<Access, Hold> {
         },
         |access| access_of(&access),
     )
+}
+
+impl<K: Kind> Turn<'_, K> {
+    /// The name of the access that the object works under, as pinned.
+    pub(crate) fn access_name(&self) -> Option<&str> {
+        self.pinned.as_ref().map(|pin| pin.name.as_str())
+    }
+
+    /// Whether its access is by now what this turn was made under.
+    ///
+    /// # Errors
+    /// When it was suspended or withdrawn, or grants something else: nothing that was planned before leaves.
+    pub(crate) fn access_stands(&self) -> Result<(), Refusal> {
+        if K::ACCESS != AccessNeed::Namespace {
+            return Ok(());
+        }
+        let named = self.shared_spec.access_ref.as_ref().map(|r| r.name.as_str());
+        let now = resolve(&*self.engine.outside.cluster, &self.key.namespace, self.pinned.as_ref(), named);
+        let refuse = |reason, message: &str| Err(Refusal::new(reason, message));
+        match (now, &self.access) {
+            (Ok(now), _) if now.suspended => refuse(Reason::Suspended, "its AzureAccess was suspended before it left"),
+            (Ok(now), Ok(then)) if now.grant == then.grant && now.identity == then.identity => Ok(()),
+            _ => refuse(Reason::Retrying, "its AzureAccess was changed before it left"),
+        }
+    }
+
+    /// Why it has no access, where it needs one.
+    pub(crate) fn no_access(&self) -> Option<&Hold> {
+        self.access.as_ref().err().filter(|_| K::ACCESS != AccessNeed::None)
+    }
 }

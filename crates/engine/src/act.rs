@@ -339,6 +339,7 @@ fn order<K: Kind>(turn: &Turn<'_, K>, key: &str, node: &Node, write: &Write, dig
         holder: (turn.key.clone(), key.to_owned()),
         uid: turn.subject.meta.uid.clone(),
         generation: turn.subject.meta.generation,
+        requested_by: turn.requested_by(),
         identity: by.identity.clone(),
         grant: by.grant.clone(),
         request,

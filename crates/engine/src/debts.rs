@@ -401,6 +401,7 @@ fn order<K: Kind>(turn: &Turn<'_, K>, record: &OperationRecord, debt: &Debt) -> 
         holder: (turn.key.clone(), record.node.clone()),
         uid: turn.subject.meta.uid.clone(),
         generation: turn.subject.meta.generation,
+        requested_by: turn.requested_by(),
         identity: access.identity,
         grant: Arc::clone(&access.grant),
         request,

@@ -282,6 +282,7 @@ impl Gate {
             "at": self.clock.now().to_string(), "event": event, "act": act, "method": order.request.method, "path": order.request.path,
             "clientRequestId": order.request.client_request_id, "kind": object.kind, "namespace": object.namespace, "name": object.name,
             "node": node, "uid": order.uid, "generation": order.generation, "access": order.identity.access,
+            "requestedBy": order.requested_by,
             "planDigest": order.plan_digest, "debt": order.debt, "answer": answer,
             "approvals": order.consents.iter().map(of_consent).collect::<Vec<_>>(),
         });

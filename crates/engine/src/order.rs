@@ -24,6 +24,8 @@ pub struct Order {
     pub uid: String,
     /// The generation that the plan was made from.
     pub generation: i64,
+    /// Who asked for it, where the object says so.
+    pub requested_by: Option<String>,
     /// Who to be.
     pub identity: Identity,
     /// What is granted.

@@ -24,7 +24,6 @@ use crate::{
     budget::Priority,
     debts,
     engine::{Engine, Next},
-    gate::Refusal,
     look,
     object::{self, Parsed},
     ports::{ClusterError, Event, ObjectKey},
@@ -120,7 +119,7 @@ pub struct Turn<'e, K: Kind> {
     pub subject: Subject<K>,
     /// The kind's own part of its status.
     pub own: serde_json::Map<String, Value>,
-    shared_spec: SharedSpec,
+    pub(crate) shared_spec: SharedSpec,
     /// The access that it works under, as saved.
     pub pinned: Option<PinnedAccess>,
     /// The token that an earlier turn has echoed.
@@ -470,6 +469,7 @@ impl<'e, K: Kind> Turn<'e, K> {
         self.publish(&report, None, Err(&held)).await;
         self.engine.outside.telemetry.turn(K::NAME, held.reason.as_str());
         let wait = match held.kind {
+            _ if self.unwritten => self.engine.backoff(8),
             HoldKind::Wait => self.engine.bounds.read_every * 6,
             HoldKind::Stuck => SignedDuration::from_mins(10),
         };
@@ -481,32 +481,9 @@ impl<'e, K: Kind> Turn<'e, K> {
         Next::At([report.next, debts].into_iter().flatten().min().map_or(now + wait, |at| at.min(now + wait)))
     }
 
-    /// The name of the access that the object works under, as pinned.
-    pub(crate) fn access_name(&self) -> Option<&str> {
-        self.pinned.as_ref().map(|pin| pin.name.as_str())
-    }
-
-    /// Whether its access is by now what this turn was made under.
-    ///
-    /// # Errors
-    /// When it was suspended or withdrawn, or grants something else: nothing that was planned before leaves.
-    pub(crate) fn access_stands(&self) -> Result<(), Refusal> {
-        if K::ACCESS != AccessNeed::Namespace {
-            return Ok(());
-        }
-        let named = self.shared_spec.access_ref.as_ref().map(|r| r.name.as_str());
-        let now = access::resolve(&*self.engine.outside.cluster, &self.key.namespace, self.pinned.as_ref(), named);
-        let refuse = |reason, message: &str| Err(Refusal::new(reason, message));
-        match (now, &self.access) {
-            (Ok(now), _) if now.suspended => refuse(Reason::Suspended, "its AzureAccess was suspended before it left"),
-            (Ok(now), Ok(then)) if now.grant == then.grant && now.identity == then.identity => Ok(()),
-            _ => refuse(Reason::Retrying, "its AzureAccess was changed before it left"),
-        }
-    }
-
-    /// Why it has no access, where it needs one.
-    pub(crate) fn no_access(&self) -> Option<&Hold> {
-        self.access.as_ref().err().filter(|_| K::ACCESS != AccessNeed::None)
+    /// Who asked for what it does, where the object says so.
+    pub(crate) fn requested_by(&self) -> Option<String> {
+        self.object.data.pointer("/spec/requestedBy").and_then(Value::as_str).map(str::to_owned)
     }
 
     /// Whether spec says to send nothing; read by the gate's order.

@@ -1,6 +1,6 @@
 //! `BackupRun`: one backup now, exactly once for its key, whoever declares it again.
 
-use breakwater_api::{BackupRun, BackupRunSpec, BackupRunStatus, Protection, Reason, RunPhase};
+use breakwater_api::{BackupRun, BackupRunSpec, BackupRunStatus, Protection, Reason, RunPhase, runs::RunSource};
 use breakwater_arm::{
     ResourceId, names,
     versions::RECOVERY_SERVICES,
@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{
     backup_run_report::{awaits_its_point, point, report},
     items_of, kept,
-    machine_place::{Place, not_yet, vanished},
+    machine_place::{Place, Site, not_yet, vanished},
     protected_machine::points_of,
     protection,
     run_jobs::{self, Looked},
@@ -50,11 +50,19 @@ impl Kind for BackupRun {
             return runs::end_needs(s.spec.ttl_seconds_after_finished, &s.meta.namespace, Some(name));
         }
         let mut needs = runs::machine_needs(&s.meta.namespace, name, known);
-        let Ok((view, p)) = runs::machine(s, name, known) else { return needs };
-        if is_done_before(s, &view, &p) {
-            return needs;
-        }
-        needs.extend([kept(&p.vault), kept(&p.policy)]);
+        needs.extend(recorded(s).map(|source| Need::Object(runs::vault_of(&s.meta.namespace, source))));
+        let p = match runs::machine(s, name, known) {
+            Ok((view, p)) if is_done_before(s, &view, &p) => return needs,
+            Ok((_, p)) => {
+                needs.push(kept(&p.policy));
+                p.site
+            }
+            Err(_) => match of_record(s, known) {
+                Some(site) => site,
+                None => return needs,
+            },
+        };
+        needs.push(kept(&p.vault));
         needs.push(Need::Inventory { list: items_of(&p.vault), watch: Some(vec![p.item.clone()]) });
         let looked = looked(s, &p);
         needs.extend(looked.needs(&own(s, &p), known));
@@ -77,22 +85,25 @@ impl Kind for BackupRun {
         if is_over(s) || untouched {
             return Ok(Desired::new());
         }
-        let (view, p) = match runs::machine(s, &s.spec.protected_machine_ref.name, facts) {
-            Ok(found) => found,
-            // Whose machine is gone can cancel nothing: what is on record is followed to its end, and then it is let go.
-            Err(_) if s.meta.deleting => return Ok(Desired::new()),
-            Err(hold) => return Err(hold),
+        let (p, place) = match runs::machine(s, &s.spec.protected_machine_ref.name, facts) {
+            Ok((view, p)) if is_done_before(s, &view, &p) => return Ok(Desired::new()),
+            Ok((_, p)) => (p.site.clone(), Ok(p)),
+            // Whose machine's object is gone is followed to its end all the same, and cancelled where it is to be.
+            Err(gone) => match of_record(s, facts) {
+                Some(site) => (site, Err(gone)),
+                None if s.meta.deleting => return Ok(Desired::new()),
+                None => return Err(gone),
+            },
         };
-        if is_done_before(s, &view, &p) {
-            return Ok(Desired::new());
-        }
         if s.meta.deleting {
             return Ok(cancelling(s, &p, facts));
         }
-        for id in [&p.vault, &p.policy] {
+        for id in place.iter().flat_map(|place| [&place.vault, &place.policy]) {
             match facts.resource(id) {
                 Known::Unknown => return Err(unreadable(id, facts)),
-                Known::Absent(_) => return Err(vanished(&p, facts).unwrap_or_else(|| not_yet(id))),
+                Known::Absent(_) => {
+                    return Err(place.as_ref().ok().and_then(|place| vanished(place, facts)).unwrap_or_else(|| not_yet(id)));
+                }
                 Known::Present(..) => {}
             }
         }
@@ -102,8 +113,12 @@ impl Kind for BackupRun {
         if job.is_none() && !begun && s.now >= expires_at(s) {
             return Ok(graph);
         }
-        let hold = own(s, &p).begun_before(job.as_ref()).or_else(|| if job.is_some() { None } else { hold(s, &p, facts) });
-        let policies = protection::our_policies(&s.estate, &p, facts);
+        let hold = own(s, &p).begun_before(job.as_ref()).or_else(|| match &place {
+            _ if job.is_some() => None,
+            Ok(place) => hold(s, place, facts),
+            Err(gone) => Some(gone.clone()),
+        });
+        let policies = place.as_ref().map(|place| protection::our_policies(&s.estate, place, facts)).unwrap_or_default();
         let ownership = Ownership::Item { vault: p.vault.clone(), owner: p.owner.clone(), policies };
         let over = job.as_ref().is_some_and(|j| j.over) || s.finished.contains_key(BACKUP);
         let done = over || runs::said_to_have_happened(s, &key(s, &p));
@@ -128,13 +143,26 @@ impl Kind for BackupRun {
     }
 }
 
+/// Where the backups of a run's machine are that was begun, as it was kept.
+fn recorded(s: &Subject<BackupRun>) -> Option<&RunSource> {
+    s.status.source.as_ref().filter(|_| s.status.job.is_some() || s.record(BACKUP).is_some())
+}
+
+/// The same, resolved. A status may be anybody's word: by it only what the grant admits is looked at.
+pub(super) fn of_record(s: &Subject<BackupRun>, facts: &Facts) -> Option<Site> {
+    let source = recorded(s)?;
+    let vault_view = facts.object(&runs::vault_of(&s.meta.namespace, source))?;
+    let site = Site::of(&s.estate, vault_view, "status.source.machineId", &source.machine_id).ok()?;
+    runs::not_granted(s, "Backup", &site.machine).is_none().then_some(site)
+}
+
 /// Whether nothing of it happens any more.
 pub(super) fn is_over(s: &Subject<BackupRun>) -> bool {
     s.status.phase.as_ref().is_some_and(RunPhase::is_over)
 }
 
 /// Whether the machine's own object remembers that another object of the same key did it.
-pub(super) fn is_done_before(s: &Subject<BackupRun>, view: &runs::MachineView, p: &Place) -> bool {
+pub(super) fn is_done_before(s: &Subject<BackupRun>, view: &runs::MachineView, p: &Site) -> bool {
     let own = s.record(BACKUP).is_some() || s.status.job.is_some();
     !own && runs::done_before(view, &key(s, p)).is_some()
 }
@@ -150,7 +178,7 @@ pub(super) fn retain_until(s: &Subject<BackupRun>) -> Timestamp {
 }
 
 /// The once-key: the machine's item, and what the run says of itself or who it is and what it asks for.
-pub(super) fn key(s: &Subject<BackupRun>, p: &Place) -> String {
+pub(super) fn key(s: &Subject<BackupRun>, p: &Site) -> String {
     let declared = match &s.spec.key {
         Some(key) => keys::hash(&["key", key]),
         None => {
@@ -161,7 +189,7 @@ pub(super) fn key(s: &Subject<BackupRun>, p: &Place) -> String {
     keys::hash(&[BACKUP, &p.item.key(), &declared])[..32].to_owned()
 }
 
-fn backup(s: &Subject<BackupRun>, p: &Place, done: bool) -> Acted {
+fn backup(s: &Subject<BackupRun>, p: &Site, done: bool) -> Acted {
     // Milliseconds and `Z`, as clients send it (backup.md §10).
     let until = retain_until(s).strftime("%Y-%m-%dT%H:%M:%S.000Z").to_string();
     let body = json!({ "properties": { "objectType": "IaasVMBackupRequest", "recoveryPointExpiryTimeInUTC": until } });
@@ -181,18 +209,18 @@ fn backup(s: &Subject<BackupRun>, p: &Place, done: bool) -> Acted {
 }
 
 /// What this run has begun.
-pub(super) fn own<'a>(s: &'a Subject<BackupRun>, p: &Place) -> runs::Own<'a> {
+pub(super) fn own<'a>(s: &'a Subject<BackupRun>, p: &Site) -> runs::Own<'a> {
     let record = s.record(BACKUP);
     runs::Own { estate: &s.estate, key: key(s, p), node: BACKUP, record, told: s.status.job.as_ref() }
 }
 
 /// The job that is this run, as the vault's list shows it.
-pub(super) fn seen_job(s: &Subject<BackupRun>, p: &Place, facts: &Facts) -> Option<SeenJob> {
+pub(super) fn seen_job(s: &Subject<BackupRun>, p: &Site, facts: &Facts) -> Option<SeenJob> {
     own(s, p).seen(&looked(s, p), facts)
 }
 
 /// The jobs that it looks through for its own.
-pub(super) fn looked<'a>(s: &Subject<BackupRun>, p: &'a Place) -> Looked<'a> {
+pub(super) fn looked<'a>(s: &Subject<BackupRun>, p: &'a Site) -> Looked<'a> {
     let begun = s.record(BACKUP).map(|o| o.intent_at).or_else(|| Some(s.status.job.as_ref()?.started_at.unwrap_or(s.meta.created)));
     Looked { vault: &p.vault, machine: &p.machine, operation: run_jobs::BACKUP, created: s.meta.created, begun }
 }
@@ -228,7 +256,7 @@ fn item_hold(s: &Subject<BackupRun>, p: &Place, facts: &Facts) -> Option<Hold> {
 }
 
 /// An object on its way out asks Azure once to cancel what runs; it does not wait for the end.
-fn cancelling(s: &Subject<BackupRun>, p: &Place, facts: &Facts) -> Desired {
+fn cancelling(s: &Subject<BackupRun>, p: &Site, facts: &Facts) -> Desired {
     let mut graph = Desired::new();
     let seen = seen_job(s, p, facts);
     let Some(id) = seen.as_ref().and_then(|j| runs::job_id(&p.vault, &j.name)) else { return graph };
@@ -239,7 +267,7 @@ fn cancelling(s: &Subject<BackupRun>, p: &Place, facts: &Facts) -> Desired {
     graph
 }
 
-fn cancel(s: &Subject<BackupRun>, p: &Place, job: &ResourceId) -> Acted {
+fn cancel(s: &Subject<BackupRun>, p: &Site, job: &ResourceId) -> Acted {
     Acted {
         request: Request::new(Method::Post, format!("{job}/cancel"), RECOVERY_SERVICES),
         proof: Proof::Field,
@@ -251,11 +279,11 @@ fn cancel(s: &Subject<BackupRun>, p: &Place, job: &ResourceId) -> Acted {
 }
 
 /// A job is cancelled only when the vault itself says that this run started it: a status is anybody's word.
-fn is_own(s: &Subject<BackupRun>, p: &Place, seen: Option<&SeenJob>) -> bool {
+fn is_own(s: &Subject<BackupRun>, p: &Site, seen: Option<&SeenJob>) -> bool {
     let one = seen.map(std::slice::from_ref).unwrap_or_default();
     own(s, p).by_id(one).is_some_and(|j| j.container.eq_ignore_ascii_case(&names::job_container(&p.machine)))
 }
 
-fn owned(p: &Place, job: &ResourceId) -> Ownership {
+fn owned(p: &Site, job: &ResourceId) -> Ownership {
     Ownership::Named { vault: p.vault.clone(), owner: p.owner.clone(), name: job.name().to_owned() }
 }

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::{
     as_map,
-    backup_run::{BACKUP, LISTED_WITHIN, expires_at, is_done_before, is_over, key, looked, own, retain_until, seen_job},
-    machine_place::Place,
+    backup_run::{BACKUP, LISTED_WITHIN, expires_at, is_done_before, is_over, key, looked, of_record, own, retain_until, seen_job},
+    machine_place::Site,
     protected_machine::points_of,
     recovery_points, runs, seconds,
 };
@@ -65,14 +65,18 @@ fn look(s: &Subject<BackupRun>, facts: &Facts, status: &mut BackupRunStatus) {
     if s.meta.deleting && s.operations.get("cancel").is_some_and(|o| o.ended_at.is_some() || o.handle.is_some() || o.next_poll.is_some()) {
         status.cancel_asked_at = status.cancel_asked_at.or(Some(seconds(s.now)));
     }
-    let Ok((view, p)) = runs::machine(s, &s.spec.protected_machine_ref.name, facts) else {
+    let found = runs::machine(s, &s.spec.protected_machine_ref.name, facts);
+    let Some(p) = found.as_ref().map_or_else(|_| of_record(s, facts), |(_, place)| Some(place.site.clone())) else {
         if record.is_none() && status.job.is_none() && expired {
             status.phase = Some(RunPhase::Expired);
         }
         return;
     };
     status.key = Some(key(s, &p));
-    if let Some(done) = runs::done_before(&view, &key(s, &p)).filter(|_| is_done_before(s, &view, &p)) {
+    status.source = Some(runs::kept_source(&s.meta.namespace, &p.vault_view.meta, &p.machine));
+    if let Ok((view, _)) = &found
+        && let Some(done) = runs::done_before(view, &key(s, &p)).filter(|_| is_done_before(s, view, &p))
+    {
         status.phase = Some(RunPhase::AlreadyDone);
         status.job = Some(runs::job_of_record(done));
         return;
@@ -113,18 +117,18 @@ fn look(s: &Subject<BackupRun>, facts: &Facts, status: &mut BackupRunStatus) {
 }
 
 /// Whether the job did its work and its point is still to be listed.
-pub(super) fn awaits_its_point(s: &Subject<BackupRun>, p: &Place, facts: &Facts) -> bool {
+pub(super) fn awaits_its_point(s: &Subject<BackupRun>, p: &Site, facts: &Facts) -> bool {
     let done = seen_job(s, p, facts).filter(|j| j.over && j.status.starts_with("Completed"));
     done.is_some_and(|j| may_still_show(p, facts, j.end.unwrap_or(s.now))) && point(s, p, facts).is_none()
 }
 
 /// Whether the point of a job that ended then may still be listed: a list that could not be read says nothing.
-fn may_still_show(p: &Place, facts: &Facts, ended: Timestamp) -> bool {
+fn may_still_show(p: &Site, facts: &Facts, ended: Timestamp) -> bool {
     facts.listed_at(&points_of(&p.item)).is_none_or(|at| at < ended + LISTED_WITHIN)
 }
 
 /// The recovery point that a job made: one job of a machine runs at a time, so what appeared while it ran is its own.
-pub(super) fn point(s: &Subject<BackupRun>, p: &Place, facts: &Facts) -> Option<RecoveryPoint> {
+pub(super) fn point(s: &Subject<BackupRun>, p: &Site, facts: &Facts) -> Option<RecoveryPoint> {
     let job = seen_job(s, p, facts).filter(|j| j.over)?;
     let (start, end) = (job.start? - SLACK, job.end.unwrap_or(s.now) + SLACK);
     let bodies: Vec<Value> = facts.list(&points_of(&p.item))?.values().map(Packed::open).collect();

@@ -1,6 +1,6 @@
 //! What a machine's protection stands on: its references resolved, its ids, and what forbids to protect it.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use breakwater_api::{
     BackupPolicy, ProtectedMachine, ProtectedMachineSpec, Protection, Reason, RecoveryVault,
@@ -21,15 +21,44 @@ use crate::{
     selection,
 };
 
-/// Everything that this machine's decisions stand on: resolved references and derived ids.
-pub(super) struct Place {
+/// Where a machine's backups are.
+#[derive(Clone)]
+pub(super) struct Site {
     pub vault_view: Arc<VaultView>,
-    pub policy_view: Arc<PolicyView>,
     pub vault: ResourceId,
-    pub policy: ResourceId,
     pub machine: ResourceId,
     pub item: ResourceId,
     pub owner: String,
+}
+
+impl Site {
+    /// By the vault and the machine's id, which stands in that field.
+    pub fn of(estate: &str, vault_view: Arc<VaultView>, field: &str, machine: &str) -> Result<Self, Hold> {
+        let invalid = |why: String| Hold::stuck(Reason::InvalidSpec, format!("{field}: {why}"));
+        let vault = vault_id(&vault_view.meta, &vault_view.spec)?;
+        let machine: ResourceId = machine.parse().map_err(|e: breakwater_arm::IdError| invalid(e.to_string()))?;
+        if machine.resource_type() != *names::VIRTUAL_MACHINE {
+            return Err(invalid(format!("{machine} is no virtual machine")));
+        }
+        let item = names::item_id(&vault, &machine).map_err(|e| invalid(e.to_string()))?;
+        let owner = keys::owner_hash(estate, &vault_view.meta.namespace, RecoveryVault::NAME, &vault_view.meta.name);
+        Ok(Site { vault_view, vault, machine, item, owner })
+    }
+}
+
+/// Everything that this machine's decisions stand on: resolved references and derived ids.
+pub(super) struct Place {
+    pub site: Site,
+    pub policy_view: Arc<PolicyView>,
+    pub policy: ResourceId,
+}
+
+impl Deref for Place {
+    type Target = Site;
+
+    fn deref(&self) -> &Site {
+        &self.site
+    }
 }
 
 impl Place {
@@ -78,15 +107,9 @@ pub(super) fn place_of(estate: &str, own: &str, spec: &ProtectedMachineSpec, fac
     if policy_view.status.policy_id.is_none() {
         return Err(Hold::wait(Reason::DependencyNotReady, format!("BackupPolicy {} is not in Azure yet", policy_view.meta.name)));
     }
-    let vault = vault_id(&vault_view.meta, &vault_view.spec)?;
-    let policy = policy_id(estate, &policy_view.meta, &policy_view.spec, &vault)?;
-    let machine: ResourceId = spec.machine_id.parse().map_err(|e| Hold::stuck(Reason::InvalidSpec, format!("spec.machineId: {e}")))?;
-    if machine.resource_type() != *names::VIRTUAL_MACHINE {
-        return Err(Hold::stuck(Reason::InvalidSpec, format!("spec.machineId: {machine} is no virtual machine")));
-    }
-    let item = names::item_id(&vault, &machine).map_err(|e| Hold::stuck(Reason::InvalidSpec, format!("spec.machineId: {e}")))?;
-    let owner = keys::owner_hash(estate, &vault_view.meta.namespace, RecoveryVault::NAME, &vault_view.meta.name);
-    Ok(Place { vault_view, policy_view, vault, policy, machine, item, owner })
+    let site = Site::of(estate, vault_view, "spec.machineId", &spec.machine_id)?;
+    let policy = policy_id(estate, &policy_view.meta, &policy_view.spec, &site.vault)?;
+    Ok(Place { site, policy_view, policy })
 }
 
 /// The machine's body, when it was read in this process.

@@ -93,7 +93,7 @@ fn look(s: &Subject<RestoreRun>, facts: &Facts, status: &mut RestoreRunStatus) {
     };
     status.key = Some(key(s, &source));
     if s.spec.from.recovery_point.protected_machine_ref.is_some() {
-        status.source = Some(restore_source::to_record(s, &source));
+        status.source = Some(runs::kept_source(&s.meta.namespace, &source.vault_view.meta, &source.machine));
     }
     status.target_id = restore_target::new_machine(s, &source).ok().flatten().map(|id| id.to_string());
     if let Some(done) = done_before(s, &source) {

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use breakwater_api::{
     ProtectedMachine, Reason, RecoveryVault, RestoreRun,
-    references::ObjectReference,
-    restore_run::{FromRecoveryPoint, RestoredFrom, SourceRegion},
+    restore_run::{FromRecoveryPoint, SourceRegion},
 };
 use breakwater_arm::{ResourceId, names, regions, versions};
 use jiff::SignedDuration;
@@ -17,18 +16,17 @@ use self::points::listed;
 pub(super) use self::points::{of_job, pick, read, rehydration, shown};
 use super::{
     VaultView, is_admitted_by, kept,
-    machine_place::Place,
+    machine_place::Site,
     no_such,
     protected_machine::points_of,
     protection, restore_checks, restore_files,
     restore_run::RESTORE,
     runs::{self, MachineView},
-    unreadable, vault_guard, vault_id,
+    unreadable, vault_guard,
 };
 use crate::{
     facts::{Facts, Fresh, List, Need, ObjectRef},
     graph::Hold,
-    keys,
     kind::{Kind, Subject},
     sighting::Known,
 };
@@ -192,7 +190,7 @@ fn resolved(s: &Subject<RestoreRun>, facts: &Facts) -> Result<Source, Hold> {
             Err(hold) => return of_record(s, facts).unwrap_or(Err(hold)),
         };
         let (paired, jobs) = region(s, &p.vault, &p.vault_view)?;
-        let Place { vault_view, vault, owner, machine, item, .. } = p;
+        let Site { vault_view, vault, owner, machine, item } = p.site;
         return Ok(Source { vault_view, vault, owner, machine, item, memory: Some(view.clone()), view: Some(view), paired, jobs });
     }
     let invalid = |field: &str, why: String| Hold::stuck(Reason::InvalidSpec, format!("spec.from.recoveryPoint.{field}: {why}"));
@@ -209,8 +207,7 @@ fn resolved(s: &Subject<RestoreRun>, facts: &Facts) -> Result<Source, Hold> {
 fn recorded(s: &Subject<RestoreRun>) -> Option<(ObjectRef, &str)> {
     let begun = s.status.job.is_some() || s.record(RESTORE).is_some() || s.operations.contains_key(restore_files::MOUNT);
     let source = s.status.source.as_ref().filter(|_| begun)?;
-    let namespace = source.vault_ref.namespace_from(&s.meta.namespace).to_owned();
-    Some((ObjectRef { kind: RecoveryVault::NAME, namespace, name: source.vault_ref.name.clone() }, &source.machine_id))
+    Some((runs::vault_of(&s.meta.namespace, source), &source.machine_id))
 }
 
 /// The same, resolved. A status may be anybody's word: by it only what the grant admits is looked at.
@@ -220,23 +217,10 @@ fn of_record(s: &Subject<RestoreRun>, facts: &Facts) -> Option<Result<Source, Ho
     Some(source.and_then(|source| restore_checks::machine_not_granted(s, &source.machine).map_or(Ok(source), Err)))
 }
 
-/// What is kept of it in status.
-pub(super) fn to_record(s: &Subject<RestoreRun>, source: &Source) -> RestoredFrom {
-    let at = &source.vault_view.meta;
-    let namespace = (at.namespace != s.meta.namespace).then(|| at.namespace.clone());
-    RestoredFrom { vault_ref: ObjectReference { name: at.name.clone(), namespace }, machine_id: source.machine.to_string() }
-}
-
 /// By the vault and the machine's id: its object may be long gone.
 fn by_vault(s: &Subject<RestoreRun>, facts: &Facts, vault_view: Arc<VaultView>, machine: &str) -> Result<Source, Hold> {
-    let invalid = |field: &str, why: String| Hold::stuck(Reason::InvalidSpec, format!("spec.from.recoveryPoint.{field}: {why}"));
-    let vault = vault_id(&vault_view.meta, &vault_view.spec)?;
-    let machine: ResourceId = machine.parse().map_err(|e: breakwater_arm::IdError| invalid("machineId", e.to_string()))?;
-    if machine.resource_type() != *names::VIRTUAL_MACHINE {
-        return Err(invalid("machineId", format!("{machine} is no virtual machine")));
-    }
-    let item = names::item_id(&vault, &machine).map_err(|e| invalid("machineId", e.to_string()))?;
-    let owner = keys::owner_hash(&s.estate, &vault_view.meta.namespace, RecoveryVault::NAME, &vault_view.meta.name);
+    let site = Site::of(&s.estate, vault_view, "spec.from.recoveryPoint.machineId", machine)?;
+    let Site { vault_view, vault, owner, machine, item } = site;
     let (paired, jobs) = region(s, &vault, &vault_view)?;
     let all = facts.objects::<MachineView>(ProtectedMachine::NAME, &s.meta.namespace);
     let memory = all.into_iter().find(|view| view.spec.machine_id.parse::<ResourceId>().is_ok_and(|id| id == machine));

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use breakwater_api::{
-    BackupRun, OperationRecord, ProtectedMachine, Reason, RestoreRun, RestoreRunStatus, RunJob, RunPhase, RunTask,
+    BackupRun, OperationRecord, ProtectedMachine, Reason, RecoveryVault, RestoreRun, RestoreRunStatus, RunJob, RunPhase, RunTask,
     operations::Outcome,
-    runs::{MAX_REMEMBERED, MAX_TASKS, RunRecord},
+    references::ObjectReference,
+    runs::{MAX_REMEMBERED, MAX_TASKS, RunRecord, RunSource},
 };
 use breakwater_arm::{ResourceId, bodies::Job, excerpt, names, redacted};
 use jiff::{SignedDuration, Timestamp};
@@ -21,7 +22,7 @@ use crate::{
     facts::{Facts, Fresh, Need, ObjectRef},
     graph::Hold,
     jobs::SeenJob,
-    kind::{Kind, Subject, View},
+    kind::{Kind, Meta, Subject, View},
     once,
     planner::outcome_choice,
 };
@@ -47,6 +48,18 @@ pub(super) fn machine_needs(own: &str, name: &str, known: &Facts) -> Vec<Need> {
     let Some(policy) = known.object::<super::PolicyView>(&policy) else { return needs };
     needs.extend([Need::Object(vault_ref(&policy)), Need::Namespace(policy.meta.namespace.clone())]);
     needs
+}
+
+/// What a run keeps of where its machine's backups are.
+pub(super) fn kept_source(own: &str, vault: &Meta, machine: &ResourceId) -> RunSource {
+    let namespace = (vault.namespace != own).then(|| vault.namespace.clone());
+    RunSource { vault_ref: ObjectReference { name: vault.name.clone(), namespace }, machine_id: machine.to_string() }
+}
+
+/// The vault's object that a run kept.
+pub(super) fn vault_of(own: &str, source: &RunSource) -> ObjectRef {
+    let namespace = source.vault_ref.namespace_from(own).to_owned();
+    ObjectRef { kind: RecoveryVault::NAME, namespace, name: source.vault_ref.name.clone() }
 }
 
 /// The machine that a run names, and where its backups are.

@@ -98,13 +98,13 @@ impl Kind for BackupRun {
         if s.meta.deleting {
             return Ok(cancelling(s, &p, facts));
         }
-        for id in place.iter().flat_map(|place| [&place.vault, &place.policy]) {
-            match facts.resource(id) {
-                Known::Unknown => return Err(unreadable(id, facts)),
-                Known::Absent(_) => {
-                    return Err(place.as_ref().ok().and_then(|place| vanished(place, facts)).unwrap_or_else(|| not_yet(id)));
+        if let Ok(place) = &place {
+            for id in [&place.vault, &place.policy] {
+                match facts.resource(id) {
+                    Known::Unknown => return Err(unreadable(id, facts)),
+                    Known::Absent(_) => return Err(vanished(place, facts).unwrap_or_else(|| not_yet(id))),
+                    Known::Present(..) => {}
                 }
-                Known::Present(..) => {}
             }
         }
         let mut graph = Desired::new();

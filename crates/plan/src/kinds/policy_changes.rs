@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use breakwater_api::{BackupPolicy, BackupPolicySpec, Mode, ProtectedMachine, Reason, operations::Outcome, references::Adopt};
+use breakwater_api::{BackupPolicy, BackupPolicySpec, Mode, ProtectedMachine, Protection, Reason, operations::Outcome, references::Adopt};
 use breakwater_arm::{
     ResourceId,
     versions::RECOVERY_SERVICES,
@@ -150,16 +150,20 @@ fn expiry(s: &Subject<BackupPolicy>, facts: &Facts, before: Option<&Value>, stak
     let under = before.and_then(|b| b.pointer("/properties/protectedItemsCount")).and_then(Value::as_i64);
     let of_machine = |m: &breakwater_api::protected_machine::RecoveryPoints| u64::try_from(m.count).unwrap_or(0);
     let everywhere = facts.objects::<Member>(ProtectedMachine::NAME, "");
-    let own = members(s, facts).into_iter().filter(|m| is_of(m, s));
-    let others = everywhere.into_iter().filter(|m| is_of(m, s) && m.meta.namespace != s.meta.namespace);
+    // What something else protects has no points under this policy.
+    let is_under =
+        |m: &Member| is_of(m, s) && !matches!(m.status.protection, Some(Protection::ElsewhereProtected | Protection::ForeignPolicy));
+    let own = members(s, facts).into_iter().filter(|m| is_under(m));
+    let others = everywhere.into_iter().filter(|m| is_under(m) && m.meta.namespace != s.meta.namespace);
     let points_of = |m: &Member| m.status.recovery_points.as_ref().map_or(0, of_machine);
     let mut points: Vec<(String, u64)> = own.map(|m| (name_of(&m.spec.machine_id), points_of(&m))).collect();
     points.sort();
     // Machines of other tenants are counted, and not named.
     let of_others: Vec<u64> = others.map(|m| points_of(&m)).collect();
     let counted = points.len() + of_others.len();
-    let mut named: Vec<String> = points.iter().take(MOST_NAMED).map(|(name, n)| format!("{name}: up to {}", rounded_up(*n))).collect();
-    let more = counted - named.len();
+    let mut named: Vec<String> =
+        points.iter().filter(|(_, n)| *n > 0).take(MOST_NAMED).map(|(name, n)| format!("{name}: up to {}", rounded_up(*n))).collect();
+    let more = points.iter().filter(|(_, n)| *n > 0).count() - named.len() + of_others.len();
     named.extend((more > 0).then(|| format!("{more} more machines")));
     // Of a machine without an object at least its one point is at stake.
     let uncounted = under.and_then(|n| u64::try_from(n).ok()).unwrap_or(0).saturating_sub(counted as u64);

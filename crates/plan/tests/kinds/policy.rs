@@ -65,6 +65,18 @@ fn an_edit_that_keeps_points_shorter_stops_while_there_are_points() {
 }
 
 #[test]
+fn what_points_would_expire_is_asked_of_machines_that_have_some_under_the_policy() {
+    let mut facts = in_azure(30, 2);
+    let points = |count: u64| json!({ "count": count });
+    add_member(&mut facts, "web-1", "daily", json!({ "protection": "Protected", "recoveryPoints": points(4) }));
+    add_member(&mut facts, "old-1", "daily", json!({ "protection": "ForeignPolicy", "recoveryPoints": points(90) }));
+    let asks = message(&planned(&declares(keep(7), applied(keep(30))), &facts));
+    // Four of the one that is known, and one at least of the other that the policy has.
+    assert!(asks.contains("up to 5 points of 2 machines") && asks.contains("1 machines without an object here"), "{asks}");
+    assert_eq!(asks.matches(": up to ").count(), 2, "one machine is named: {asks}");
+}
+
+#[test]
 fn drift_downward_is_repaired_and_drift_upward_is_told_and_left() {
     let s = declares(keep(30), applied(keep(30)));
     assert!(planned(&s, &in_azure(30, 1)).converged());

@@ -86,9 +86,9 @@ impl Counts {
             true if outcome.settled => self.settled += 1,
             true => {
                 self.stopped += 1;
-                // A story that ends in time alone is one to read: something may be stuck.
-                if is_story(seed) && outcome.reason.as_deref() == Some("Deadline") {
-                    eprintln!("seed {seed}: not over in time:\n  {}", outcome.told.join("\n  "));
+                // What a story leaves undone is to be read: something may be stuck.
+                if is_story(seed) {
+                    eprintln!("seed {seed}: {}:\n  {}", verdict(seed, outcome), outcome.told.join("\n  "));
                 }
             }
             false => {

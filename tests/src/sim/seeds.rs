@@ -178,7 +178,8 @@ fn has_point(object: &DynamicObject) -> bool {
 fn unsettled(sim: &Simulation) -> (String, Vec<String>) {
     let asked = story::asked(sim).into_iter();
     let asked: Vec<String> = asked.map(|(key, question)| format!("{} {}: {}", key.kind, key.name, question["asks"])).collect();
-    if asked.is_empty() { ("Deadline".to_owned(), story::under_way(sim)) } else { ("Question".to_owned(), asked) }
+    let reason = if asked.is_empty() { "Deadline" } else { "Question" };
+    (reason.to_owned(), asked.into_iter().chain(story::under_way(sim)).collect())
 }
 
 fn outcome(sim: &Simulation, seed: u64, broken: Option<String>) -> Outcome {

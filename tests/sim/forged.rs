@@ -108,3 +108,26 @@ fn a_run_of_anothers_namespace_names_no_machine_a_copy_that_its_access_does_not_
         sim.cluster.live_all("ProtectedMachine").iter().any(|o| o.data.pointer("/status/protection") == Some(&json!("Protected")))
     });
 }
+
+#[test]
+fn a_forged_source_shows_nothing_of_a_machine_that_is_not_granted() {
+    let mut sim = restores::ready();
+    let web = sim.cluster.live(&key("ProtectedMachine", &member(&sim, "web-1"))).expect("it is there");
+    let machine = web.data["spec"]["machineId"].as_str().expect("an id").to_owned();
+    restores::back_up(&mut sim, "own");
+    let job = sim.status("BackupRun", "own")["job"]["name"].as_str().expect("its job").to_owned();
+    let narrow = json!([{ "subscriptionId": "50b50000-0000-4000-8000-000000000001", "resourceGroups": ["rg-backup"],
+        "acts": ["Read", "Protect", "Backup"] }]);
+    edit(&sim, "AzureAccess", "shop", json!({ "allow": narrow }));
+    let run = json!({ "apiVersion": "breakwater.io/v1alpha1", "kind": "BackupRun", "metadata": { "name": "forged", "namespace": "shop" },
+        "spec": { "protectedMachineRef": { "name": "none-such" } } });
+    sim.cluster.user().apply_object(&run).expect("the API server takes it");
+    let status = json!({ "source": { "vaultRef": { "name": "main" }, "machineId": machine }, "job": { "name": job } });
+    sim.cluster.user().patch_status(&key("BackupRun", "forged"), &status).expect("it may write the status");
+    let from = sim.requests().len();
+    sim.run_for(HOUR * 2);
+    let told = sim.status("BackupRun", "forged");
+    assert!(told["job"]["status"].is_null() && told["recoveryPoint"].is_null(), "{told:#}");
+    let read = sim.requests().into_iter().skip(from).filter(|line| line.contains(&format!("/backupJobs/{job}"))).collect::<Vec<_>>();
+    assert_eq!(read, Vec::<String>::new());
+}

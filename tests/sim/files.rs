@@ -333,8 +333,13 @@ fn what_makes_no_sense_is_refused_with_its_field() {
     assert!(refused(|spec| spec["to"]["disks"] = json!({ "resourceGroup": "rg-restore" })).contains("exactly one of newMachine"));
     assert!(refused(|spec| spec["diskAccess"] = json!("SameAsSource")).contains("to.files makes no disks"));
     assert!(refused(|spec| spec["to"]["files"]["secretName"] = json!("Not A Name")).contains("secretName"));
-    let mut sim = sim;
-    declare(&sim, "long", "12h");
-    sim.run_until("it says so", MINUTE * 15, |sim| sim.condition("RestoreRun", "long", "Ready").2.contains("between 5m and 11h"));
-    assert_eq!(posts(&sim, "/provision"), 0);
+    let rehydrated = |spec: &mut Value| spec["from"]["recoveryPoint"]["rehydrate"] = json!({ "priority": "High", "retainFor": "9d" });
+    assert!(refused(rehydrated).contains("retainFor must be whole days, 10d to 30d"));
+    for wrong in ["12h", "11h1s", "4m59s", "0s", "1d"] {
+        let words = sim.cluster.user().apply_object(&run(&sim, "long", wrong)).expect_err("no mount is that long").to_string();
+        assert!(words.contains("mountFor must be from 5m to 11h"), "{wrong}: {words}");
+    }
+    for right in ["5m", "300s", "10h60m", "11h"] {
+        declare(&sim, &format!("for-{right}"), right);
+    }
 }

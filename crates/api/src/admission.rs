@@ -46,16 +46,23 @@ pub fn binding_spec() -> Value {
     json!({ "policyName": APPROVALS, "validationActions": ["Deny"] })
 }
 
-/// Why the rule that approvedBy is the requesting user is not in force, by the policy and the binding as they are live;
-/// `None` when it is.
+/// What brings the rule into force.
+pub fn remedy() -> String {
+    format!("apply deploy/kustomize/access, and answer anew {STANDS_FOR} s later")
+}
+
+/// Why the rule that approvedBy is the requesting user is not in force, by the policy and the binding as they are live, and
+/// what to do; `None` when it is.
 pub fn not_in_force(policy: Option<&Value>, binding: Option<&Value>) -> Option<String> {
     let parts = [("ValidatingAdmissionPolicy", policy, policy_spec()), ("ValidatingAdmissionPolicyBinding", binding, binding_spec())];
     parts.into_iter().find_map(|(kind, live, shipped)| {
-        let Some(live) = live else { return Some(format!("{kind} {APPROVALS} does not exist")) };
-        if live.pointer("/metadata/deletionTimestamp").is_some() {
-            return Some(format!("{kind} {APPROVALS} is being deleted"));
-        }
-        (live.get("spec") != Some(&shipped)).then(|| format!("{kind} {APPROVALS} is not the one that Breakwater ships"))
+        let why = match live {
+            None => "does not exist",
+            Some(live) if live.pointer("/metadata/deletionTimestamp").is_some() => "is being deleted",
+            Some(live) if live.get("spec") != Some(&shipped) => "is not the one that Breakwater ships",
+            Some(_) => return None,
+        };
+        Some(format!("{kind} {APPROVALS} {why}: {}", remedy()))
     })
 }
 

@@ -78,7 +78,7 @@ pub struct BackupPolicySpec {
     #[serde(default = "utc")]
     #[schemars(length(min = 1, max = 64), regex(pattern = ids::TIME_ZONE))]
     pub time_zone: String,
-    /// How long recovery points live. Making it shorter lets existing points expire, and is refused.
+    /// How long recovery points live. Making it shorter lets existing points expire: that is asked first, in status.questions.
     pub retention: Retention,
     /// Whether old points move to the archive tier; not managed when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -41,7 +41,8 @@ pub struct ProtectedMachineSpec {
     /// What every kind has.
     #[serde(flatten)]
     pub shared: SharedSpec,
-    /// The BackupPolicy that the machine is backed up by. A move to a policy that keeps points shorter is refused.
+    /// The BackupPolicy that the machine is backed up by. A move to a policy that keeps points shorter is asked first, in
+    /// status.questions.
     pub policy_ref: ObjectReference,
     /// The machine's full ARM id. Immutable.
     #[schemars(length(max = 512), regex(pattern = ids::MACHINE_ID))]
@@ -58,7 +59,8 @@ pub struct ProtectedMachineSpec {
     #[serde(default)]
     pub undelete: bool,
     /// What happens when this object is deleted. Retain: protection goes on. StopAndRetain: it is stopped, and its points are
-    /// kept. Nothing here ever deletes a backup.
+    /// kept. Nothing here ever deletes a backup. Delete this object before its BackupPolicy and RecoveryVault: without them
+    /// nobody knows where its backups are.
     #[serde(default)]
     pub deletion_policy: MachineDeletionPolicy,
 }

@@ -23,7 +23,7 @@ pub const NOT_HAPPENED: &str = "not-happened";
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AskedQuestion {
-    /// Names it within the object: shorter-retention, one-way/immutability, takeover.
+    /// Names it within the object: points-expire, one-way-immutability, takeover.
     #[schemars(length(min = 1, max = 128))]
     pub id: String,
     /// The question in words: what would happen, to what, and how much of it.

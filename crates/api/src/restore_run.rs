@@ -207,6 +207,7 @@ pub struct Rehydrate {
     /// Standard takes up to 15 hours, High up to one, and costs more.
     pub priority: RehydratePriority,
     /// How long the point stays out of the archive: whole days, 10d to 30d.
+    #[x_kube(validation = Rule::new("self.matches('^0*([12][0-9]|30)d$')").message("from.recoveryPoint.rehydrate.retainFor must be whole days, 10d to 30d"))]
     pub retain_for: Span,
 }
 

@@ -69,7 +69,7 @@ async fn rule(cluster: &dyn Cluster) -> Result<Timestamp, String> {
         return Err(why);
     }
     let changed = [policy, binding].into_iter().flatten().filter_map(|object| admission::last_changed(&object)).max();
-    changed.ok_or_else(|| format!("since when {} stands is not told", admission::APPROVALS))
+    changed.ok_or_else(|| format!("since when {} stands is not told: {}", admission::APPROVALS, admission::remedy()))
 }
 
 const POLICY: &str = "ValidatingAdmissionPolicy";
@@ -80,7 +80,7 @@ async fn live(cluster: &dyn Cluster, kind: &str) -> Result<Option<Value>, String
     match cluster.get(&key).await {
         Ok(found) => Ok(found.and_then(|object| serde_json::to_value(object).ok())),
         Err(ClusterError::NotFound) => Ok(None),
-        Err(e) => Err(format!("{kind} {} cannot be read ({e})", admission::APPROVALS)),
+        Err(e) => Err(format!("{kind} {} cannot be read ({e}): let the operator read it (deploy/kustomize/access)", admission::APPROVALS)),
     }
 }
 
@@ -90,7 +90,10 @@ fn made_under(since: Timestamp, approval: &DynamicObject) -> Result<(), String> 
     let from = since + SignedDuration::from_secs(admission::STANDS_FOR);
     match made {
         Some(made) if made >= from => Ok(()),
-        _ => Err(format!("the rule of who may answer stands since {since}, and the answer was not made {} s later", admission::STANDS_FOR)),
+        _ => Err(format!(
+            "the rule of who may answer stands since {since}, and the answer was not made {} s later: delete the Approval and make it again",
+            admission::STANDS_FOR
+        )),
     }
 }
 

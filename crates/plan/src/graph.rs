@@ -344,9 +344,11 @@ impl Hold {
     }
 
     /// Something that a person must answer.
-    pub fn question(reason: Reason, question: Question) -> Self {
-        let message =
-            format!("{}? Answer question {} of status.questions with an Approval, or set the field back", question.asks, question.id);
+    pub fn question(reason: Reason, mut question: Question) -> Self {
+        if !question.asks.ends_with('?') {
+            question.asks.push('?');
+        }
+        let message = format!("{} Answer question {} of status.questions with an Approval", question.asks, question.id);
         Hold { question: Some(Box::new(question)), ..Hold::stuck(reason, message) }
     }
 }

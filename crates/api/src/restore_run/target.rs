@@ -97,7 +97,9 @@ pub struct ToDisks {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ToFiles {
-    /// How long they stay mounted: 5m to 11h, counted from the request. Closed earlier where this run is suspended or deleted.
+    /// How long they stay mounted: 5m to 11h, in h, m and s, counted from the request. Closed earlier where this run is suspended
+    /// or deleted.
+    #[x_kube(validation = Rule::new("!self.contains('d') && duration(self) >= duration('5m') && duration(self) <= duration('11h')").message("to.files.mountFor must be from 5m to 11h, in h, m and s: Azure ends a mount after twelve hours by itself"))]
     pub mount_for: Span,
     /// The Secret that gets the script and its password: made by this run, never overwritten, and gone with the mount. The
     /// namespace allows it by binding the ClusterRole breakwater-file-recovery to the operator.

@@ -63,7 +63,7 @@ fn standing(s: &Subject<Approval>, facts: &Facts) -> (bool, Reason, String) {
         return (false, Reason::InvalidSpec, format!("spec.answer: {question} can be answered with {}", asked.answers.join(", ")));
     }
     match &s.answers.not_in_force {
-        Some(why) => (false, Reason::AnswersNotInForce, format!("{why}: apply deploy/kustomize/access again, and answer anew 30 s later")),
+        Some(why) => (false, Reason::AnswersNotInForce, why.clone()),
         None => (true, Reason::AnswerStands, format!("{name} may act on this answer until {expires_at}")),
     }
 }

@@ -44,7 +44,7 @@ impl Kind for AzureAccess {
 
     fn report(s: &Subject<Self>, _: &Facts, decided: Decided<'_>) -> Report {
         let promise = match decided {
-            Ok(_) => Promise::kept(Reason::AsDeclared, format!("{} subscriptions can be read as this identity", subscriptions(s).len())),
+            Ok(_) => Promise::kept(Reason::AsDeclared, format!("subscriptions readable as this identity: {}", subscriptions(s).len())),
             Err(hold) => Promise::broken(hold.reason, hold.message.clone()),
         };
         Report { status: Map::new(), promise, conditions: Vec::new(), owned: Vec::new(), next: Some(s.now + LOOK_EVERY), remove_at: None }

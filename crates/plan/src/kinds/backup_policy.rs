@@ -161,7 +161,7 @@ impl Kind for BackupPolicy {
             (Ok(_), None) if status.matched == Some(0) && !s.spec.machines.is_empty() => {
                 let words = match status.excluded_count {
                     None | Some(0) => "its entries match no machine".to_owned(),
-                    Some(n) => format!("its entries leave no machine to protect: {n} are left out, see status.excluded"),
+                    Some(n) => format!("its entries leave no machine to protect; left out: {n}, see status.excluded"),
                 };
                 Promise::kept(Reason::NoMachines, format!("the policy is in Azure; {words}"))
             }

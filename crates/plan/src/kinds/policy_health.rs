@@ -131,7 +131,7 @@ pub(super) fn is_failing(member: &Member) -> bool {
 
 pub(super) fn healthy(status: &BackupPolicyStatus, blind: Option<&(Reason, String)>) -> Said {
     let (matched, protected, failing) = (status.matched.unwrap_or(0), status.protected.unwrap_or(0), status.failing.unwrap_or(0));
-    let message = format!("{matched} machines matched, {protected} protected, {failing} failing");
+    let message = format!("machines: {matched} matched, {protected} protected, {failing} failing");
     match (status.matched, failing, protected == matched) {
         (None, ..) => Said::new(ConditionType::MachinesHealthy, None, Reason::NotYetObserved, "the machines were not counted yet"),
         (_, 0, true) => match blind {

@@ -27,7 +27,8 @@ fn a_shorter_retention_waits_for_an_answer_and_uses_it_once() {
     let mut sim = protected(&granted("Disabled"));
     shorten(&mut sim, 8);
     let asks = asked(&mut sim, "BackupPolicy", "daily", "points-expire");
-    assert!(asks["asks"].as_str().unwrap().contains("2 machines"), "{asks}");
+    let words = asks["asks"].as_str().unwrap();
+    assert!(words.contains("(machines: 2)") && words.ends_with("Shall it be done?"), "{asks}");
     assert_eq!(asks["answers"], json!(["approve"]));
     let before = sim.requests().len();
     sim.run_for(SignedDuration::from_hours(1));
@@ -101,7 +102,9 @@ fn without_the_rule_of_who_may_answer_no_answer_counts() {
     sim.cluster.user().patch(&policy, &json!({ "spec": { "failurePolicy": "Ignore" } })).unwrap();
     answer(&sim, DAILY, &asks, "approve");
     sim.run_for(SignedDuration::from_hours(1));
-    assert_eq!(sim.condition("Approval", "daily-points-expire", "Ready").1, "AnswersNotInForce", "{}", sim.tell());
+    let (_, reason, message) = sim.condition("Approval", "daily-points-expire", "Ready");
+    assert_eq!(reason, "AnswersNotInForce", "{}", sim.tell());
+    assert!(message.ends_with("apply deploy/kustomize/access, and answer anew 30 s later"), "{message}");
     assert!(sim.condition("BackupPolicy", "daily", "Ready").2.contains("answers do not count now"), "{}", sim.tell());
     // The rule comes back: what was answered without it may be anybody's.
     sim.cluster.user().delete(&policy).unwrap();

@@ -14,7 +14,7 @@ use crate::{
     files,
     manifests::SMALL,
     paired,
-    people::{key, member, policy_with, vault_with},
+    people::{asked, edit, granted, key, member, policy_with, protected, sent, vault_with},
     restores,
 };
 
@@ -180,4 +180,45 @@ fn the_azure_roles_hold_what_is_used_and_nothing_else() {
     // Whoever restores writes machines as whoever protects them does; each role stands without the other.
     let twice = roles.values().map(BTreeSet::len).sum::<usize>() - granted.len();
     assert_eq!(twice, 2, "a tag and a machine are written for two acts");
+}
+
+#[test]
+fn an_object_made_by_hand_for_a_machine_that_is_not_granted_shows_nothing_of_it() {
+    let mut sim = protected(&granted("Disabled"));
+    let web = key("ProtectedMachine", &member(&sim, "web-1"));
+    let machine = sim.cluster.live(&web).expect("it is there").data["spec"]["machineId"].clone();
+    let narrow = json!([{ "subscriptionId": "50b50000-0000-4000-8000-000000000001", "resourceGroups": ["rg-backup"],
+        "acts": ["Read", "Protect", "Backup"] }]);
+    edit(&sim, "AzureAccess", "shop", json!({ "allow": narrow }));
+    sim.cluster.user().delete(&web).expect("it is there");
+    sim.run_for(HOUR);
+    let by_hand = json!({ "apiVersion": "breakwater.io/v1alpha1", "kind": "ProtectedMachine",
+        "metadata": { "name": "peek", "namespace": "shop" }, "spec": { "policyRef": { "name": "daily" }, "machineId": machine } });
+    sim.cluster.user().apply_object(&by_hand).expect("the API server takes it");
+    let from = sim.requests().len();
+    sim.run_for(HOUR * 2);
+    assert_eq!(sim.condition("ProtectedMachine", "peek", "Ready").1, "AccessDenied", "{}", sim.tell());
+    let status = sim.status("ProtectedMachine", "peek");
+    for field in ["recoveryPoints", "points", "lastBackup", "machine", "disks"] {
+        assert!(status[field].is_null(), "{field}: {status:#}");
+    }
+    let looks: Vec<String> = sim.requests().iter().skip(from).filter(|line| line.contains("/recoveryPoints")).cloned().collect();
+    assert_eq!(looks, Vec::<String>::new());
+}
+
+#[test]
+fn a_machine_is_not_moved_to_a_policy_while_that_is_made_shorter_without_anybody_being_asked() {
+    let manifest = granted("Disabled");
+    let mut sim = protected(&manifest);
+    let late = manifest.split("---").last().expect("the policy").replace("name: daily,", "name: late,");
+    sim.cluster.user().apply(&late.replace("all: { app: [shop] }", "all: { app: [nothing] }")).expect("the API server takes it");
+    sim.run_until("the other policy", HOUR, |sim| sim.is_ready("BackupPolicy", "late"));
+    let (web, from) = (member(&sim, "web-1"), sim.requests().len());
+    edit(&sim, "ProtectedMachine", &web, json!({ "policyRef": { "name": "late" } }));
+    edit(&sim, "BackupPolicy", "late", json!({ "retention": { "daily": { "keep": "7d" } } }));
+    asked(&mut sim, "BackupPolicy", "late", "points-expire");
+    sim.run_until("it moves to the policy as it stands", HOUR * 2, |sim| sent(sim, from).iter().any(|l| l.contains("/protectedItems/")));
+    sim.run_for(HOUR * 2);
+    let policies: Vec<String> = sent(&sim, from).into_iter().filter(|line| line.contains("/backupPolicies/")).collect();
+    assert_eq!(policies, Vec::<String>::new(), "nobody agreed to the edit");
 }

@@ -212,7 +212,8 @@ fn of_item(id: &ResourceId, before: &Value, after: &Value, around: Around<'_>) -
     let expires = was.eq_ignore_ascii_case(SUSPENDED) && old.is_some();
     if !stops && is_stopped(&was) && !expires && new.is_some() {
         let name = new.as_ref().map(|id| id.name().to_owned()).unwrap_or_default();
-        all.push(lost("protection", "stopped, points kept", format!("protected under {name}"), true));
+        let keeps = new.as_ref().and_then(around).map_or("not known".to_owned(), |policy| retention(&policy));
+        all.push(lost("protection", "stopped, points kept", format!("protected under {name} (retention: {keeps})"), true));
     }
     if disks::loses(before, after) {
         all.push(lost("disks", disks::Coverage::of_item(before).show(), disks::Coverage::of_item(after).show(), true));
@@ -233,6 +234,14 @@ fn of_item(id: &ResourceId, before: &Value, after: &Value, around: Around<'_>) -
         }
     }
     all
+}
+
+/// How long a policy keeps points, in words: what of it a policy without any rule would be weaker in.
+fn retention(policy: &Value) -> String {
+    let all = policy::weakens(policy, &Value::Null);
+    let rules = all.iter().filter_map(|rule| Some(format!("{} {}", rule.field.strip_prefix("retention.")?, rule.from)));
+    let rules = rules.collect::<Vec<_>>().join(", ");
+    if rules.is_empty() { "none".to_owned() } else { rules }
 }
 
 /// The state of a machine that gets no backups and whose points expire as its policy says (backup.md §9).

@@ -75,7 +75,7 @@ pub(super) fn conditions(
         let (reason, message) = if left.is_empty() {
             (Reason::AllDisksCovered, String::new())
         } else {
-            (Reason::DiskExcluded, format!("LUNs {} are not backed up", left.join(", ")))
+            (Reason::DiskExcluded, format!("not backed up: LUN {}", left.join(", ")))
         };
         all.push(Said::new(ConditionType::DiskNotCovered, Some(!left.is_empty()), reason, message));
     }

@@ -6,13 +6,18 @@ use breakwater_arm::{
     versions::RECOVERY_SERVICES,
     wire::{Method, Request},
 };
+use jiff::SignedDuration;
 use serde_json::json;
 
-use super::{machine_disks, machine_place::Place, machines_of, protection, selected};
+use super::{
+    machine_disks,
+    machine_place::{Place, standing},
+    machines_of, protection, selected, unreadable,
+};
 use crate::{
     defence,
     disks::Coverage,
-    facts::Facts,
+    facts::{Facts, Fresh, Need},
     graph::{Change, Difference, Hold},
     kind::Subject,
     questions::{Approved, Question, rounded_up},
@@ -145,6 +150,42 @@ pub(super) fn wanted(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) ->
     if declared || s.meta.deleting || selected::let_go(s, p, facts) { Want::Stopped } else { Want::Protected }
 }
 
+/// How old what is read of a policy may be when a machine goes under it.
+const READ_WITHIN: SignedDuration = SignedDuration::from_secs(15);
+
+/// The policies by which points live and expire when the machine goes to another policy or is resumed: the one that it gets,
+/// and the one that it leaves. None while it stays where it is.
+fn gone_between(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> Vec<ResourceId> {
+    let Some(item) = p.item_body(facts).and_then(|body| protection::Item::read(body)) else { return Vec::new() };
+    let goes = item.is_stopped() || item.policy.as_ref() != Some(&p.policy);
+    if !goes || item.soft_deleted || wanted(s, p, facts) == Want::Stopped || standing(s, p, facts).hold.is_some() {
+        return Vec::new();
+    }
+    let old = item.policy.filter(|old| *old != p.policy);
+    std::iter::once(p.policy.clone()).chain(old).collect()
+}
+
+/// They are read right before: an edit of them may be on its way.
+pub(super) fn policies_need(s: &Subject<ProtectedMachine>, p: &Place, known: &Facts) -> Vec<Need> {
+    gone_between(s, p, known).into_iter().map(|id| Need::Read { id, fresh: Fresh::Within(READ_WITHIN) }).collect()
+}
+
+/// That a policy which the machine leaves or gets is being changed, or was not read just now.
+pub(super) fn unsettled(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> Option<Hold> {
+    let policies = gone_between(s, p, facts);
+    if policies.is_empty() {
+        return None;
+    }
+    let view = &p.policy_view;
+    let shared = &view.status.shared;
+    let works = shared.operations.iter().any(|record| record.node == "policy" && record.outcome.is_none());
+    if works || shared.observed_generation.is_some_and(|seen| seen != view.meta.generation) {
+        return Some(Hold::wait(Reason::DependencyNotReady, format!("BackupPolicy {} is being changed", view.meta.name)));
+    }
+    let is_read = |id: &ResourceId| facts.seen.get(id).is_some_and(|seen| seen.read_since(s.now - READ_WITHIN).is_some());
+    policies.iter().find(|id| !is_read(id)).map(|id| unreadable(id, facts))
+}
+
 /// The answer that a change needs: a stop in an immutable vault, a resumption, a move to a policy that keeps points shorter,
 /// a disk dropped.
 ///
@@ -168,8 +209,10 @@ pub(super) fn asked(p: &Place, s: &Subject<ProtectedMachine>, facts: &Facts, cha
             ("stop", Reason::StopLetsPointsExpire, what)
         }
         "protection" => {
-            let what =
-                format!("resumes protection of {}; those of its up to {up_to} points that the policy keeps no longer expire", p.machine);
+            let what = format!(
+                "resumes protection of {}, then {}; those of its up to {up_to} points that it keeps no longer expire",
+                p.machine, stake.to
+            );
             ("resume", Reason::WouldExpirePoints, what)
         }
         "tier" => {

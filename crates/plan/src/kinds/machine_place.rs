@@ -10,7 +10,7 @@ use breakwater_arm::{ResourceId, bodies::VirtualMachine, names};
 use serde_json::Value;
 
 use super::{
-    PolicyView, VaultView, gone, is_admitted_by, items_of, machine_item, machine_report, no_such, policy_id, protection, selected,
+    PolicyView, VaultView, gone, is_admitted_by, items_of, machine_item, machine_report, no_such, policy_id, protection, runs, selected,
     unreadable, vault_id,
 };
 use crate::{
@@ -129,7 +129,15 @@ pub(super) fn vanished(p: &Place, facts: &Facts) -> Option<Hold> {
     facts.read(&p.policy).is_absent().then(|| gone::missing(&p.policy, &format!("BackupPolicy {}", p.policy_view.meta.name)))
 }
 
+/// That its access does not let anybody look at the machine: nothing of it is shown then, and nothing is done to it.
+pub(super) fn not_granted(s: &Subject<ProtectedMachine>, p: &Place) -> Option<Hold> {
+    runs::not_granted(s, "Read", &p.machine)
+}
+
 pub(super) fn standing(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> protection::Standing {
+    if let Some(hold) = not_granted(s, p) {
+        return protection::Standing { protection: Protection::Unknown, hold: Some(hold), elsewhere: None };
+    }
     if let Some(hold) = vanished(p, facts).filter(|_| facts.read(&p.vault).is_absent()) {
         return protection::Standing { protection: Protection::Missing, hold: Some(hold), elsewhere: None };
     }

@@ -1,7 +1,7 @@
 //! What a `ProtectedMachine` tells: its machine, its points, its promise.
 
 use breakwater_api::{
-    ProtectedMachine, ProtectedMachineStatus, Protection, Reason,
+    ConditionType, ProtectedMachine, ProtectedMachineStatus, Protection, Reason,
     protected_machine::{LastBackup, ObservedDisk, ObservedMachine, RecoveryPoints},
     status::Owned,
 };
@@ -14,7 +14,7 @@ use super::{
     machine_conditions::{conditions, last_known, question},
     machine_disks,
     machine_item::{Want, coverage, declared, wanted},
-    machine_place::{Place, place, standing, vm},
+    machine_place::{Place, not_granted, place, standing, vm},
     protected_machine::{points_next, points_of},
     protection::Item,
     recovery_points, runs, seconds, selected,
@@ -22,7 +22,7 @@ use super::{
 use crate::{
     disks::Coverage,
     facts::Facts,
-    graph::HoldKind,
+    graph::{Hold, HoldKind},
     kind::{Decided, Promise, Report, Said, Subject},
     policy,
     sighting::Packed,
@@ -44,6 +44,9 @@ pub(super) fn report(s: &Subject<ProtectedMachine>, facts: &Facts, decided: Deci
         let conditions = last_known(&status, &promise);
         return told(&status, promise, conditions, s.owned.clone(), None);
     };
+    if let Some(hold) = not_granted(s, &p) {
+        return not_shown(s, &p, status, &hold);
+    }
     let body = p.item_body(facts).cloned();
     let item = body.as_ref().and_then(|b| Item::read(b));
     let stands = standing(s, &p, facts);
@@ -115,6 +118,18 @@ pub(super) fn report(s: &Subject<ProtectedMachine>, facts: &Facts, decided: Deci
     let hourly = matches!(stands.protection, Protection::ElsewhereProtected).then(|| s.now + SignedDuration::from_hours(1));
     let let_go = selected::let_go_at(s, &p).filter(|at| *at > s.now);
     told(&status, promise, conditions, owned, [due, hourly, let_go, points_next(s, &p, facts)].into_iter().flatten().min())
+}
+
+/// Of a machine that is not granted nothing is told anew: what was known of an item of ours stays, as what was last known.
+fn not_shown(s: &Subject<ProtectedMachine>, p: &Place, status: ProtectedMachineStatus, hold: &Hold) -> Report {
+    let promise = Promise::broken(hold.reason, hold.message.clone());
+    if s.owns(&p.item) || s.operations.contains_key("protection") {
+        let conditions = last_known(&status, &promise);
+        return told(&status, promise, conditions, s.owned.clone(), None);
+    }
+    let status = ProtectedMachineStatus { shared: status.shared, runs: status.runs, ..ProtectedMachineStatus::default() };
+    let conditions = vec![Said::new(ConditionType::Protected, None, hold.reason, hold.message.clone())];
+    told(&status, promise, conditions, s.owned.clone(), None)
 }
 
 fn stopped_as_declared(p: &Place, protection: &Protection) -> Promise {

@@ -1,6 +1,6 @@
 //! What may be done to a policy in Azure: made, changed in place, asked about, never made weaker by itself.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use breakwater_api::{BackupPolicy, BackupPolicySpec, Mode, ProtectedMachine, Protection, Reason, operations::Outcome, references::Adopt};
 use breakwater_arm::{
@@ -30,6 +30,12 @@ use crate::{
 
 /// How many machines a question names.
 const MOST_NAMED: usize = 8;
+
+/// So many points of one machine are counted at most: its status may be anybody's writing.
+const MOST_POINTS: u64 = 9_999;
+
+/// Where a policy shows how many machines are under it.
+const ITEMS: &str = "/properties/protectedItemsCount";
 
 pub(super) fn put(id: &ResourceId, body: Value) -> Request {
     Request::new(Method::Put, id.as_str(), RECOVERY_SERVICES).with_body(body)
@@ -73,14 +79,51 @@ fn rivals(s: &Subject<BackupPolicy>, facts: &Facts) -> Vec<Arc<PolicyView>> {
     of_all.into_iter().filter(|v| v.meta.uid != s.meta.uid && v.spec.shared.mode != Mode::Observe && same_vault(v)).collect()
 }
 
-/// What is needed to know them, and whether the vault admits their namespaces.
+/// What is needed to know them, and whether the vault admits their namespaces, and the policy those of the machines that name it.
 pub(super) fn rivals_needs(s: &Subject<BackupPolicy>, known: &Facts) -> Vec<Need> {
-    if s.spec.azure_name.is_none() {
-        return Vec::new();
+    let of_machines: BTreeSet<String> = of_others(s, known).into_iter().map(|m| m.meta.namespace.clone()).collect();
+    let mut needs: Vec<Need> = of_machines.into_iter().map(Need::Namespace).collect();
+    if s.spec.azure_name.is_some() {
+        needs.push(Need::Objects { kind: BackupPolicy::NAME, namespace: String::new(), naming: None });
+        needs.extend(rivals(s, known).into_iter().map(|v| Need::Namespace(v.meta.namespace.clone())));
     }
-    let all = Need::Objects { kind: BackupPolicy::NAME, namespace: String::new(), naming: None };
-    let namespaces = rivals(s, known).into_iter().map(|v| Need::Namespace(v.meta.namespace.clone()));
-    std::iter::once(all).chain(namespaces).collect()
+    needs
+}
+
+/// The machines' objects of other namespaces that name the policy, admitted or not.
+fn of_others(s: &Subject<BackupPolicy>, facts: &Facts) -> Vec<Arc<Member>> {
+    let everywhere = facts.objects::<Member>(ProtectedMachine::NAME, "");
+    everywhere.into_iter().filter(|m| m.meta.namespace != s.meta.namespace && is_of(m, s)).collect()
+}
+
+/// The machines' objects that have points under the policy or bring some: what something else protects does not, unless it is
+/// on its way here. First those of its own namespace, then those of others that it admits.
+fn under(s: &Subject<BackupPolicy>, facts: &Facts) -> (Vec<Arc<Member>>, Vec<Arc<Member>>) {
+    let elsewhere = |m: &Member| matches!(m.status.protection, Some(Protection::ElsewhereProtected | Protection::ForeignPolicy));
+    let moves = |m: &Member| m.status.shared.operations.iter().any(|record| record.node == "protection" && record.outcome.is_none());
+    let is_under = |m: &Member| !elsewhere(m) || moves(m);
+    let admitted = |m: &Member| is_admitted_by(s.spec.allowed_namespaces.as_ref(), &s.meta.namespace, &m.meta.namespace, facts);
+    let own = members(s, facts).into_iter().filter(|m| is_of(m, s) && is_under(m)).collect();
+    let others = of_others(s, facts).into_iter().filter(|m| is_under(m) && admitted(m)).collect();
+    (own, others)
+}
+
+fn points_of(m: &Member) -> u64 {
+    let count = m.status.recovery_points.as_ref().map_or(0, |points| u64::try_from(points.count).unwrap_or(0));
+    count.min(MOST_POINTS)
+}
+
+/// A policy that nothing is under in Azure, with the machines that bring points to it by now: what moves to it or is resumed
+/// falls under what it keeps then, and was not asked about by that.
+fn with_coming(s: &Subject<BackupPolicy>, facts: &Facts, body: &Arc<Value>) -> Arc<Value> {
+    let mut body = body.clone();
+    if body.pointer(ITEMS).and_then(Value::as_i64) == Some(0)
+        && let Some(items) = Arc::make_mut(&mut body).pointer_mut(ITEMS)
+    {
+        let (own, others) = under(s, facts);
+        *items = own.iter().chain(&others).filter(|m| points_of(m) > 0).count().into();
+    }
+    body
 }
 
 /// That another object has this policy of Azure: the one whose name it derives from, else the one that was made first.
@@ -131,7 +174,7 @@ pub(super) fn digest(spec: &BackupPolicySpec) -> String {
 /// The question, while nobody has answered it.
 pub(super) fn asked(s: &Subject<BackupPolicy>, id: &ResourceId, facts: &Facts, change: Option<&Change>) -> Result<Option<Approved>, Hold> {
     let Some(change) = change else { return Ok(None) };
-    let before = facts.resource(id).into_present().cloned();
+    let before = facts.resource(id).into_present().map(|body| with_coming(s, facts, body));
     let around = |id: &ResourceId| facts.resource(id).into_present().cloned();
     let Some(stake) = defence::at_stake(&change.request, before.as_deref(), &around) else { return Ok(None) };
     let (reason, question) = match stake.loses_points {
@@ -147,32 +190,25 @@ pub(super) fn asked(s: &Subject<BackupPolicy>, id: &ResourceId, facts: &Facts, c
 
 /// The question that counts the points by machine: at most all that there are.
 fn expiry(s: &Subject<BackupPolicy>, facts: &Facts, before: Option<&Value>, stake: Stake) -> Question {
-    let under = before.and_then(|b| b.pointer("/properties/protectedItemsCount")).and_then(Value::as_i64);
-    let of_machine = |m: &breakwater_api::protected_machine::RecoveryPoints| u64::try_from(m.count).unwrap_or(0);
-    let everywhere = facts.objects::<Member>(ProtectedMachine::NAME, "");
-    // What something else protects has no points under this policy.
-    let is_under =
-        |m: &Member| is_of(m, s) && !matches!(m.status.protection, Some(Protection::ElsewhereProtected | Protection::ForeignPolicy));
-    let own = members(s, facts).into_iter().filter(|m| is_under(m));
-    let others = everywhere.into_iter().filter(|m| is_under(m) && m.meta.namespace != s.meta.namespace);
-    let points_of = |m: &Member| m.status.recovery_points.as_ref().map_or(0, of_machine);
-    let mut points: Vec<(String, u64)> = own.map(|m| (name_of(&m.spec.machine_id), points_of(&m))).collect();
+    let in_azure = before.and_then(|b| b.pointer(ITEMS)).and_then(Value::as_i64);
+    let (own, others) = under(s, facts);
+    let mut points: Vec<(String, u64)> = own.iter().map(|m| (name_of(&m.spec.machine_id), points_of(m))).collect();
     points.sort();
     // Machines of other tenants are counted, and not named.
-    let of_others: Vec<u64> = others.map(|m| points_of(&m)).collect();
+    let of_others: Vec<u64> = others.iter().map(|m| points_of(m)).collect();
     let counted = points.len() + of_others.len();
     let mut named: Vec<String> =
         points.iter().filter(|(_, n)| *n > 0).take(MOST_NAMED).map(|(name, n)| format!("{name}: up to {}", rounded_up(*n))).collect();
     let more = points.iter().filter(|(_, n)| *n > 0).count() - named.len() + of_others.len();
-    named.extend((more > 0).then(|| format!("{more} more machines")));
+    named.extend((more > 0).then(|| format!("more machines: {more}")));
     // Of a machine without an object at least its one point is at stake.
-    let uncounted = under.and_then(|n| u64::try_from(n).ok()).unwrap_or(0).saturating_sub(counted as u64);
-    named.extend((uncounted > 0).then(|| format!("{uncounted} machines without an object here, whose points are not counted")));
-    let total: u64 = points.iter().map(|(_, n)| n).chain(&of_others).sum::<u64>() + uncounted;
-    let machines = under.map_or_else(|| counted.to_string(), |n| n.to_string());
+    let uncounted = in_azure.and_then(|n| u64::try_from(n).ok()).unwrap_or(0).saturating_sub(counted as u64);
+    named.extend((uncounted > 0).then(|| format!("machines without an object here, not counted: {uncounted}")));
+    let total = points.iter().map(|(_, n)| n).chain(&of_others).fold(uncounted, |all, n| all.saturating_add(*n));
+    let machines = in_azure.map_or_else(|| counted.to_string(), |n| n.to_string());
     let fields: Vec<String> = fields_of(&stake);
     let asks = format!(
-        "{}: up to {} points of {machines} machines would expire earlier, or fewer would be made ({}). The policy stays as it is until then. Shall it be done",
+        "{}: up to {} points (machines: {machines}) would expire earlier, or fewer would be made ({}). The policy stays as it is until then. Shall it be done",
         fields.join("; "),
         rounded_up(total),
         if named.is_empty() { "not counted".to_owned() } else { named.join(", ") },
@@ -197,11 +233,11 @@ fn name_of(machine: &str) -> String {
 /// Machines under a policy keep it from being deleted.
 pub(super) fn still_used(id: &ResourceId, facts: &Facts) -> Option<Hold> {
     let body = facts.read(id).into_present()?;
-    let count = body.pointer("/properties/protectedItemsCount").and_then(Value::as_i64);
+    let count = body.pointer(ITEMS).and_then(Value::as_i64);
     (count != Some(0)).then(|| {
-        let machines = count.map_or("machines".to_owned(), |n| format!("{n} machines"));
+        let machines = count.map_or("not told".to_owned(), |n| n.to_string());
         let message = format!(
-            "{machines} are under {id}, and it is not deleted while they are: move or stop them first, or set deletionPolicy: Retain to let this object go"
+            "machines under {id}: {machines}; it is not deleted while there are any: move or stop them first, or set deletionPolicy: Retain to let this object go"
         );
         Hold::stuck(Reason::Blocked, message)
     })

@@ -17,8 +17,8 @@ use super::{
     PolicyView,
     first_backup::{FIRST_BACKUP, first_backup, first_backup_known, jobs_since, wants_first_backup},
     gone, items_of, kept, machine_disks,
-    machine_item::{Want, asked, change, coverage, declared, put, stopped_state, wanted},
-    machine_place::{Place, machine_hold, not_yet, place, policy_ref, standing, vanished, vault_full, vault_ref, vm},
+    machine_item::{Want, asked, change, coverage, declared, policies_need, put, stopped_state, unsettled, wanted},
+    machine_place::{Place, machine_hold, not_granted, not_yet, place, policy_ref, standing, vanished, vault_full, vault_ref, vm},
     machine_report, machines_of, power_states_of, protection, runs, selected, unreadable, vault_guard, vault_is_ours,
 };
 use crate::{
@@ -42,9 +42,13 @@ impl Kind for ProtectedMachine {
         needs.extend([Need::Object(vault_ref(&view)), Need::Namespace(view.meta.namespace.clone())]);
         let Ok(p) = place(s, known) else { return needs };
         needs.push(Need::Inventory { list: items_of(&p.vault), watch: Some(vec![p.item.clone()]) });
-        needs.push(Need::Inventory { list: machines_of(p.machine.subscription_id()), watch: Some(vec![p.machine.clone()]) });
         needs.extend([kept(&p.vault), kept(&p.policy)]);
         needs.extend(vault_guard::need(&p.vault, &p.vault_view));
+        // Of a machine that is not granted nothing is looked at.
+        if not_granted(s, &p).is_some() {
+            return needs;
+        }
+        needs.push(Need::Inventory { list: machines_of(p.machine.subscription_id()), watch: Some(vec![p.machine.clone()]) });
         needs.extend(machine_need(s, &p, known));
         needs.extend(declared(s, &p, known).map(|disks| machine_disks::needs(s, &p, known, &disks)).unwrap_or_default());
         needs.extend(gone::machine_needs(s, &p, known));
@@ -59,6 +63,7 @@ impl Kind for ProtectedMachine {
                 needs.extend(points_need(s, &p, known));
                 // What a move would let expire is told by both policies.
                 needs.extend(protection::Item::read(body).and_then(|i| i.policy).filter(|old| *old != p.policy).map(|old| kept(&old)));
+                needs.extend(policies_need(s, &p, known));
             }
             // Not listed, or no listing came: only a direct read says that what was there is gone. Of what was never there it
             // is read together with the question about other vaults: reads of items are the scarcest of all.
@@ -115,7 +120,7 @@ impl Kind for ProtectedMachine {
             Ok(approved) => (approved, None),
             Err(hold) => (None, Some(hold)),
         };
-        let hold = hold.or(asked);
+        let hold = hold.or(asked).or_else(|| unsettled(s, &p, facts));
         let create = disks.filter(|_| !stops).map(|disks| put(&p, &disks));
         let goal = Goal::Exists { create, change };
         let brake = selected::let_go(s, &p, facts).then(|| Brake { scope: p.policy.key(), most: selected::most_an_hour(&p, facts) });
@@ -193,7 +198,7 @@ fn is_quiet(s: &Subject<ProtectedMachine>) -> bool {
 /// When the points of a quiet machine are looked at again.
 pub(super) fn points_next(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> Option<Timestamp> {
     let listed = facts.listed_at(&points_of(&p.item)).filter(|_| is_quiet(s))?;
-    Some(listed + QUIET + SignedDuration::from_secs(1))
+    Some(listed + QUIET + SignedDuration::from_secs(1)).filter(|at| *at > s.now)
 }
 
 /// No item in the listing: read it directly, and ask whether another vault has the machine: before the first

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use breakwater_api::{ProtectedMachine, Reason};
+use breakwater_api::{BackupPolicy, ProtectedMachine, Reason};
 use breakwater_arm::{ResourceId, names};
 use breakwater_plan::{
-    facts::{Asked, Facts},
+    facts::{Asked, Facts, Fresh, Need, ObjectRef},
     graph::{Goal, HoldKind},
-    kind::{Kind as _, Subject},
+    kind::{Kind as _, Subject, View},
     kinds::machines_of,
     sighting::{Listed, Listing, Packed},
 };
@@ -265,4 +265,30 @@ fn what_azure_says_of_an_item_is_told_without_its_secrets() {
         json!({ "properties": { "status": "Failed", "operation": "Backup", "errorDetails": [{ "errorCode": 7, "errorString": said }] } });
     let error = breakwater_plan::jobs::SeenJob::read("j", &job).error.unwrap();
     assert!(error.starts_with("7 cannot read") && !error.contains("CANARY"), "{error}");
+}
+
+#[test]
+fn a_machine_goes_to_another_policy_only_by_what_is_read_of_both_just_now() {
+    let hash = breakwater_plan::keys::hash8(&["acme", "shop", "BackupPolicy", "nightly"]);
+    let old = vault().child("backupPolicies", &format!("bw-{hash}-nightly")).unwrap();
+    let mut facts = protected(json!({}), json!({ "protectionState": "Protected", "policyId": old }));
+    see(&mut facts, &old, Some(policy_body(policy_spec(json!({})), 1)));
+    let just_now = Fresh::Within(jiff::SignedDuration::from_secs(15));
+    let reads = |facts: &Facts| {
+        let needs = ProtectedMachine::needs(&owner(json!({})), facts);
+        needs.iter().filter(|need| matches!(need, Need::Read { fresh, .. } if *fresh == just_now)).count()
+    };
+    let moved = |facts: &Facts| told(&planned(&owner(json!({})), facts), "protection");
+    assert_eq!((reads(&facts), moved(&facts).as_str()), (2, "PUT"));
+    for id in [&old, &daily()] {
+        let mut aged = facts.clone();
+        aged.seen.get_mut(id).and_then(|seen| seen.read.as_mut()).unwrap().at = now() - jiff::SignedDuration::from_mins(1);
+        assert_eq!(moved(&aged), "wait: NotYetObserved", "{id}");
+    }
+    assert_eq!(reads(&protected(json!({}), json!({ "protectionState": "Protected" }))), 0, "at rest nothing more is read");
+    let edited: Subject<BackupPolicy> = subject("daily", policy_spec(json!({})), json!({ "policyId": daily(), "observedGeneration": 0 }));
+    let view = View::<BackupPolicy> { meta: edited.meta, spec: edited.spec, status: edited.status };
+    let at = ObjectRef { kind: BackupPolicy::NAME, namespace: "shop".into(), name: "daily".into() };
+    facts.objects.insert(at, Some(Arc::new(view)));
+    assert_eq!(moved(&facts), "wait: DependencyNotReady", "its edit was not looked at yet");
 }

@@ -145,3 +145,23 @@ fn a_guarded_stop_carries_the_reference_of_what_it_is_and_no_other() {
     assert_eq!(guarded("Unlocked", &[stop]), json!([reference(stop)]), "as recorded proxies name it");
     assert_eq!(guarded("Unlocked", &["somethingElse"]), Value::Null);
 }
+
+#[test]
+fn a_resumption_is_agreed_to_under_the_policy_that_the_person_saw() {
+    let halted = |keep: &str| {
+        let mut facts = stands("Unlocked", json!({ "protectionState": "ProtectionStopped", "policyId": "" }));
+        let spec = policy_spec(json!({ "retention": { "daily": { "keep": keep } } }));
+        see(&mut facts, &daily(), Some(policy_body(spec, 1)));
+        facts
+    };
+    let resumed = || owning(json!({ "protection": "Protected" }));
+    let words = message(&planned(&resumed(), &halted("30d")));
+    assert!(words.contains("(retention: daily 30 days"), "{words}");
+    let answers = answered(resumed(), &halted("30d")).answers;
+    let agreed = || Subject { answers: answers.clone(), ..resumed() };
+    assert_eq!(told(&planned(&agreed(), &halted("30d")), "protection"), "PUT");
+    assert_eq!(told(&planned(&agreed(), &halted("7d")), "protection"), "stuck: WouldExpirePoints", "the policy is another one by now");
+    let mut aged = halted("30d");
+    aged.seen.get_mut(&daily()).and_then(|seen| seen.read.as_mut()).unwrap().at = now() - jiff::SignedDuration::from_mins(1);
+    assert_eq!(told(&planned(&agreed(), &aged), "protection"), "wait: NotYetObserved", "nor is it resumed by what was read before");
+}

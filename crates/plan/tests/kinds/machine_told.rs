@@ -1,12 +1,17 @@
 //! What a `ProtectedMachine` promises and tells.
 
-use breakwater_api::{ConditionType, Reason};
-use breakwater_plan::{facts::List, kind::Report};
+use std::sync::Arc;
+
+use breakwater_api::{ConditionType, ProtectedMachine, Reason};
+use breakwater_plan::{
+    facts::{List, Need},
+    kind::{Kind as _, Report, Subject},
+};
 use serde_json::{Value, json};
 
 use crate::{
     estate::*,
-    machine::{backup_job, item, jobs, owner, protected},
+    machine::{backup_job, declares, item, jobs, owner, protected},
 };
 
 fn point(name: &str, at: &str, consistency: &str, tiers: &[&str]) -> (breakwater_arm::ResourceId, Value) {
@@ -118,7 +123,42 @@ fn a_disk_that_is_left_out_is_told_by_its_lun() {
     let report = reported(&owner(json!({})), &protected(json!({}), disks));
     let left_out = said(&report, ConditionType::DiskNotCovered);
     assert_eq!((left_out.holds, left_out.reason), (Some(true), Reason::DiskExcluded));
-    assert!(left_out.message.contains('1'), "{}", left_out.message);
+    assert_eq!(left_out.message, "not backed up: LUN 1");
     let covered: Vec<bool> = report.status["disks"].as_array().unwrap().iter().map(|d| d["covered"].as_bool().unwrap()).collect();
     assert_eq!(covered, [true, true, false], "the OS disk, LUN 0, LUN 1");
+}
+
+#[test]
+fn of_a_machine_that_is_not_granted_nothing_is_looked_at_and_nothing_told_anew() {
+    let at = "2026-03-01T02:00:00Z";
+    let mut facts = protected(
+        json!({}),
+        json!({ "protectionState": "Protected", "lastBackupStatus": "Completed", "lastBackupTime": at, "lastRecoveryPoint": at }),
+    );
+    let path = format!("{}/recoveryPoints", item());
+    let of_item = List { path, query: vec![], api_version: breakwater_arm::versions::RECOVERY_SERVICES, partial: false };
+    list(&mut facts, of_item, &[point("p1", at, "AppConsistent", &["HardenedRP"])]);
+    let shut = |s: Subject<ProtectedMachine>| {
+        let mut grant = (*s.access.clone().unwrap()).clone();
+        grant.allow[0].resource_groups = vec!["rg-backup".into()];
+        Subject { access: Some(Arc::new(grant)), ..s }
+    };
+    let by_hand = shut(declares(json!({}), json!({})));
+    assert_eq!(told(&planned(&by_hand, &facts), "protection"), "stuck: AccessDenied");
+    let looks = |need: &Need| match need {
+        Need::ListUnder { .. } | Need::Ask { .. } | Need::Jobs { .. } => true,
+        Need::Read { id, .. } => *id == machine() || *id == item(),
+        _ => false,
+    };
+    assert!(!ProtectedMachine::needs(&by_hand, &facts).iter().any(looks));
+    let report = reported(&by_hand, &facts);
+    assert_eq!((report.promise.kept, report.promise.reason), (false, Reason::AccessDenied));
+    let is_empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
+    for field in ["protection", "recoveryPoints", "points", "lastBackup", "machine", "disks", "itemId"] {
+        assert!(report.status.get(field).is_none_or(is_empty), "{field}: {:?}", report.status);
+    }
+    // What was known of an item of ours before its grant was narrowed stays, and moves no more.
+    let ours = reported(&shut(owner(json!({ "protection": "Protected", "recoveryPoints": { "count": 7 } }))), &facts);
+    assert_eq!((&ours.status["protection"], &ours.status["recoveryPoints"]["count"]), (&json!("Protected"), &json!(7)));
+    assert_eq!((ours.promise.reason, ours.owned.len()), (Reason::AccessDenied, 1));
 }

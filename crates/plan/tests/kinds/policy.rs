@@ -1,12 +1,14 @@
 //! `BackupPolicy`: kept in place, never so that points expire; one member for each machine that it may see.
 
+use std::sync::Arc;
+
 use breakwater_api::{BackupPolicy, ConditionType, ProtectedMachine, Reason};
 use breakwater_arm::ResourceId;
 use breakwater_plan::{
     facts::{Facts, Need},
     graph::{Goal, HoldKind},
     keys,
-    kind::{Kind as _, Meta, NAMED, Subject},
+    kind::{Kind as _, Meta, NAMED, Subject, View},
     kinds::machines_of,
     sighting::{Listed, Seen, Trouble},
 };
@@ -59,7 +61,7 @@ fn an_edit_that_keeps_points_shorter_stops_while_there_are_points() {
     let edited = |days, items| planned(&declares(keep(days), applied(keep(30))), &in_azure(30, items));
     let stopped = edited(7, 9);
     assert_eq!(told(&stopped, "policy"), "stuck: WouldExpirePoints");
-    assert!(message(&stopped).contains("9 machines") && message(&stopped).contains("retention.daily"), "{}", message(&stopped));
+    assert!(message(&stopped).contains("(machines: 9)") && message(&stopped).contains("retention.daily"), "{}", message(&stopped));
     assert_eq!(told(&edited(7, 0), "policy"), "PUT", "without items there are no points");
     assert_eq!(told(&edited(60, 9), "policy"), "PUT", "longer lets nothing expire");
 }
@@ -72,7 +74,7 @@ fn what_points_would_expire_is_asked_of_machines_that_have_some_under_the_policy
     add_member(&mut facts, "old-1", "daily", json!({ "protection": "ForeignPolicy", "recoveryPoints": points(90) }));
     let asks = message(&planned(&declares(keep(7), applied(keep(30))), &facts));
     // Four of the one that is known, and one at least of the other that the policy has.
-    assert!(asks.contains("up to 5 points of 2 machines") && asks.contains("1 machines without an object here"), "{asks}");
+    assert!(asks.contains("up to 5 points (machines: 2)") && asks.contains("machines without an object here, not counted: 1"), "{asks}");
     assert_eq!(asks.matches(": up to ").count(), 2, "one machine is named: {asks}");
 }
 
@@ -257,9 +259,9 @@ fn an_edit_that_costs_points_goes_on_by_an_answer_and_counts_them_by_machine() {
     assert_eq!(told(&plan, "policy"), "stuck: WouldExpirePoints");
     let words = message(&plan);
     assert!(
-        words.contains("up to 20 points of 2 machines")
+        words.contains("up to 20 points (machines: 2)")
             && words.contains("db1: up to 20")
-            && words.contains("1 machines without an object here"),
+            && words.contains("machines without an object here, not counted: 1"),
         "{words}"
     );
     assert_eq!(told(&planned(&answered(asks(), &facts), &facts), "policy"), "PUT");
@@ -382,4 +384,44 @@ fn a_member_that_an_entry_names_says_so_and_claims_its_machine_before_one_that_a
         let claims = ProtectedMachine::claims(&meta, &serde_json::from_value(machine_spec(json!({}))).unwrap(), &[]);
         assert_eq!(claims[0].explicit, named);
     }
+}
+
+#[test]
+fn an_edit_of_a_policy_that_nothing_is_under_yet_is_asked_about_where_a_machine_brings_points_to_it() {
+    let edited = |status: Value| {
+        let mut facts = in_azure(3650, 0);
+        add_member(&mut facts, "db1", "daily", status);
+        planned(&declares(keep(7), applied(keep(3650))), &facts)
+    };
+    let brings = |protection: &str, count: i64| json!({ "protection": protection, "recoveryPoints": { "count": count } });
+    let asked = edited(brings("Protected", 40));
+    assert_eq!(told(&asked, "policy"), "stuck: WouldExpirePoints");
+    let words = message(&asked);
+    assert!(words.contains("up to 50 points (machines: 1)") && words.contains("db1: up to 50"), "{words}");
+    assert_eq!(told(&edited(brings("Stopped", 40)), "policy"), "stuck: WouldExpirePoints", "it may be resumed to it");
+    assert_eq!(told(&edited(brings("ForeignPolicy", 40)), "policy"), "PUT", "somebody else's points");
+    assert_eq!(told(&edited(brings("InitialBackupPending", 0)), "policy"), "PUT", "it has none");
+}
+
+#[test]
+fn only_machines_of_namespaces_that_the_policy_admits_are_counted_and_none_for_more_than_it_can_have() {
+    let mut facts = in_azure(30, 2);
+    let named = machine_spec(json!({ "policyRef": { "name": "daily", "namespace": "shop" } }));
+    let other: Subject<ProtectedMachine> = subject("theirs", named, json!({ "recoveryPoints": { "count": i64::MAX } }));
+    let mut view = View::<ProtectedMachine> { meta: other.meta, spec: other.spec, status: other.status };
+    view.meta.namespace = "other".into();
+    facts.collections.entry((ProtectedMachine::NAME, String::new())).or_default().push(Arc::new(view));
+    add_member(&mut facts, "db1", "daily", json!({ "recoveryPoints": { "count": 4 } }));
+    let admits = |name: &str| {
+        declares(
+            with(keep(7), json!({ "allowedNamespaces": { "from": "Selector", "selector": { "matchLabels": { "team": name } } } })),
+            applied(keep(30)),
+        )
+    };
+    facts.namespaces.insert("other".into(), [("team".to_owned(), "other".to_owned())].into());
+    let words = |name: &str| message(&planned(&admits(name), &facts));
+    assert!(words("other").contains("up to 20000 points (machines: 2)"), "{}", words("other"));
+    assert!(words("nobody").contains("up to 5 points (machines: 2)"), "{}", words("nobody"));
+    let asks = BackupPolicy::needs(&admits("other"), &facts);
+    assert!(asks.iter().any(|need| matches!(need, Need::Namespace(name) if name == "other")), "{asks:?}");
 }

@@ -2,7 +2,7 @@
 
 use std::sync::PoisonError;
 
-use azure_sim::faults::{Fault, Match, Rule};
+use azure_sim::faults::{Fault, Match, Rule, Shape, When};
 use breakwater_tests::sim::{ArmFault, Simulation};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::people::{PERSON, answer, asked, by_hand, edit, granted, key, member, 
 const ESTATE: &str = "tests/sim/estates/guarded.yaml";
 
 /// One machine with the point of its first backup.
-fn ready() -> Simulation {
+pub fn ready() -> Simulation {
     protected_in(ESTATE, &granted("Disabled"), 1)
 }
 
@@ -29,16 +29,16 @@ pub fn declare(sim: &Simulation, name: &str, spec: Value) {
     sim.cluster.user().apply_object(&run_with(sim, name, spec)).expect("the API server takes it");
 }
 
-fn phase(sim: &Simulation, name: &str) -> String {
+pub fn phase(sim: &Simulation, name: &str) -> String {
     sim.status("BackupRun", name)["phase"].as_str().unwrap_or_default().to_owned()
 }
 
-fn until(sim: &mut Simulation, name: &str, wanted: &str) {
+pub fn until(sim: &mut Simulation, name: &str, wanted: &str) {
     sim.run_until(&format!("{name} is {wanted}"), SignedDuration::from_hours(8), |sim| phase(sim, name) == wanted);
 }
 
 /// Backups that Azure was asked for since so many requests, and took.
-fn backups(sim: &Simulation, since: usize) -> usize {
+pub fn backups(sim: &Simulation, since: usize) -> usize {
     let all = sim.requests();
     all.iter().skip(since).filter(|line| line.contains(" POST ") && line.contains("/backup -> 202")).count()
 }
@@ -176,7 +176,7 @@ fn an_answer_that_was_lost_is_found_in_the_jobs() {
 }
 
 /// Azure takes the request, forgets the operation, and shows no job for so many hours.
-fn taken_and_not_seen(sim: &mut Simulation, hours: f64) -> Value {
+pub fn taken_and_not_seen(sim: &mut Simulation, hours: f64) -> Value {
     let seconds = hours * 3600.0;
     let rule = |id: &str, path: &str, fault| Rule { id: id.into(), matches: Match { path: Some(path.into()), ..Match::default() }, fault };
     let rules = [rule("forgets", "*/backup", Fault::OperationExpired), rule("late", "*/backupJobs", Fault::ListLag { seconds })];
@@ -240,6 +240,21 @@ fn deleting_a_run_cancels_its_backup_only_where_it_says_so() {
         sim.run_for(SignedDuration::from_hours(3));
         assert_eq!(job_status(&sim, &name), wanted, "cancelOnDelete: {cancels}");
     }
+}
+
+#[test]
+fn a_cancel_that_azure_puts_off_is_asked_for_again() {
+    let mut sim = ready();
+    declare(&sim, "one", json!({ "cancelOnDelete": true }));
+    sim.run_until("its job", SignedDuration::from_mins(20), |sim| sim.status("BackupRun", "one")["job"]["name"].is_string());
+    let from = sim.requests().len();
+    let busy =
+        Fault::Status { status: 429, retry_after: Some(60), body: Shape::Standard, code: None, message: None, when: When::BeforeApply };
+    sim.azure.lock().unwrap_or_else(PoisonError::into_inner).faults_mut().add(Rule::once("busy", "POST", "*/cancel", busy));
+    sim.cluster.user().delete(&key("BackupRun", "one")).expect("it is there");
+    sim.run_until("it is gone", SignedDuration::from_hours(1), |sim| sim.cluster.live_all("BackupRun").is_empty());
+    let cancels: Vec<String> = sim.requests().into_iter().skip(from).filter(|line| line.contains("/cancel -> ")).collect();
+    assert!(cancels.len() == 2 && cancels[1].contains("/cancel -> 202"), "{cancels:#?}");
 }
 
 /// What Azure says of a backup job of the vault, by hand.

@@ -18,6 +18,7 @@ mod granted;
 mod hostile;
 mod leadership;
 mod letting_go;
+mod lost_and_held;
 mod main_job;
 mod meanwhile;
 mod mounted_once;

@@ -351,7 +351,7 @@ fn a_restore_that_fails_names_what_it_left_behind() {
     assert_eq!((status.as_str(), why.as_str()), ("False", "JobFailed"), "{message}");
     let (_, all) = by_hand(&sim, PERSON, "GET", &format!("{GROUPS}/rg-restore/resources"), "2022-09-01", Value::Null);
     assert!(
-        message.contains("left 3 resources behind"),
+        message.contains("left behind: 3 (status.made)"),
         "{message}: {:#?} of {all:#}",
         sim.requests().iter().filter(|l| l.contains("/rg-restore/")).collect::<Vec<_>>()
     );

@@ -35,7 +35,7 @@ fn may_send(d: &Decision<'_>) -> Result<(), Verdict> {
     if let Some(hold) = &d.node.hold {
         return Err(d.held(hold));
     }
-    if let Some(deadline) = d.node.deadline.filter(|at| d.world.now >= *at) {
+    if let Some(deadline) = d.node.deadline.filter(|_| is_late(d)) {
         return Err(Verdict::Stuck {
             reason: Reason::Expired,
             message: format!("not begun by {deadline}: nothing is sent"),
@@ -52,6 +52,11 @@ fn may_send(d: &Decision<'_>) -> Result<(), Verdict> {
             Err(Verdict::Stuck { reason: Reason::Missing, message: format!("{target} does not exist: nothing to act on"), question: None })
         }
     }
+}
+
+/// Whether it is too late to begin it.
+fn is_late(d: &Decision<'_>) -> bool {
+    d.node.deadline.is_some_and(|at| d.world.now >= at)
 }
 
 /// Nothing on record: may it be sent?
@@ -130,6 +135,10 @@ fn by_job(d: &Decision<'_>, acted: &Acted, proof: &JobProof, record: &OperationR
     if !reaches_back || accepted || record.attempt >= MOST_ATTEMPTS {
         return unknown(d, acted, record, "no job of it can be found, and nothing proves that it was not accepted");
     }
+    // It did not happen, and is not begun any more.
+    if is_late(d) {
+        return Verdict::Do(Step::Forget);
+    }
     let looked = may_send(d).and_then(|()| jobs_since(d, &proof.vault, d.world.fresh_since));
     looked.map_or_else(|verdict| verdict, |_| write(acted, record.attempt + 1, record.known_jobs.clone(), record.witness, None))
 }
@@ -202,6 +211,8 @@ fn unknown(d: &Decision<'_>, acted: &Acted, record: &OperationRecord, why: &str)
     let approved = Approved { question: question.clone(), given: given.clone() };
     match given.answer.as_str() {
         HAPPENED => Verdict::Do(Step::Conclude(Box::new(approved))),
+        // It is not begun any more: the answer ends it.
+        NOT_HAPPENED if is_late(d) => Verdict::Do(Step::Conclude(Box::new(approved))),
         NOT_HAPPENED => {
             let jobs = match &acted.proof {
                 Proof::Job(proof) => jobs_since(d, &proof.vault, d.world.fresh_since).map(drop),

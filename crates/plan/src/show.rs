@@ -56,7 +56,7 @@ pub fn show(desired: &Desired, plan: &Plan) -> String {
             Verdict::Do(Step::Poll) => writeln!(text, "{key}: ask how the operation on {target} goes"),
             Verdict::Do(Step::Adopt { job }) => writeln!(text, "{key}: job {job} is it"),
             Verdict::Do(Step::Forget) => writeln!(text, "{key}: {target} shows the end of its operation"),
-            Verdict::Do(Step::Conclude(by)) => writeln!(text, "{key}: {} says that it happened", by.given.by),
+            Verdict::Do(Step::Conclude(by)) => writeln!(text, "{key}: {} says: {}", by.given.by, by.given.answer),
             Verdict::Do(Step::Named { job, approved }) => writeln!(text, "{key}: {} says that job {job} is it", approved.given.by),
             Verdict::Wait { reason, message, .. } => writeln!(text, "{key}: wait, {reason}: {message}"),
             Verdict::Stuck { reason, message, .. } => writeln!(text, "{key}: stuck, {reason}: {message}"),

@@ -42,7 +42,7 @@ pub enum Step {
     },
     /// The target shows how the recorded operation ended: drop the record.
     Forget,
-    /// A person said that the action happened: keep that, and drop the record.
+    /// A person said that the action happened, or that one which is too late by now did not: keep that, and drop the record.
     Conclude(Box<Approved>),
     /// A person named the job that is the action: follow it.
     Named {

@@ -1,5 +1,7 @@
 //! `BackupRun`: one backup now, exactly once for its key, whoever declares it again.
 
+use std::sync::Arc;
+
 use breakwater_api::{BackupRun, BackupRunSpec, BackupRunStatus, Protection, Reason, RunPhase, runs::RunSource};
 use breakwater_arm::{
     ResourceId, names,
@@ -51,7 +53,7 @@ impl Kind for BackupRun {
         }
         let mut needs = runs::machine_needs(&s.meta.namespace, name, known);
         needs.extend(recorded(s).map(|source| Need::Object(runs::vault_of(&s.meta.namespace, source))));
-        let p = match runs::machine(s, name, known) {
+        let p = match found(s, known) {
             Ok((view, p)) if is_done_before(s, &view, &p) => return needs,
             Ok((_, p)) => {
                 needs.push(kept(&p.policy));
@@ -85,10 +87,11 @@ impl Kind for BackupRun {
         if is_over(s) || untouched {
             return Ok(Desired::new());
         }
-        let (p, place) = match runs::machine(s, &s.spec.protected_machine_ref.name, facts) {
+        let (p, place) = match found(s, facts) {
             Ok((view, p)) if is_done_before(s, &view, &p) => return Ok(Desired::new()),
             Ok((_, p)) => (p.site.clone(), Ok(p)),
-            // Whose machine's object is gone is followed to its end all the same, and cancelled where it is to be.
+            // Whose machine's object is gone, or points elsewhere by now, is followed to its end all the same, and cancelled where it
+            // is to be.
             Err(gone) => match of_record(s, facts) {
                 Some(site) => (site, Err(gone)),
                 None if s.meta.deleting => return Ok(Desired::new()),
@@ -110,7 +113,9 @@ impl Kind for BackupRun {
         let mut graph = Desired::new();
         let job = seen_job(s, &p, facts);
         let begun = s.status.job.is_some() || s.record(BACKUP).is_some_and(runs::is_begun);
-        if job.is_none() && !begun && s.now >= expires_at(s) {
+        // What may have happened is followed, or asked about, also when its time is over.
+        let open = s.record(BACKUP).is_some_and(runs::is_open);
+        if job.is_none() && !begun && !open && s.now >= expires_at(s) {
             return Ok(graph);
         }
         let hold = own(s, &p).begun_before(job.as_ref()).or_else(|| match &place {
@@ -141,6 +146,16 @@ impl Kind for BackupRun {
     fn acts_on_deletion(spec: &BackupRunSpec) -> bool {
         spec.cancel_on_delete
     }
+}
+
+/// The machine's object, and where its backups are. What was begun elsewhere is followed there, whatever the object says by now.
+pub(super) fn found(s: &Subject<BackupRun>, facts: &Facts) -> Result<(Arc<runs::MachineView>, Place), Hold> {
+    let name = &s.spec.protected_machine_ref.name;
+    let (view, p) = runs::machine(s, name, facts)?;
+    // What is begun in this turn has the key of its record, whatever was kept before.
+    let told = s.record(BACKUP).map(|record| &record.key).or(s.status.key.as_ref());
+    let is_here = |kept| runs::is_at(&s.meta.namespace, kept, &p.vault_view.meta, &p.machine) || told == Some(&key(s, &p.site));
+    if recorded(s).is_none_or(is_here) { Ok((view, p)) } else { Err(runs::moved(name)) }
 }
 
 /// Where the backups of a run's machine are that was begun, as it was kept.

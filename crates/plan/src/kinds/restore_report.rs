@@ -32,6 +32,9 @@ pub(super) fn report(s: &Subject<RestoreRun>, facts: &Facts, decided: Decided<'_
         status.target = Some(target(s));
         status.expires_at = Some(seconds(expires_at(s)));
         look(s, facts, &mut status);
+        if status.phase == Some(RunPhase::Expired) {
+            status.error = status.error.or_else(|| runs::kept_back(&s.status.shared));
+        }
         status.finished_at = status.phase.as_ref().filter(|p| p.is_over()).map(|_| seconds(s.now));
     }
     let over = status.phase.as_ref().is_some_and(RunPhase::is_over);
@@ -124,8 +127,10 @@ fn look(s: &Subject<RestoreRun>, facts: &Facts, status: &mut RestoreRunStatus) {
             return;
         }
         let said = runs::said_to_have_happened(s, &key(s, &source));
-        let at = runs::Unbegun { said, expired, listed: looked(s, &source).listed_at(facts), refused: status.error.is_some() };
-        status.phase = Some(own(s, &source).phase_without_job(&at));
+        let (own, looked) = (own(s, &source), looked(s, &source));
+        let (listed, unclear) = (looked.listed_at(facts), own.is_unclear(&looked, facts));
+        let at = runs::Unbegun { said, expired, listed, unclear, refused: status.error.is_some() };
+        status.phase = Some(own.phase_without_job(&at));
         return;
     };
     // What was done before this object had anything to do with it.
@@ -211,16 +216,19 @@ fn promise(s: &Subject<RestoreRun>, status: &RestoreRunStatus, decided: Decided<
             Promise::kept(Reason::AlreadyDone, message)
         }
         Some(RunPhase::Expired) => {
-            let until = status.expires_at.unwrap_or_default();
             let sent = match status.machine_stopped_at {
                 Some(_) => format!("the restore was not sent{}", is_left_off(s)),
                 None => "nothing was sent".to_owned(),
             };
-            Promise::broken(Reason::Expired, format!("not begun by {until}, and not begun any more: {sent}; {again}"))
+            runs::expired(status.expires_at, &sent, status.error.as_deref(), again)
         }
         Some(RunPhase::Failed) => failed(s, status, &words, again),
         _ => match decided {
             Err(hold) => Promise::broken(hold.reason, hold.message.clone()),
+            Ok(_) if status.phase == Some(RunPhase::Pending) => {
+                let what = if files { "mount" } else { "restore" };
+                Promise::broken(Reason::NotYetObserved, format!("the {what} has not begun{}", is_left_off(s)))
+            }
             Ok(_) if files => Promise::broken(Reason::OperationRunning, format!("{}{of}", restore_files::running(status))),
             Ok(_) => {
                 let job = status.job.as_ref().map_or(String::new(), |j| format!(" by job {}", j.name));
@@ -237,15 +245,15 @@ fn restored(s: &Subject<RestoreRun>, status: &RestoreRunStatus) -> String {
     let count = |made: &[Made]| made.iter().filter(|m| m.id.to_ascii_lowercase().contains("/disks/")).count();
     let disks = count(&status.made);
     match (&s.spec.to.new_machine, &s.spec.to.replace_disks) {
-        (Some(new), _) => format!("machine {} with {disks} disks was restored", new.name),
+        (Some(new), _) => format!("machine {} was restored; disks restored: {disks}", new.name),
         (None, Some(replace)) => {
             let old = match status.old_disks.len() {
                 0 => "its old disks are kept, and this object does not know them".to_owned(),
-                n => format!("its {n} old disks are kept (status.oldDisks)"),
+                n => format!("old disks kept: {n} (status.oldDisks)"),
             };
-            format!("{disks} disks of {} were replaced; {old}{}", replace.confirm, is_left_off(s))
+            format!("the disks of {} were replaced; disks restored: {disks}; {old}{}", replace.confirm, is_left_off(s))
         }
-        (None, None) => format!("{disks} disks were restored"),
+        (None, None) => format!("disks restored: {disks}"),
     }
 }
 
@@ -269,7 +277,7 @@ pub(super) fn left_off(s: &Subject<RestoreRun>, hold: Hold) -> Hold {
 fn failed(s: &Subject<RestoreRun>, status: &RestoreRunStatus, words: &str, again: &str) -> Promise {
     let left = match status.made.len() {
         0 => String::new(),
-        n => format!("; it left {n} resources behind (status.made)"),
+        n => format!("; left behind: {n} (status.made)"),
     };
     let job_status = status.job.as_ref().and_then(|j| j.status.as_deref()).unwrap_or_default();
     let (reason, message) = match (status.job.is_some(), job_status) {

@@ -110,6 +110,10 @@ impl Kind for RestoreRun {
     fn report(s: &Subject<Self>, facts: &Facts, decided: Decided<'_>) -> Report {
         restore_report::report(s, facts, decided)
     }
+
+    const CLOSES: &'static [&'static str] = &["revokeInstantItemRecovery"];
+
+    const LETS_GO: &'static str = "";
 }
 
 /// What is wanted, as long as it is not over.
@@ -132,7 +136,7 @@ fn desired(s: &Subject<RestoreRun>, facts: &Facts) -> Result<Desired, Hold> {
     let mounted = s.spec.to.files.is_some() && restore_files::is_begun(s);
     let begun = mounted || s.status.job.is_some() || s.record(RESTORE).is_some_and(runs::is_begun);
     // What may have happened is followed, or asked about, also when its time is over.
-    let open = s.record(RESTORE).is_some_and(|record| runs::refusal(record).is_none());
+    let open = s.record(RESTORE).is_some_and(runs::is_open);
     if job.is_none() && !begun && !open && s.now >= expires_at(s) {
         return Ok(graph);
     }

@@ -20,7 +20,7 @@ use super::{
     no_such,
     protected_machine::points_of,
     protection, restore_checks, restore_files,
-    restore_run::RESTORE,
+    restore_run::{self, RESTORE},
     runs::{self, MachineView},
     unreadable, vault_guard,
 };
@@ -184,14 +184,8 @@ pub(super) fn source(s: &Subject<RestoreRun>, facts: &Facts) -> Result<Source, H
 
 fn resolved(s: &Subject<RestoreRun>, facts: &Facts) -> Result<Source, Hold> {
     if let Some(reference) = &from(s).protected_machine_ref {
-        let found = runs::machine_at(s, "spec.from.recoveryPoint.protectedMachineRef", &reference.name, facts);
-        let (view, p) = match found {
-            Ok(found) => found,
-            Err(hold) => return of_record(s, facts).unwrap_or(Err(hold)),
-        };
-        let (paired, jobs) = region(s, &p.vault, &p.vault_view)?;
-        let Site { vault_view, vault, owner, machine, item } = p.site;
-        return Ok(Source { vault_view, vault, owner, machine, item, memory: Some(view.clone()), view: Some(view), paired, jobs });
+        // What was begun and whose machine's object is gone, or points elsewhere by now, is followed where it was begun.
+        return by_machine(s, facts, &reference.name).or_else(|hold| of_record(s, facts).unwrap_or(Err(hold)));
     }
     let invalid = |field: &str, why: String| Hold::stuck(Reason::InvalidSpec, format!("spec.from.recoveryPoint.{field}: {why}"));
     let at = vault_at(s).ok_or_else(|| invalid("vaultRef", "is needed where no protectedMachineRef is given".into()))?;
@@ -203,10 +197,30 @@ fn resolved(s: &Subject<RestoreRun>, facts: &Facts) -> Result<Source, Hold> {
     by_vault(s, facts, vault_view, from(s).machine_id.as_deref().unwrap_or_default())
 }
 
+/// By the machine's object, as long as it points to where the run was begun.
+fn by_machine(s: &Subject<RestoreRun>, facts: &Facts, name: &str) -> Result<Source, Hold> {
+    let (view, p) = runs::machine_at(s, "spec.from.recoveryPoint.protectedMachineRef", name, facts)?;
+    let (paired, jobs) = region(s, &p.vault, &p.vault_view)?;
+    let Site { vault_view, vault, owner, machine, item } = p.site;
+    let source = Source { vault_view, vault, owner, machine, item, memory: Some(view.clone()), view: Some(view), paired, jobs };
+    let kept = s.status.source.as_ref().filter(|_| is_recorded(s));
+    // What is begun in this turn has the key of its record, whatever was kept before.
+    let record = s.record(RESTORE).or_else(|| s.operations.get(restore_files::MOUNT));
+    let told = record.map(|record| &record.key).or(s.status.key.as_ref());
+    let is_here = |kept| {
+        runs::is_at(&s.meta.namespace, kept, &source.vault_view.meta, &source.machine) || told == Some(&restore_run::key(s, &source))
+    };
+    if kept.is_none_or(is_here) { Ok(source) } else { Err(runs::moved(name)) }
+}
+
+/// Whether it was begun, by what is kept of it.
+fn is_recorded(s: &Subject<RestoreRun>) -> bool {
+    s.status.job.is_some() || s.record(RESTORE).is_some() || s.operations.contains_key(restore_files::MOUNT)
+}
+
 /// Where the data of a run is that was begun, and what it was recorded by then: its machine's object may go before its job ends.
 fn recorded(s: &Subject<RestoreRun>) -> Option<(ObjectRef, &str)> {
-    let begun = s.status.job.is_some() || s.record(RESTORE).is_some() || s.operations.contains_key(restore_files::MOUNT);
-    let source = s.status.source.as_ref().filter(|_| begun)?;
+    let source = s.status.source.as_ref().filter(|_| is_recorded(s))?;
     Some((runs::vault_of(&s.meta.namespace, source), &source.machine_id))
 }
 

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use breakwater_api::{
-    BackupRun, OperationRecord, ProtectedMachine, Reason, RecoveryVault, RestoreRun, RestoreRunStatus, RunJob, RunPhase, RunTask,
+    BackupRun, ConditionType, OperationRecord, ProtectedMachine, Reason, RecoveryVault, RestoreRun, RestoreRunStatus, RunJob, RunPhase,
+    RunTask, conditions,
     operations::Outcome,
+    questions::HAPPENED,
     references::ObjectReference,
     runs::{MAX_REMEMBERED, MAX_TASKS, RunRecord, RunSource},
+    status::SharedStatus,
 };
 use breakwater_arm::{ResourceId, bodies::Job, excerpt, names, redacted};
 use jiff::{SignedDuration, Timestamp};
@@ -22,7 +25,7 @@ use crate::{
     facts::{Facts, Fresh, Need, ObjectRef},
     graph::Hold,
     jobs::SeenJob,
-    kind::{Kind, Meta, Subject, View},
+    kind::{Kind, Meta, Promise, Subject, View},
     once,
     planner::outcome_choice,
 };
@@ -32,6 +35,9 @@ pub(super) type MachineView = View<ProtectedMachine>;
 
 /// Between two looks at a job that runs.
 const LOOK_EVERY: SignedDuration = SignedDuration::from_mins(2);
+
+/// How far Azure's clock may differ from what a job says: as `once` has it.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(5);
 
 /// The machine's object, in the run's own namespace.
 pub(super) fn machine_ref(own: &str, name: &str) -> ObjectRef {
@@ -62,6 +68,19 @@ pub(super) fn vault_of(own: &str, source: &RunSource) -> ObjectRef {
     ObjectRef { kind: RecoveryVault::NAME, namespace, name: source.vault_ref.name.clone() }
 }
 
+/// Whether what a run kept is there.
+pub(super) fn is_at(own: &str, kept: &RunSource, vault: &Meta, machine: &ResourceId) -> bool {
+    let is_machine = kept.machine_id.parse::<ResourceId>().is_ok_and(|id| id == *machine);
+    is_machine && kept.vault_ref.name == vault.name && kept.vault_ref.namespace_from(own) == vault.namespace
+}
+
+/// What a run is told whose machine's object points elsewhere since it was begun.
+pub(super) fn moved(name: &str) -> Hold {
+    let message =
+        format!("ProtectedMachine {name} has its backups elsewhere since this run was begun, which is followed where status.source says");
+    Hold::wait(Reason::DependencyNotReady, message)
+}
+
 /// The machine that a run names, and where its backups are.
 pub(super) fn machine<K: Kind>(s: &Subject<K>, name: &str, facts: &Facts) -> Result<(Arc<MachineView>, Place), Hold> {
     machine_at(s, "spec.protectedMachineRef", name, facts)
@@ -71,7 +90,9 @@ pub(super) fn machine<K: Kind>(s: &Subject<K>, name: &str, facts: &Facts) -> Res
 pub(super) fn machine_at<K: Kind>(s: &Subject<K>, field: &str, name: &str, facts: &Facts) -> Result<(Arc<MachineView>, Place), Hold> {
     let (own, at) = (s.meta.namespace.as_str(), machine_ref(&s.meta.namespace, name));
     let view = facts.object::<MachineView>(&at).ok_or_else(|| no_such(field, ProtectedMachine::NAME, name, own, own))?;
-    let place = place_of(&s.estate, own, &view.spec, facts)?;
+    // What is wrong there stands in fields of the machine's object, not of the run.
+    let of_machine = |hold: Hold| Hold { message: format!("{} {name}: {}", ProtectedMachine::NAME, hold.message), ..hold };
+    let place = place_of(&s.estate, own, &view.spec, facts).map_err(of_machine)?;
     Ok((view, place))
 }
 
@@ -187,6 +208,8 @@ impl Own<'_> {
     pub fn phase_without_job(&self, at: &Unbegun) -> RunPhase {
         match self.record {
             _ if at.said => RunPhase::Succeeded,
+            // A job may be its own all the same: a person is asked.
+            Some(record) if was_taken(record) && at.unclear => RunPhase::Running,
             // Azure took it, it failed, and no job of it is there: what happens once is not begun again.
             Some(record) if has_failed(record, at.listed) => RunPhase::Failed,
             Some(record) if refusal(record).is_none() => RunPhase::Running,
@@ -195,6 +218,20 @@ impl Own<'_> {
             None if at.expired && at.listed.is_some() => RunPhase::Expired,
             _ => RunPhase::Pending,
         }
+    }
+
+    /// Whether the list of late shows a job that may be its own and does not say whose it is, as `once` has it.
+    pub fn is_unclear(&self, looked: &Looked<'_>, facts: &Facts) -> bool {
+        let Some(record) = self.record.filter(|record| !record.witness) else { return false };
+        let begun = record.azure_date.map_or(record.intent_at, |azure| azure.min(record.intent_at));
+        let container = names::job_container(looked.machine);
+        let fits = |job: &SeenJob| {
+            job.operation.eq_ignore_ascii_case(looked.operation)
+                && job.container.eq_ignore_ascii_case(&container)
+                && !record.known_jobs.contains(&job.name)
+                && job.start.is_none_or(|at| at + CLOCKS_DIFFER >= begun)
+        };
+        jobs(looked.vault, looked.machine, facts).is_some_and(|jobs| jobs.iter().any(fits))
     }
 }
 
@@ -206,14 +243,20 @@ pub(super) struct Unbegun {
     pub expired: bool,
     /// When the vault's jobs were listed, those of earlier days too.
     pub listed: Option<Timestamp>,
+    /// Whether one of them may be its own.
+    pub unclear: bool,
     /// Azure refused it.
     pub refused: bool,
 }
 
+/// Whether Azure took what has failed by now.
+fn was_taken(record: &OperationRecord) -> bool {
+    matches!(record.outcome, Some(Outcome::Failed | Outcome::Cancelled))
+}
+
 /// Whether an operation that Azure took has failed, and the jobs were listed since.
 fn has_failed(record: &OperationRecord, listed: Option<Timestamp>) -> bool {
-    let taken = matches!(record.outcome, Some(Outcome::Failed | Outcome::Cancelled));
-    taken && listed.is_some_and(|at| record.ended_at.is_none_or(|ended| at >= ended))
+    was_taken(record) && listed.is_some_and(|at| record.ended_at.is_none_or(|ended| at >= ended))
 }
 
 /// When a run's object is to be deleted: what found its work already done would only be made again, and what nobody else
@@ -278,6 +321,26 @@ pub(super) fn refusal(record: &OperationRecord) -> Option<(Reason, String)> {
     let error = record.error.as_ref()?;
     let refused = matches!(record.outcome, Some(Outcome::Refused | Outcome::Failed | Outcome::Cancelled));
     refused.then(|| (Reason::from_word(&error.reason).unwrap_or(Reason::RefusedByAzure), error.message.clone()))
+}
+
+/// Whether what a record says may have happened: it is followed, or asked about, also when the run's time is over.
+pub(super) fn is_open(record: &OperationRecord) -> bool {
+    refusal(record).is_none() || was_taken(record)
+}
+
+/// What kept a run from beginning until its time was over, as its `Ready` says still.
+pub(super) fn kept_back(shared: &SharedStatus) -> Option<String> {
+    const SAY_NOTHING: [Reason; 4] = [Reason::OperationRunning, Reason::NotYetObserved, Reason::Acting, Reason::Expired];
+    let ready = conditions::find(&shared.conditions, ConditionType::Ready).filter(|ready| ready.status != "True")?;
+    let is_word = Reason::from_word(&ready.reason).is_none_or(|reason| !SAY_NOTHING.contains(&reason));
+    Some(excerpt(&ready.message, 500)).filter(|message| is_word && !message.is_empty())
+}
+
+/// The last word of a run that was not begun in time.
+pub(super) fn expired(until: Option<Timestamp>, sent: &str, why: Option<&str>, again: &str) -> Promise {
+    let until = until.unwrap_or_default();
+    let why = why.map_or(String::new(), |why| format!("; what kept it: {why}"));
+    Promise::broken(Reason::Expired, format!("not begun by {until}, and not begun any more: {sent}{why}; {again}"))
 }
 
 /// The runs on a machine that its own object remembers: those that it knew, and what their objects say by now.
@@ -357,5 +420,5 @@ pub(super) fn runs_on(own: &str, name: &str, machine: &str) -> [Need; 2] {
 
 /// Whether a person said that the action of that key happened.
 pub(super) fn said_to_have_happened<K: Kind>(s: &Subject<K>, key: &str) -> bool {
-    s.choices.contains_key(&outcome_choice(key))
+    s.choices.get(&outcome_choice(key)).is_some_and(|word| word == HAPPENED)
 }

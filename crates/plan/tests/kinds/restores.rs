@@ -274,7 +274,7 @@ fn disks_that_a_machine_still_runs_on_are_not_told_as_its_old_ones() {
         (names(&told.status["oldDisks"]), names(&told.status["made"])),
         (vec!["db1-os".into()], vec!["db1-osdisk-20260301-110002".into()])
     );
-    assert!(told.promise.message.contains("its 1 old disks are kept"), "{}", told.promise.message);
+    assert!(told.promise.message.contains("old disks kept: 1 (status.oldDisks)"), "{}", told.promise.message);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use breakwater_plan::{
     facts::{Facts, List, Need},
     keys,
     kind::{Grant, Kind, Subject},
-    sighting::{Listed, Listing},
+    sighting::{Listed, Listing, Trouble},
 };
 use serde_json::{Value, json};
 
@@ -150,6 +150,127 @@ fn what_azure_took_and_failed_ends_the_run_once_the_jobs_show_none() {
     facts.jobs.insert(vault(), Listed { last: before, trouble: None });
     for told in [reported(&one, &facts), reported(&two, &facts)] {
         assert_eq!((&told.status["phase"], told.promise.last), (&json!("Pending"), false));
+    }
+}
+
+#[test]
+fn what_azure_took_and_failed_is_asked_about_while_a_job_may_be_its_own() {
+    let phase = |record: OperationRecord, start: &str| {
+        let (mut s, mut facts) = (backup(json!({ "phase": "Running" })), standing());
+        s.operations.insert("backup".into(), record);
+        jobs(&mut facts, &[backup_job(JOB, start, "InProgress")]);
+        reported(&s, &facts).status["phase"].clone()
+    };
+    assert_eq!(phase(failed("backup"), "2026-03-01T11:55:00Z"), "Running");
+    assert_eq!(phase(failed("backup"), "2026-03-01T11:52:00Z"), "Failed", "it began well before");
+    let known = OperationRecord { known_jobs: vec![JOB.into()], ..failed("backup") };
+    assert_eq!(phase(known, "2026-03-01T11:55:00Z"), "Failed", "it was there before");
+    let witnessed = OperationRecord { witness: true, ..failed("backup") };
+    assert_eq!(phase(witnessed, "2026-03-01T11:55:00Z"), "Failed", "a job of ours would say that it is");
+}
+
+/// A record of a request of 11:20 whose answer was lost.
+fn lost(node: &str) -> OperationRecord {
+    OperationRecord { intent_at: "2026-03-01T11:20:00Z".parse().unwrap(), ended_at: None, outcome: None, error: None, ..failed(node) }
+}
+
+#[test]
+fn what_may_have_happened_is_asked_about_though_its_time_is_over() {
+    let facts = standing();
+    let spec = json!({ "protectedMachineRef": { "name": "db1" }, "expiresAt": "2026-03-01T11:30:00Z" });
+    let mut s: Subject<BackupRun> = granted(subject("one", spec, json!({ "phase": "Running" })));
+    assert_eq!(planned(&s, &facts).verdicts.len(), 0, "what was never sent is not begun");
+    for record in [lost("backup"), failed("backup")] {
+        s.operations.insert("backup".into(), record);
+        assert!(BackupRun::desire(&s, &facts).is_ok_and(|graph| graph.nodes.contains_key("backup")));
+    }
+    s.operations.insert("backup".into(), lost("backup"));
+    assert_eq!(reported(&s, &facts).status["phase"], "Running");
+}
+
+#[test]
+fn a_run_whose_time_is_over_says_what_kept_it() {
+    let facts = standing();
+    let spec = json!({ "protectedMachineRef": { "name": "db1" }, "expiresAt": "2026-03-01T11:30:00Z" });
+    for (reason, kept) in [("NotProtected", true), ("NotYetObserved", false)] {
+        let ready =
+            json!({ "type": "Ready", "status": "False", "reason": reason, "message": "db1 is not protected", "lastTransitionTime": now() });
+        let s: Subject<BackupRun> = granted(subject("one", spec.clone(), json!({ "phase": "Pending", "conditions": [ready] })));
+        let told = reported(&s, &facts);
+        assert_eq!((&told.status["phase"], told.promise.reason), (&json!("Expired"), Reason::Expired));
+        assert_eq!(told.promise.message.contains("; what kept it: db1 is not protected; make a new"), kept, "{}", told.promise.message);
+        assert_eq!(told.status.contains_key("error"), kept, "{:#?}", told.status);
+    }
+}
+
+#[test]
+fn a_run_is_followed_where_it_was_begun_though_its_machines_object_points_elsewhere() {
+    let facts = standing();
+    let kept = json!({ "vaultRef": { "name": "main" }, "machineId": id("rg-shop", "Microsoft.Compute/virtualMachines/db0") });
+    let begun = json!({ "phase": "Running", "source": kept, "job": { "name": JOB } });
+    let (one, two) = (backup(begun.clone()), restore(begun));
+    for (told, here) in
+        [(reported(&one, &facts), key(&backup(json!({})), &facts)), (reported(&two, &facts), key(&restore(json!({})), &facts))]
+    {
+        assert_eq!((&told.status["source"], &told.status["phase"]), (&kept, &json!("Running")), "{:#?}", told.status);
+        assert_ne!(told.status["key"], here);
+    }
+    // What is begun in this turn is where its record says.
+    let mut three = backup(json!({ "source": kept }));
+    three.operations.insert("backup".into(), OperationRecord { key: key(&backup(json!({})), &facts), ..lost("backup") });
+    assert_eq!(reported(&three, &facts).status["source"]["machineId"], json!(machine()));
+}
+
+#[test]
+fn a_cancel_that_was_put_off_is_not_taken_for_asked() {
+    let mut facts = standing();
+    let spec = json!({ "protectedMachineRef": { "name": "db1" }, "cancelOnDelete": true });
+    let mut s: Subject<BackupRun> = granted(subject("one", spec, json!({ "phase": "Running", "job": { "name": JOB } })));
+    let mut job = job_of(&key(&s, &facts), "backup", ("2026-03-01T11:00:00Z", "2026-03-01T11:00:00Z"));
+    job["properties"]["status"] = "InProgress".into();
+    jobs(&mut facts, &[job]);
+    s.meta.deleting = true;
+    for (reason, waits, asked) in [("Throttled", true, false), ("AuthorizationFailed", false, false), ("RefusedByAzure", false, true)] {
+        let error = json!({ "reason": reason, "message": "No.", "waits": waits, "retryAt": "2026-03-01T12:10:00Z" });
+        let record = with(json!(failed("cancel")), json!({ "outcome": "Refused", "error": error }));
+        s.operations.insert("cancel".into(), serde_json::from_value(record).unwrap());
+        assert!(BackupRun::desire(&s, &facts).is_ok_and(|graph| graph.nodes.contains_key("cancel")), "{reason}");
+        assert_eq!(reported(&s, &facts).status.contains_key("cancelAskedAt"), asked, "{reason}");
+    }
+}
+
+#[test]
+fn a_job_that_warns_or_fails_is_told_with_the_point_that_it_left_in_the_vault() {
+    let mut facts = standing();
+    let s = backup(json!({ "phase": "Running", "job": { "name": JOB } }));
+    for (status, phase, reason) in [("CompletedWithWarnings", "Succeeded", Reason::Succeeded), ("Failed", "Failed", Reason::JobFailed)] {
+        let mut job = job_of(&key(&s, &facts), "backup", ("2026-03-01T01:59:30Z", "2026-03-01T02:40:00Z"));
+        let details = json!([{ "errorCode": 7, "errorString": "The agent is old." }]);
+        job["properties"] = with(job["properties"].clone(), json!({ "status": status, "errorDetails": details }));
+        jobs(&mut facts, &[job]);
+        let told = reported(&s, &facts);
+        assert_eq!((&told.status["phase"], told.promise.reason), (&json!(phase), reason), "{:#?}", told.status);
+        let message = &told.promise.message;
+        assert!(message.contains("The agent is old.") && message.contains("(Vault)") && !message.contains("did not reach"), "{message}");
+    }
+}
+
+#[test]
+fn a_point_that_cannot_be_listed_is_not_waited_for_without_end() {
+    let mut facts = standing();
+    let mut s = backup(json!({ "phase": "Running", "job": { "name": JOB } }));
+    s.meta.created = "2026-03-01T01:59:00Z".parse().unwrap();
+    let job = job_of(&key(&s, &facts), "backup", ("2026-03-01T01:59:30Z", "2026-03-01T02:40:00Z"));
+    jobs(&mut facts, &[job]);
+    for (reason, phase) in [(Reason::AuthorizationFailed, "Failed"), (Reason::Throttled, "Running")] {
+        let trouble = Trouble { at: now(), reason, message: "No.".into(), until: now() };
+        facts.lists.insert(points(), Listed { last: None, trouble: Some(trouble) });
+        let told = reported(&s, &facts);
+        assert_eq!(told.status["phase"], phase, "{:#?}", told.status);
+        let message = &told.promise.message;
+        let gave_up =
+            told.promise.reason == Reason::NoRecoveryPoint && message.contains("could not be listed since 2026-03-01T02:40:00Z: No.");
+        assert_eq!(gave_up, phase == "Failed", "{message}");
     }
 }
 

@@ -72,11 +72,10 @@ fn is_fit(listed: &ListedPoint, wanted: &LatestPoint, from_archive: bool) -> boo
 
 fn none_fits(source: &Source, what: &str, usable: &[&ListedPoint]) -> Hold {
     let there = match (usable.first(), usable.last()) {
-        (Some(youngest), Some(oldest)) => format!("{} points, from {} to {}", usable.len(), oldest.point.at, youngest.point.at),
-        _ => "none".to_owned(),
+        (Some(youngest), Some(oldest)) => format!("points: {}, from {} to {}", usable.len(), oldest.point.at, youngest.point.at),
+        _ => "no points".to_owned(),
     };
-    let message =
-        format!("spec.from.recoveryPoint.{what}; of {} there are {there}: make a new RestoreRun that names one of them", source.machine);
+    let message = format!("spec.from.recoveryPoint.{what}; {} has {there}: make a new RestoreRun that names one of them", source.machine);
     Hold::wait(Reason::NoRecoveryPoint, message)
 }
 

@@ -90,6 +90,7 @@ pub fn longer(sim: &Simulation) -> Order {
         uid: "u".into(),
         generation: 1,
         requested_by: None,
+        closes: &[],
         identity: Identity { access: "shop".into(), cloud: Cloud::AzurePublic, tenant_id: String::new(), credential },
         grant: grant(&[("rg-backup", &["Read", "Protect", "Delete"]), ("rg-shop", &["Read", "Protect", "Delete"]), ("rg-look", &["Read"])]),
         request: Request::new(Method::Put, policy("mine").as_str(), RECOVERY_SERVICES).with_body(keeps(40, 1)),

@@ -84,13 +84,7 @@ pub struct Classified {
 }
 
 impl Classified {
-    /// Whether it only gives back what was lent, or merges a tag: what may be done on a saved record's word alone.
-    pub fn is_closing(&self) -> bool {
-        let named = self.action.as_ref().is_some_and(|action| CLOSING.iter().any(|c| c.eq_ignore_ascii_case(action)));
-        named || self.resource_type.eq_ignore_ascii_case("Microsoft.Resources/tags")
-    }
-
-    /// Whether it gives back what was lent, and nothing else.
+    /// Whether it gives back what was lent, and nothing else: what may be done on a saved record's word alone.
     pub fn gives_back(&self) -> bool {
         self.action.as_ref().is_some_and(|action| GIVES_BACK.iter().any(|c| c.eq_ignore_ascii_case(action)))
     }
@@ -102,10 +96,7 @@ impl Classified {
     }
 }
 
-/// What gives back something lent: a mount, a disk's address, a test failover, a mark.
-const CLOSING: [&str; 4] = ["revokeInstantItemRecovery", "endGetAccess", "testFailoverCleanup", "refreshContainers"];
-
-/// The same without what is done to a vault as a whole.
+/// What gives back something lent: a mount, a disk's address, a test failover.
 const GIVES_BACK: [&str; 3] = ["revokeInstantItemRecovery", "endGetAccess", "testFailoverCleanup"];
 
 /// What a request is, by the one table; `None` when the table does not hold it: then it must not be sent.

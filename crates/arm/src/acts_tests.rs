@@ -92,8 +92,8 @@ fn each_request_of_a_restore_is_its_act() {
         let got = classify(method, &path, None).map(|c| format!("{:?} {:?}", c.act, c.effect));
         assert_eq!(got.as_deref(), Some(wanted), "{method} {path}");
     }
-    assert!(classify(Post, &format!("{}/revokeinstantitemrecovery", point()), None).unwrap().is_closing());
-    assert!(!classify(Post, &format!("{}/provisionInstantItemRecovery", point()), None).unwrap().is_closing());
+    assert!(classify(Post, &format!("{}/revokeinstantitemrecovery", point()), None).unwrap().gives_back());
+    assert!(!classify(Post, &format!("{}/provisionInstantItemRecovery", point()), None).unwrap().gives_back());
 }
 
 #[test]

@@ -105,7 +105,9 @@ pub async fn act<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan
     }
     if let Err(e) = hold_for(turn, &orders).await {
         tracing::debug!(error = %e, "no finalizer, no intent");
-        return release(turn, &orders);
+        release(turn, &orders);
+        turn.come_back(Some(turn.engine.now() + turn.engine.backoff(1)));
+        return again;
     }
     let old = turn.object.data.get("status").cloned().unwrap_or_else(|| json!({}));
     let before = turn.subject.operations.clone();
@@ -115,7 +117,8 @@ pub async fn act<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan
         let deadline = desired.nodes.get(&order.holder.1).and_then(|node| node.deadline);
         deadline.is_none_or(|at| now < at)
     });
-    if release(turn, &late) || orders.is_empty() {
+    release(turn, &late);
+    if orders.is_empty() {
         return again;
     }
     let answered = turn.answered.clone();
@@ -133,7 +136,9 @@ pub async fn act<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan
         tracing::info!(error = %e, "intent not saved");
         turn.subject.operations = before;
         turn.answered = answered;
-        return release(turn, &orders);
+        release(turn, &orders);
+        turn.come_back(Some(turn.engine.now() + turn.engine.backoff(1)));
+        return again;
     }
     debts::note_lent(turn);
     for (order, _) in orders.iter().filter(|(_, write)| write.once) {
@@ -233,14 +238,13 @@ pub(crate) fn who(key: &ObjectKey, by: &Holder) -> String {
     if by.0.namespace == key.namespace { format!("{} {}", by.0.kind, by.0.name) } else { "another operation".to_owned() }
 }
 
-fn release<K: Kind>(turn: &Turn<'_, K>, orders: &[(Order, Write)]) -> bool {
+fn release<K: Kind>(turn: &Turn<'_, K>, orders: &[(Order, Write)]) {
     for (order, _) in orders {
         turn.engine.gate.give_back(order);
         if !turn.subject.operations.contains_key(&order.holder.1) {
             turn.engine.locks.release(&order.holder);
         }
     }
-    false
 }
 
 /// The writes that the gate would let pass, with their locks taken; the first that it would not is remembered.
@@ -264,6 +268,7 @@ fn orders<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan) -> Ve
             let who = who(&turn.key, &by);
             let until = Some(turn.engine.now() + turn.engine.bounds.read_every * 2);
             turn.met = Some(Met::new(Reason::Busy, format!("{who} holds {lock}"), until));
+            turn.come_back(until);
             continue;
         }
         match passed(turn, &mut order).and_then(|()| turn.engine.gate.afford(&order)) {
@@ -274,10 +279,10 @@ fn orders<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan) -> Ve
                 }
                 // What only a person or an edit mends is not asked about every few seconds.
                 let until = until.or(Some(turn.engine.now() + SignedDuration::from_mins(10)));
+                turn.come_back(until);
                 if !node.beside {
                     turn.met = Some(Met { reason, message, until, question });
                 } else {
-                    turn.beside = until;
                     tracing::info!(node = key.as_str(), %reason, message, "not sent");
                 }
             }
@@ -347,6 +352,7 @@ fn order<K: Kind>(turn: &Turn<'_, K>, key: &str, node: &Node, write: &Write, dig
         locks: node.locks.iter().cloned().collect(),
         paused: turn.paused(),
         debt: false,
+        closes: &[],
         intent_wall: turn.engine.outside.clock.wall(),
         evidence,
         vault,
@@ -451,6 +457,9 @@ async fn create<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan)
         };
         if made == MOST_CHILDREN || turn.pause != Pause::None {
             return true;
+        }
+        if !turn.engine.outside.leadership.leads() {
+            return false;
         }
         let at = ObjectKey { kind: (*kind).to_owned(), namespace: turn.key.namespace.clone(), name: name.clone() };
         turn.engine.outside.telemetry.kube_write(kind, "create");

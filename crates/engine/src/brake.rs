@@ -141,7 +141,7 @@ fn question(order: &Order, most: usize) -> Question {
         loses_points: false,
     };
     let asks = format!(
-        "{most} destructive calls were sent within the hour. Shall {} {} be sent all the same",
+        "{most} destructive calls were sent within the hour. Shall {} {} be sent all the same?",
         order.request.method, order.request.path
     );
     Question::to_approve(format!("brake-{}", order.holder.1), stake, 1, asks)

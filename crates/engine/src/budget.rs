@@ -306,6 +306,11 @@ impl Budget {
         *self.expected.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(expected);
     }
 
+    /// Whether anything is about to be asked for.
+    pub fn expects(&self) -> bool {
+        !self.expected().is_empty()
+    }
+
     fn expected(&self) -> Arc<Expected> {
         self.expected.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

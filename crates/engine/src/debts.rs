@@ -1,37 +1,25 @@
 //! What was lent is paid back: from its record, whatever the spec says by then (architecture.md, rule 8).
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use breakwater_api::{
     OperationRecord, Reason,
     operations::{Debt, Handle as ApiHandle, HandleFamily, Outcome, RecordedError},
 };
-use breakwater_arm::{
-    Accepted, ArmError, OperationState, OperationStatus, ResourceId,
-    error::says_absent,
-    excerpt,
-    wire::{Answer, Method, Request},
-};
-use breakwater_plan::{
-    graph::{Hold, Ownership},
-    keys,
-    kind::{Allowed, Grant, Kind},
-};
+use breakwater_arm::{Accepted, ArmError, OperationState, OperationStatus, ResourceId, error::says_absent, excerpt, wire::Answer};
+use breakwater_plan::{graph::Hold, kind::Kind};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
-    access::{self, Access},
-    act::{self, handle_of, vault_of},
-    budget::Priority,
+    act::{self, handle_of},
     engine::Next,
-    gate::Order,
     handed,
     look::poll_of,
     memory::Memory,
-    ports::ClusterError,
+    payer::{looker, order, target_of},
+    ports::{ClusterError, ObjectKey},
     publish::Pause,
-    reader::Looker,
     turn::Turn,
 };
 
@@ -39,13 +27,14 @@ use crate::{
 pub const FINALIZER: &str = "breakwater.io/open-operations";
 
 /// When the next debt is due; `early` closes what is open before its time.
-pub fn next_due(operations: &BTreeMap<String, OperationRecord>, memory: &Memory, early: bool) -> Option<Timestamp> {
+pub fn next_due(key: &ObjectKey, operations: &BTreeMap<String, OperationRecord>, memory: &Memory, early: bool) -> Option<Timestamp> {
     let due = |o: &OperationRecord| {
         let until = o.debt.as_ref()?.until;
-        let early = is_early(o, early);
+        // One that was tried was due.
+        let early = is_early(o, early) || o.debt.as_ref().is_some_and(|debt| debt.retry_at.is_some());
         // What lost its scripts is closed as soon as nothing of it can be on its way any more.
         let due = if early { o.intent_at } else { lost_at(o).map_or(until, |at| at.min(until)) };
-        Some(not_before(o, memory).map_or(due, |again| again.max(due)))
+        Some(not_before(key, o, memory).map_or(due, |again| again.max(due)))
     };
     operations.values().filter_map(due).min()
 }
@@ -83,8 +72,8 @@ const LOST_AFTER: SignedDuration = SignedDuration::from_mins(15);
 const OPENED_WITHIN: SignedDuration = SignedDuration::from_mins(30);
 
 /// When a closing that was tried may be tried, or asked about, again.
-fn not_before(record: &OperationRecord, memory: &Memory) -> Option<Timestamp> {
-    let asked = memory.progress(&closing_id(record)).next_poll;
+fn not_before(key: &ObjectKey, record: &OperationRecord, memory: &Memory) -> Option<Timestamp> {
+    let asked = memory.progress(key, &closing_id(record)).next_poll;
     record.debt.as_ref().and_then(|debt| debt.retry_at).max(asked)
 }
 
@@ -98,7 +87,8 @@ fn closing_id(record: &OperationRecord) -> String {
 pub(crate) fn note_lent<K: Kind>(turn: &Turn<'_, K>) {
     let Ok(by) = &turn.access else { return };
     let debts = turn.subject.operations.values().filter_map(|record| record.debt.as_ref());
-    if let Some(until) = debts.filter(|debt| debt.access == by.grant.name).map(|debt| debt.until).max() {
+    let granted = |debt: &&Debt| debt.access == by.grant.name && target_of(debt).is_some_and(|id| by.grant.admits("Read", &id));
+    if let Some(until) = debts.filter(granted).map(|debt| debt.until).max() {
         turn.engine.gate.lend(&by.grant.name, &turn.key.namespace, until);
     }
 }
@@ -118,7 +108,7 @@ pub async fn pay<K: Kind>(turn: &mut Turn<'_, K>) {
         .operations
         .values()
         .filter(|o| o.debt.as_ref().is_some_and(|d| is_early(o, early) || is_withdrawn(turn, o) || d.until <= now))
-        .filter(|o| not_before(o, &memory).is_none_or(|at| at <= now))
+        .filter(|o| not_before(&turn.key, o, &memory).is_none_or(|at| at <= now))
         .map(|o| o.node.clone())
         .collect();
     if due.is_empty() {
@@ -140,7 +130,7 @@ pub async fn pay<K: Kind>(turn: &mut Turn<'_, K>) {
 async fn close<K: Kind>(turn: &mut Turn<'_, K>, node: &str) {
     let Some((record, debt)) = turn.subject.operations.get(node).and_then(|r| Some((r.clone(), r.debt.clone()?))) else { return };
     if let Some(again) = still_opening(turn, &record).await {
-        return turn.engine.reader.memory.advance(&closing_id(&record), |p| p.next_poll = Some(again));
+        return turn.engine.reader.memory.advance(&turn.key, &closing_id(&record), |p| p.next_poll = Some(again));
     }
     let step = match &debt.closing {
         Some(closing) if is_revoked(closing) => Closing::Over,
@@ -190,7 +180,7 @@ async fn still_opening<K: Kind>(turn: &mut Turn<'_, K>, record: &OperationRecord
         return lost_at(record).filter(|at| *at > now);
     };
     let debt = record.debt.as_ref()?;
-    let link = turn.engine.reader.memory.progress(&record.client_request_id).link;
+    let link = turn.engine.reader.memory.progress(&turn.key, &record.client_request_id).link;
     let (request, looker) = (poll_of(handle, &record.target, link)?, looker(turn, record, debt).ok()?);
     let answer = match turn.engine.reader.poll(&looker, &request).await {
         Ok(answer) => answer,
@@ -239,7 +229,7 @@ fn taken<K: Kind>(turn: &Turn<'_, K>, record: &OperationRecord, answer: &Answer)
     // An operation whose id cannot be kept is asked about by its link, as long as this process lives; then it is closed again.
     let by_link = || taken.poll.is_some().then(|| ApiHandle { family: HandleFamily::Arm, id: "link".into() });
     let Some(handle) = taken.handle.as_ref().map(handle_of).or_else(by_link) else { return Closing::Over };
-    turn.engine.reader.memory.advance(&closing_id(record), |p| {
+    turn.engine.reader.memory.advance(&turn.key, &closing_id(record), |p| {
         p.link = taken.poll;
         p.next_poll = Some(turn.engine.now() + wait);
     });
@@ -254,7 +244,7 @@ fn wait_of<K: Kind>(turn: &Turn<'_, K>, answer: &Answer) -> SignedDuration {
 async fn follow<K: Kind>(turn: &Turn<'_, K>, record: &OperationRecord, debt: &Debt) -> Closing {
     let Some(handle) = debt.closing.clone() else { return Closing::Over };
     let memory = &turn.engine.reader.memory;
-    let Some(request) = poll_of(&handle, &debt.path, memory.progress(&closing_id(record)).link) else {
+    let Some(request) = poll_of(&handle, &debt.path, memory.progress(&turn.key, &closing_id(record)).link) else {
         return send(turn, record, debt).await;
     };
     let looker = match looker(turn, record, debt) {
@@ -264,13 +254,13 @@ async fn follow<K: Kind>(turn: &Turn<'_, K>, record: &OperationRecord, debt: &De
     let answer = match turn.engine.reader.poll(&looker, &request).await {
         Ok(answer) => answer,
         Err(trouble) => {
-            memory.advance(&closing_id(record), |p| p.next_poll = Some(trouble.until));
+            memory.advance(&turn.key, &closing_id(record), |p| p.next_poll = Some(trouble.until));
             return Closing::Runs(handle);
         }
     };
     let wait = wait_of(turn, &answer);
     let status = OperationStatus::parse(&answer);
-    memory.advance(&closing_id(record), |p| {
+    memory.advance(&turn.key, &closing_id(record), |p| {
         p.next_poll = Some(turn.engine.now() + wait);
         if let Some(link) = status.as_ref().ok().and_then(|s| s.next_poll.clone()) {
             p.link = Some(link);
@@ -291,7 +281,7 @@ fn paid<K: Kind>(turn: &mut Turn<'_, K>, node: &str, debt: &Debt) {
     turn.engine.locks.release(&(turn.key.clone(), node.to_owned()));
     let Some(record) = turn.subject.operations.get_mut(node) else { return };
     for id in [record.client_request_id.clone(), closing_id(record)] {
-        turn.engine.reader.memory.drop_progress(&id);
+        turn.engine.reader.memory.drop_progress(&turn.key, &id);
     }
     if debt.until <= now || turn.subject.meta.deleting {
         turn.subject.operations.remove(node);
@@ -338,90 +328,6 @@ fn is_revoked(closing: &ApiHandle) -> bool {
     closing.id == REVOKED
 }
 
-/// The access that a debt is paid under. The record is what anybody with a hand in the status may have written, the pinned access
-/// too: it closes what it opened, under the access that this namespace has, or had when something was lent to it, and under no
-/// other.
-///
-/// # Errors
-/// A hold where it is not this object's to pay, or where the access is gone.
-fn payer<K: Kind>(turn: &Turn<'_, K>, record: &OperationRecord, debt: &Debt) -> Result<Access, Hold> {
-    let access = access::for_debt(&*turn.engine.outside.cluster, &debt.access)?;
-    let same_thing = match (vault_of(&debt.path), vault_of(&record.target)) {
-        (Some(of_debt), Some(of_record)) => of_debt == of_record,
-        (None, None) => debt.path.eq_ignore_ascii_case(&record.target),
-        _ => false,
-    };
-    if !same_thing || turn.access_name() != Some(debt.access.as_str()) {
-        let message = format!("{} does not belong to {} under this object's access: it is not sent", debt.path, record.target);
-        return Err(Hold::stuck(Reason::DebtUnpayable, message));
-    }
-    let admitted = turn.access.as_ref().is_ok_and(|by| by.grant.name == debt.access);
-    if !admitted && !turn.engine.gate.has_lent(&debt.access, &turn.key.namespace) {
-        let message = format!(
-            "AzureAccess {} does not admit namespace {}, and nothing is known to be lent to it under that: add the namespace to its spec.namespaces, or close it by hand",
-            debt.access, turn.key.namespace
-        );
-        return Err(Hold::stuck(Reason::AccessLost, message));
-    }
-    Ok(access)
-}
-
-/// Who asks how a closing goes: the identity that opened it, for that resource, whatever the grant admits by now.
-fn looker<K: Kind>(turn: &Turn<'_, K>, record: &OperationRecord, debt: &Debt) -> Result<Looker, Hold> {
-    let access = payer(turn, record, debt)?;
-    let target: Option<ResourceId> = debt.path.parse().ok().or_else(|| debt.path.rsplit_once('/')?.0.parse().ok());
-    let allow = target.map(|id| Allowed {
-        subscription_id: id.subscription_id().to_owned(),
-        resource_groups: id.resource_group().map(str::to_owned).into_iter().collect(),
-        acts: vec!["Read".into()],
-    });
-    let grant = Grant { name: access.grant.name.clone(), uid: access.grant.uid.clone(), allow: allow.into_iter().collect() };
-    Ok(Looker {
-        identity: access.identity,
-        grant: Arc::new(grant),
-        priority: Priority::Debt,
-        namespace: turn.key.namespace.as_str().into(),
-    })
-}
-
-/// The closing request, under the access that opened it, whatever it admits by now.
-fn order<K: Kind>(turn: &Turn<'_, K>, record: &OperationRecord, debt: &Debt) -> Result<Order, Hold> {
-    let method = match debt.method.as_str() {
-        "POST" => Method::Post,
-        "PATCH" => Method::Patch,
-        "PUT" => Method::Put,
-        _ => Method::Delete,
-    };
-    let mut request = Request::new(method, debt.path.clone(), &debt.api_version);
-    request.body = debt.body.as_ref().and_then(|b| serde_json::from_str::<Value>(b).ok());
-    request.client_request_id =
-        Some(keys::request_id(&turn.subject.estate, &format!("{} close", record.key), &record.node, record.attempt));
-    let access = payer(turn, record, debt)?;
-    Ok(Order {
-        holder: (turn.key.clone(), record.node.clone()),
-        uid: turn.subject.meta.uid.clone(),
-        generation: turn.subject.meta.generation,
-        requested_by: turn.requested_by(),
-        identity: access.identity,
-        grant: Arc::clone(&access.grant),
-        request,
-        ownership: Ownership::Child,
-        locks: Vec::new(),
-        consents: Vec::new(),
-        around: BTreeMap::new(),
-        brake: None,
-        paused: turn.paused(),
-        debt: true,
-        intent_wall: turn.engine.outside.clock.wall(),
-        evidence: None,
-        vault: None,
-        owned: Vec::new(),
-        plan_digest: String::new(),
-        priority: Priority::Debt,
-        looked_again: None,
-    })
-}
-
 /// Whether the finalizer holds an object.
 pub fn is_held(object: &kube::core::DynamicObject) -> bool {
     object.metadata.finalizers.iter().flatten().any(|f| f == FINALIZER)
@@ -434,6 +340,9 @@ pub fn is_held(object: &kube::core::DynamicObject) -> bool {
 pub async fn hold<K: Kind>(turn: &mut Turn<'_, K>) -> Result<(), ClusterError> {
     if is_held(&turn.object) {
         return Ok(());
+    }
+    if !turn.engine.outside.leadership.leads() {
+        return Err(ClusterError::Refused("this process does not hold the lease any more".into()));
     }
     let mut finalizers = turn.object.metadata.finalizers.clone().unwrap_or_default();
     finalizers.push(FINALIZER.to_owned());
@@ -453,6 +362,9 @@ pub async fn let_go<K: Kind>(turn: &mut Turn<'_, K>) -> bool {
     if open || held || !finalizers.iter().any(|f| f == FINALIZER) {
         return true;
     }
+    if !turn.engine.outside.leadership.leads() {
+        return false;
+    }
     let left: Vec<&String> = finalizers.iter().filter(|f| *f != FINALIZER).collect();
     let version = turn.object.metadata.resource_version.clone().unwrap_or_default();
     turn.engine.outside.telemetry.kube_write(K::NAME, "metadata");
@@ -468,7 +380,13 @@ pub async fn last_turn<K: Kind>(turn: &mut Turn<'_, K>) -> Next {
     if !is_held(&turn.object) {
         return Next::At(turn.engine.now() + SignedDuration::from_hours(1));
     }
-    if let Some(due) = next_due(&turn.subject.operations, &turn.engine.reader.memory, true) {
+    if let Some(due) = next_due(&turn.key, &turn.subject.operations, &turn.engine.reader.memory, true) {
+        // Who waits for the deletion sees what it waits for.
+        let trouble = turn.subject.operations.values().find_map(|record| record.debt.as_ref()?.trouble.clone());
+        if let Some(trouble) = trouble {
+            let hold = Hold::wait(Reason::DebtUnpayable, format!("what was lent is not closed yet: {trouble}"));
+            turn.tell_hold(&hold).await;
+        }
         return Next::At(due.max(turn.engine.now() + turn.engine.bounds.read_every));
     }
     // What happens once goes on in Azure and is found there by its key, as soon as Azure shows it: so long the record stays.

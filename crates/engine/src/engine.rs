@@ -26,7 +26,7 @@ use crate::{
     object,
     ports::{Arm, AuditSink, Clock, Cluster, Entropy, Leadership, ObjectKey},
     reader::{Looker, Reader},
-    resolve::Parser,
+    resolve::{Parser, Resolved},
     telemetry::Telemetry,
     turn,
 };
@@ -102,6 +102,8 @@ pub struct Engine {
     watchers: Mutex<Watchers>,
     /// Who waits for a listing before its time.
     soon: Mutex<BTreeMap<(String, List), BTreeSet<ObjectKey>>>,
+    /// Who began to watch a listing that was made anew since it looked.
+    late: Mutex<BTreeSet<ObjectKey>>,
 }
 
 impl Engine {
@@ -137,6 +139,7 @@ impl Engine {
             parsers,
             watchers,
             soon: Mutex::default(),
+            late: Mutex::default(),
         }
     }
 
@@ -176,8 +179,9 @@ impl Engine {
         self.claims.withdraw(key);
         self.locks.keep_only(key, &[]);
         self.reader.memory.forget(key);
-        self.watch("", key, &[]);
+        self.watch("", key, &Resolved::default());
         self.soon().values_mut().for_each(|askers| askers.retain(|asker| asker != key));
+        self.late().remove(key);
     }
 
     /// World time.
@@ -197,8 +201,9 @@ impl Engine {
         self.budget.levels()
     }
 
-    /// Notes what an object wants to hear of.
-    pub fn watch(&self, access: &str, key: &ObjectKey, watched: &[(List, Option<Vec<ResourceId>>)]) {
+    /// Notes what an object wants to hear of. What came since it looked for the first time, it hears of with the next sweep.
+    pub fn watch(&self, access: &str, key: &ObjectKey, resolved: &Resolved) {
+        let watched = &resolved.watched;
         let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
         for ((by, list), objects) in watchers.iter_mut() {
             if by != access || !watched.iter().any(|(l, _)| l == list) {
@@ -206,7 +211,11 @@ impl Engine {
             }
         }
         for (list, items) in watched {
-            watchers.entry((access.to_owned(), list.clone())).or_default().insert(key.clone(), items.clone());
+            let before = watchers.entry((access.to_owned(), list.clone())).or_default().insert(key.clone(), items.clone());
+            let seen = resolved.facts.lists.get(list).and_then(|listed| listed.last.as_ref()).map(|last| last.at);
+            if before.is_none() && seen != self.reader.memory.listed_at(access, list) {
+                self.late().insert(key.clone());
+            }
         }
         watchers.retain(|_, objects| !objects.is_empty());
     }
@@ -227,10 +236,18 @@ impl Engine {
         self.soon.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn late(&self) -> MutexGuard<'_, BTreeSet<ObjectKey>> {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Lists again whatever is due and wanted; answers the objects that should look, and when to sweep next.
     pub async fn sweep(&self) -> (Vec<ObjectKey>, Timestamp) {
         let now = self.now();
         let interval = self.outside.interval;
+        // Runs that were to come may be gone, and none is left that would say so.
+        if self.budget.expects() {
+            self.expect_restores();
+        }
         let wanted = self.reader.memory.wanted_lists(now);
         let mut next = now + interval;
         let mut wake = Vec::new();
@@ -251,11 +268,16 @@ impl Engine {
             }
             let since = if early { now } else { now - every + SignedDuration::from_nanos(1) };
             let changed = self.reader.list(&looker, list, since, "").await;
-            wake.extend(self.concerned(&key, &changed));
+            wake.extend(self.concerned(&key, &changed.into_iter().collect()));
             if self.reader.memory.list(by, list, now).value.last.is_some_and(|l| l.at >= since) {
                 wake.extend(self.soon().remove(&key).unwrap_or_default());
             }
         }
+        // Turns list too, and each looks only after its own object.
+        for (listing, changed) in self.reader.memory.take_changed() {
+            wake.extend(self.concerned(&listing, &changed));
+        }
+        wake.extend(std::mem::take(&mut *self.late()));
         self.reader.memory.prune(now);
         wake.sort();
         wake.dedup();
@@ -280,8 +302,7 @@ impl Engine {
     }
 
     /// Who watches one of those in a listing, or the whole of it.
-    fn concerned(&self, listing: &(String, List), changed: &[ResourceId]) -> Vec<ObjectKey> {
-        let changed: BTreeSet<&ResourceId> = changed.iter().collect();
+    fn concerned(&self, listing: &(String, List), changed: &BTreeSet<ResourceId>) -> Vec<ObjectKey> {
         if changed.is_empty() {
             return Vec::new();
         }
@@ -297,6 +318,24 @@ const NOT_SOONER: SignedDuration = SignedDuration::from_secs(10);
 
 /// How far the clocks of two leaders lie apart at most.
 const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(5);
+
+/// The acts whose writes lock something: who may only look at it locks nothing.
+const LOCKING: [&str; 6] = ["Protect", "Backup", "Restore", "ReplaceDisks", "ReadData", "Delete"];
+
+/// For how long after its intent a record brings locks into a new process: a first backup of a large machine takes days.
+const LOCKS_LAST: SignedDuration = SignedDuration::from_hours(14 * 24);
+
+/// What is lent is closed long before (debts.rs). A record that says more than it is may say anything.
+const LENT_LASTS: SignedDuration = SignedDuration::from_hours(48);
+
+/// Whether a record tells of something that is open and may hold locks.
+fn may_lock(record: &OperationRecord, now: Timestamp) -> bool {
+    let (at, last) = match &record.debt {
+        Some(debt) => (debt.until.min(record.intent_at), LENT_LASTS),
+        None => (record.intent_at, LOCKS_LAST),
+    };
+    (record.ended_at.is_none() || record.debt.is_some()) && now.duration_since(at).abs() <= last
+}
 
 /// What other kinds see of an object.
 fn view<K: Kind>(object: &DynamicObject) -> Option<AnyObject> {
@@ -325,9 +364,10 @@ fn prime<K: Kind>(engine: &Engine, object: &DynamicObject) -> Vec<(String, Times
     let grant = access.as_ref().map(|a| &*a.grant);
     let reached = |lock: &&String| {
         let id = lock.split_once(':').and_then(|(_, id)| id.parse::<ResourceId>().ok());
-        id.is_some_and(|id| grant.is_some_and(|g| g.reaches(&id)))
+        id.is_some_and(|id| grant.is_some_and(|g| LOCKING.iter().any(|act| g.admits(act, &id))))
     };
-    for record in shared.operations.iter().filter(|record| record.ended_at.is_none() || record.debt.is_some()) {
+    let now = engine.now();
+    for record in shared.operations.iter().filter(|record| may_lock(record, now)) {
         let locks: Vec<String> = record.locks.iter().filter(reached).cloned().collect();
         if let Err((lock, (by, _))) = engine.locks.take(&locks, &(key.clone(), record.node.clone())) {
             // Two open operations under one lock: each is followed, and neither is sent again without it.
@@ -338,5 +378,37 @@ fn prime<K: Kind>(engine: &Engine, object: &DynamicObject) -> Vec<(String, Times
         let meta = object::meta(K::NAME, object, Some(&*engine.outside.clock));
         engine.claims.state(&key, &meta.uid, meta.created, &turn::claims::<K>(&meta, &parsed.spec, &shared.owned, grant));
     }
-    grant.map(|grant| destructive_intents(&shared.operations, &grant.name, engine.now())).unwrap_or_default()
+    grant.map(|grant| destructive_intents(&shared.operations, &grant.name, now)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_of_another_time_brings_no_locks() {
+        let now: Timestamp = "2026-06-10T12:00:00Z".parse().unwrap();
+        let record = |intent: &str, until: Option<&str>| {
+            let mut record = serde_json::json!({
+                "node": "backup", "verb": "act", "method": "POST", "target": "/subscriptions/s", "act": "Backup", "intentAt": intent,
+                "attempt": 1, "key": "k", "clientRequestId": "one",
+            });
+            if let Some(until) = until {
+                let (method, path) = ("POST", "/subscriptions/s");
+                record["debt"] = serde_json::json!({ "method": method, "path": path, "apiVersion": "1", "until": until, "access": "a" });
+            }
+            serde_json::from_value::<OperationRecord>(record).unwrap()
+        };
+        let cases = [
+            ("2026-06-10T11:00:00Z", None, true),
+            ("2026-06-10T11:00:00Z", Some("2199-01-01T00:00:00Z"), true),
+            ("2026-06-01T11:00:00Z", None, true),
+            ("2026-05-20T11:00:00Z", None, false),
+            ("2026-06-08T11:00:00Z", Some("2199-01-01T00:00:00Z"), false),
+            ("2199-01-01T00:00:00Z", None, false),
+        ];
+        for (intent, until, wanted) in cases {
+            assert_eq!(may_lock(&record(intent, until), now), wanted, "{intent} {until:?}");
+        }
+    }
 }

@@ -162,8 +162,9 @@ impl Gate {
         }
         // What gives back nothing but what was lent may go whatever the grant admits by now; anything else only within it.
         let within = class.gives_back() || order.grant.admits(&word, &class.target);
-        let closes = class.is_closing() && within && !body.as_ref().is_some_and(|b| b.pointer("/properties/tags").is_some_and(marks));
-        if order.debt && !closes && (*method != Method::Delete || self.defended(order, act, false).is_err()) {
+        let is =
+            |word: &&str| [class.action.as_deref(), Some(&*class.resource_type)].iter().flatten().any(|a| a.eq_ignore_ascii_case(word));
+        if order.debt && !(within && order.closes.iter().any(is)) {
             // A record may be anybody's word: by it alone things are closed that were lent, and nothing else is ever done.
             return refuse(
                 Reason::DebtUnpayable,
@@ -361,7 +362,7 @@ impl Gate {
         let is_lifted =
             |question: &Question| order.consents.iter().any(|c| c.question == *question && c.given.digest == question.digest(&asker));
         if let Some((question, until)) = self.brake.holds(order, self.clock.now(), is_lifted) {
-            let message = format!("{}; it goes on by itself within the hour, or when question {} is answered", question.asks, question.id);
+            let message = format!("{} It goes on by itself within the hour, or when question {} is answered", question.asks, question.id);
             return Err(Refusal { reason: Reason::Brake, message, until: Some(until), question: Some(Box::new(question)) });
         }
         Ok(())
@@ -373,11 +374,6 @@ fn made_in(body: &Value) -> Vec<ResourceId> {
     let fields = ["targetResourceGroupId", "targetVirtualMachineId"];
     let within = ["/properties", "/restoreRequest"].iter().filter_map(|at| body.pointer(at));
     within.flat_map(|at| fields.iter().filter_map(|field| at.get(field)?.as_str()?.parse().ok())).collect()
-}
-
-/// Whether tags that would be merged are marks of ours.
-fn marks(tags: &Value) -> bool {
-    tags.as_object().is_some_and(|tags| tags.keys().any(|name| name.to_ascii_lowercase().starts_with("breakwater-")))
 }
 
 fn of_consent(consent: &Approved) -> Value {

@@ -88,7 +88,7 @@ pub async fn handed_over<K: Kind>(turn: &mut Turn<'_, K>, node: &str, status: &O
 
 fn later<K: Kind>(turn: &Turn<'_, K>, record: &OperationRecord) -> HandedOver {
     let again = turn.engine.now() + AGAIN_AFTER.max(turn.engine.bounds.read_every);
-    turn.engine.reader.memory.advance(&record.client_request_id, |p| p.next_poll = Some(again));
+    turn.engine.reader.memory.advance(&turn.key, &record.client_request_id, |p| p.next_poll = Some(again));
     HandedOver::Later
 }
 

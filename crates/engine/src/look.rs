@@ -1,5 +1,7 @@
 //! Looking: reads, job lists and polls that a plan asks for. Costs nothing but Azure's patience.
 
+use std::collections::BTreeMap;
+
 use breakwater_api::{
     Reason,
     operations::{Handle as ApiHandle, HandleFamily, Outcome, RecordedError},
@@ -11,7 +13,7 @@ use breakwater_plan::{
     planner::{Plan, Step, outcome_choice},
     questions::Approved,
 };
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     act::{blank, error_of, use_answer},
@@ -31,6 +33,8 @@ pub async fn look<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Pla
     let Ok(by) = turn.access.clone() else { return false };
     let mut learned = false;
     let mut reads: Vec<ResourceId> = Vec::new();
+    // The lists that the plan was made from: while this turn waits for its own, another one may read them.
+    let listed: BTreeMap<&ResourceId, Option<Timestamp>> = plan.steps().filter_map(|(_, step)| jobs_seen(turn, &by, step)).collect();
     for (node, step) in plan.steps() {
         match step {
             Step::Read { id } if begins_without_jobs(turn, &by, desired.nodes.get(node), id) => learned = true,
@@ -40,7 +44,7 @@ pub async fn look<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Pla
                 learned = true;
             }
             Step::ListJobs { vault, since } => {
-                turn.engine.reader.jobs(&by, vault, *since, turn.engine.now()).await;
+                turn.engine.reader.newer_jobs(&by, vault, *since, listed.get(vault).copied().flatten()).await;
                 learned = true;
             }
             Step::Poll => {
@@ -52,7 +56,7 @@ pub async fn look<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Pla
             Step::Conclude(approved) => learned |= conclude(turn, node, approved),
             Step::Forget => {
                 if let Some(record) = turn.subject.operations.remove(node) {
-                    turn.engine.reader.memory.drop_progress(&record.client_request_id);
+                    turn.engine.reader.memory.drop_progress(&turn.key, &record.client_request_id);
                     turn.engine.locks.release(&(turn.key.clone(), node.clone()));
                     if record.job.is_some() {
                         turn.subject.finished.insert(node.clone(), record);
@@ -72,6 +76,13 @@ pub async fn look<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Pla
     learned
 }
 
+/// The vault whose jobs a step lists, and when they were listed last.
+fn jobs_seen<'p, K: Kind>(turn: &Turn<'_, K>, by: &Looker, step: &'p Step) -> Option<(&'p ResourceId, Option<Timestamp>)> {
+    let Step::ListJobs { vault, .. } = step else { return None };
+    let jobs = turn.engine.reader.memory.jobs(&by.identity.access, vault);
+    Some((vault, jobs.and_then(|jobs| jobs.listed.last).map(|last| last.at)))
+}
+
 /// Whether a target would be read for an action that is proven by a list of jobs which cannot be had now.
 fn begins_without_jobs<K: Kind>(turn: &Turn<'_, K>, by: &Looker, node: Option<&Node>, id: &ResourceId) -> bool {
     let Some(Node { goal: Goal::Acted(Acted { proof: Proof::Job(proof), .. }), .. }) = node else { return false };
@@ -89,7 +100,7 @@ async fn confirm<K: Kind>(turn: &Turn<'_, K>, node: &str, id: &ResourceId) {
     engine.list_soon(&by.identity.access, &turn.key, id);
     if let Some(record) = turn.subject.operations.get(node) {
         let ended = record.ended_at.unwrap_or(engine.now());
-        engine.reader.memory.advance(&record.client_request_id, |p| p.next_poll = Some(ended + engine.bounds.listed_within));
+        engine.reader.memory.advance(&turn.key, &record.client_request_id, |p| p.next_poll = Some(ended + engine.bounds.listed_within));
     }
 }
 
@@ -113,7 +124,7 @@ fn conclude<K: Kind>(turn: &mut Turn<'_, K>, node: &str, approved: &Approved) ->
     }
     turn.subject.choices.insert(outcome_choice(&key), approved.given.answer.clone());
     if let Some(record) = turn.subject.operations.remove(node) {
-        turn.engine.reader.memory.drop_progress(&record.client_request_id);
+        turn.engine.reader.memory.drop_progress(&turn.key, &record.client_request_id);
         turn.engine.locks.release(&(turn.key.clone(), node.to_owned()));
     }
     true
@@ -124,7 +135,7 @@ fn adopt<K: Kind>(turn: &mut Turn<'_, K>, node: &str, job: &str, desired: &Desir
     if let Some(record) = turn.subject.operations.get_mut(node) {
         record.job = Some(job.to_owned());
         let (id, job) = (record.client_request_id.clone(), job.to_owned());
-        turn.engine.reader.memory.advance(&id, |p| p.job = Some(job));
+        turn.engine.reader.memory.advance(&turn.key, &id, |p| p.job = Some(job));
         return true;
     }
     let Some(Node { goal: Goal::Acted(acted), target: Target::Arm(_), locks, .. }) = desired.nodes.get(node) else { return false };
@@ -145,18 +156,18 @@ async fn poll<K: Kind>(turn: &mut Turn<'_, K>, node: &str, goal: Option<&Goal>) 
     let now = engine.now();
     let Some(record) = turn.subject.operations.get_mut(node) else { return false };
     let id = record.client_request_id.clone();
-    let link = engine.reader.memory.progress(&id).link;
+    let link = engine.reader.memory.progress(&turn.key, &id).link;
     let request = record.handle.as_ref().and_then(|handle| poll_of(handle, &record.target, link));
     let Some(request) = request else {
         // Only its link could be asked, and that died with an earlier process: the target itself is followed.
-        engine.reader.memory.advance(&id, |p| p.lost = true);
+        engine.reader.memory.advance(&turn.key, &id, |p| p.lost = true);
         record.handle = None;
         return true;
     };
     // Most operations take longer than the first minute: who asks then asks twice, where reads are few.
     let patient = record.intent_at + PATIENCE;
     if now < patient && !engine.reader.spares(&Looker { priority: Priority::Spare, ..by.clone() }, &request) {
-        engine.reader.memory.advance(&id, |p| p.next_poll = Some(patient));
+        engine.reader.memory.advance(&turn.key, &id, |p| p.next_poll = Some(patient));
         return true;
     }
     let answer = match engine.reader.poll(&by, &request).await {
@@ -164,21 +175,21 @@ async fn poll<K: Kind>(turn: &mut Turn<'_, K>, node: &str, goal: Option<&Goal>) 
         // A link that is never followed tells nothing: the target itself is followed.
         Err(trouble) if request.link.is_some() && trouble.reason == Reason::RefusedByAzure => {
             tracing::warn!(node, why = trouble.message, "an operation cannot be asked about: its target is followed");
-            engine.reader.memory.advance(&id, |p| (p.lost, p.link) = (true, None));
+            engine.reader.memory.advance(&turn.key, &id, |p| (p.lost, p.link) = (true, None));
             record.handle = None;
             return true;
         }
         Err(trouble) => {
-            engine.reader.memory.advance(&id, |p| p.next_poll = Some(trouble.until));
+            engine.reader.memory.advance(&turn.key, &id, |p| p.next_poll = Some(trouble.until));
             return true;
         }
     };
     let wait = engine.reader.asked_to_wait(&answer).unwrap_or(SignedDuration::from_secs(30)).max(engine.bounds.read_every);
     match OperationStatus::parse(&answer) {
-        Err(_) => engine.reader.memory.advance(&id, |p| p.next_poll = Some(now + wait)),
+        Err(_) => engine.reader.memory.advance(&turn.key, &id, |p| p.next_poll = Some(now + wait)),
         Ok(status) => {
             let percent = status.percent.map(|p| p.clamp(0.0, 100.0) as i32);
-            engine.reader.memory.advance(&id, |p| {
+            engine.reader.memory.advance(&turn.key, &id, |p| {
                 p.next_poll = Some(now + wait);
                 p.percent = percent;
                 if let Some(link) = &status.next_poll {
@@ -191,7 +202,7 @@ async fn poll<K: Kind>(turn: &mut Turn<'_, K>, node: &str, goal: Option<&Goal>) 
                 HandedOver::Not => {}
             }
             if turn.subject.operations.get(node).is_some_and(|record| record.ended_at.is_some()) {
-                engine.reader.memory.advance(&id, |p| p.next_poll = None);
+                engine.reader.memory.advance(&turn.key, &id, |p| p.next_poll = None);
             }
         }
     }
@@ -230,7 +241,7 @@ fn ended<K: Kind>(turn: &mut Turn<'_, K>, node: &str, status: OperationStatus, g
             let job = status.job_id.clone().filter(|_| by_job);
             match &job {
                 Some(job) => {
-                    engine.reader.memory.advance(&record.client_request_id, |p| p.job = Some(job.clone()));
+                    engine.reader.memory.advance(&turn.key, &record.client_request_id, |p| p.job = Some(job.clone()));
                     record.job = Some(job.clone());
                 }
                 None => {
@@ -240,7 +251,7 @@ fn ended<K: Kind>(turn: &mut Turn<'_, K>, node: &str, status: OperationStatus, g
             }
         }
         OperationState::Gone => {
-            engine.reader.memory.advance(&record.client_request_id, |p| p.lost = true);
+            engine.reader.memory.advance(&turn.key, &record.client_request_id, |p| p.lost = true);
             record.handle = None;
         }
         OperationState::Failed { code, message } => {

@@ -1,7 +1,7 @@
 //! What this process has seen. Nothing here is needed for correctness: it may be lost at any moment.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -119,13 +119,16 @@ pub struct Memory {
     seen: Mutex<BTreeMap<By<ResourceId>, Kept<Stored>>>,
     samples: Mutex<BTreeMap<By<String>, Option<Sample>>>,
     lists: Mutex<BTreeMap<By<List>, Kept<Listed>>>,
+    /// What changed in a listing since those who watch it were woken last.
+    changed: Mutex<BTreeMap<By<List>, BTreeSet<ResourceId>>>,
     under_way: Mutex<BTreeMap<By<List>, Pages>>,
     jobs: Mutex<BTreeMap<By<ResourceId>, Jobs>>,
     asked: Mutex<BTreeMap<(ObjectKey, String), Kept<Asked>>>,
     followed: Mutex<BTreeMap<(ObjectKey, String), Followed>>,
     new_secrets: Mutex<BTreeMap<(ObjectKey, String), (Timestamp, NewSecret)>>,
     acted: Mutex<BTreeMap<ResourceId, Timestamp>>,
-    progress: Mutex<BTreeMap<String, Progress>>,
+    /// By the object too: a status may name the request of another one.
+    progress: Mutex<BTreeMap<ObjectKey, BTreeMap<String, Progress>>>,
     written: Mutex<BTreeMap<ObjectKey, Packed>>,
     flights: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
     azure_date: Mutex<Option<Timestamp>>,
@@ -187,6 +190,24 @@ impl Memory {
         change(open(&self.lists).entry((access.to_owned(), list.clone())).or_default());
     }
 
+    /// When a collection was last listed.
+    pub fn listed_at(&self, access: &str, list: &List) -> Option<Timestamp> {
+        let lists = open(&self.lists);
+        lists.get(&(access.to_owned(), list.clone()))?.value.last.as_ref().map(|last| last.at)
+    }
+
+    /// Notes which items differ from the listing before, whoever listed.
+    pub fn note_changed(&self, access: &str, list: &List, changed: &[ResourceId]) {
+        if !changed.is_empty() {
+            open(&self.changed).entry((access.to_owned(), list.clone())).or_default().extend(changed.iter().cloned());
+        }
+    }
+
+    /// What changed since this was asked last.
+    pub fn take_changed(&self) -> BTreeMap<By<List>, BTreeSet<ResourceId>> {
+        std::mem::take(&mut *open(&self.changed))
+    }
+
     /// A listing that was cut short, if one was.
     pub fn take_under_way(&self, access: &str, list: &List) -> Option<Pages> {
         open(&self.under_way).remove(&(access.to_owned(), list.clone()))
@@ -244,19 +265,33 @@ impl Memory {
         }
     }
 
-    /// Progress of the operation that was sent under this request id.
-    pub fn progress(&self, request_id: &str) -> Progress {
-        open(&self.progress).get(request_id).cloned().unwrap_or_default()
+    /// Progress of the operation that was sent for an object under this request id.
+    pub fn progress(&self, object: &ObjectKey, request_id: &str) -> Progress {
+        open(&self.progress).get(object).and_then(|of| of.get(request_id)).cloned().unwrap_or_default()
     }
 
     /// Changes the progress of an operation.
-    pub fn advance(&self, request_id: &str, change: impl FnOnce(&mut Progress)) {
-        change(open(&self.progress).entry(request_id.to_owned()).or_default());
+    pub fn advance(&self, object: &ObjectKey, request_id: &str, change: impl FnOnce(&mut Progress)) {
+        change(open(&self.progress).entry(object.clone()).or_default().entry(request_id.to_owned()).or_default());
     }
 
     /// Drops the progress of an operation that is over.
-    pub fn drop_progress(&self, request_id: &str) {
-        open(&self.progress).remove(request_id);
+    pub fn drop_progress(&self, object: &ObjectKey, request_id: &str) {
+        self.retain_progress(object, |id| id != request_id);
+    }
+
+    /// Drops the progress of what an object does not do any more. What closes something is named after it, with a word behind.
+    pub fn keep_progress(&self, object: &ObjectKey, does: impl Fn(&str) -> bool) {
+        self.retain_progress(object, |id| does(id.split_once(' ').map_or(id, |(request_id, _)| request_id)));
+    }
+
+    fn retain_progress(&self, object: &ObjectKey, keep: impl Fn(&str) -> bool) {
+        let mut progress = open(&self.progress);
+        let Some(of) = progress.get_mut(object) else { return };
+        of.retain(|id, _| keep(id));
+        if of.is_empty() {
+            progress.remove(object);
+        }
     }
 
     /// The object as our own last write answered it, which the watch may not have shown yet.
@@ -282,6 +317,7 @@ impl Memory {
         open(&self.asked).retain(|(object, _), _| object != key);
         open(&self.followed).retain(|(object, _), _| object != key);
         open(&self.new_secrets).retain(|(object, _), _| object != key);
+        open(&self.progress).remove(key);
     }
 
     /// Whether a Secret could be made for an object, as it was tried at or after `since`.
@@ -329,5 +365,30 @@ impl Memory {
     pub fn prune(&self, now: Timestamp) {
         open(&self.seen).retain(|_, kept| kept.wanted.is_none_or(|at| at + FORGET_AFTER > now));
         open(&self.under_way).retain(|_, pages| pages.began + FORGET_AFTER > now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(name: &str) -> ObjectKey {
+        ObjectKey { kind: "BackupRun".into(), namespace: "shop".into(), name: name.into() }
+    }
+
+    #[test]
+    fn how_an_operation_goes_is_known_of_its_own_object_only() {
+        let memory = Memory::default();
+        let (mine, other) = (run("mine"), run("other"));
+        memory.advance(&other, "one", |p| p.lost = true);
+        assert!(!memory.progress(&mine, "one").lost, "a status may name the request of another object");
+        for id in ["one", "one close", "before", "before close"] {
+            memory.advance(&mine, id, |p| p.job = Some("job".into()));
+        }
+        memory.keep_progress(&mine, |id| id == "one");
+        let known = |id: &str| memory.progress(&mine, id).job.is_some();
+        assert_eq!(["one", "one close", "before", "before close"].map(known), [true, true, false, false]);
+        memory.forget(&mine);
+        assert!(!known("one") && memory.progress(&other, "one").lost);
     }
 }

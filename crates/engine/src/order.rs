@@ -40,6 +40,8 @@ pub struct Order {
     pub paused: bool,
     /// Whether this closes what was opened: goes through pauses.
     pub debt: bool,
+    /// By what the object's kind closes what it has opened.
+    pub closes: &'static [&'static str],
     /// When its intent was saved, on the wall clock.
     pub intent_wall: Duration,
     /// The fresh direct read of the target that justifies it; `None` for a debt.

@@ -190,7 +190,8 @@ fn blocked(t: &Telling<'_>, standing: &Standing, all: &mut Vec<Condition>) {
         Some(why) => (Reason::Suspended, format!("{why}: nothing is sent")),
         None => (standing.reason, standing.message.clone()),
     };
-    let message = format!("deletion waits: {why}; set {} to let the object go as it is", t.lets_go);
+    let remedy = if t.lets_go.is_empty() { String::new() } else { format!("; set {} to let the object go as it is", t.lets_go) };
+    let message = format!("deletion waits: {why}{remedy}");
     conditions::set(all, ConditionType::Blocked, State::True, reason, &message, t.generation, t.now);
 }
 

@@ -169,6 +169,7 @@ impl Reader {
             }
             Ok(()) => {
                 let items = pages.items;
+                let is_first = kept.value.last.is_none();
                 let before = kept.value.last.map(|l| l.items).unwrap_or_default();
                 let changed = differing(&before, &items);
                 // Unchanged items keep their old allocation: an inventory at rest costs nothing.
@@ -180,6 +181,10 @@ impl Reader {
                 self.memory.see_list(access, list, |kept| {
                     *kept = Kept { value: Listed { last: Some(listing), trouble: None }, version: version.to_owned(), wanted: Some(now) };
                 });
+                // Nobody has seen an earlier one than the first.
+                if !is_first {
+                    self.memory.note_changed(access, list, &changed);
+                }
                 changed
             }
         }
@@ -305,6 +310,9 @@ impl Reader {
         };
         for item in page {
             let Some(id) = item.get("id").and_then(Value::as_str).and_then(|id| id.parse().ok()) else {
+                if is_foreign(first, item) {
+                    continue;
+                }
                 return Err(trouble(Reason::Unreadable, format!("an item of {} has no id", first.path), self.clock.now(), MINUTES));
             };
             pages.items.insert(id, Packed::among(item, &mut pages.sample));
@@ -400,6 +408,14 @@ impl Reader {
         };
         Trouble { at: now, reason, message: error.to_string(), until: now + wait }
     }
+}
+
+/// Whether an item of a listing of whatever there is is of a type that nobody here looks at: such an id may have any form.
+fn is_foreign(first: &Request, item: &Value) -> bool {
+    let text = |field: &str| item.get(field).and_then(Value::as_str).map(str::to_ascii_lowercase);
+    let ours = ["microsoft.compute/", "microsoft.network/", "microsoft.recoveryservices/"];
+    let is_foreign = text("type").is_some_and(|kind| !ours.iter().any(|of| kind.starts_with(of)));
+    is_foreign && text("id").is_some() && first.path.to_ascii_lowercase().ends_with("/resources")
 }
 
 /// Whether it is asked again later, without a word to anybody: throttled, cut, or out of order for now.

@@ -15,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     act::{cut, error_of, handle_of, vault_of},
     gate::Refusal,
+    memory::Progress,
     ports::SendError,
     turn::{Met, Turn},
 };
@@ -89,10 +90,9 @@ fn accepted<K: Kind>(turn: &mut Turn<'_, K>, node: &str, answer: &Answer, now: T
         Some(taken) => {
             record.handle = taken.handle.as_ref().map(handle_of);
             record.next_poll = Some(now + wait);
-            engine.reader.memory.advance(&record.client_request_id, |p| {
-                p.link = taken.poll;
-                p.next_poll = Some(now + wait);
-            });
+            // What was known of an earlier request of that id is nothing of this one.
+            let begun = Progress { link: taken.poll, next_poll: Some(now + wait), ..Progress::default() };
+            engine.reader.memory.advance(&turn.key, &record.client_request_id, |p| *p = begun);
         }
     }
 }

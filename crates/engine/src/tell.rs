@@ -17,6 +17,7 @@ use kube::core::DynamicObject;
 use serde_json::{Value, json};
 
 use crate::{
+    engine::Next,
     object::Parsed,
     ports::{ClusterError, Event},
     publish::{Pause, Telling, compose, merge_patch},
@@ -46,10 +47,17 @@ impl<K: Kind> Turn<'_, K> {
             return;
         }
         self.unwritten = true;
-        let note = format!("the API server does not take this object's status, and nothing is begun until it does: {error}");
-        tracing::warn!(%error, "the API server refuses the status");
+        let note = format!("the API server does not take what is written of this object, and nothing is begun until it does: {error}");
+        tracing::warn!(%error, "the API server refuses what is written of an object");
         let event = Event { warning: true, reason: Reason::Retrying.to_string(), action: "Reconcile".into(), note };
         self.engine.outside.cluster.event(&self.object, &event).await;
+    }
+
+    /// Something that comes before all else was not written: tried again, and slowly where the API server refuses it.
+    pub(crate) async fn not_written(&mut self, error: &ClusterError) -> Next {
+        tracing::debug!(%error, "not written");
+        self.refused(error).await;
+        Next::At(self.engine.now() + self.engine.backoff(if self.unwritten { 8 } else { 1 }))
     }
 
     /// The whole status as it should be now.

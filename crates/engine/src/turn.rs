@@ -9,7 +9,7 @@ use breakwater_api::{
 };
 use breakwater_arm::{ResourceId, names::PROTECTED_ITEM};
 use breakwater_plan::{
-    graph::{Desired, Hold, HoldKind},
+    graph::{Desired, Hold},
     kind::{AccessNeed, Claim, Grant, Kind, Meta, Restoring, Subject},
     planner::{self, Plan, Step, Verdict, World},
     questions::Question,
@@ -24,6 +24,7 @@ use crate::{
     budget::Priority,
     debts,
     engine::{Engine, Next},
+    held::Orphans,
     look,
     object::{self, Parsed},
     ports::{ClusterError, Event, ObjectKey},
@@ -244,12 +245,15 @@ impl<'e, K: Kind> Turn<'e, K> {
         if self.subject.meta.deleting && !(acts && debts::is_held(&self.object)) {
             return debts::last_turn(&mut self).await;
         }
-        if acts && !self.subject.meta.deleting && debts::hold(&mut self).await.is_err() {
-            return Next::At(self.engine.now() + self.engine.backoff(1));
+        if acts
+            && !self.subject.meta.deleting
+            && let Err(e) = debts::hold(&mut self).await
+        {
+            return self.not_written(&e).await;
         }
         self.subject.answers = Arc::new(answers::given(&self).await);
-        if let Err(next) = self.claim() {
-            return self.tell_hold(&next).await;
+        if let Err(lost) = self.claim() {
+            return self.lost_its_claim(&lost).await;
         }
         self.overlay();
         let mut resolved = self.resolve().await;
@@ -260,7 +264,7 @@ impl<'e, K: Kind> Turn<'e, K> {
             let desired = match K::desire(&self.subject, &resolved.facts) {
                 Ok(desired) => desired,
                 Err(hold) => {
-                    self.follow_orphans(&resolved).await;
+                    self.follow_orphans(&resolved, Orphans::Untold).await;
                     return self.tell_hold(&hold).await;
                 }
             };
@@ -296,9 +300,11 @@ impl<'e, K: Kind> Turn<'e, K> {
     }
 
     /// What this process knows of running operations beyond their records.
-    fn overlay(&mut self) {
+    pub(crate) fn overlay(&mut self) {
+        let does = |id: &str| self.subject.operations.values().any(|record| record.client_request_id == id);
+        self.engine.reader.memory.keep_progress(&self.key, does);
         for record in self.subject.operations.values_mut() {
-            let progress = self.engine.reader.memory.progress(&record.client_request_id);
+            let progress = self.engine.reader.memory.progress(&self.key, &record.client_request_id);
             if record.job.is_none() {
                 record.job = progress.job;
             }
@@ -309,11 +315,11 @@ impl<'e, K: Kind> Turn<'e, K> {
         }
     }
 
-    async fn resolve(&self) -> Resolved {
+    pub(crate) async fn resolve(&self) -> Resolved {
         let resolver = self.resolver();
         let mut resolved = resolver.resolve(&self.subject).await;
         if let Ok(by) = &self.access {
-            self.engine.watch(&by.identity.access, &self.key, &resolved.watched);
+            self.engine.watch(&by.identity.access, &self.key, &resolved);
             // Job lists that the planner asked for are facts too.
             for record in self.subject.operations.values() {
                 if let Some(vault) = act::jobs_of(record) {
@@ -349,7 +355,7 @@ impl<'e, K: Kind> Turn<'e, K> {
         let new = with(&old, json!({ "choices": self.subject.choices }));
         match self.save(&old, &new).await {
             Ok(()) => None,
-            Err(_) => Some(Next::At(self.engine.now() + self.engine.backoff(1))),
+            Err(e) => Some(self.not_written(&e).await),
         }
     }
 
@@ -372,7 +378,7 @@ impl<'e, K: Kind> Turn<'e, K> {
             .subject
             .operations
             .iter()
-            .filter_map(|(node, record)| Some((node.clone(), memory.progress(&record.client_request_id).next_poll?)))
+            .filter_map(|(node, record)| Some((node.clone(), memory.progress(&self.key, &record.client_request_id).next_poll?)))
             .collect();
         let items = desired.nodes.values().filter_map(|n| n.id()?.ancestor(PROTECTED_ITEM));
         let acted: BTreeMap<ResourceId, Timestamp> = items.filter_map(|item| Some((item.clone(), memory.acted(&item)?))).collect();
@@ -437,7 +443,7 @@ impl<'e, K: Kind> Turn<'e, K> {
             return Next::Now;
         }
         let met = self.met.as_ref().map(|m| m.until.unwrap_or(self.engine.now() + self.engine.backoff(4)));
-        let debts = debts::next_due(&self.subject.operations, &self.engine.reader.memory, self.pause != Pause::None);
+        let debts = debts::next_due(&self.key, &self.subject.operations, &self.engine.reader.memory, self.pause != Pause::None);
         let now = self.engine.now();
         if self.unwritten {
             let next = now + self.engine.backoff(8);
@@ -449,36 +455,6 @@ impl<'e, K: Kind> Turn<'e, K> {
         let earliest = times.into_iter().flatten().min().unwrap_or(self.engine.now() + AT_THE_LATEST);
         // A time that is past and could not be used is no reason to turn again at once.
         Next::At(earliest.max(now + self.engine.bounds.read_every))
-    }
-
-    /// Operations whose nodes nobody wants any more, or cannot say: followed to their end all the same.
-    async fn follow_orphans(&mut self, resolved: &Resolved) {
-        for _ in 0..4 {
-            let none = Desired::new();
-            let plan = self.plan(&none, resolved);
-            if !look::look(self, &none, &plan).await {
-                return;
-            }
-        }
-    }
-
-    async fn tell_hold(&mut self, hold: &Hold) -> Next {
-        let held = self.no_access().cloned().unwrap_or_else(|| hold.clone());
-        let resolved = self.resolve().await;
-        let report = K::report(&self.subject, &resolved.facts, Err(&held));
-        self.publish(&report, None, Err(&held)).await;
-        self.engine.outside.telemetry.turn(K::NAME, held.reason.as_str());
-        let wait = match held.kind {
-            _ if self.unwritten => self.engine.backoff(8),
-            HoldKind::Wait => self.engine.bounds.read_every * 6,
-            HoldKind::Stuck => SignedDuration::from_mins(10),
-        };
-        // What is owed falls due whatever is in the way of the rest.
-        let now = self.engine.now();
-        let early = self.pause != Pause::None || self.access.is_err();
-        let debts = debts::next_due(&self.subject.operations, &self.engine.reader.memory, early);
-        let debts = debts.map(|at| at.max(now + self.engine.bounds.read_every));
-        Next::At([report.next, debts].into_iter().flatten().min().map_or(now + wait, |at| at.min(now + wait)))
     }
 
     /// Who asked for what it does, where the object says so.

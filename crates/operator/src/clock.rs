@@ -17,8 +17,11 @@ pub struct WorldClock {
     origin: Option<WorldOrigin>,
     factor: f64,
     began: Instant,
+    began_at: Timestamp,
     /// What was told last, and when.
     told: Arc<Mutex<(Timestamp, Instant)>>,
+    /// How far the steady clock has fallen behind, which stands still while the whole machine is suspended.
+    behind: Arc<Mutex<Duration>>,
 }
 
 impl WorldClock {
@@ -33,8 +36,9 @@ impl WorldClock {
     }
 
     fn of(origin: Option<WorldOrigin>, factor: f64) -> Self {
-        let began = Instant::now();
-        WorldClock { origin, factor, began, told: Arc::new(Mutex::new((Timestamp::now(), began))) }
+        let (began, began_at) = (Instant::now(), Timestamp::now());
+        let (told, behind) = (Arc::new(Mutex::new((began_at, began))), Arc::default());
+        WorldClock { origin, factor, began, began_at, told, behind }
     }
 
     /// The machine's clock where it goes forward. One that is set back is caught up with at half its pace: what was seen before
@@ -48,13 +52,23 @@ impl WorldClock {
     }
 }
 
+impl WorldClock {
+    /// How long it runs: by the steady clock, and what the machine's clock went on beyond it.
+    fn passed(&self, steady: Duration, wall: Timestamp) -> Duration {
+        let by_wall = Duration::try_from(wall.duration_since(self.began_at)).unwrap_or_default();
+        let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
+        *behind = (*behind).max(by_wall.saturating_sub(steady));
+        steady.saturating_add(*behind)
+    }
+}
+
 impl Clock for WorldClock {
     fn now(&self) -> Timestamp {
         self.to_world(self.steady(Timestamp::now(), Instant::now()))
     }
 
     fn wall(&self) -> Duration {
-        self.began.elapsed()
+        self.passed(self.began.elapsed(), Timestamp::now())
     }
 
     fn factor(&self) -> f64 {
@@ -77,6 +91,15 @@ mod tests {
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn time_passes_while_the_machine_is_suspended_and_never_goes_back() {
+        let clock = WorldClock::wall_time();
+        let (second, at) = (Duration::from_secs(1), |seconds| clock.began_at + jiff::SignedDuration::from_secs(seconds));
+        assert_eq!(clock.passed(second, at(1)), second);
+        assert_eq!(clock.passed(second * 2, at(602)), second * 602, "ten minutes of sleep");
+        assert_eq!(clock.passed(second * 3, at(1)), second * 603, "set back: it goes on");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::{
 };
 
 use breakwater_engine::ports::Leadership;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
     apimachinery::pkg::apis::meta::v1::MicroTime,
@@ -54,10 +54,17 @@ impl Default for Timing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Term(pub u64);
 
+/// How long we lead, by two clocks: the steady one stands still while the whole machine is suspended.
+#[derive(Clone, Copy, Debug)]
+struct Until {
+    steady: Instant,
+    wall: Timestamp,
+}
+
 /// What the rest of the process knows of the election.
 #[derive(Debug)]
 pub struct Lead {
-    until: Mutex<Option<Instant>>,
+    until: Mutex<Option<Until>>,
     terms: watch::Sender<Option<Term>>,
     begun: AtomicU64,
     note: Mutex<String>,
@@ -71,7 +78,8 @@ impl Default for Lead {
 
 impl Leadership for Lead {
     fn leads(&self) -> bool {
-        self.until().is_some_and(|until| Instant::now() < until)
+        let until = *self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until.steady && Timestamp::now() < until.wall)
     }
 
     fn note(&self, text: &str) {
@@ -90,6 +98,11 @@ impl Lead {
         self.terms.subscribe()
     }
 
+    /// The term that runs now, for what is begun in it.
+    pub fn this_term(self: &Arc<Self>) -> OfTerm {
+        OfTerm { lead: self.clone(), term: *self.terms.borrow() }
+    }
+
     /// For tests of what terms do: the lease is ours for so long.
     #[cfg(test)]
     pub(crate) fn lead_for(&self, time: Duration) {
@@ -103,11 +116,15 @@ impl Lead {
     }
 
     fn until(&self) -> Option<Instant> {
-        *self.until.lock().unwrap_or_else(PoisonError::into_inner)
+        self.until.lock().unwrap_or_else(PoisonError::into_inner).map(|until| until.steady)
     }
 
     fn set(&self, until: Option<Instant>) {
-        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        let by_both = until.map(|steady| {
+            let left = SignedDuration::try_from(steady.saturating_duration_since(Instant::now())).unwrap_or_default();
+            Until { steady, wall: Timestamp::now().checked_add(left).unwrap_or(Timestamp::MAX) }
+        });
+        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = by_both;
         self.terms.send_if_modified(|term| match (until, *term) {
             (Some(_), None) => {
                 *term = Some(Term(self.begun.fetch_add(1, Ordering::SeqCst) + 1));
@@ -119,6 +136,30 @@ impl Lead {
             }
             _ => false,
         });
+    }
+}
+
+/// Whether the term still runs in which something was begun: what was begun in one that ended may not go on in the next, for
+/// another may have led between them.
+#[derive(Debug)]
+pub struct OfTerm {
+    lead: Arc<Lead>,
+    term: Option<Term>,
+}
+
+impl Leadership for OfTerm {
+    fn leads(&self) -> bool {
+        self.term.is_some() && *self.lead.terms.borrow() == self.term && self.lead.leads()
+    }
+
+    fn note(&self, text: &str) {
+        if self.leads() {
+            self.lead.note(text);
+        }
+    }
+
+    fn noted(&self) -> String {
+        self.lead.noted()
     }
 }
 

@@ -34,7 +34,7 @@ pub fn work(base: &Base, waker: Waker) -> anyhow::Result<Work> {
         cluster: base.cluster.clone(),
         clock: base.clock.clone(),
         entropy: base.entropy.clone(),
-        leadership: base.lead.clone(),
+        leadership: Arc::new(base.lead.this_term()),
         audit: base.audit.clone(),
         telemetry: Arc::new(base.metrics.clone()),
         estate: base.args.estate.clone(),

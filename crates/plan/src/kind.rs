@@ -144,7 +144,11 @@ pub trait Kind: Send + Sync + Sized + 'static {
     /// Lists of its status that only people read: they are cut where a status would be longer than it may be.
     const LISTS: &'static [&'static str] = &[];
 
-    /// What lets go of an object whose deletion waits for something in Azure.
+    /// The actions, or types of resource, by which it closes what it has lent. On a record's word, which may be anybody's, nothing
+    /// else is sent.
+    const CLOSES: &'static [&'static str] = &[];
+
+    /// What lets go of an object whose deletion waits for something in Azure; nothing where only its end does.
     const LETS_GO: &'static str = "spec.deletionPolicy: Retain";
 
     /// What must be known, given what is known. Called until it asks nothing new.

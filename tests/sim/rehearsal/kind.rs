@@ -95,6 +95,7 @@ impl Kind for Rehearsal {
     const NAME: &'static str = "Rehearsal";
     type Spec = RehearsalSpec;
     type Status = RehearsalStatus;
+    const CLOSES: &'static [&'static str] = &["Microsoft.Resources/tags", "refreshContainers"];
 
     fn needs(s: &Subject<Self>, known: &Facts) -> Vec<Need> {
         let mut needs = vec![Need::Object(policy_ref(s))];

@@ -21,6 +21,24 @@ use crate::{
 impl Reader {
     /// Reads a vault's job list to its end, from `since` on, unless somebody did so at or after `fresh`.
     pub async fn jobs(&self, by: &Looker, vault: &ResourceId, since: Timestamp, fresh: Timestamp) {
+        self.jobs_unless(by, vault, since, fresh, |at| at >= fresh).await;
+    }
+
+    /// The same, unless there is one by now that whoever asks has not `seen`: of those who wait for one list the first reads it for
+    /// all. Whether it is new enough is seen when the plan is made again.
+    pub async fn newer_jobs(&self, by: &Looker, vault: &ResourceId, since: Timestamp, seen: Option<Timestamp>) {
+        let asked = self.clock.now();
+        self.jobs_unless(by, vault, since, asked, |at| at >= asked || seen.is_none_or(|seen| at > seen)).await;
+    }
+
+    async fn jobs_unless(
+        &self,
+        by: &Looker,
+        vault: &ResourceId,
+        since: Timestamp,
+        asked: Timestamp,
+        is_fresh: impl Fn(Timestamp) -> bool + Send,
+    ) {
         let access = &by.identity.access;
         let flight = self.memory.flight(format!("{access} jobs {}", vault.key()));
         let _alone = flight.lock().await;
@@ -28,8 +46,8 @@ impl Reader {
         let before = self.memory.jobs(access, vault);
         let mut reach = since;
         if let Some(Jobs { listed, reach: reached, .. }) = &before {
-            let is_fresh = listed.last.as_ref().is_some_and(|l| l.at >= fresh && *reached <= since);
-            if is_fresh || self.keeps(by, wanted_jobs(by, vault, before.as_ref()), listed.trouble.as_ref(), fresh) {
+            let is_there = listed.last.as_ref().is_some_and(|l| is_fresh(l.at) && *reached <= since);
+            if is_there || self.keeps(by, wanted_jobs(by, vault, before.as_ref()), listed.trouble.as_ref(), asked) {
                 return;
             }
             reach = reach.min((*reached).max(now - SignedDuration::from_hours(48)));

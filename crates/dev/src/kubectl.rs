@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-/// Between two looks at what is waited for: a look is a process and a tenth of a second of a core, so that what takes long is
-/// looked at less often.
+/// Between two looks at what is waited for. A look is a process, and takes a tenth of a second of an idle core or a second of a
+/// busy one.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(250);
-const LONGEST_PAUSE: Duration = Duration::from_millis(800);
+const LONGEST_PAUSE: Duration = Duration::from_millis(2500);
 
 /// kubectl with one kubeconfig, and a discovery cache of its own.
 ///
@@ -103,8 +103,8 @@ impl Kubectl {
     /// The time is over: `what` was waited for, and the last error or answer.
     pub fn wait_until<T>(&self, what: &str, patience: Duration, args: &[&str], done: impl Fn(&Value) -> Option<T>) -> Result<T> {
         let deadline = Instant::now() + patience;
-        let mut pause = SHORTEST_PAUSE;
         loop {
+            let asked = Instant::now();
             let seen = self.json(args);
             if let Some(value) = seen.as_ref().ok().and_then(&done) {
                 return Ok(value);
@@ -113,8 +113,8 @@ impl Kubectl {
                 let last = seen.map_or_else(|error| format!("{error:#}"), |value| format!("{value:#}"));
                 bail!("{what}: not within {} s; last seen by kubectl {}:\n{last}", patience.as_secs(), args.join(" "));
             }
-            thread::sleep(pause);
-            pause = (pause * 5 / 4).min(LONGEST_PAUSE);
+            // Who waits leaves most of the machine to what he waits for.
+            thread::sleep((asked.elapsed() * 3).clamp(SHORTEST_PAUSE, LONGEST_PAUSE));
         }
     }
 }

@@ -70,7 +70,7 @@ fn two_undeletes_at_once_make_one_vault() {
     let name = deleted(&mut lab);
     let (one, two) = (undelete(&mut lab, &name, "RG-Backup"), undelete(&mut lab, &name, "RG-Backup"));
     lab.wait(120);
-    let ended = [one, two].map(|reply| lab.read(&header(&reply, "azure-asyncoperation").to_owned())["status"].clone());
+    let ended = [one, two].map(|reply| lab.read(header(&reply, "azure-asyncoperation"))["status"].clone());
     assert!(ended.contains(&json!("Succeeded")) && ended.contains(&json!("Failed")), "{ended:?}");
 }
 

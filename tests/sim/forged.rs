@@ -48,11 +48,11 @@ fn a_debt_under_anothers_access_is_paid_by_nobody_whatever_the_status_pins() {
     ];
     for (nth, (operation, pinned)) in forged.into_iter().enumerate() {
         let name = format!("forged-{nth}");
-        let run = json!({ "apiVersion": "breakwater.io/v1alpha1", "kind": "BackupRun", "metadata": { "name": name, "namespace": "shop" },
-            "spec": { "protectedMachineRef": { "name": member(&sim, "web-1") }, "suspend": true } });
+        // Of a kind that lends: no other closes anything.
+        let run = restores::run_to(&sim, &name, restores::disks(), json!({ "suspend": true }));
         sim.cluster.user().apply_object(&run).expect("the API server takes it");
         let status = json!({ "access": { "name": pinned }, "operations": [operation] });
-        sim.cluster.user().patch_status(&key("BackupRun", &name), &status).expect("it may write the status");
+        sim.cluster.user().patch_status(&key("RestoreRun", &name), &status).expect("it may write the status");
     }
     let from = sim.requests().len();
     sim.run_for(HOUR * 2);

@@ -47,6 +47,10 @@ impl Overlay {
         let sound = sound(&files, bugs);
         files.retain(|path, _| !sound.iter().any(|folder| path.starts_with(folder)));
         sync(&to.join(MEMBERS), &files)?;
+        // A folder without a manifest would be taken for a member: one that was copied while it had a bug goes.
+        for folder in sound.iter().map(|folder| to.join(MEMBERS).join(folder)).filter(|folder| folder.exists()) {
+            fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        }
         link(from, to, &sound)?;
         let manifest = fs::read_to_string(from.join("Cargo.toml")).context("Cargo.toml")?;
         write_changed(&to.join("Cargo.toml"), moved(&manifest, &sound)?.as_bytes())?;

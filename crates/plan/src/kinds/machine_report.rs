@@ -54,22 +54,7 @@ pub(super) fn report(s: &Subject<ProtectedMachine>, facts: &Facts, decided: Deci
         status.protection = Some(stands.protection.clone());
         status.elsewhere = stands.elsewhere.clone();
     }
-    if let Some(vm) = vm(&p, facts) {
-        // Another vmId under the same id is another machine: what was known stays, and the hold says so.
-        let seen = observed_as_of(&vm, s, &p, facts);
-        let same = s.status.machine.as_ref().and_then(|m| m.vm_id.clone()).is_none_or(|was| seen.vm_id.as_ref() == Some(&was));
-        if same {
-            status.machine = Some(seen);
-            let covered = body.as_ref().map(|b| Coverage::of_item(b)).or_else(|| coverage(s, &p, facts));
-            status.disks = disks(&vm, &covered.unwrap_or(Coverage::All));
-        }
-    }
-    if let Some(disks) = declared(s, &p, facts) {
-        status.pinned_disks = machine_disks::pinned(s, &p, facts, &disks);
-    }
-    if let Some(machine) = status.machine.as_mut() {
-        machine.power_state = power_state(&p, facts).or(machine.power_state.take());
-    }
+    look_at_machine(s, &p, facts, body.as_deref(), &mut status);
     status.unselected_since = selected::unselected_since(s, &p, facts);
     let ours = matches!(stands.protection, Protection::Protected | Protection::InitialBackupPending) && stands.hold.is_none();
     let settled = ours && decided.is_ok() && item.as_ref().is_some_and(|i| i.policy.as_ref() == Some(&p.policy));
@@ -118,6 +103,26 @@ pub(super) fn report(s: &Subject<ProtectedMachine>, facts: &Facts, decided: Deci
     let hourly = matches!(stands.protection, Protection::ElsewhereProtected).then(|| s.now + SignedDuration::from_hours(1));
     let let_go = selected::let_go_at(s, &p).filter(|at| *at > s.now);
     told(&status, promise, conditions, owned, [due, hourly, let_go, points_next(s, &p, facts)].into_iter().flatten().min())
+}
+
+/// The machine as it is by now, with its disks.
+fn look_at_machine(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts, body: Option<&Value>, status: &mut ProtectedMachineStatus) {
+    if let Some(vm) = vm(p, facts) {
+        // Another vmId under the same id is another machine: what was known stays, and the hold says so.
+        let seen = observed_as_of(&vm, s, p, facts);
+        let same = s.status.machine.as_ref().and_then(|m| m.vm_id.clone()).is_none_or(|was| seen.vm_id.as_ref() == Some(&was));
+        if same {
+            status.machine = Some(seen);
+            let covered = body.map(|b| Coverage::of_item(b)).or_else(|| coverage(s, p, facts));
+            status.disks = disks(&vm, &covered.unwrap_or(Coverage::All));
+        }
+    }
+    if let Some(disks) = declared(s, p, facts) {
+        status.pinned_disks = machine_disks::pinned(s, p, facts, &disks);
+    }
+    if let Some(machine) = status.machine.as_mut() {
+        machine.power_state = power_state(p, facts).or(machine.power_state.take());
+    }
 }
 
 /// Of a machine that is not granted nothing is told anew: what was known of an item of ours stays, as what was last known.

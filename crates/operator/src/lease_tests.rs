@@ -232,3 +232,18 @@ async fn the_deadline_counts_from_before_the_question_however_slow_the_answer() 
     let led = answered.elapsed();
     assert!(led <= Duration::from_secs(7), "10 s from the question are at most 6 s from its answer: {led:?}");
 }
+
+#[test]
+fn what_was_begun_in_a_term_that_ended_may_do_nothing_in_the_next() {
+    let lead = Arc::new(Lead::default());
+    assert!(!lead.this_term().leads(), "none has begun");
+    lead.lead_for(Duration::from_secs(60));
+    let first = lead.this_term();
+    assert!(first.leads());
+    lead.lose();
+    assert!(!first.leads());
+    lead.lead_for(Duration::from_secs(60));
+    assert!(!first.leads() && lead.this_term().leads());
+    first.note("what the old term knew");
+    assert_eq!(lead.noted(), "");
+}

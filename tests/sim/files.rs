@@ -343,3 +343,18 @@ fn what_makes_no_sense_is_refused_with_its_field() {
         declare(&sim, &format!("for-{right}"), right);
     }
 }
+
+#[test]
+fn who_deletes_a_mount_that_azure_does_not_close_sees_why_it_stays() {
+    let mut sim = mounted("8h");
+    let denied =
+        Fault::Status { status: 403, retry_after: None, body: Shape::Standard, code: None, message: None, when: When::BeforeApply };
+    let matches = Match { method: Some("POST".into()), path: Some("*/revokeInstantItemRecovery".into()), ..Match::default() };
+    sim.azure.lock().unwrap_or_else(PoisonError::into_inner).faults_mut().add(Rule { id: "denied".into(), matches, fault: denied });
+    sim.cluster.user().delete(&key("RestoreRun", "one")).expect("it is there");
+    sim.run_for(MINUTE * 10);
+    let (open, reason, message) = sim.condition("RestoreRun", "one", "DebtOutstanding");
+    assert_eq!((open.as_str(), reason.as_str()), ("True", "DebtUnpayable"), "{message}");
+    let (blocked, _, message) = sim.condition("RestoreRun", "one", "Blocked");
+    assert!(blocked == "True" && message.contains("deletion waits") && !message.contains("deletionPolicy"), "{message}");
+}

@@ -3,13 +3,19 @@
 use std::sync::PoisonError;
 
 use azure_sim::faults::{Fault, Match, Rule, Shape, When};
-use breakwater_tests::sim::Simulation;
+use breakwater_tests::{
+    cluster::{
+        fault::{FaultPlan, Strike, WriteFault},
+        record::Verb,
+    },
+    sim::Simulation,
+};
 use jiff::SignedDuration;
 use serde_json::json;
 
 use crate::{
     backup_runs::{backups, declare, phase, ready, taken_and_not_seen, until},
-    people::answer,
+    people::{answer, member, sent, wants},
 };
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
@@ -59,4 +65,16 @@ fn a_run_whose_time_is_over_is_asked_about_all_the_same_and_ends_by_the_answer()
     well_again(&sim, &["forgets", "late"]);
     declare(&sim, "two", json!({}));
     until(&mut sim, "two", "Succeeded");
+}
+
+#[test]
+fn an_intent_that_was_not_saved_once_is_tried_again_at_once() {
+    let mut sim = ready();
+    let web = member(&sim, "web-1");
+    let from = sim.requests().len();
+    let first = Strike::NthOf { verb: Verb::PatchStatus, kind: "ProtectedMachine".into(), n: 1 };
+    sim.cluster_faults(FaultPlan::seeded(1).with(first, WriteFault::NeverSent));
+    wants(&sim, &web, "Stopped");
+    // Nothing else wakes it: its own status does not.
+    sim.run_until("it is sent", SignedDuration::from_mins(2), |sim| sent(sim, from).iter().any(|line| line.contains(" PUT ")));
 }

@@ -6,6 +6,7 @@ pub mod manifests;
 mod process;
 mod run;
 pub mod seeds;
+mod waking;
 
 pub use arm::{ArmFault, SimArm};
 pub use invariants::{Invariants, Truth, Vault};

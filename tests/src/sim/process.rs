@@ -106,6 +106,7 @@ impl Simulation {
         self.cursor = Cursor::default();
         self.engine = engine(&self.options, &self.clock, &self.cluster, &self.arm, &self.leadership, &self.audit);
         self.due.clear();
+        self.touched.clear();
         self.next_sweep = self.now();
         let now = self.now();
         for kind in self.engine.kinds() {

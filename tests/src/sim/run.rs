@@ -1,7 +1,7 @@
 //! The deterministic driver: objects take turns in the order of their due times; when nothing is due, time jumps.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::Path,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
@@ -15,7 +15,7 @@ use azure_sim::{
 use breakwater_api::{Approval, AzureAccess, BackupPolicy, BackupRun, ProtectedMachine, RecoveryVault, RestoreRun};
 use breakwater_engine::{
     Engine, Next, Outside,
-    ports::{Clock, Cluster, Leadership, ObjectKey},
+    ports::{Clock, Leadership, ObjectKey},
     telemetry::Quiet,
 };
 use futures::future::BoxFuture;
@@ -99,6 +99,8 @@ pub struct Simulation {
     pub(super) sleeper: Option<Sleeper>,
     pub(super) due: BTreeMap<ObjectKey, Timestamp>,
     pub(super) cursor: Cursor,
+    /// What a person or another controller changes of each object, as it was seen last.
+    pub(super) touched: BTreeMap<ObjectKey, Value>,
     pub(super) next_sweep: Timestamp,
     pub(super) deaths: u64,
     /// Whether the process led when this step began: what it has in hand may end, though it dies of it.
@@ -173,6 +175,7 @@ impl Simulation {
             sleeper: None,
             due: BTreeMap::new(),
             cursor: Cursor::default(),
+            touched: BTreeMap::new(),
             next_sweep,
             deaths: 0,
             led: true,
@@ -306,43 +309,6 @@ impl Simulation {
         self.watched += began.elapsed();
     }
 
-    /// What the watch shows wakes the object and its neighbours in the namespace.
-    fn hear(&mut self) {
-        let changes = self.cluster.changes_since(&mut self.cursor);
-        let kinds: BTreeSet<&str> = self.engine.kinds().into_iter().collect();
-        let now = self.now();
-        for change in changes {
-            let all = kinds.iter().flat_map(|kind| self.cluster.cached_all(kind, None));
-            for object in all {
-                let key = ObjectKey {
-                    kind: object.types.as_ref().map(|t| t.kind.clone()).unwrap_or_default(),
-                    namespace: object.metadata.namespace.clone().unwrap_or_default(),
-                    name: object.metadata.name.clone().unwrap_or_default(),
-                };
-                let related = change.key.namespace.is_empty() || change.key.namespace == key.namespace || names(&object, &change.key);
-                if related && self.wakes(&change.key, &key) {
-                    self.due.insert(key, now);
-                }
-            }
-            if kinds.contains(change.key.kind.as_str()) {
-                self.due.insert(change.key, now);
-            }
-        }
-    }
-
-    /// A status of ours wakes those that stand on it, not its siblings.
-    fn wakes(&self, changed: &ObjectKey, key: &ObjectKey) -> bool {
-        matches!(
-            (changed.kind.as_str(), key.kind.as_str()),
-            ("ProtectedMachine" | "RecoveryVault", "BackupPolicy")
-                | ("RecoveryVault" | "BackupPolicy" | "BackupRun" | "RestoreRun", "ProtectedMachine")
-                | ("ProtectedMachine" | "RecoveryVault", "BackupRun" | "RestoreRun")
-                | ("Approval", _)
-                | ("RecoveryVault" | "BackupPolicy" | "ProtectedMachine" | "BackupRun" | "RestoreRun", "Approval")
-                | ("AzureAccess" | "Namespace", _)
-        )
-    }
-
     fn turn(&mut self, key: ObjectKey) {
         let (now, engine, of) = (self.now(), self.engine.clone(), key.clone());
         let going: BoxFuture<'static, Next> = Box::pin(async move { engine.turn(of).await });
@@ -389,6 +355,7 @@ impl Simulation {
         self.cursor = Cursor::default();
         self.engine = engine(&self.options, &self.clock, &self.cluster, &self.arm, &self.leadership, &self.audit);
         self.due.clear();
+        self.touched.clear();
         self.next_sweep = self.now();
         self.invariants.move_to(self.now(), &self.engine.kinds(), &self.arm, &self.cluster, &self.clock, &self.leadership);
     }
@@ -457,12 +424,6 @@ impl Simulation {
         let journal: Vec<String> = azure.journal().entries().iter().map(|e| serde_json::to_string(e).unwrap_or_default()).collect();
         format!("{}\n{}\n{}", self.cluster.dump(), journal.join("\n"), self.steps)
     }
-}
-
-/// Whether an object names another one in another namespace.
-fn names(object: &kube::core::DynamicObject, other: &ObjectKey) -> bool {
-    let at = |field: &str| object.data.get("spec").and_then(|spec| spec.get(field)).and_then(|r| r.get("namespace"));
-    ["vaultRef", "policyRef"].iter().any(|field| at(field).and_then(Value::as_str) == Some(other.namespace.as_str()))
 }
 
 fn root() -> &'static Path {

@@ -137,6 +137,27 @@ fn a_mount_is_closed_at_once_when_its_run_is_paused_or_deleted_or_loses_its_gran
 }
 
 #[test]
+fn what_a_run_of_an_older_schema_has_mounted_is_closed_in_time_and_at_its_deletion() {
+    for deleted in [false, true] {
+        let mut sim = mounted("2h");
+        let run = sim.cluster.live(&key("RestoreRun", "one")).expect("it is there");
+        let mut run = serde_json::to_value(&*run).expect("an object is JSON");
+        (run["spec"]["to"], run["metadata"]["generation"]) = (json!("files"), json!(2));
+        sim.cluster.user().left_behind(&run).expect("it can be decoded");
+        sim.run_for(MINUTE * 30);
+        assert!(is_mounted(&sim) && secret(&sim).is_some(), "closed too early: {}", sim.tell());
+        assert_eq!(sim.condition("RestoreRun", "one", "Ready").1, "InvalidSpec", "{}", sim.tell());
+        if deleted {
+            sim.cluster.user().delete(&key("RestoreRun", "one")).expect("it is there");
+        }
+        sim.run_until("it is closed", if deleted { MINUTE * 5 } else { MINUTE * 120 }, |sim| closed(sim));
+        sim.run_for(SignedDuration::from_hours(3));
+        assert_eq!((posts(&sim, "/provision"), posts(&sim, "/revoke")), (1, 1), "{:#?}", sent(&sim, 0));
+        assert_eq!(sim.cluster.live(&key("RestoreRun", "one")).is_none(), deleted, "{}", sim.tell());
+    }
+}
+
+#[test]
 fn a_secret_goes_by_what_it_says_of_itself_and_nobody_elses_does() {
     // Its owner reference was taken off: it goes all the same.
     let mut sim = mounted("30m");

@@ -11,7 +11,7 @@ use crate::progress::Progress;
 use crate::workspace::{self, BIN_DIR};
 
 /// Builds the control plane and the binaries, then runs `cargo test --workspace`, held to names that contain
-/// `filter` if there is one; without one, plays the planted bugs after it.
+/// `filter` if there is one; without one, plays the planted bugs as well.
 ///
 /// # Errors
 /// A build or a test that failed, or a planted bug that nothing caught.
@@ -20,9 +20,10 @@ pub fn run(filter: Option<&str>) -> Result<()> {
     build(&progress)?;
     let built = progress.seconds();
     progress.step("running every test of every level");
-    let outcome = cargo(&[&["test", "--workspace", "--no-fail-fast"], filter.as_slice()].concat());
-    // A bug that is planted proves nothing where a test fails without one.
-    let outcome = outcome.and_then(|()| if filter.is_none() { planted::run(None) } else { Ok(()) });
+    let outcome = match filter {
+        Some(_) => cargo(&[&["test", "--workspace", "--no-fail-fast"], filter.as_slice()].concat(), waiting()),
+        None => everything(),
+    };
     let total = progress.seconds();
     progress.step(format!(
         "{} in {} ({} of it building)",
@@ -31,6 +32,44 @@ pub fn run(filter: Option<&str>) -> Result<()> {
         minutes(built)
     ));
     outcome
+}
+
+/// The tests of whole stacks, which wait for most of their time, and beside them all others, with what they leave of the cores.
+fn everything() -> Result<()> {
+    let others = targets_but(STACKS)?;
+    let stacks = || cargo(&["test", "--workspace", "--no-fail-fast", "--test", STACKS], waiting());
+    let rest = || {
+        // Of this thread, and of what it starts.
+        rustix::process::nice(19).context("giving way to the tests of whole stacks")?;
+        let mut tests = vec!["test", "--workspace", "--no-fail-fast", "--lib", "--bins"];
+        tests.extend(others.iter().flat_map(|name| ["--test", name.as_str()]));
+        let outcome = cargo(&tests, cores());
+        let outcome = outcome.and(cargo(&["test", "--workspace", "--no-fail-fast", "--doc"], cores()));
+        // A bug that is planted proves nothing where a test fails without one.
+        outcome.and_then(|()| planted::run(None))
+    };
+    thread::scope(|scope| {
+        let rest = scope.spawn(rest);
+        let stacks = stacks();
+        let rest = rest.join().unwrap_or_else(|_| bail!("running the tests panicked"));
+        stacks.and(rest)
+    })
+}
+
+/// The test target whose tests start whole stacks.
+const STACKS: &str = "e2e";
+
+/// The names of all test targets of the workspace but one.
+fn targets_but(left_out: &str) -> Result<Vec<String>> {
+    let metadata = workspace::metadata()?;
+    let packages = metadata["packages"].as_array().context("cargo metadata names no packages")?;
+    let targets = packages.iter().filter_map(|package| package["targets"].as_array()).flatten();
+    let tests = targets.filter(|target| target["kind"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind == "test")));
+    let mut names: Vec<String> = tests.filter_map(|target| target["name"].as_str()).filter(|name| *name != left_out).map(str::to_owned).collect();
+    // One name may stand for targets of several packages.
+    names.sort();
+    names.dedup();
+    Ok(names)
 }
 
 /// The control plane is built beside the workspace: neither keeps all cores busy by itself.
@@ -44,18 +83,19 @@ fn build(progress: &Progress) -> Result<()> {
         });
         progress.step("cargo: building the operator, azure-sim and dev");
         // The whole workspace, as below: the same features, so nothing is built twice.
-        let built = cargo(&["build", "--workspace", "--bins"]).and_then(|()| {
+        let built = cargo(&["build", "--workspace", "--bins"], cores()).and_then(|()| {
             progress.step("cargo: building the tests");
-            cargo(&["test", "--workspace", "--no-run"])
+            cargo(&["test", "--workspace", "--no-run"], cores())
         });
         let control_plane = control_plane.join().unwrap_or_else(|_| bail!("the build of the control plane panicked"));
         built.and(control_plane)
     })
 }
 
-fn cargo(args: &[&str]) -> Result<()> {
+/// Runs cargo; of the tests that it runs so many at once, if the user has not said how many.
+fn cargo(args: &[&str], tests_at_once: usize) -> Result<()> {
     let bins = workspace::target_dir()?.join("debug");
-    let at_once = std::env::var_os(AT_ONCE).unwrap_or_else(|| tests_at_once().to_string().into());
+    let at_once = std::env::var_os(AT_ONCE).unwrap_or_else(|| tests_at_once.to_string().into());
     let status = workspace::cargo().args(args).env(BIN_DIR, bins).env(AT_ONCE, at_once).status().context("running cargo")?;
     if !status.success() {
         bail!("cargo {}: {status}", args.join(" "));
@@ -63,13 +103,17 @@ fn cargo(args: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// How many tests the harness runs at once.
+/// The variable by which the harness is told how many tests to run at once.
 const AT_ONCE: &str = "RUST_TEST_THREADS";
 
-/// Half as many again as there are cores: a test of a whole stack waits for most of its time.
-fn tests_at_once() -> usize {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    (cores * 3).div_ceil(2)
+/// As many tests as there are cores.
+fn cores() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Half as many again: a test of a whole stack waits for most of its time.
+fn waiting() -> usize {
+    (cores() * 3).div_ceil(2)
 }
 
 fn minutes(seconds: u64) -> String {

@@ -36,12 +36,20 @@ pub fn build_dir() -> Result<PathBuf> {
     metadata_dir("build_directory")
 }
 
-fn metadata_dir(field: &str) -> Result<PathBuf> {
+/// What cargo says of the workspace and its packages.
+///
+/// # Errors
+/// Cargo does not say.
+pub fn metadata() -> Result<serde_json::Value> {
     let output = cargo().args(["metadata", "--no-deps", "--format-version", "1"]).output().context("cargo metadata")?;
     if !output.status.success() {
         bail!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).context("cargo metadata's answer")?;
+    serde_json::from_slice(&output.stdout).context("cargo metadata's answer")
+}
+
+fn metadata_dir(field: &str) -> Result<PathBuf> {
+    let metadata = metadata()?;
     let dir = metadata[field].as_str().with_context(|| format!("cargo metadata names no {field}"))?;
     Ok(PathBuf::from(dir))
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use breakwater_api::{
-    AzureAccess, Reason,
+    AzureAccessSpec, Reason,
     azure_access::{Cloud as ApiCloud, Identity as ApiIdentity},
     status::PinnedAccess,
 };
@@ -12,6 +12,7 @@ use breakwater_plan::{
     kind::{AccessNeed, Allowed, Grant, Kind},
 };
 use kube::core::DynamicObject;
+use serde::Deserialize;
 
 use crate::{
     gate::Refusal,
@@ -36,15 +37,17 @@ pub struct Access {
 /// A hold that says what is missing and what to do.
 pub fn resolve(cluster: &dyn Cluster, namespace: &str, pinned: Option<&PinnedAccess>, named: Option<&str>) -> Result<Access, Hold> {
     let labels = namespace_labels(cluster, namespace);
-    let all: Vec<AzureAccess> = cluster.cached_all("AzureAccess", None).filter_map(|o| parse(&o)).collect();
-    let wanted = pinned.map(|pin| pin.name.as_str()).or(named);
-    let concerns = |a: &AzureAccess| wanted.is_none_or(|name| a.metadata.name.as_deref() == Some(name));
+    // Most name the one that they work under: the others are not looked at then.
+    let all: Vec<Seen> = match pinned.map(|pin| pin.name.as_str()).or(named) {
+        Some(name) => cluster.cached(&key(name)).iter().filter_map(|o| Seen::of(o)).collect(),
+        None => cluster.cached_all(AZURE_ACCESS, None).filter_map(|o| Seen::of(&o)).collect(),
+    };
     // No label is not the same as labels that nobody has seen yet: a selector may admit the one and not the other.
-    if labels.is_none() && all.iter().any(|a| a.spec.namespaces.selector.is_some() && concerns(a)) {
+    if labels.is_none() && all.iter().any(|a| a.spec.namespaces.selector.is_some()) {
         return Err(Hold::wait(Reason::NotYetObserved, format!("the labels of namespace {namespace} were not seen yet")));
     }
     let labels = labels.unwrap_or_default();
-    let admits = |a: &AzureAccess| a.spec.namespaces.admits(namespace, &labels);
+    let admits = |a: &Seen| a.spec.namespaces.admits(namespace, &labels);
     if let Some(pin) = pinned {
         if let Some(other) = named.filter(|name| *name != pin.name) {
             let message = format!(
@@ -53,8 +56,7 @@ pub fn resolve(cluster: &dyn Cluster, namespace: &str, pinned: Option<&PinnedAcc
             );
             return Err(Hold::stuck(Reason::InvalidSpec, message));
         }
-        let found = all.iter().find(|a| a.metadata.name.as_deref() == Some(&pin.name));
-        return match found {
+        return match all.first() {
             Some(access) if admits(access) => access_of(access),
             Some(_) => Err(Hold::stuck(
                 Reason::AccessLost,
@@ -64,7 +66,7 @@ pub fn resolve(cluster: &dyn Cluster, namespace: &str, pinned: Option<&PinnedAcc
         };
     }
     if let Some(name) = named {
-        let found = all.iter().find(|a| a.metadata.name.as_deref() == Some(name) && admits(a));
+        let found = all.first().filter(|a| admits(a));
         return found.map_or_else(
             || {
                 let message = format!(
@@ -94,7 +96,7 @@ pub fn resolve(cluster: &dyn Cluster, namespace: &str, pinned: Option<&PinnedAcc
 /// # Errors
 /// A hold when its spec cannot be used.
 pub fn of_itself(object: &DynamicObject) -> Result<Access, Hold> {
-    let parsed = parse(object).ok_or_else(|| Hold::stuck(Reason::InvalidSpec, "the spec of this AzureAccess cannot be read"))?;
+    let parsed = Seen::of(object).ok_or_else(|| Hold::stuck(Reason::InvalidSpec, "the spec of this AzureAccess cannot be read"))?;
     access_of(&parsed)
 }
 
@@ -104,12 +106,30 @@ fn namespace_labels(cluster: &dyn Cluster, namespace: &str) -> Option<BTreeMap<S
     Some(cluster.cached(&key)?.metadata.labels.clone().unwrap_or_default())
 }
 
-fn parse(object: &DynamicObject) -> Option<AzureAccess> {
-    object.clone().try_parse::<AzureAccess>().ok()
+const AZURE_ACCESS: &str = "AzureAccess";
+
+fn key(name: &str) -> ObjectKey {
+    ObjectKey { kind: AZURE_ACCESS.into(), namespace: String::new(), name: name.into() }
 }
 
-fn access_of(access: &AzureAccess) -> Result<Access, Hold> {
-    let name = access.metadata.name.clone().unwrap_or_default();
+/// An `AzureAccess` as it was seen.
+struct Seen {
+    name: String,
+    uid: String,
+    spec: AzureAccessSpec,
+}
+
+impl Seen {
+    /// None where its spec cannot be read.
+    fn of(object: &DynamicObject) -> Option<Seen> {
+        let spec = AzureAccessSpec::deserialize(object.data.get("spec")?).ok()?;
+        let (name, uid) = (object.metadata.name.clone(), object.metadata.uid.clone());
+        Some(Seen { name: name.unwrap_or_default(), uid: uid.unwrap_or_default(), spec })
+    }
+}
+
+fn access_of(access: &Seen) -> Result<Access, Hold> {
+    let name = access.name.clone();
     let credential = credential(&access.spec.identity).ok_or_else(|| {
         Hold::stuck(
             Reason::InvalidSpec,
@@ -127,7 +147,7 @@ fn access_of(access: &AzureAccess) -> Result<Access, Hold> {
         resource_groups: g.resource_groups.clone(),
         acts: g.acts.iter().map(ToString::to_string).collect(),
     });
-    let grant = Grant { name, uid: access.metadata.uid.clone().unwrap_or_default(), allow: allow.collect() };
+    let grant = Grant { name, uid: access.uid.clone(), allow: allow.collect() };
     Ok(Access { identity, grant: Arc::new(grant), suspended: access.spec.suspend })
 }
 
@@ -157,8 +177,7 @@ fn credential(identity: &ApiIdentity) -> Option<Credential> {
 /// # Errors
 /// A hold when it is gone.
 pub fn for_debt(cluster: &dyn Cluster, name: &str) -> Result<Access, Hold> {
-    let key = ObjectKey { kind: "AzureAccess".into(), namespace: String::new(), name: name.into() };
-    let found = cluster.cached(&key).and_then(|o| parse(&o));
+    let found = cluster.cached(&key(name)).and_then(|o| Seen::of(&o));
     found.map_or_else(
         || {
             Err(Hold::stuck(

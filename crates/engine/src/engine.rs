@@ -29,6 +29,7 @@ use crate::{
     resolve::{Parser, Resolved},
     telemetry::Telemetry,
     turn,
+    views::Views,
 };
 
 /// The world outside, and who we are in it.
@@ -99,6 +100,8 @@ pub struct Engine {
     kinds: BTreeMap<&'static str, Entry>,
     /// One parser a kind.
     pub parsers: BTreeMap<&'static str, Parser>,
+    /// What kinds saw of watched objects.
+    pub(crate) views: Views,
     watchers: Mutex<Watchers>,
     /// Who waits for a listing before its time.
     soon: Mutex<BTreeMap<(String, List), BTreeSet<ObjectKey>>>,
@@ -137,6 +140,7 @@ impl Engine {
             demand: Demand::default(),
             kinds,
             parsers,
+            views: Views::default(),
             watchers,
             soon: Mutex::default(),
             late: Mutex::default(),

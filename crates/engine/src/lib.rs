@@ -30,6 +30,8 @@ mod shares;
 pub mod telemetry;
 mod tell;
 mod turn;
+mod unreadable;
+mod views;
 
 pub use debts::FINALIZER;
 pub use engine::{Engine, Next, Outside};

@@ -22,6 +22,7 @@ use crate::{
     object,
     ports::{Cluster, ObjectKey},
     reader::{Due, Looker, Reader, wanted_jobs},
+    views::Views,
 };
 
 /// How a watched object becomes what kinds see.
@@ -29,6 +30,9 @@ pub type Parser = fn(&DynamicObject) -> Option<AnyObject>;
 
 /// How old the answer may be whether a Secret could be made.
 const TRIED_WITHIN: SignedDuration = SignedDuration::from_secs(60);
+
+/// Of so many objects of a collection the views are kept, and of none where there are more.
+pub(crate) const FEW: usize = 64;
 
 /// Rounds of asking at most in one turn.
 const MOST_ROUNDS: usize = 8;
@@ -41,6 +45,8 @@ pub struct Resolver<'a> {
     pub cluster: &'a dyn Cluster,
     /// One parser a kind.
     pub parsers: &'a BTreeMap<&'static str, Parser>,
+    /// Views of earlier turns.
+    pub views: &'a Views,
     /// Who looks; `None` when the access is not resolved: nothing of Azure is known then.
     pub looker: Option<&'a Looker>,
     /// The object of this turn.
@@ -181,14 +187,16 @@ impl Resolver<'_> {
     /// The objects of a kind: those that are meant, looked into, and the names of the others.
     fn collect(&self, kind: &'static str, namespace: &str, naming: Option<&[(&'static str, String)]>, facts: &mut Facts) {
         let within = (!namespace.is_empty()).then_some(namespace);
-        let (mut found, mut others) = (Vec::new(), BTreeSet::new());
-        for object in self.cluster.cached_all(kind, within) {
-            match naming.is_none_or(|all| all.iter().any(|by| names(&object, by))) {
-                true if !self.may_speak(&object) => {}
-                true => found.extend(self.parse(kind, &object)),
-                false => others.extend(object.metadata.name.clone()),
-            }
-        }
+        let is_meant = |object: &Arc<DynamicObject>| naming.is_none_or(|all| all.iter().any(|by| names(object, by)));
+        let (mut meant, others): (Vec<_>, Vec<_>) = self.cluster.cached_all(kind, within).partition(is_meant);
+        meant.retain(|object| self.may_speak(object));
+        // A thousand views would crowd out those that others come back to.
+        let parse = |object: &Arc<DynamicObject>| match meant.len() > FEW {
+            true => self.parsers.get(kind).and_then(|parse| parse(object)),
+            false => self.parse(kind, object),
+        };
+        let found = meant.iter().filter_map(parse).collect();
+        let others: BTreeSet<String> = others.iter().filter_map(|object| object.metadata.name.clone()).collect();
         facts.collections.insert((kind, namespace.to_owned()), found);
         facts.others.insert((kind, namespace.to_owned()), others);
     }
@@ -237,7 +245,7 @@ impl Resolver<'_> {
     }
 
     fn parse(&self, kind: &str, object: &DynamicObject) -> Option<AnyObject> {
-        self.parsers.get(kind).and_then(|parse| parse(object))
+        self.views.of(kind, object, *self.parsers.get(kind)?)
     }
 
     /// Takes what memory holds of a resource into the facts.

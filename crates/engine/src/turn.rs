@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use breakwater_api::{
-    Mode, REQUESTED_AT, Reason, SharedSpec, conditions,
+    Mode, REQUESTED_AT, Reason, SharedSpec,
     questions::UsedAnswer,
     status::{Owned, PinnedAccess},
 };
@@ -27,10 +27,11 @@ use crate::{
     held::Orphans,
     look,
     object::{self, Parsed},
-    ports::{ClusterError, Event, ObjectKey},
-    publish::{Pause, merge_patch},
+    ports::ObjectKey,
+    publish::Pause,
     reader::Looker,
     resolve::{Resolved, Resolver},
+    unreadable,
 };
 
 /// Nothing sleeps for ever.
@@ -51,7 +52,7 @@ pub async fn turn<K: Kind>(engine: &Engine, key: ObjectKey) -> Next {
     };
     let next = match Turn::<K>::begin(engine, key, object) {
         Ok(turn) => turn.run().await,
-        Err((key, object, why)) => unreadable(engine, &key, &object, &why).await,
+        Err((key, object, why)) => unreadable::told::<K>(engine, key, object, &why).await,
     };
     match next {
         Next::At(at) => Next::At(at.min(engine.now() + AT_THE_LATEST)),
@@ -71,38 +72,8 @@ fn newest(engine: &Engine, key: &ObjectKey) -> Option<Arc<DynamicObject>> {
     }
 }
 
-/// An object whose spec or operations cannot be read: said in its conditions, left alone otherwise.
-async fn unreadable(engine: &Engine, key: &ObjectKey, object: &DynamicObject, why: &str) -> Next {
-    let old = object.data.get("status").cloned().unwrap_or(Value::Null);
-    let mut all = old.get("conditions").and_then(|c| serde_json::from_value(c.clone()).ok()).unwrap_or_default();
-    let generation = object.metadata.generation.unwrap_or(0);
-    let standing = breakwater_api::Standing {
-        ready: breakwater_api::State::False,
-        reconciling: false,
-        reason: Reason::InvalidSpec,
-        message: why.to_owned(),
-    };
-    conditions::set_standing(&mut all, &standing, generation, engine.now());
-    if let Some(patch) = merge_patch(&old, &with(&old, json!({ "conditions": all, "observedGeneration": generation }))) {
-        let version = object.metadata.resource_version.clone().unwrap_or_default();
-        engine.outside.telemetry.kube_write(&key.kind, "status");
-        if let Err(e) = engine.outside.cluster.patch_status(key, &version, &patch).await {
-            tracing::warn!(error = %e, why, "an object cannot be read, and its status was not written");
-            if !matches!(e, ClusterError::Refused(_)) {
-                return Next::At(engine.now() + engine.backoff(3));
-            }
-            // A definition that is newer than the object refuses every write of it, its status too: what is left is an Event.
-            let note = format!("{why}: correct it. The API server takes no status of this object until then");
-            let event = Event { warning: true, reason: Reason::InvalidSpec.to_string(), action: "Read".into(), note };
-            engine.outside.cluster.event(object, &event).await;
-            return Next::At(engine.now() + engine.backoff(8));
-        }
-    }
-    engine.outside.telemetry.turn(&key.kind, Reason::InvalidSpec.as_str());
-    Next::At(engine.now() + AT_THE_LATEST)
-}
-
-fn with(old: &Value, more: Value) -> Value {
+/// A JSON object with those fields in place of its own.
+pub(crate) fn with(old: &Value, more: Value) -> Value {
     let mut all = old.as_object().cloned().unwrap_or_default();
     all.extend(more.as_object().cloned().unwrap_or_default());
     Value::Object(all)
@@ -167,22 +138,40 @@ impl<'e, K: Kind> Turn<'e, K> {
             Ok(parsed) => parsed,
             Err(why) => return Err((key, object, why)),
         };
+        let observed = parsed.shared.observed_generation;
+        let mut turn = Turn::of(engine, key, &object, parsed);
+        let urgent = observed != Some(turn.subject.meta.generation);
+        if let Ok(by) = &mut turn.access {
+            by.priority = match K::restoring(&turn.subject) {
+                Some(Restoring::Awaited) => {
+                    engine.expect_restores();
+                    Priority::Restore
+                }
+                Some(Restoring::Begun) => Priority::Begun,
+                None if urgent => Priority::UserChange,
+                None => Priority::Backup,
+            };
+        }
+        Ok(turn)
+    }
+
+    /// As the object stands: nothing was asked yet.
+    pub(crate) fn of(engine: &'e Engine, key: ObjectKey, object: &DynamicObject, parsed: Parsed<K>) -> Self {
         let now = engine.now();
-        let meta = object::meta(K::NAME, &object, Some(&*engine.outside.clock));
+        let meta = object::meta(K::NAME, object, Some(&*engine.outside.clock));
         let spec_json = object.data.get("spec").cloned().unwrap_or_default();
         let shared_spec: SharedSpec = serde_json::from_value(spec_json).unwrap_or_default();
         let named = shared_spec.access_ref.as_ref().map(|r| r.name.as_str());
         let pinned = parsed.shared.access.clone();
-        let urgent = parsed.shared.observed_generation != Some(meta.generation);
         let resolved = match K::ACCESS {
-            AccessNeed::Own => access::of_itself(&object),
+            AccessNeed::Own => access::of_itself(object),
             AccessNeed::Namespace => access::resolve(&*engine.outside.cluster, &key.namespace, pinned.as_ref(), named),
             AccessNeed::None => Err(Hold::wait(Reason::NothingDue, "")),
         };
         let suspended = resolved.as_ref().is_ok_and(|a| a.suspended) && K::ACCESS == AccessNeed::Namespace;
         let namespace: Arc<str> = key.namespace.as_str().into();
         let looker = |a: Access| Looker { identity: a.identity, grant: a.grant, priority: Priority::Backup, namespace };
-        let mut access = resolved.map(looker);
+        let access = resolved.map(looker);
         let pin = |a: &Looker| PinnedAccess { name: a.grant.name.clone(), uid: Some(a.grant.uid.clone()) };
         let pinned = if K::ACCESS == AccessNeed::Namespace { pinned.or_else(|| access.as_ref().ok().map(pin)) } else { None };
         let subject = Subject {
@@ -200,17 +189,6 @@ impl<'e, K: Kind> Turn<'e, K> {
             access: access.as_ref().ok().map(|a| a.grant.clone()),
             answers: Arc::default(),
         };
-        if let Ok(by) = &mut access {
-            by.priority = match K::restoring(&subject) {
-                Some(Restoring::Awaited) => {
-                    engine.expect_restores();
-                    Priority::Restore
-                }
-                Some(Restoring::Begun) => Priority::Begun,
-                None if urgent => Priority::UserChange,
-                None => Priority::Backup,
-            };
-        }
         let handled = parsed.shared.last_handled_request.clone();
         let pause = match (shared_spec.suspend, shared_spec.mode) {
             (true, _) => Pause::Suspended,
@@ -219,11 +197,10 @@ impl<'e, K: Kind> Turn<'e, K> {
             (false, Mode::Manage) if suspended => Pause::AccessSuspended,
             (false, Mode::Manage) => Pause::None,
         };
-        let object = (*object).clone();
-        Ok(Turn {
+        Turn {
             engine,
             key,
-            object,
+            object: object.clone(),
             subject,
             own: parsed.own,
             shared_spec,
@@ -236,7 +213,7 @@ impl<'e, K: Kind> Turn<'e, K> {
             met: None,
             unwritten: false,
             answered: parsed.shared.answered,
-        })
+        }
     }
 
     async fn run(mut self) -> Next {
@@ -335,6 +312,7 @@ impl<'e, K: Kind> Turn<'e, K> {
             reader: &self.engine.reader,
             cluster: &*self.engine.outside.cluster,
             parsers: &self.engine.parsers,
+            views: &self.engine.views,
             looker: self.access.as_ref().ok(),
             key: &self.key,
             began: self.began,

@@ -151,6 +151,12 @@ pub trait Kind: Send + Sync + Sized + 'static {
     /// What lets go of an object whose deletion waits for something in Azure; nothing where only its end does.
     const LETS_GO: &'static str = "spec.deletionPolicy: Retain";
 
+    /// A spec that asks for nothing: an object whose own cannot be read pays by it what it has lent. None where the kind lends
+    /// nothing.
+    fn nothing() -> Option<Self::Spec> {
+        None
+    }
+
     /// What must be known, given what is known. Called until it asks nothing new.
     fn needs(subject: &Subject<Self>, known: &Facts) -> Vec<Need>;
 

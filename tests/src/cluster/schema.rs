@@ -42,7 +42,7 @@ pub struct KindSchema {
     patterns: Patterns,
     rules: CompiledSchema,
     /// The rules that do not lie below `spec`.
-    rules_beside_spec: CompiledSchema,
+    rules_beside_spec: Option<CompiledSchema>,
 }
 
 impl Schemas {
@@ -70,8 +70,8 @@ impl KindSchema {
         let version = crd.spec.versions.iter().find(|version| version.storage).ok_or_else(|| anyhow!("no version is stored"))?;
         let schema = version.schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref()).ok_or_else(|| anyhow!("no schema"))?;
         let schema = serde_json::to_value(schema)?;
-        let (rules, rules_beside_spec) = (compile_schema(&schema), compile_schema(&beside_spec(&schema)));
-        let broken: Vec<String> = [&rules, &rules_beside_spec].into_iter().flat_map(|rules| broken_rules(rules, "")).collect();
+        let (rules, rules_beside_spec) = (compile_schema(&schema), beside_spec(&schema).as_ref().map(compile_schema));
+        let broken: Vec<String> = rules_beside_spec.iter().chain([&rules]).flat_map(|rules| broken_rules(rules, "")).collect();
         if !broken.is_empty() {
             bail!("rules that do not compile: {}", broken.join("; "));
         }
@@ -122,9 +122,10 @@ impl KindSchema {
         }
         // What a rule says of a spec that stays as it is has been let pass before: most writes are of a status.
         let is_same = old.is_some_and(|old| old["spec"] == object["spec"]);
-        let rules = if is_same { &self.rules_beside_spec } else { &self.rules };
+        let rules = if is_same { self.rules_beside_spec.as_ref() } else { Some(&self.rules) };
         // The server evaluates no rule over values that break the schema.
         if errors.is_empty()
+            && let Some(rules) = rules
             && let Err(broken) = validate_compiled(rules, object, old)
         {
             errors = broken
@@ -150,14 +151,19 @@ impl KindSchema {
     }
 }
 
-/// The schema with a spec of which nothing is known.
-fn beside_spec(schema: &Value) -> Value {
+/// The schema with a spec of which nothing is known; none where no rule is left that could say something of a status.
+fn beside_spec(schema: &Value) -> Option<Value> {
     let mut schema = schema.clone();
     if let Some(spec) = schema.pointer_mut("/properties/spec") {
         *spec = serde_json::json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
     }
-    schema
+    let has_rules = |part: &Value| part.to_string().contains(RULES);
+    let of_whole = schema.get(RULES).is_some_and(|rules| rules.to_string().contains("self.status"));
+    (of_whole || schema.get("properties").is_some_and(has_rules)).then_some(schema)
 }
+
+/// Where a schema holds its rules in CEL.
+const RULES: &str = "x-kubernetes-validations";
 
 /// `Kind.group "name" is invalid: ...`, as the server says it.
 pub(super) fn invalid(group: &str, object: &Value, errors: &[String]) -> String {

@@ -162,15 +162,16 @@ impl Store {
         Ok(Written { before: None, after: Some(after.clone()), answer: after, pruned })
     }
 
-    /// What another version of the definitions let in: nothing of it is looked at.
+    /// What another version of the definitions let in, new or in place of what is there: nothing of it is looked at.
     ///
     /// # Errors
-    /// `Exists`; `Refused` where it cannot be decoded at all.
+    /// `Refused` where it cannot be decoded at all.
     pub fn leave_behind(&mut self, key: &ObjectKey, object: &Value, now: Timestamp) -> Result<Written, ClusterError> {
-        if self.objects.contains_key(key) {
-            return Err(ClusterError::Exists);
-        }
         let mut object = object.clone();
+        if self.objects.contains_key(key) {
+            let after = self.put(key, object)?;
+            return Ok(Written { before: None, after: Some(after.clone()), answer: after, pruned: Vec::new() });
+        }
         let uid = Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("{}/{}/{key:?}", self.seed, self.births).as_bytes());
         object["metadata"]["uid"] = json!(uid.to_string());
         object["metadata"]["creationTimestamp"] = stamp(now);

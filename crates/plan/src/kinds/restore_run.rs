@@ -114,6 +114,10 @@ impl Kind for RestoreRun {
     const CLOSES: &'static [&'static str] = &["revokeInstantItemRecovery"];
 
     const LETS_GO: &'static str = "";
+
+    fn nothing() -> Option<RestoreRunSpec> {
+        serde_json::from_value(serde_json::json!({ "from": { "recoveryPoint": { "point": {} } }, "to": {} })).ok()
+    }
 }
 
 /// What is wanted, as long as it is not over.

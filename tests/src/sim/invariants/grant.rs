@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use breakwater_api::AzureAccess;
+use breakwater_api::AzureAccessSpec;
 use breakwater_arm::{Effect, ResourceId, classify, ids_in, wire::Request};
-use serde_json::Value;
+use serde::Deserialize;
 
 use super::{Call, Verdict, meant::matches, truth::text};
 
@@ -14,7 +14,7 @@ use super::{Call, Verdict, meant::matches, truth::text};
 ///
 /// # Errors
 /// The id and the act that no version admits.
-pub fn check(call: &Call, versions: &[AzureAccess], labels: &BTreeMap<String, String>) -> Verdict {
+pub fn check(call: &Call, versions: &[AzureAccessSpec], labels: &BTreeMap<String, String>) -> Verdict {
     if call.holder.as_ref().is_some_and(|holder| holder.is_debt) {
         return Ok(());
     }
@@ -28,9 +28,9 @@ pub fn check(call: &Call, versions: &[AzureAccess], labels: &BTreeMap<String, St
     told
 }
 
-fn admits(call: &Call, access: &AzureAccess, labels: &BTreeMap<String, String>) -> Verdict {
+fn admits(call: &Call, access: &AzureAccessSpec, labels: &BTreeMap<String, String>) -> Verdict {
     if let Some(holder) = &call.holder
-        && !access.spec.namespaces.admits(&holder.key.namespace, labels)
+        && !access.namespaces.admits(&holder.key.namespace, labels)
     {
         return Err(format!("{} of namespace {} under {}", call.line(), holder.key.namespace, call.access));
     }
@@ -40,7 +40,7 @@ fn admits(call: &Call, access: &AzureAccess, labels: &BTreeMap<String, String>) 
         let words: Vec<&str> = link.split(['?', '#']).next().unwrap_or_default().split('/').collect();
         let at = words.iter().position(|word| word.eq_ignore_ascii_case("subscriptions"));
         let subscription = at.and_then(|at| words.get(at + 1)).copied().unwrap_or_default();
-        let known = access.spec.allow.iter().any(|scope| scope.subscription_id.eq_ignore_ascii_case(subscription));
+        let known = access.allow.iter().any(|scope| scope.subscription_id.eq_ignore_ascii_case(subscription));
         return if known { Ok(()) } else { Err(format!("a link into subscription {subscription}: {}", call.line())) };
     }
     let class = classify(*method, path, body.as_ref()).ok_or_else(|| format!("{} is in no table", call.line()))?;
@@ -72,7 +72,7 @@ fn admits(call: &Call, access: &AzureAccess, labels: &BTreeMap<String, String>) 
         let target = *id == class.target && !of_region;
         let acted_on = target || vault.as_ref() == Some(id) || named.iter().any(|named| id.as_str().eq_ignore_ascii_case(named));
         let act = if acted_on { format!("{:?}", class.act) } else { "Read".to_owned() };
-        if !access.spec.allow.iter().any(|scope| allows(scope, &act, id)) {
+        if !access.allow.iter().any(|scope| allows(scope, &act, id)) {
             return Err(format!("{}: {} does not allow {act} on {id}", call.line(), call.access));
         }
     }
@@ -92,15 +92,15 @@ fn allows(scope: &breakwater_api::azure_access::Grant, act: &str, id: &ResourceI
         }
 }
 
-/// An `AzureAccess` as the store holds it.
-pub fn parse(object: &kube::core::DynamicObject) -> Option<AzureAccess> {
-    serde_json::from_value(serde_json::to_value(object).unwrap_or(Value::Null)).ok()
+/// What an `AzureAccess` grants, as the store holds it.
+pub fn parse(object: &kube::core::DynamicObject) -> Option<AzureAccessSpec> {
+    AzureAccessSpec::deserialize(object.data.get("spec")?).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use breakwater_arm::wire::Method;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::sim::invariants::call::Holder;
@@ -109,7 +109,7 @@ mod tests {
     const VAULT: &str = "providers/Microsoft.RecoveryServices/vaults/v";
     const MACHINE: &str = "providers/Microsoft.Compute/virtualMachines/m";
 
-    fn access() -> AzureAccess {
+    fn access() -> AzureAccessSpec {
         let spec = json!({
             "tenantId": "72f988bf-0000-4000-8000-00000000000a",
             "identity": { "workload": { "clientId": "c11e0000-0000-4000-8000-000000000001", "serviceAccount": "a" } },
@@ -119,10 +119,7 @@ mod tests {
                 { "subscriptionId": "50b50000-0000-4000-8000-000000000001", "resourceGroups": ["rg-look"], "acts": ["Read"] },
             ],
         });
-        serde_json::from_value(
-            json!({ "apiVersion": "breakwater.io/v1alpha1", "kind": "AzureAccess", "metadata": { "name": "a" }, "spec": spec }),
-        )
-        .expect("an access")
+        serde_json::from_value(spec).expect("an access")
     }
 
     fn said(namespace: &str, method: Method, path: &str, body: Value) -> String {

@@ -24,6 +24,7 @@ mod meanwhile;
 mod mounted_once;
 mod moved;
 mod neighbours;
+mod noticed;
 mod one;
 mod oracle;
 mod orders;

@@ -40,7 +40,7 @@ fn everything() -> Result<()> {
     let stacks = || cargo(&["test", "--workspace", "--no-fail-fast", "--test", STACKS], waiting());
     let rest = || {
         // Of this thread, and of what it starts.
-        rustix::process::nice(19).context("giving way to the tests of whole stacks")?;
+        rustix::process::nice(10).context("giving way to the tests of whole stacks")?;
         let mut tests = vec!["test", "--workspace", "--no-fail-fast", "--lib", "--bins"];
         tests.extend(others.iter().flat_map(|name| ["--test", name.as_str()]));
         let outcome = cargo(&tests, cores());
@@ -65,7 +65,8 @@ fn targets_but(left_out: &str) -> Result<Vec<String>> {
     let packages = metadata["packages"].as_array().context("cargo metadata names no packages")?;
     let targets = packages.iter().filter_map(|package| package["targets"].as_array()).flatten();
     let tests = targets.filter(|target| target["kind"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind == "test")));
-    let mut names: Vec<String> = tests.filter_map(|target| target["name"].as_str()).filter(|name| *name != left_out).map(str::to_owned).collect();
+    let mut names: Vec<String> =
+        tests.filter_map(|target| target["name"].as_str()).filter(|name| *name != left_out).map(str::to_owned).collect();
     // One name may stand for targets of several packages.
     names.sort();
     names.dedup();

@@ -106,7 +106,13 @@ pub async fn act<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan
     if let Err(e) = hold_for(turn, &orders).await {
         tracing::debug!(error = %e, "no finalizer, no intent");
         release(turn, &orders);
-        turn.come_back(Some(turn.engine.now() + turn.engine.backoff(1)));
+        turn.refused(&e).await;
+        let until = turn.engine.now() + turn.engine.backoff(if turn.unwritten { 8 } else { 1 });
+        if turn.unwritten {
+            let message = format!("the API server does not take the finalizer that comes before what is sent: {e}");
+            turn.met = Some(Met::new(Reason::Retrying, cut(&message), Some(until)));
+        }
+        turn.come_back(Some(until));
         return again;
     }
     let old = turn.object.data.get("status").cloned().unwrap_or_else(|| json!({}));
@@ -256,6 +262,11 @@ fn orders<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan) -> Ve
         let open = turn.subject.operations.len() + orders.len();
         if open >= MAX_OPERATIONS && !turn.subject.operations.contains_key(key) {
             turn.met = Some(Met::new(Reason::AtBound, format!("{MAX_OPERATIONS} operations are open: nothing new is started"), None));
+            continue;
+        }
+        let (generation, now) = (turn.subject.meta.generation, turn.engine.now());
+        if let Some(off) = turn.engine.reader.memory.is_put_off(&turn.key, key, generation, now).filter(|_| !turn.is_forced()) {
+            turn.met = Some(Met::new(off.reason, off.message, Some(off.until)));
             continue;
         }
         let Some(mut order) = order(turn, key, node, write, &digest) else { continue };

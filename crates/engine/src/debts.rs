@@ -370,7 +370,10 @@ pub async fn let_go<K: Kind>(turn: &mut Turn<'_, K>) -> bool {
     turn.engine.outside.telemetry.kube_write(K::NAME, "metadata");
     match turn.engine.outside.cluster.patch_metadata(&turn.key, &version, &json!({ "finalizers": left })).await {
         Ok(written) => turn.take(written),
-        Err(_) => return false,
+        Err(e) => {
+            turn.refused(&e).await;
+            return false;
+        }
     }
     true
 }
@@ -398,6 +401,6 @@ pub async fn last_turn<K: Kind>(turn: &mut Turn<'_, K>) -> Next {
     turn.subject.operations.clear();
     match let_go(turn).await {
         true => Next::At(turn.engine.now() + SignedDuration::from_hours(1)),
-        false => Next::At(turn.engine.now() + turn.engine.backoff(1)),
+        false => Next::At(turn.engine.now() + turn.engine.backoff(if turn.unwritten { 8 } else { 1 })),
     }
 }

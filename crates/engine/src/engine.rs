@@ -9,10 +9,10 @@ use breakwater_api::{OperationRecord, SharedSpec, SharedStatus, azure_access::Ac
 use breakwater_arm::ResourceId;
 use breakwater_plan::{
     facts::{AnyObject, List},
-    kind::{Kind, View},
+    kind::{Grant, Kind, View},
     planner::Bounds,
 };
-use futures::future::BoxFuture;
+use futures::{StreamExt, future::BoxFuture};
 use jiff::{SignedDuration, Timestamp};
 use kube::core::DynamicObject;
 
@@ -254,9 +254,9 @@ impl Engine {
         }
         let wanted = self.reader.memory.wanted_lists(now);
         let mut next = now + interval;
-        let mut wake = Vec::new();
+        let (mut wake, mut due_now) = (Vec::new(), Vec::new());
         for (key, last, not_before) in wanted {
-            let (by, list) = &key;
+            let list = &key.1;
             let every = interval * list.intervals();
             let not_before = not_before.unwrap_or(Timestamp::MIN);
             let due = last.map_or(now, |at| at + every).max(not_before);
@@ -271,9 +271,17 @@ impl Engine {
                 continue;
             }
             let since = if early { now } else { now - every + SignedDuration::from_nanos(1) };
-            let changed = self.reader.list(&looker, list, since, "").await;
+            due_now.push((key, looker, since));
+        }
+        // One region that does not answer keeps the others waiting no longer than it must.
+        let listed = due_now.into_iter().map(|(key, looker, since)| async move {
+            let changed = self.reader.list(&looker, &key.1, since, "").await;
+            (key, since, changed)
+        });
+        let mut listed = std::pin::pin!(futures::stream::iter(listed).buffer_unordered(LISTED_AT_ONCE));
+        while let Some((key, since, changed)) = listed.next().await {
             wake.extend(self.concerned(&key, &changed.into_iter().collect()));
-            if self.reader.memory.list(by, list, now).value.last.is_some_and(|l| l.at >= since) {
+            if self.reader.memory.list(&key.0, &key.1, now).value.last.is_some_and(|l| l.at >= since) {
                 wake.extend(self.soon().remove(&key).unwrap_or_default());
             }
         }
@@ -317,6 +325,9 @@ impl Engine {
     }
 }
 
+/// So many listings are on their way in a sweep.
+const LISTED_AT_ONCE: usize = 8;
+
 /// Between two listings of one collection, however many ask for it.
 const NOT_SOONER: SignedDuration = SignedDuration::from_secs(10);
 
@@ -339,6 +350,15 @@ fn may_lock(record: &OperationRecord, now: Timestamp) -> bool {
         None => (record.intent_at, LOCKS_LAST),
     };
     (record.ended_at.is_none() || record.debt.is_some()) && now.duration_since(at).abs() <= last
+}
+
+/// The locks that a record holds: of what is open, and only where its object's grant reaches.
+pub(crate) fn locks_of(record: &OperationRecord, grant: &Grant, now: Timestamp) -> Vec<String> {
+    let reached = |lock: &&String| {
+        let id = lock.split_once(':').and_then(|(_, id)| id.parse::<ResourceId>().ok());
+        id.is_some_and(|id| LOCKING.iter().any(|act| grant.admits(act, &id)))
+    };
+    if may_lock(record, now) { record.locks.iter().filter(reached).cloned().collect() } else { Vec::new() }
 }
 
 /// What other kinds see of an object.
@@ -366,13 +386,9 @@ fn prime<K: Kind>(engine: &Engine, object: &DynamicObject) -> Vec<(String, Times
     let named = spec.access_ref.as_ref().map(|r| r.name.as_str());
     let access = access::resolve(&*engine.outside.cluster, &key.namespace, shared.access.as_ref(), named).ok();
     let grant = access.as_ref().map(|a| &*a.grant);
-    let reached = |lock: &&String| {
-        let id = lock.split_once(':').and_then(|(_, id)| id.parse::<ResourceId>().ok());
-        id.is_some_and(|id| grant.is_some_and(|g| LOCKING.iter().any(|act| g.admits(act, &id))))
-    };
     let now = engine.now();
-    for record in shared.operations.iter().filter(|record| may_lock(record, now)) {
-        let locks: Vec<String> = record.locks.iter().filter(reached).cloned().collect();
+    for record in &shared.operations {
+        let locks = grant.map(|grant| locks_of(record, grant, now)).unwrap_or_default();
         if let Err((lock, (by, _))) = engine.locks.take(&locks, &(key.clone(), record.node.clone())) {
             // Two open operations under one lock: each is followed, and neither is sent again without it.
             tracing::error!(kind = K::NAME, namespace = key.namespace, name = key.name, lock, holder = by.name, "a lock is held twice");

@@ -61,7 +61,7 @@ impl<K: Kind> Turn<'_, K> {
         self.engine.outside.telemetry.turn(K::NAME, held.reason.as_str());
         let wait = match held.kind {
             _ if self.unwritten => self.engine.backoff(8),
-            HoldKind::Wait => self.engine.bounds.read_every * 6,
+            HoldKind::Wait => held.until.map_or(self.engine.bounds.read_every * 6, |at| at.duration_since(self.engine.now())),
             HoldKind::Stuck => SignedDuration::from_mins(10),
         };
         // What is owed falls due whatever is in the way of the rest.

@@ -110,6 +110,7 @@ fn recorded<K: Kind>(turn: &mut Turn<'_, K>, node: &str, approved: &Approved) ->
     let asker = turn.subject.asker();
     if let Err(e) = turn.engine.gate.record_answer(&holder, &asker.uid, asker.generation, approved) {
         tracing::error!(error = %e, "the audit record cannot be written: the answer is not used");
+        turn.come_back(Some(now + turn.engine.backoff(3)));
         return false;
     }
     use_answer(turn, approved, now);
@@ -143,6 +144,7 @@ fn adopt<K: Kind>(turn: &mut Turn<'_, K>, node: &str, job: &str, desired: &Desir
     record.job = Some(job.to_owned());
     record.locks = locks.iter().cloned().collect();
     if turn.engine.locks.take(&record.locks, &(turn.key.clone(), node.to_owned())).is_err() {
+        turn.come_back(Some(turn.engine.now() + turn.engine.backoff(3)));
         return false;
     }
     turn.subject.operations.insert(node.to_owned(), record);

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use breakwater_api::{Reason, operations::Handle};
 use breakwater_arm::{ResourceId, wire::Request};
 use breakwater_plan::{
     facts::{Asked, List, NewSecret},
@@ -13,7 +14,10 @@ use breakwater_plan::{
 use jiff::{SignedDuration, Timestamp};
 use kube::core::DynamicObject;
 
-use crate::{object, ports::ObjectKey};
+use crate::{
+    object,
+    ports::{Identity, ObjectKey},
+};
 
 /// Something keyed by the access that saw it.
 pub type By<T> = (String, T);
@@ -60,6 +64,8 @@ pub struct Progress {
     pub next_poll: Option<Timestamp>,
     /// The signed poll link, never stored.
     pub link: Option<String>,
+    /// By what it is followed, where no save of its record has held that yet.
+    pub handle: Option<Handle>,
     /// The job that the operation named.
     pub job: Option<String>,
     /// Percent, where Azure says.
@@ -113,6 +119,19 @@ pub struct Followed {
     pub next_poll: Timestamp,
 }
 
+/// Why a node is not tried again for now, where no record of it is left to say so.
+#[derive(Clone, Debug)]
+pub struct PutOff {
+    /// Of which generation of the object that is true.
+    pub generation: i64,
+    /// For the condition.
+    pub reason: Reason,
+    /// A sentence.
+    pub message: String,
+    /// World time at which it is tried again.
+    pub until: Timestamp,
+}
+
 /// Everything seen, behind one lock a part.
 #[derive(Default)]
 pub struct Memory {
@@ -129,6 +148,8 @@ pub struct Memory {
     acted: Mutex<BTreeMap<ResourceId, Timestamp>>,
     /// By the object too: a status may name the request of another one.
     progress: Mutex<BTreeMap<ObjectKey, BTreeMap<String, Progress>>>,
+    put_off: Mutex<BTreeMap<(ObjectKey, String), PutOff>>,
+    identities: Mutex<BTreeMap<String, Identity>>,
     written: Mutex<BTreeMap<ObjectKey, Packed>>,
     flights: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
     azure_date: Mutex<Option<Timestamp>>,
@@ -142,6 +163,31 @@ fn open<T>(part: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Memory {
+    /// What was seen as somebody else is not known any more: another identity may read more, or less.
+    pub fn stands_as(&self, identity: &Identity) {
+        let before = open(&self.identities).insert(identity.access.clone(), identity.clone());
+        if before.is_none_or(|before| before == *identity) {
+            return;
+        }
+        let access = &identity.access;
+        open(&self.seen).retain(|(by, _), _| by != access);
+        open(&self.lists).retain(|(by, _), _| by != access);
+        open(&self.changed).retain(|(by, _), _| by != access);
+        open(&self.under_way).retain(|(by, _), _| by != access);
+        open(&self.jobs).retain(|(by, _), _| by != access);
+    }
+
+    /// Notes that a node of an object is not tried again before a time.
+    pub fn put_off(&self, object: &ObjectKey, node: &str, put_off: PutOff) {
+        open(&self.put_off).insert((object.clone(), node.to_owned()), put_off);
+    }
+
+    /// Why a node is not tried for now.
+    pub fn is_put_off(&self, object: &ObjectKey, node: &str, generation: i64, now: Timestamp) -> Option<PutOff> {
+        let put_off = open(&self.put_off).get(&(object.clone(), node.to_owned())).cloned();
+        put_off.filter(|off| off.generation == generation && off.until > now)
+    }
+
     /// What is known of a resource, and the version it was read under.
     pub fn seen(&self, access: &str, id: &ResourceId, now: Timestamp) -> Kept<Seen> {
         let mut seen = open(&self.seen);
@@ -318,6 +364,7 @@ impl Memory {
         open(&self.followed).retain(|(object, _), _| object != key);
         open(&self.new_secrets).retain(|(object, _), _| object != key);
         open(&self.progress).remove(key);
+        open(&self.put_off).retain(|(object, _), _| object != key);
     }
 
     /// Whether a Secret could be made for an object, as it was tried at or after `since`.
@@ -374,6 +421,28 @@ mod tests {
 
     fn run(name: &str) -> ObjectKey {
         ObjectKey { kind: "BackupRun".into(), namespace: "shop".into(), name: name.into() }
+    }
+
+    #[test]
+    fn what_was_seen_as_somebody_else_is_not_known_any_more() {
+        let memory = Memory::default();
+        let (now, id): (Timestamp, ResourceId) =
+            (Timestamp::UNIX_EPOCH, "/subscriptions/50b50000-0000-4000-8000-000000000001".parse().unwrap());
+        let identity = |access: &str, client: &str| Identity {
+            access: access.into(),
+            cloud: crate::ports::Cloud::AzurePublic,
+            tenant_id: "tenant".into(),
+            credential: crate::ports::Credential::Operator { client_id: client.into() },
+        };
+        let read = |access: &str| memory.seen(access, &id, now).value.read.is_some();
+        memory.stands_as(&identity("one", "a"));
+        for access in ["one", "two"] {
+            memory.see(access, &id, now, |kept| kept.value.read = Some(Sighting { at: now, how: How::Read, what: None }));
+        }
+        memory.stands_as(&identity("one", "a"));
+        assert!(read("one") && read("two"), "the same identity");
+        memory.stands_as(&identity("one", "b"));
+        assert_eq!((read("one"), read("two")), (false, true));
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl Reader {
         let flight = self.memory.flight(format!("{access} {}", id.key()));
         let _alone = flight.lock().await;
         let now = self.clock.now();
-        if !self.is_read_due(access, id, since, version) {
+        if !self.is_read_due(by, id, since, version) {
             return;
         }
         let Some(request) = get(id) else {
@@ -96,11 +96,11 @@ impl Reader {
         }
     }
 
-    fn is_read_due(&self, access: &str, id: &ResourceId, since: Timestamp, version: &str) -> bool {
+    fn is_read_due(&self, by: &Looker, id: &ResourceId, since: Timestamp, version: &str) -> bool {
         let now = self.clock.now();
-        let Some((read, trouble, under)) = self.memory.read_at(access, id, now) else { return true };
+        let Some((read, trouble, under)) = self.memory.read_at(&by.identity.access, id, now) else { return true };
         let fresh = read.is_some_and(|at| at >= since) && (version.is_empty() || under == version);
-        let troubled = trouble.is_some_and(|t| t.until > now && t.at >= since);
+        let troubled = trouble.is_some_and(|t| t.until > now && t.at >= since && !is_mended(by, &t, id));
         !fresh && !troubled
     }
 
@@ -123,7 +123,7 @@ impl Reader {
     /// lacks for one of them, that is noted for all and nothing leaves.
     pub fn together(&self, by: &Looker, object: &ObjectKey, reads: &[(&ResourceId, Timestamp, &str)], asks: &[Due<'_>]) {
         let (access, now) = (&by.identity.access, self.clock.now());
-        let reads: Vec<_> = reads.iter().filter(|(id, since, version)| self.is_read_due(access, id, *since, version)).collect();
+        let reads: Vec<_> = reads.iter().filter(|(id, since, version)| self.is_read_due(by, id, *since, version)).collect();
         let asks: Vec<_> = asks.iter().filter(|ask| self.is_ask_due(object, ask)).collect();
         let of_reads = reads.iter().filter_map(|(id, ..)| Some(Wanted::one(get(id)?, by.priority)));
         let of_asks = asks.iter().map(|ask| Wanted::one(ask.request.clone(), asking(by)));
@@ -203,7 +203,8 @@ impl Reader {
     /// Whether a trouble still keeps who asks from asking.
     fn keeps(&self, by: &Looker, wanted: Wanted, trouble: Option<&Trouble>, since: Timestamp) -> bool {
         let now = self.clock.now();
-        let trouble = trouble.filter(|t| t.until > now && t.at >= since).cloned();
+        let mended = |t: &Trouble| t.reason == Reason::AccessDenied && self.admits(by, &wanted.request).is_ok();
+        let trouble = trouble.filter(|t| t.until > now && t.at >= since && !mended(t)).cloned();
         trouble.and_then(|t| self.to(by, wanted, t)).is_some_and(|t| t.until > now)
     }
 
@@ -460,6 +461,11 @@ fn asking(by: &Looker) -> Priority {
 
 fn get(id: &ResourceId) -> Option<Request> {
     api_version(&id.resource_type()).map(|api| Request::new(Method::Get, id.as_str(), api))
+}
+
+/// Whether our own refusal is none any more: the grant was widened since.
+pub(crate) fn is_mended(by: &Looker, trouble: &Trouble, id: &ResourceId) -> bool {
+    trouble.reason == Reason::AccessDenied && by.grant.admits("Read", id)
 }
 
 fn throttled((class, until): (Class, Timestamp), now: Timestamp) -> Trouble {

@@ -21,7 +21,7 @@ use crate::{
     memory::Memory,
     object,
     ports::{Cluster, ObjectKey},
-    reader::{Due, Looker, Reader, wanted_jobs},
+    reader::{Due, Looker, Reader, is_mended, wanted_jobs},
     views::Views,
 };
 
@@ -253,6 +253,7 @@ impl Resolver<'_> {
         let listed = facts.seen.get(id).and_then(|s| s.listed.clone());
         let mut seen = self.memory().seen(&by.identity.access, id, self.began).value;
         seen.listed = listed.or(seen.listed);
+        seen.trouble = seen.trouble.filter(|trouble| !is_mended(by, trouble, id));
         facts.seen.insert(id.clone(), seen);
     }
 

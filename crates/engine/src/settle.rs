@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     act::{cut, error_of, handle_of, vault_of},
     gate::Refusal,
-    memory::Progress,
+    memory::{Progress, PutOff},
     ports::SendError,
     turn::{Met, Turn},
 };
@@ -91,7 +91,7 @@ fn accepted<K: Kind>(turn: &mut Turn<'_, K>, node: &str, answer: &Answer, now: T
             record.handle = taken.handle.as_ref().map(handle_of);
             record.next_poll = Some(now + wait);
             // What was known of an earlier request of that id is nothing of this one.
-            let begun = Progress { link: taken.poll, next_poll: Some(now + wait), ..Progress::default() };
+            let begun = Progress { link: taken.poll, next_poll: Some(now + wait), handle: record.handle.clone(), ..Progress::default() };
             engine.reader.memory.advance(&turn.key, &record.client_request_id, |p| *p = begun);
         }
     }
@@ -118,7 +118,10 @@ fn refused<K: Kind>(
         // Nothing was opened: nothing is owed.
         turn.subject.operations.remove(node);
         engine.locks.release(&(turn.key.clone(), node.to_owned()));
-        turn.met = Some(Met::new(reason, cut(message), Some(now + after.unwrap_or(SignedDuration::from_mins(10)))));
+        let until = now + after.unwrap_or(SignedDuration::from_mins(10)).max(engine.bounds.read_every);
+        let put_off = PutOff { generation: turn.subject.meta.generation, reason, message: cut(message), until };
+        engine.reader.memory.put_off(&turn.key, node, put_off);
+        turn.met = Some(Met::new(reason, cut(message), Some(until)));
         return false;
     }
     if let Some(record) = turn.subject.operations.get_mut(node) {

@@ -41,7 +41,7 @@ impl<K: Kind> Turn<'_, K> {
 
     /// A status that the API server does not take is said in an Event, since nothing else can say it: without a saved intent
     /// nothing is begun.
-    async fn refused(&mut self, error: &ClusterError) {
+    pub(crate) async fn refused(&mut self, error: &ClusterError) {
         let leads = self.engine.outside.leadership.leads();
         if !leads || !matches!(error, ClusterError::Refused(_)) {
             return;

@@ -23,7 +23,7 @@ use crate::{
     act, answers,
     budget::Priority,
     debts,
-    engine::{Engine, Next},
+    engine::{Engine, Next, locks_of},
     held::Orphans,
     look,
     object::{self, Parsed},
@@ -142,6 +142,7 @@ impl<'e, K: Kind> Turn<'e, K> {
         let mut turn = Turn::of(engine, key, &object, parsed);
         let urgent = observed != Some(turn.subject.meta.generation);
         if let Ok(by) = &mut turn.access {
+            engine.reader.memory.stands_as(&by.identity);
             by.priority = match K::restoring(&turn.subject) {
                 Some(Restoring::Awaited) => {
                     engine.expect_restores();
@@ -217,6 +218,7 @@ impl<'e, K: Kind> Turn<'e, K> {
     }
 
     async fn run(mut self) -> Next {
+        self.hold_locks();
         debts::pay(&mut self).await;
         let acts = K::acts_on_deletion(&self.subject.spec);
         if self.subject.meta.deleting && !(acts && debts::is_held(&self.object)) {
@@ -256,6 +258,18 @@ impl<'e, K: Kind> Turn<'e, K> {
         self.tell_hold(&Hold::wait(Reason::Retrying, "still looking: Azure changes faster than it can be read")).await
     }
 
+    /// What is open holds its locks, also where they could not be taken when this process began to lead: its access may have been
+    /// away then.
+    fn hold_locks(&self) {
+        let Ok(by) = &self.access else { return };
+        for record in self.subject.operations.values() {
+            let (locks, holder) = (locks_of(record, &by.grant, self.began), (self.key.clone(), record.node.clone()));
+            if let Err((lock, (by, _))) = self.engine.locks.take(&locks, &holder) {
+                tracing::error!(lock, holder = by.name, "a lock is held twice");
+            }
+        }
+    }
+
     /// The token by which somebody asked for this turn.
     pub(crate) fn requested(&self) -> Option<String> {
         let token = self.object.metadata.annotations.as_ref()?.get(REQUESTED_AT)?;
@@ -284,6 +298,10 @@ impl<'e, K: Kind> Turn<'e, K> {
             let progress = self.engine.reader.memory.progress(&self.key, &record.client_request_id);
             if record.job.is_none() {
                 record.job = progress.job;
+            }
+            // What Azure has answered is known, also where no write of it came through.
+            if record.handle.is_none() && record.ended_at.is_none() && record.outcome.is_none() && progress.next_poll.is_some() {
+                (record.handle, record.next_poll) = (progress.handle, record.next_poll.or(progress.next_poll));
             }
             record.percent = progress.percent.or(record.percent);
             if progress.lost {
@@ -317,8 +335,13 @@ impl<'e, K: Kind> Turn<'e, K> {
             key: &self.key,
             began: self.began,
             interval: self.engine.outside.interval,
-            forced: self.requested() != self.handled,
+            forced: self.is_forced(),
         }
+    }
+
+    /// Whether somebody asked for this turn: nothing is put off in it.
+    pub(crate) fn is_forced(&self) -> bool {
+        self.requested() != self.handled
     }
 
     /// Saves new choices before they are used.

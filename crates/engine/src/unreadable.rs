@@ -33,6 +33,9 @@ pub(crate) async fn told<K: Kind>(engine: &Engine, key: ObjectKey, object: Arc<D
     let trouble = turn.iter().flat_map(|turn| turn.subject.operations.values()).find_map(|record| record.debt.as_ref()?.trouble.as_ref());
     let message = match trouble {
         Some(trouble) => format!("{why}; what was lent is not closed yet: {trouble}"),
+        None if turn.is_none() && object.metadata.deletion_timestamp.is_some() && debts::is_held(object) => {
+            format!("{why}; to let go of it as it is, take {} off its metadata.finalizers", debts::FINALIZER)
+        }
         None => why.to_owned(),
     };
     let latest = engine.now() + AT_THE_LATEST;
@@ -62,6 +65,9 @@ async fn tell(engine: &Engine, key: &ObjectKey, object: &DynamicObject, why: &st
     conditions::set_standing(&mut all, &standing, generation, engine.now());
     let new = with(&old, json!({ "conditions": all, "observedGeneration": generation }));
     let Some(patch) = merge_patch(&old, &new) else { return Ok(()) };
+    if !engine.outside.leadership.leads() {
+        return Ok(());
+    }
     let version = object.metadata.resource_version.clone().unwrap_or_default();
     engine.outside.telemetry.kube_write(&key.kind, "status");
     let written = engine.outside.cluster.patch_status(key, &version, &patch).await.map(drop);

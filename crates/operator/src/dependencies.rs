@@ -42,6 +42,8 @@ fn downward(watches: &Watches, changed: &ObjectKey) -> Vec<ObjectKey> {
         }),
         // Of the many that stand alone, only answers to their questions and runs on them are looked for.
         "ProtectedMachine" => turned(watches, |watched, kept| ON_MACHINES.contains(&watched.kind.kind) && kept.names(changed)),
+        // A question is answered, or is none any more.
+        "BackupRun" | "RestoreRun" => turned(watches, |watched, kept| watched.kind.kind == "Approval" && kept.names(changed)),
         kind if REFERENCES.iter().any(|(_, named)| *named == kind) => turned(watches, |_, kept| kept.names(changed)),
         _ => Vec::new(),
     }
@@ -81,11 +83,13 @@ mod tests {
         server.apply("ProtectedMachine", "shop", "db", json!({ "spec": { "policyRef": { "name": "daily" } } }));
         let point = json!({ "protectedMachineRef": { "name": "db" } });
         server.apply("RestoreRun", "shop", "back", json!({ "spec": { "from": { "recoveryPoint": point } } }));
+        let asked = json!({ "kind": "RestoreRun", "name": "back" });
+        server.apply("Approval", "shop", "yes", json!({ "spec": { "targetRef": asked } }));
         let (watches, feeds) = watch::unread();
         feeds.into_iter().for_each(|feed| drop(tokio::spawn(feed.run(server.client(), Metrics::default()))));
         watches.synced().await.unwrap();
         let (policy, machine, vault) = ("BackupPolicy/shop/daily", "ProtectedMachine/shop/db", "RecoveryVault/shop/main");
-        let (other, run) = ("RecoveryVault/other/main", "RestoreRun/shop/back");
+        let (other, run, yes) = ("RecoveryVault/other/main", "RestoreRun/shop/back", "Approval/shop/yes");
         let cases = [
             ("RecoveryVault/shop/main", What::Touched, None, vec![policy]),
             ("RecoveryVault/shop/main", What::Standing, None, vec![policy]),
@@ -95,9 +99,10 @@ mod tests {
             ("ProtectedMachine/shop/db", What::Status, Some(policy), vec![policy]),
             ("ProtectedMachine/shop/db", What::Standing, Some(policy), vec![policy, run]),
             ("RestoreRun/shop/back", What::Status, Some(machine), vec![machine]),
+            ("RestoreRun/shop/back", What::Standing, Some(machine), vec![yes, machine]),
             ("ProtectedMachine/shop/gone", What::Gone, Some(policy), vec![policy]),
-            ("AzureAccess//production", What::Touched, None, vec![policy, machine, other, vault, run]),
-            ("Namespace//shop", What::Touched, None, vec!["AzureAccess//production", policy, machine, vault, run]),
+            ("AzureAccess//production", What::Touched, None, vec![yes, policy, machine, other, vault, run]),
+            ("Namespace//shop", What::Touched, None, vec![yes, "AzureAccess//production", policy, machine, vault, run]),
         ];
         for (changed, what, names, woken) in cases {
             let change = Change { key: key(changed), what, names: names.into_iter().map(key).collect() };

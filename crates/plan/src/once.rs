@@ -282,7 +282,9 @@ fn by_target(d: &Decision<'_>, acted: &Acted, record: &OperationRecord) -> Verdi
             match d.read_after(target, since) {
                 Err(verdict) => verdict,
                 Ok(_) if acted.done => Verdict::Do(Step::Forget),
-                Ok(s) if d.world.now < since + settle => d.again(target, s, Reason::Settling, format!("waiting until {target} shows it")),
+                Ok(s) if d.world.now < since + settle => {
+                    d.again(target, s, since, Reason::Settling, format!("waiting until {target} shows it"))
+                }
                 Ok(s) if s.at < since + settle => Verdict::Do(Step::Read { id: target.clone() }),
                 Ok(_) if ended.is_some() && acted.repeat == Repeat::Safe => Verdict::Do(Step::Forget),
                 Ok(_) if acted.repeat == Repeat::Once => unknown(d, acted, record, "the target does not show it"),

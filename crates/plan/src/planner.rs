@@ -119,6 +119,9 @@ fn is_met(key: &str, node: &Node, world: &World<'_>) -> bool {
 }
 
 /// The sighting that may say that a goal is met: listed or read for presence; read only for absence.
+/// After so many times that what a listing says is good for: an hour.
+const BLIND_AFTER: i32 = 6;
+
 fn evidence<'a>(node: &Node, world: &'a World<'_>) -> Option<&'a Sighting> {
     let seen = world.seen.get(node.id()?)?;
     let by_reading = match &node.goal {
@@ -239,9 +242,20 @@ impl Decision<'_> {
         }
     }
 
-    /// The same again after a while, when the last read does not say what it must.
-    pub(crate) fn again(&self, id: &ResourceId, sighting: &Sighting, reason: Reason, message: String) -> Verdict {
-        let due = sighting.at + self.bounds.read_every;
+    /// That nobody can look at the target any more, for so long that what was seen of it says nothing of how it is.
+    fn blind(&self, id: &ResourceId) -> Option<Verdict> {
+        let seen = self.world.seen.get(id)?;
+        let (trouble, last) = (seen.trouble.as_ref()?, seen.latest()?.at);
+        let is_blind = trouble.at > last && self.world.now.duration_since(last) > self.bounds.listed_within * BLIND_AFTER;
+        let message =
+            || format!("{id} was as declared at {}, and cannot be looked at since: {}", crate::kinds::seconds(last), trouble.message);
+        is_blind.then(|| wait(trouble.until.max(self.world.now + self.bounds.read_every), trouble.reason, message()))
+    }
+
+    /// The same again after a while, when the last read does not say what it must. The longer it has been so, since that time, the
+    /// longer the while: reads of one resource are few (backup.md §4.4).
+    pub(crate) fn again(&self, id: &ResourceId, sighting: &Sighting, since: Timestamp, reason: Reason, message: String) -> Verdict {
+        let due = sighting.at + self.bounds.read_every.max(sighting.at.duration_since(since) / 8);
         if due <= self.world.now { Verdict::Do(Step::Read { id: id.clone() }) } else { wait(due, reason, message) }
     }
 
@@ -250,7 +264,7 @@ impl Decision<'_> {
         // What differs in nothing may still not be ours, or may be asked to become less: a person must hear of it.
         let stuck = self.node.hold.as_ref().filter(|h| h.kind == HoldKind::Stuck && matches!(self.node.goal, Goal::Exists { .. }));
         if stuck.is_none() && goal_met(self.node, evidence(self.node, self.world)) {
-            return Verdict::Done;
+            return self.blind(id).unwrap_or(Verdict::Done);
         }
         if let Some(hold) = &self.node.hold {
             return self.held(hold);
@@ -264,7 +278,9 @@ impl Decision<'_> {
             Err(verdict) => return verdict,
         };
         if sighting.what.as_ref().is_some_and(|body| in_flight(body)) {
-            return self.again(id, sighting, Reason::OperationRunning, format!("somebody's operation runs on {id}"));
+            // Since when is not known.
+            let since = sighting.at - self.bounds.read_every * 48;
+            return self.again(id, sighting, since, Reason::OperationRunning, format!("somebody's operation runs on {id}"));
         }
         self.request(sighting).map_or_else(|verdict| verdict, |(request, differences)| self.write(request, differences, 1))
     }
@@ -278,7 +294,7 @@ impl Decision<'_> {
             (Goal::Shared(Shared { create, remove: None, .. }), None) => Ok((create.clone(), Vec::new())),
             (Goal::Shared(Shared { remove: Some(request), is_empty: Some(true), .. }), Some(_)) => Ok((request.clone(), Vec::new())),
             (Goal::Shared(Shared { remove: Some(_), is_empty: None, .. }), Some(_)) => {
-                Err(self.again(id, sighting, Reason::NotYetObserved, format!("what is in {id} is not known yet")))
+                Err(self.again(id, sighting, sighting.at, Reason::NotYetObserved, format!("what is in {id} is not known yet")))
             }
             (Goal::Exists { create: None, .. }, None) => Err(Verdict::Stuck {
                 reason: Reason::Missing,
@@ -286,7 +302,7 @@ impl Decision<'_> {
                 question: None,
             }),
             (Goal::Exists { change: Some(change), .. }, Some(_)) => Ok((change.request.clone(), change.differences.clone())),
-            _ => Err(self.again(id, sighting, Reason::Settling, format!("a listing and a read of {id} disagree"))),
+            _ => Err(self.again(id, sighting, sighting.at, Reason::Settling, format!("a listing and a read of {id} disagree"))),
         }
     }
 
@@ -309,7 +325,7 @@ impl Decision<'_> {
                 Ok(s) if self.world.now >= *ended + self.bounds.settle && self.wishes_otherwise(record, s) => Verdict::Do(Step::Forget),
                 // Azure took it and does not show it: again, ever more slowly, or it would be written for ever.
                 Ok(s) if self.world.now >= *ended + self.bounds.settle * (1 << record.attempt.clamp(0, 8)) => self.repeat(record, s),
-                Ok(s) => self.again(id, s, Reason::Settling, format!("the operation on {id} ended; waiting until {id} shows it")),
+                Ok(s) => self.again(id, s, *ended, Reason::Settling, format!("the operation on {id} ended; waiting until {id} shows it")),
             },
             (None, Some(_)) => self.poll(id),
             // Intent without handle: we died, or the answer was lost, between "I will" and "ARM said yes".
@@ -317,10 +333,11 @@ impl Decision<'_> {
                 Err(verdict) => verdict,
                 Ok(s) if goal_met(self.node, Some(s)) => Verdict::Do(Step::Forget),
                 Ok(s) if s.what.as_ref().is_some_and(|b| in_flight(b)) => {
-                    self.again(id, s, Reason::OperationRunning, format!("an operation runs on {id}"))
+                    self.again(id, s, record.intent_at, Reason::OperationRunning, format!("an operation runs on {id}"))
                 }
                 Ok(s) if self.world.now < record.intent_at + self.bounds.settle => {
-                    self.again(id, s, Reason::Settling, format!("an answer about {id} was lost; waiting until it shows what happened"))
+                    let message = format!("an answer about {id} was lost; waiting until it shows what happened");
+                    self.again(id, s, record.intent_at, Reason::Settling, message)
                 }
                 Ok(s) => self.repeat(record, s),
             },

@@ -1,4 +1,4 @@
-//! What wakes whom, as in the operator.
+//! What wakes whom: an object by its own changes as in the operator, its neighbours more freely than there.
 
 use std::collections::BTreeSet;
 
@@ -38,7 +38,7 @@ impl Simulation {
         matches!(
             (changed.kind.as_str(), key.kind.as_str()),
             ("ProtectedMachine" | "RecoveryVault", "BackupPolicy")
-                | ("RecoveryVault" | "BackupPolicy" | "BackupRun" | "RestoreRun", "ProtectedMachine")
+                | ("BackupPolicy" | "BackupRun" | "RestoreRun", "ProtectedMachine")
                 | ("ProtectedMachine" | "RecoveryVault", "BackupRun" | "RestoreRun")
                 | ("Approval", _)
                 | ("RecoveryVault" | "BackupPolicy" | "ProtectedMachine" | "BackupRun" | "RestoreRun", "Approval")

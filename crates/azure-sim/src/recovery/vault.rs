@@ -20,6 +20,9 @@ use super::vault_rules::{Refused, canonical_identity, initial_settings, settle};
 use super::vault_view::{Echo, render};
 use crate::wire::{Inbound, Neighbours, Reply};
 
+/// What a vault may be sold as (backup.md §5.1).
+const SKUS: [&str; 2] = ["Standard", "RS0"];
+
 /// A vault named in a request.
 #[derive(Clone, Debug)]
 pub(super) struct VaultPath {
@@ -266,6 +269,10 @@ impl State {
                     path.name, vault.location, path.group
                 );
                 Some(Reply::error(409, "InvalidResourceLocation", message))
+            }
+            _ if req.body["sku"]["name"].as_str().is_some_and(|name| !SKUS.iter().any(|known| known.eq_ignore_ascii_case(name))) => {
+                let message = format!("The SKU '{}' of the vault is not one of {}.", req.body["sku"]["name"], SKUS.join(", "));
+                Some(backup_error(400, "InvalidSku", message))
             }
             Some(_) => None,
             None => {

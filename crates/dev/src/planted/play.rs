@@ -14,7 +14,7 @@ use super::overlay::{Overlay, PLANTED};
 use super::table::{Bug, NamedTest, Target};
 
 /// A bug may make a test run for ever: that proves nothing, and is cut here.
-const AT_THE_LONGEST: Duration = Duration::from_secs(180);
+const AT_THE_LONGEST: Duration = Duration::from_secs(600);
 
 /// How often we look whether a run is over.
 const GLANCE: Duration = Duration::from_millis(20);

@@ -303,10 +303,14 @@ impl End<'_> {
         }
     }
 
-    /// When it is looked at again, where it is to go and is not remembered yet.
+    /// When it is looked at again, where it is to go and is not remembered yet: soon, or it is not going to be (a run that a person
+    /// says happened names no job).
     pub fn look_again(&self, facts: &Facts, now: Timestamp) -> Option<Timestamp> {
-        let waits = self.ttl.is_some() && self.machine.is_some() && self.finished_at.is_some() && removed_at(self, facts).is_none();
-        (waits && self.phase != Some(&RunPhase::AlreadyDone)).then_some(now + SignedDuration::from_secs(30))
+        let finished = self.finished_at?;
+        let waits = self.ttl.is_some() && self.machine.is_some() && removed_at(self, facts).is_none();
+        let soon = now.duration_since(finished) < SignedDuration::from_mins(10);
+        let after = if soon { SignedDuration::from_secs(30) } else { SignedDuration::from_hours(1) };
+        (waits && self.phase != Some(&RunPhase::AlreadyDone)).then_some(now + after)
     }
 }
 

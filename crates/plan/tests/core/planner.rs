@@ -32,9 +32,9 @@ fn every_situation_without_a_record_has_one_answer() {
         ("drifted by an old read",                now(100).read("a", 99, Some(thing("Succeeded", "9"))),                  "read a"),
         ("drifted",                               now(100).read("a", 100, Some(thing("Succeeded", "9"))),                 "PUT attempt 1"),
         ("drifted, and failed at somebody's hand", now(100).read("a", 100, Some(thing("Failed", "9"))),                   "PUT attempt 1"),
-        ("somebody's operation runs",             now(101).read("a", 100, Some(thing("Updating", "4"))),                  "wait until 105: OperationRunning"),
-        ("it drifts while somebody's runs",       now(101).read("a", 100, Some(thing("Updating", "9"))),                  "wait until 105: OperationRunning"),
-        ("somebody's operation ran when last read", now(105).read("a", 100, Some(thing("Updating", "4"))),                "read a"),
+        ("somebody's operation runs",             now(101).read("a", 100, Some(thing("Updating", "4"))),                  "wait until 130: OperationRunning"),
+        ("it drifts while somebody's runs",       now(101).read("a", 100, Some(thing("Updating", "9"))),                  "wait until 130: OperationRunning"),
+        ("somebody's operation ran when last read", now(130).read("a", 100, Some(thing("Updating", "4"))),                "read a"),
         ("a listing lies: it is there",           now(102).read("a", 100, Some(equal())).look("a", 101, Listed, None),    "wait until 105: Settling"),
         ("a listing still lies",                  now(106).read("a", 100, Some(equal())).look("a", 101, Listed, None),    "read a"),
         ("reading is refused",                    now(100).trouble("a", 160),                                             "wait until 160: AuthorizationFailed"),
@@ -71,7 +71,8 @@ fn every_situation_with_a_record_has_one_answer() {
         ("ended, a listing agrees, a read not",   at_0(ended(intent("a", 0), 290)).look("a", 292, Listed, Some(equal())).read("a", 298, None), "wait until 303: Settling"),
         ("failed, listed as it should be",        at_0(refused(intent("a", 0), 290, true, Some(300))).look("a", 299, Listed, Some(equal())), "read a"),
         ("died before answer, listed",            at_0(intent("a", 290)).look("a", 299, Listed, Some(equal())),                   "read a"),
-        ("ended and not shown for long",          at_0(ended(intent("a", 0), 240)).read("a", 299, None),                          "wait until 304: Settling"),
+        ("ended and not shown for long",          at_0(ended(intent("a", 0), 240)).read("a", 299, None),                          "wait until 306: Settling"),
+        ("ended and not shown for hours",         Scene::new(7500, 0).record(breakwater_api::OperationRecord { attempt: 8, ..ended(intent("a", 0), 300) }).read("a", 7500, None), "wait until 8400: Settling"),
         ("ended, not shown for twice as long",    with(ended(intent("a", 0), 180), 300, None),                                    "PUT attempt 2"),
         ("ended, not shown, edited meanwhile",    with(breakwater_api::OperationRecord { key: "another wish".into(), ..ended(intent("a", 0), 240) }, 300, None), "forget"),
         ("died before answer, not read since",    at_0(intent("a", 290)).read("a", 290, None),                                    "read a"),
@@ -178,7 +179,7 @@ fn gone_is_what_a_direct_read_says() {
         ("there",                          now().read("a", 100, Some(equal())),                     "DELETE attempt 1"),
         ("there by an old read",           now().read("a", 99, Some(equal())),                      "read a"),
         ("there by listing",               now().look("a", 100, Listed, Some(equal())),             "read a"),
-        ("being deleted",                  now().read("a", 100, Some(thing("Deleting", "4"))),      "wait until 105: OperationRunning"),
+        ("being deleted",                  now().read("a", 100, Some(thing("Deleting", "4"))),      "wait until 130: OperationRunning"),
     ];
     for (situation, scene, expected) in cases {
         assert_eq!(scene.answer(&one("a", gone("a")), "a"), expected, "{situation}");
@@ -212,7 +213,7 @@ fn what_is_shared_is_made_once_never_changed_and_removed_only_when_empty() {
         ("wanted, listed as absent",              Scene::new(100, 100).look("a", 100, Listed, None),     shared(true, None),         "read a"),
         ("wanted, absent",                        read(None),                                            shared(true, None),         "PUT attempt 1"),
         ("wanted, there as somebody made it",     read(other()),                                         shared(true, None),         "done"),
-        ("wanted, being made by somebody",        read(Some(thing("Creating", "4"))),                    shared(true, None),         "wait until 105: OperationRunning"),
+        ("wanted, being made by somebody",        read(Some(thing("Creating", "4"))),                    shared(true, None),         "wait until 130: OperationRunning"),
         ("not wanted, absent",                    read(None),                                            shared(false, Some(true)),  "done"),
         ("not wanted, only listed as absent",     Scene::new(102, 100).look("a", 100, Listed, None),     shared(false, Some(true)),  "read a"),
         ("not wanted, others are in it",          read(other()),                                         shared(false, Some(false)), "done"),
@@ -254,13 +255,13 @@ fn a_plan_tells_its_steps_its_trouble_and_when_it_is_worth_another_look() {
     let mut desired = one("a", scene.ensure("a"));
     desired.node("b", scene.ensure("b").held(Some(Hold::stuck(Reason::NotOurs, "hands off"))));
     desired.node("c", scene.ensure("c"));
-    desired.node("d", scene.ensure("d").held(Some(Hold::wait(Reason::Busy, "later"))));
+    desired.node("d", scene.ensure("d").held(Some(Hold { until: Some(at(140)), ..Hold::wait(Reason::Busy, "later") })));
     let plan = scene.plan(&desired);
     assert!(!plan.converged());
     assert!(matches!(plan.steps().collect::<Vec<_>>()[..], [(key, Step::Write(_))] if key == "a"));
     assert_eq!(plan.stuck(), Some((Reason::NotOurs, "hands off")));
     assert_eq!(plan.waiting().map(|w| w.0), Some(Reason::OperationRunning));
-    assert_eq!(plan.next(), Some(at(105)), "the earliest of 105 and 130");
+    assert_eq!(plan.next(), Some(at(130)), "the earliest of 130 and 140");
     let nothing = scene.plan(&Desired::new());
     assert!(nothing.converged() && nothing.next().is_none() && nothing.stuck().is_none());
 }

@@ -64,6 +64,7 @@ impl<K: Kind> Turn<'_, K> {
             HoldKind::Wait => held.until.map_or(self.engine.bounds.read_every * 6, |at| at.duration_since(self.engine.now())),
             HoldKind::Stuck => SignedDuration::from_mins(10),
         };
+        let wait = wait.max(self.engine.bounds.read_every);
         // What is owed falls due whatever is in the way of the rest.
         let now = self.engine.now();
         let early = self.pause != Pause::None || self.access.is_err();

@@ -118,10 +118,10 @@ fn is_met(key: &str, node: &Node, world: &World<'_>) -> bool {
     !world.operations.contains_key(key) && node.hold.is_none() && goal_met(node, evidence(node, world))
 }
 
-/// The sighting that may say that a goal is met: listed or read for presence; read only for absence.
 /// After so many times that what a listing says is good for: an hour.
 const BLIND_AFTER: i32 = 6;
 
+/// The sighting that may say that a goal is met: listed or read for presence; read only for absence.
 fn evidence<'a>(node: &Node, world: &'a World<'_>) -> Option<&'a Sighting> {
     let seen = world.seen.get(node.id()?)?;
     let by_reading = match &node.goal {
@@ -246,7 +246,10 @@ impl Decision<'_> {
     fn blind(&self, id: &ResourceId) -> Option<Verdict> {
         let seen = self.world.seen.get(id)?;
         let (trouble, last) = (seen.trouble.as_ref()?, seen.latest()?.at);
-        let is_blind = trouble.at > last && self.world.now.duration_since(last) > self.bounds.listed_within * BLIND_AFTER;
+        // What only our own patience keeps from being read is not the world's trouble.
+        let is_blind = trouble.reason != Reason::Throttled
+            && trouble.at > last
+            && self.world.now.duration_since(last) > self.bounds.listed_within * BLIND_AFTER;
         let message =
             || format!("{id} was as declared at {}, and cannot be looked at since: {}", crate::kinds::seconds(last), trouble.message);
         is_blind.then(|| wait(trouble.until.max(self.world.now + self.bounds.read_every), trouble.reason, message()))

@@ -113,7 +113,7 @@ fn look_at_machine(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts, body
         let same = s.status.machine.as_ref().and_then(|m| m.vm_id.clone()).is_none_or(|was| seen.vm_id.as_ref() == Some(&was));
         if same {
             status.machine = Some(seen);
-            let covered = body.map(|b| Coverage::of_item(b)).or_else(|| coverage(s, p, facts));
+            let covered = body.map(Coverage::of_item).or_else(|| coverage(s, p, facts));
             status.disks = disks(&vm, &covered.unwrap_or(Coverage::All));
         }
     }

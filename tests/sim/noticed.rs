@@ -72,6 +72,20 @@ fn a_grant_that_is_mended_is_noticed_at_once() {
 }
 
 #[test]
+fn an_outage_that_lasts_is_told_and_forgotten_when_it_is_over() {
+    let mut sim = ready();
+    let away = Fault::Status { status: 503, retry_after: None, body: Shape::Standard, code: None, message: None, when: When::BeforeApply };
+    inject(&sim, "away", Match { method: Some("GET".into()), ..Match::default() }, away);
+    sim.run_for(MINUTE * 30);
+    assert!(sim.is_ready("RecoveryVault", "main"), "for a while the last word stands: {}", sim.tell());
+    sim.run_for(MINUTE * 60);
+    let (ready, _, message) = sim.condition("RecoveryVault", "main", "Ready");
+    assert!(ready == "False" && message.contains("cannot be looked at since"), "{message}");
+    assert!(sim.azure.lock().unwrap_or_else(PoisonError::into_inner).faults_mut().remove("away"));
+    sim.run_until("all is ready", MINUTE * 15, |sim| sim.is_ready("RecoveryVault", "main") && sim.is_ready("BackupPolicy", "daily"));
+}
+
+#[test]
 fn a_mount_that_azure_forbids_is_not_asked_for_every_few_minutes() {
     let mut sim = restores::ready();
     let forbidden = Fault::Status {

@@ -252,7 +252,9 @@ impl Decision<'_> {
             && self.world.now.duration_since(last) > self.bounds.listed_within * BLIND_AFTER;
         let message =
             || format!("{id} was as declared at {}, and cannot be looked at since: {}", crate::kinds::seconds(last), trouble.message);
-        is_blind.then(|| wait(trouble.until.max(self.world.now + self.bounds.read_every), trouble.reason, message()))
+        // For a while the last word stands where something cannot be read (`publish`): by now it does not any more.
+        let reason = if trouble.reason == Reason::Unreadable { Reason::NotYetObserved } else { trouble.reason };
+        is_blind.then(|| wait(trouble.until.max(self.world.now + self.bounds.read_every), reason, message()))
     }
 
     /// The same again after a while, when the last read does not say what it must. The longer it has been so, since that time, the

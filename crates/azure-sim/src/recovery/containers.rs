@@ -107,9 +107,7 @@ impl State {
                 {
                     let (Some(key), Some(machine)) = (ItemKey::of_machine(id), n.machine(id)) else { continue };
                     let protected = vault.items.contains_key(&key)
-                        || view.vaults.values().any(|other| {
-                            other.items.get(&key).is_some_and(|item| item.soft_deleted.is_none() && item.source_id.eq_ignore_ascii_case(id))
-                        });
+                        || view.vaults.values().any(|other| other.items.get(&key).is_some_and(|item| item.holds(id)));
                     if !protected && matches("friendlyname", leaf(&machine.id)) {
                         found.push((key, machine.id));
                     }

@@ -216,6 +216,15 @@ impl Item {
         format!("{}/backupFabrics/Azure/protectionContainers/{}/protectedItems/{}", vault.id, self.key.container(), self.key.item())
     }
 
+    /// Whether no other vault may protect that machine. What is soft-deleted lets it (§9), and what is stopped does too: the
+    /// documented way to another vault is to stop in this one, with the points kept, and to protect in the other
+    /// [docs: azure/business-continuity-center/tutorial-reconfigure-backup-alternate-vault; sdk: azure-cli
+    /// `reconfigure_vm_protection`].
+    pub(super) fn holds(&self, source_id: &str) -> bool {
+        let lets = self.soft_deleted.is_some() || self.state == Protection::Stopped;
+        !lets && self.source_id.eq_ignore_ascii_case(source_id)
+    }
+
     /// The state after protection resumes (§9).
     pub(super) fn resumed_state(&self) -> Protection {
         if self.points.is_empty() { Protection::IrPending } else { Protection::Protected }

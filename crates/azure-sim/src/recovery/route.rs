@@ -11,8 +11,12 @@ use crate::wire::{Inbound, Neighbours, Reply};
 
 /// The refusal of everything that is not modelled.
 pub(super) fn not_modelled(req: &Inbound) -> Reply {
-    let message = format!("azure-sim does not model {} {}", req.method, req.raw_path());
-    Reply::json(501, json!({"error": {"code": "SimulatorNotImplemented", "message": message}}))
+    unmodelled(&format!("{} {}", req.method, req.raw_path()))
+}
+
+/// The same of what a request asks for.
+pub(super) fn unmodelled(what: &str) -> Reply {
+    Reply::json(501, json!({"error": {"code": "SimulatorNotImplemented", "message": format!("azure-sim does not model {what}")}}))
 }
 
 impl State {

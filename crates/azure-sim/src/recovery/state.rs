@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::deleted_vaults::DeletedVault;
-use super::item::{Item, Protection};
+use super::item::Item;
 use super::names::ItemKey;
 use super::operations::Operation;
 use super::schedule::Slot;
@@ -189,17 +189,9 @@ impl State {
         self.vault_mut(vault)?.items.get_mut(item)
     }
 
-    /// Another vault that holds a machine; soft-deleted items do not (§9: another vault may protect then), and stopped ones do not
-    /// either: the documented way to another vault is to stop here, with the points kept, and to protect there
-    /// [docs: azure/business-continuity-center/tutorial-reconfigure-backup-alternate-vault; sdk: azure-cli
-    /// `reconfigure_vm_protection`].
+    /// Another vault that holds a machine.
     pub(super) fn holder_beside(&self, vault: &Vault, item: &ItemKey, source_id: &str) -> Option<&Vault> {
-        let holds = |other: &Vault| {
-            other.items.get(item).is_some_and(|item| {
-                let holds = item.soft_deleted.is_none() && item.state != Protection::Stopped;
-                holds && item.source_id.eq_ignore_ascii_case(source_id)
-            })
-        };
+        let holds = |other: &Vault| other.items.get(item).is_some_and(|item| item.holds(source_id));
         self.vaults.values().map(Arc::as_ref).find(|other| other.id != vault.id && holds(other))
     }
 }

@@ -31,7 +31,9 @@ impl State {
             item.source_id.eq_ignore_ascii_case(id)
                 && (item.soft_deleted.is_none() || self.settings.soft_deleted_status == SoftDeletedStatus::Protected)
         };
-        if let Some((vault, item)) = of_region().find_map(|vault| Some((vault, vault.items.get(&key).filter(holds)?))) {
+        // Of a vault that keeps old points and one that backs up, the latter (a guess: nobody recorded both).
+        let found = || of_region().filter_map(|vault| Some((vault, vault.items.get(&key).filter(holds)?)));
+        if let Some((vault, item)) = found().find(|(_, item)| item.state.backs_up()).or_else(|| found().next()) {
             body["protectionStatus"] = json!("Protected");
             body["vaultId"] = json!(vault.id);
             if let Some(policy) = item.policy.as_deref().and_then(|name| vault.policy(name)) {
@@ -52,8 +54,7 @@ impl State {
             return backup_error(400, "BMSUserErrorInvalidInput", "Input provided for the call is invalid.");
         };
         let asked = req.body["vaultId"].as_str().unwrap_or_default().trim_end_matches('/').to_lowercase();
-        let holds = |item: &Item| item.source_id.eq_ignore_ascii_case(id);
-        let held = self.vaults.values().any(|vault| vault.items.get(&key).is_some_and(|item| item.soft_deleted.is_none() && holds(item)));
+        let held = self.vaults.values().any(|vault| vault.items.get(&key).is_some_and(|item| item.holds(id)));
         let kept = self.vault(&asked).is_some_and(|vault| vault.items.get(&key).is_some_and(|item| item.soft_deleted.is_some()));
         let flaw = match n.machine(id) {
             None => Some(("UserErrorVmNotFoundV2", "The virtual machine was not found.")),

@@ -13,11 +13,14 @@ use super::limits::Daily;
 use super::names::{ItemKey, VAULT_TYPE, canonical_location, time_text};
 use super::operations::{Effect, Family, Outcome, vault_operation_id};
 use super::policy::{Policy, default_policies};
+use super::route::unmodelled;
+use super::secondary::is_region;
 use super::settings::{Settings, VaultDeletion, VaultWrite};
 use super::state::{State, backup_error, merge, refused};
 use super::vault_keys::{KeyUpdate, key_refusal};
 use super::vault_rules::{Refused, canonical_identity, initial_settings, settle};
 use super::vault_view::{Echo, render};
+use crate::arm::errors::gateway;
 use crate::wire::{Inbound, Neighbours, Reply};
 
 /// What a vault may be sold as (backup.md §5.1).
@@ -271,10 +274,14 @@ impl State {
                 Some(Reply::error(409, "InvalidResourceLocation", message))
             }
             _ if req.body["sku"]["name"].as_str().is_some_and(|name| !SKUS.iter().any(|known| known.eq_ignore_ascii_case(name))) => {
-                let message = format!("The SKU '{}' of the vault is not one of {}.", req.body["sku"]["name"], SKUS.join(", "));
-                Some(backup_error(400, "InvalidSku", message))
+                // What Azure answers was not recorded.
+                Some(unmodelled(&format!("what Azure says to the SKU {}", req.body["sku"]["name"])))
             }
             Some(_) => None,
+            None if !is_region(&region) => {
+                let message = format!("The provided location '{location}' is not available for resource type '{VAULT_TYPE}'.");
+                Some(gateway(400, "LocationNotAvailableForResourceType", message))
+            }
             None => {
                 let there = self
                     .vaults

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::names::VAULT_TYPE;
+use super::route::unmodelled;
 use super::settings::Settings;
 use super::state::{backup_error, merge, refused};
 use super::vault::{Immutability, SoftDelete, StorageTypeState, Vault};
@@ -61,6 +62,10 @@ pub(super) fn settle(behaviour: &Settings, vault: Option<&Vault>, properties: &V
     }
     let mut patch = Value::Object(patch);
     if let Some(security) = patch.get_mut("securitySettings").and_then(Value::as_object_mut) {
+        // Clients send back what they read, `Disabled`; anything else would be taken and forgotten.
+        if security.get("sourceScanConfiguration").is_some_and(|scan| scan["state"].as_str().is_some_and(|state| state != "Disabled")) {
+            return Err(Box::new(unmodelled("a sourceScanConfiguration other than Disabled")));
+        }
         security.retain(|name, value| matches!(name.as_str(), "softDeleteSettings" | "immutabilitySettings") && !value.is_null());
     }
     if patch["encryption"].is_object() && vault.is_none_or(|vault| vault.settings["encryption"].is_null()) {
@@ -170,7 +175,9 @@ pub(super) fn canonical_identity(n: &dyn Neighbours, tenant: &str, old: Option<&
         for (id, value) in asked["userAssignedIdentities"].as_object().into_iter().flatten() {
             users.retain(|known, _| !known.eq_ignore_ascii_case(id) || !value.is_null());
             if !value.is_null() && !users.keys().any(|known| known.eq_ignore_ascii_case(id)) {
-                let (principal, client) = n.identity(id).unwrap_or_else(|| (n.guid(), n.guid()));
+                let Some((principal, client)) = n.identity(id) else {
+                    return Err(Box::new(unmodelled(&format!("what Azure says to {id}, which does not exist"))));
+                };
                 users.insert(id.clone(), json!({"principalId": principal, "clientId": client}));
             }
         }

@@ -43,6 +43,15 @@ subscriptions:
 apps:
   - { name: owner, clientId: aaaaaaaa-0000-4000-8000-000000000001, objectId: aaaaaaaa-0000-4000-8000-000000000002 }
   - { name: admin, clientId: bbbbbbbb-0000-4000-8000-000000000001, objectId: bbbbbbbb-0000-4000-8000-000000000002 }
+managedIdentities:
+  - name: key-reader-0
+    clientId: cccccccc-0000-4000-8000-000000000010
+    objectId: cccccccc-0000-4000-8000-000000000020
+    resourceId: /subscriptions/11111111-1111-4111-8111-111111111111/resourceGroups/rg-one/providers/Microsoft.ManagedIdentity/userAssignedIdentities/key-reader
+  - name: key-reader-1
+    clientId: cccccccc-0000-4000-8000-000000000011
+    objectId: cccccccc-0000-4000-8000-000000000021
+    resourceId: /subscriptions/11111111-1111-4111-8111-111111111111/resourceGroups/rg-safe/providers/Microsoft.ManagedIdentity/userAssignedIdentities/key-reader
 roleAssignments:
   - { principal: owner, role: Owner, scope: / }
   - { principal: admin, role: Contributor, scope: /subscriptions/11111111-1111-4111-8111-111111111111/resourceGroups/rg-one }

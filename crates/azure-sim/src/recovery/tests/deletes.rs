@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::Settings;
-use super::lab::{Lab, OTHER, VAULT, code, daily, default_policy, item, item_under, vm};
+use super::lab::{Lab, OTHER, SUB, VAULT, code, daily, default_policy, item, item_under, vm};
 
 fn stopped() -> Value {
     json!({"policyId": "", "protectionState": "ProtectionStopped"})
@@ -111,6 +111,33 @@ fn an_item_does_not_come_back_while_another_vault_holds_its_machine() {
     lab.send("PATCH", &format!("{OTHER}/backupconfig/vaultconfig"), json!({"properties": {"softDeleteFeatureState": "Disabled"}}));
     lab.settle("DELETE", &item_under(OTHER, "win"), Value::Null);
     lab.protect("win");
+}
+
+#[test]
+fn a_machine_that_is_stopped_in_one_vault_is_protected_in_another_and_its_points_stay() {
+    let mut lab = Lab::new();
+    lab.make_vault(OTHER);
+    lab.protect("win");
+    lab.back_up("win");
+    let protectable = format!("{OTHER}/backupProtectableItems?$filter=backupManagementType eq 'AzureIaasVM'");
+    let is_offered = |lab: &mut Lab| lab.rows(&protectable).iter().any(|row| row["properties"]["friendlyName"] == "win");
+    lab.send("POST", &format!("{OTHER}/backupFabrics/Azure/refreshContainers"), Value::Null);
+    lab.wait(60);
+    let elsewhere = put(json!({"policyId": default_policy(OTHER)}));
+    assert!(!is_offered(&mut lab));
+    assert_eq!(code(&lab.put(&item_under(OTHER, "win"), elsewhere.clone())), (400, "BMSUserErrorVMAlreadyRegistered".to_owned()));
+    lab.configure("win", stopped());
+    // What azure-cli looks for before it protects there.
+    assert!(is_offered(&mut lab));
+    assert_eq!(lab.put(&item_under(OTHER, "win"), elsewhere).status, 202);
+    lab.wait(120);
+    assert_eq!((lab.points("win").len(), is_offered(&mut lab)), (1, false));
+    let asked = json!({"resourceType": "VM", "resourceId": vm("win")});
+    let url = format!("{SUB}/providers/Microsoft.RecoveryServices/locations/westeurope/backupStatus");
+    let status = lab.send("POST", &url, asked).body.unwrap();
+    assert_eq!(status["vaultId"].as_str().map(str::to_lowercase), Some(OTHER.to_lowercase()), "{status}");
+    let resumed = lab.put(&item("win"), put(json!({"policyId": default_policy(VAULT)})));
+    assert_eq!(code(&resumed), (400, "BMSUserErrorVMAlreadyRegistered".to_owned()), "one vault backs it up at a time");
 }
 
 #[test]

@@ -72,6 +72,10 @@ impl Neighbours for World {
         self.tags.get(&id.to_lowercase()).cloned().unwrap_or_default()
     }
 
+    fn identity(&self, _: &str) -> Option<(String, String)> {
+        Some((self.guid(), self.guid()))
+    }
+
     fn chance(&self) -> f64 {
         (self.next() * 37 % 100) as f64 / 100.0
     }

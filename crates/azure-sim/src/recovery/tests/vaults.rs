@@ -215,6 +215,20 @@ fn a_failed_delete_leaves_the_vault_and_a_classic_one_forgets_it() {
 }
 
 #[test]
+fn what_a_vault_cannot_be_is_not_taken_and_forgotten() {
+    let mut lab = Lab::new();
+    let new = VAULT.replace("/vaults/", "/vaults/another-");
+    let body = |location: &str, sku: &str| json!({"location": location, "sku": {"name": sku}, "properties": {}});
+    assert_eq!(code(&lab.put(&new, body("atlantis", "RS0"))), (400, "LocationNotAvailableForResourceType".to_owned()));
+    assert_eq!(code(&lab.put(&new, body("westeurope", "Gold"))), (501, "SimulatorNotImplemented".to_owned()));
+    assert_eq!(lab.get(&new).status, 404);
+    assert_eq!(lab.put(&new, body("West Europe", "Standard")).status, 201);
+    let scan = |state: &str| json!({"properties": {"securitySettings": {"sourceScanConfiguration": {"state": state}}}});
+    assert_eq!(code(&lab.send("PATCH", VAULT, scan("Enabled"))), (501, "SimulatorNotImplemented".to_owned()));
+    assert!(lab.send("PATCH", VAULT, scan("Disabled")).status < 300, "clients send back what they read");
+}
+
+#[test]
 fn what_is_not_modelled_is_refused_with_its_path() {
     let mut lab = Lab::new();
     lab.protect("win");

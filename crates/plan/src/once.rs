@@ -283,7 +283,7 @@ fn by_target(d: &Decision<'_>, acted: &Acted, record: &OperationRecord) -> Verdi
                 Err(verdict) => verdict,
                 Ok(_) if acted.done => Verdict::Do(Step::Forget),
                 Ok(s) if d.world.now < since + settle => {
-                    d.again(target, s, since, Reason::Settling, format!("waiting until {target} shows it"))
+                    d.again(target, s, d.rarer(s, since), Reason::Settling, format!("waiting until {target} shows it"))
                 }
                 Ok(s) if s.at < since + settle => Verdict::Do(Step::Read { id: target.clone() }),
                 Ok(_) if ended.is_some() && acted.repeat == Repeat::Safe => Verdict::Do(Step::Forget),

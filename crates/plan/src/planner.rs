@@ -257,10 +257,15 @@ impl Decision<'_> {
         is_blind.then(|| wait(trouble.until.max(self.world.now + self.bounds.read_every), reason, message()))
     }
 
-    /// The same again after a while, when the last read does not say what it must. The longer it has been so, since that time, the
-    /// longer the while: reads of one resource are few (backup.md §4.4).
-    pub(crate) fn again(&self, id: &ResourceId, sighting: &Sighting, since: Timestamp, reason: Reason, message: String) -> Verdict {
-        let due = sighting.at + self.bounds.read_every.max(sighting.at.duration_since(since) / 8);
+    /// After what while to read again what has not been as it must since that time: the longer that is, the longer, for reads of one
+    /// resource are few (backup.md §4.4).
+    pub(crate) fn rarer(&self, sighting: &Sighting, since: Timestamp) -> SignedDuration {
+        self.bounds.read_every.max(sighting.at.duration_since(since) / 8)
+    }
+
+    /// The same again after a while, when the last read does not say what it must.
+    pub(crate) fn again(&self, id: &ResourceId, sighting: &Sighting, after: SignedDuration, reason: Reason, message: String) -> Verdict {
+        let due = sighting.at + after;
         if due <= self.world.now { Verdict::Do(Step::Read { id: id.clone() }) } else { wait(due, reason, message) }
     }
 
@@ -283,9 +288,8 @@ impl Decision<'_> {
             Err(verdict) => return verdict,
         };
         if sighting.what.as_ref().is_some_and(|body| in_flight(body)) {
-            // Since when is not known.
-            let since = sighting.at - self.bounds.read_every * 48;
-            return self.again(id, sighting, since, Reason::OperationRunning, format!("somebody's operation runs on {id}"));
+            let (after, message) = (self.bounds.read_every * 6, format!("somebody's operation runs on {id}"));
+            return self.again(id, sighting, after, Reason::OperationRunning, message);
         }
         self.request(sighting).map_or_else(|verdict| verdict, |(request, differences)| self.write(request, differences, 1))
     }
@@ -299,7 +303,7 @@ impl Decision<'_> {
             (Goal::Shared(Shared { create, remove: None, .. }), None) => Ok((create.clone(), Vec::new())),
             (Goal::Shared(Shared { remove: Some(request), is_empty: Some(true), .. }), Some(_)) => Ok((request.clone(), Vec::new())),
             (Goal::Shared(Shared { remove: Some(_), is_empty: None, .. }), Some(_)) => {
-                Err(self.again(id, sighting, sighting.at, Reason::NotYetObserved, format!("what is in {id} is not known yet")))
+                Err(self.again(id, sighting, self.bounds.read_every, Reason::NotYetObserved, format!("what is in {id} is not known yet")))
             }
             (Goal::Exists { create: None, .. }, None) => Err(Verdict::Stuck {
                 reason: Reason::Missing,
@@ -307,7 +311,7 @@ impl Decision<'_> {
                 question: None,
             }),
             (Goal::Exists { change: Some(change), .. }, Some(_)) => Ok((change.request.clone(), change.differences.clone())),
-            _ => Err(self.again(id, sighting, sighting.at, Reason::Settling, format!("a listing and a read of {id} disagree"))),
+            _ => Err(self.again(id, sighting, self.bounds.read_every, Reason::Settling, format!("a listing and a read of {id} disagree"))),
         }
     }
 
@@ -330,7 +334,13 @@ impl Decision<'_> {
                 Ok(s) if self.world.now >= *ended + self.bounds.settle && self.wishes_otherwise(record, s) => Verdict::Do(Step::Forget),
                 // Azure took it and does not show it: again, ever more slowly, or it would be written for ever.
                 Ok(s) if self.world.now >= *ended + self.bounds.settle * (1 << record.attempt.clamp(0, 8)) => self.repeat(record, s),
-                Ok(s) => self.again(id, s, *ended, Reason::Settling, format!("the operation on {id} ended; waiting until {id} shows it")),
+                Ok(s) => self.again(
+                    id,
+                    s,
+                    self.rarer(s, *ended),
+                    Reason::Settling,
+                    format!("the operation on {id} ended; waiting until {id} shows it"),
+                ),
             },
             (None, Some(_)) => self.poll(id),
             // Intent without handle: we died, or the answer was lost, between "I will" and "ARM said yes".
@@ -338,11 +348,11 @@ impl Decision<'_> {
                 Err(verdict) => verdict,
                 Ok(s) if goal_met(self.node, Some(s)) => Verdict::Do(Step::Forget),
                 Ok(s) if s.what.as_ref().is_some_and(|b| in_flight(b)) => {
-                    self.again(id, s, record.intent_at, Reason::OperationRunning, format!("an operation runs on {id}"))
+                    self.again(id, s, self.rarer(s, record.intent_at), Reason::OperationRunning, format!("an operation runs on {id}"))
                 }
                 Ok(s) if self.world.now < record.intent_at + self.bounds.settle => {
                     let message = format!("an answer about {id} was lost; waiting until it shows what happened");
-                    self.again(id, s, record.intent_at, Reason::Settling, message)
+                    self.again(id, s, self.rarer(s, record.intent_at), Reason::Settling, message)
                 }
                 Ok(s) => self.repeat(record, s),
             },

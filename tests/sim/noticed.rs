@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::{
     backup_runs::{self, backups, ready},
     files,
-    people::{edit, key},
+    people::{answer, edit, key},
     restores,
 };
 
@@ -144,4 +144,17 @@ fn what_runs_holds_its_lock_again_when_its_access_is_back() {
         sim.condition("BackupRun", "two", "Ready").1 == "Busy" || backups(sim, from) > 1
     });
     assert_eq!(backups(&sim, from), 1, "{}", sim.tell());
+}
+
+#[test]
+fn a_word_that_the_audit_record_did_not_take_is_used_as_soon_as_it_does() {
+    let mut sim = ready();
+    let asks = backup_runs::taken_and_not_seen(&mut sim, 9.0);
+    sim.run_for(MINUTE * 180);
+    sim.audit.break_disk();
+    answer(&sim, ("BackupRun", "one"), &asks, "happened");
+    sim.run_for(MINUTE);
+    assert_ne!(backup_runs::phase(&sim, "one"), "Succeeded", "what nobody recorded is not used");
+    sim.audit.mend_disk();
+    sim.run_until("it is used", MINUTE * 2, |sim| backup_runs::phase(sim, "one") == "Succeeded");
 }

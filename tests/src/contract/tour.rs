@@ -58,6 +58,15 @@ subscriptions:
 apps:
   - { name: owner, clientId: aaaaaaaa-0000-4000-8000-000000000001, objectId: aaaaaaaa-0000-4000-8000-000000000002, secrets: [s] }
   - { name: reader, clientId: bbbbbbbb-0000-4000-8000-000000000001, objectId: bbbbbbbb-0000-4000-8000-000000000002, secrets: [r] }
+managedIdentities:
+  - name: a
+    clientId: cccccccc-0000-4000-8000-000000000001
+    objectId: cccccccc-0000-4000-8000-000000000002
+    resourceId: /subscriptions/11111111-1111-4111-8111-111111111111/resourceGroups/rg-one/providers/Microsoft.ManagedIdentity/userAssignedIdentities/a
+  - name: b
+    clientId: dddddddd-0000-4000-8000-000000000001
+    objectId: dddddddd-0000-4000-8000-000000000002
+    resourceId: /subscriptions/11111111-1111-4111-8111-111111111111/resourceGroups/rg-one/providers/Microsoft.ManagedIdentity/userAssignedIdentities/b
 roleAssignments:
   - { principal: owner, role: Owner, scope: / }
   - { principal: reader, role: Reader, scope: /subscriptions/11111111-1111-4111-8111-111111111111/resourceGroups/rg-one }

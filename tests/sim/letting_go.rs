@@ -1,9 +1,11 @@
 //! Deletion on request, stops, resumption, undeletion: what is asked for in as many words, and nothing else.
 
+use azure_sim::faults::Fault;
 use breakwater_tests::sim::{Options, Simulation};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
+use crate::azures_words::{answer as answer_of_azure, fault, mended};
 use crate::people::{answer, asked, edit, granted, key, member, policy_with, protected, sent, vault_with, wants};
 
 fn protection(sim: &Simulation, name: &str) -> String {
@@ -48,6 +50,26 @@ fn stop_and_retain_on_deletion_stops_and_keeps_every_point_and_retain_does_nothi
     sim.run_until("both are gone", SignedDuration::from_hours(2), |sim| {
         [&web, &win].iter().all(|name| sim.cluster.live(&key("ProtectedMachine", name)).is_none())
     });
+    let written = sent(&sim, before);
+    assert!(written.len() == 1 && written[0].contains("PUT") && written[0].contains("web-1"), "{written:#?}");
+}
+
+#[test]
+fn a_listing_that_lacks_the_item_lets_go_of_no_object_that_is_to_stop_it() {
+    let mut sim = protected(&granted("Disabled"));
+    let web = member(&sim, "web-1");
+    edit(&sim, "ProtectedMachine", &web, json!({ "deletionPolicy": "StopAndRetain" }));
+    edit(&sim, "BackupPolicy", "daily", json!({ "suspend": true }));
+    sim.run_for(SignedDuration::from_mins(10));
+    // Lists as they were before anything was protected, and the item itself cannot be read.
+    fault(&sim, "GET", "*/backupProtectedItems", Fault::ListLag { seconds: 60.0 * 3600.0 });
+    fault(&sim, "GET", "*/protectedItems/*web-1", answer_of_azure(503, "ServiceUnavailable", "try later"));
+    let before = sim.requests().len();
+    sim.cluster.user().delete(&key("ProtectedMachine", &web)).unwrap();
+    sim.run_for(SignedDuration::from_hours(2));
+    assert!(sim.cluster.live(&key("ProtectedMachine", &web)).is_some(), "{}", sim.tell());
+    mended(&sim);
+    sim.run_until("it is gone", SignedDuration::from_hours(3), |sim| sim.cluster.live(&key("ProtectedMachine", &web)).is_none());
     let written = sent(&sim, before);
     assert!(written.len() == 1 && written[0].contains("PUT") && written[0].contains("web-1"), "{written:#?}");
 }

@@ -193,6 +193,26 @@ fn of_two_objects_of_one_namespace_that_mean_one_vault_the_first_has_it_and_neit
 }
 
 #[test]
+fn who_has_lost_a_claim_can_be_deleted_and_does_nothing_to_what_it_lost() {
+    let mut sim = two_teams();
+    apply(&sim, &[FIRST.common_vault("rv-common", 30)]);
+    sim.run_until("it stands", HOUR, |sim| is_ready(sim, &FIRST.key("RecoveryVault", "vault")));
+    let mut twin = FIRST.common_vault("rv-common", 90);
+    twin["metadata"]["name"] = json!("twin-zq1");
+    twin["spec"]["deletionPolicy"] = json!("Delete");
+    apply(&sim, &[twin]);
+    let at = FIRST.key("RecoveryVault", "twin");
+    sim.run_for(HOUR);
+    lost(&sim, &at, "/vaults/rv-common");
+    let before = sim.arm.writes();
+    sim.cluster.user().delete(&at).expect("it is there");
+    sim.run_until("it is gone", HOUR, |sim| sim.cluster.live(&at).is_none());
+    sim.run_for(HOUR);
+    assert_eq!(sim.arm.writes(), before, "{}", sim.tell());
+    assert!(is_ready(&sim, &FIRST.key("RecoveryVault", "vault")), "{}", sim.tell());
+}
+
+#[test]
 fn of_two_teams_that_mean_one_vault_one_has_it_and_the_other_hears_nothing_of_it() {
     let mut sim = two_teams();
     apply(&sim, &[FIRST.common_vault("rv-common", 30), SECOND.common_vault("rv-common", 60)]);

@@ -10,7 +10,7 @@ use breakwater_arm::{
     wire::{Method, Request},
 };
 use breakwater_engine::{
-    gate::{Order, SEND_WITHIN},
+    gate::{Gate, Order, SEND_WITHIN},
     ports::Clock,
 };
 use breakwater_plan::{
@@ -122,4 +122,18 @@ fn what_an_earlier_leader_sent_counts_for_the_next() {
         assert_eq!(refused(&after, &spare(&sim, n)), None, "{n}");
     }
     assert_eq!(refused(&after, &spare(&sim, 19)), Some(Reason::Brake), "twelve, one that nobody wrote down, and seven");
+}
+
+#[test]
+fn what_an_earlier_leader_spent_of_a_vaults_day_is_spent_for_the_next() {
+    let sim = world();
+    let before = gate(&sim);
+    let affords = |gate: &Gate| gate.afford(&longer(&sim)).err().map(|refusal| refusal.reason).or_else(|| refused(gate, &longer(&sim)));
+    let sent = |gate: &Gate| (0..60).take_while(|_| affords(gate).is_none()).count();
+    assert_eq!(sent(&before), 35, "thirty in a hundred are left to others");
+    let after = gate(&sim);
+    assert_eq!(sent(&after), 35, "who recalls nothing knows nothing");
+    let next = gate(&sim);
+    next.recall(&[]);
+    assert_eq!(affords(&next), Some(Reason::Throttled), "the day is the vault's, whoever leads");
 }

@@ -143,6 +143,25 @@ fn a_vault_serves_other_namespaces_only_where_it_says_so_and_what_is_not_admitte
 }
 
 #[test]
+fn in_a_shared_vault_a_policy_whose_object_is_gone_is_no_other_tenants_booty() {
+    let mut sim = Simulation::new(Options::default());
+    sim.apply(&SMALL.replace("names: [shop]", "names: [shop, team]"));
+    let admit = json!({ "spec": { "allowedNamespaces": { "from": "Selector", "selector": { "matchLabels": { "tier": "trusted" } } } } });
+    sim.cluster.user().patch(&key("RecoveryVault", "main"), &admit).unwrap();
+    sim.run_until("its policy stands", SignedDuration::from_hours(6), |sim| sim.is_ready("BackupPolicy", "daily"));
+    let id = sim.status("BackupPolicy", "daily")["policyId"].as_str().expect("an id").to_owned();
+    let name = id.rsplit('/').next().expect("a name");
+    sim.cluster.user().delete(&key("BackupPolicy", "daily")).unwrap();
+    sim.run_for(SignedDuration::from_mins(10));
+    let before = sent(&sim, 0).len();
+    sim.apply(&TEAM.replace("vaultRef: {", &format!("azureName: {name}\n  adopt: IfNotWeaker\n  vaultRef: {{")));
+    sim.run_for(SignedDuration::from_hours(2));
+    let (reason, words) = told(&sim, "BackupPolicy", "teams");
+    assert!(reason == "NotOurs" && words.contains("spec.azureName"), "{reason}: {words}");
+    assert_eq!(sent(&sim, 0).len(), before, "{}", sim.tell());
+}
+
+#[test]
 fn a_suspended_access_starts_nothing_for_anybody_and_goes_on_where_it_was() {
     let mut sim = Simulation::new(Options::default());
     let suspended = SMALL.replace("  namespaces: { names: [shop] }", "  namespaces: { names: [shop] }\n  suspend: true");

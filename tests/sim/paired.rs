@@ -117,6 +117,25 @@ fn a_first_restore_there_whose_answer_is_lost_is_found_by_its_job_or_asked_about
 }
 
 #[test]
+fn what_the_paired_region_holds_of_another_machine_of_that_name_is_neither_shown_nor_restored() {
+    let mut sim = arrived();
+    let item = format!(
+        "{GROUPS}/rg-backup/providers/Microsoft.RecoveryServices/vaults/rv-shop-weu/backupFabrics/Azure/protectionContainers/\
+         IaasVMContainer;iaasvmcontainerv2;rg-shop;web-1/protectedItems/VM;iaasvmcontainerv2;rg-shop;web-1"
+    );
+    let other =
+        "/subscriptions/50b50000-0000-4000-8000-000000000002/resourceGroups/rg-shop/providers/Microsoft.Compute/virtualMachines/web-1";
+    let from = sim.requests().len();
+    declare(&sim, &run(&sim, "one", disks_there()));
+    sim.behind_our_back(&[json!({ "method": "PATCH", "id": item, "body": { "properties": { "sourceResourceId": other } } })]);
+    sim.run_until("it says so", HOUR, |sim| sim.condition("RestoreRun", "one", "Ready").1 == "NameTaken");
+    let status = sim.status("RestoreRun", "one");
+    assert!(status["point"].is_null() && status["choices"].is_null(), "{status:#}");
+    sim.run_for(HOUR * 2);
+    assert_eq!(sent(&sim, from), Vec::<String>::new());
+}
+
+#[test]
 fn what_cannot_be_restored_there_is_told_with_its_field_and_nothing_is_sent() {
     let mut sim = arrived();
     let (from, quarter) = (sim.requests().len(), SignedDuration::from_mins(15));

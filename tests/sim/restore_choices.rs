@@ -335,7 +335,7 @@ fn the_files_of_a_windows_machine_are_mounted_by_a_program_and_its_target_and_go
         text.as_str().expect("text")
     };
     assert!(named(".txt").starts_with("User - ") && named(".txt").contains("Target - Owner="), "{:?}", content.keys());
-    assert_eq!(named(".exe.url"), "https://download.microsoft.com/download/azure-sim/IaaSVMILRExeForWindows.exe");
+    assert!(named(".exe.url").ends_with("/download/azure-sim/IaaSVMILRExeForWindows.exe"), "{}", named(".exe.url"));
     assert_eq!(content.len(), 3, "{:?}", content.keys());
     let told: Vec<String> = sim.cluster.live_all("RestoreRun").iter().map(|o| serde_json::to_string(&**o).expect("JSON")).collect();
     assert!(!told.iter().any(|t| t.contains(CANARY_PASSWORD) || t.contains("Target - Owner")), "{told:#?}");

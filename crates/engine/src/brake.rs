@@ -41,25 +41,34 @@ impl Brake {
         })
     }
 
-    /// Counts a call that is about to leave; the text to write down.
-    pub fn count(&self, order: &Order, now: Timestamp) -> String {
+    /// Counts a call that is about to leave.
+    pub fn count(&self, order: &Order, now: Timestamp) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (scope, _) in scopes(order) {
             all.entry(scope).or_default().push_back(now);
         }
-        noted(&mut all, now)
     }
 
-    /// Notes that something is lent to a namespace under an access until then; the text to write down, where that is news.
-    pub fn lend(&self, access: &str, namespace: &str, until: Timestamp, now: Timestamp) -> Option<String> {
+    /// Notes that something is lent to a namespace under an access until then; whether that is news.
+    pub fn lend(&self, access: &str, namespace: &str, until: Timestamp, now: Timestamp) -> bool {
         let until = until.min(now.saturating_add(LENT_FOR).unwrap_or(now));
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let lent = all.entry(lent_scope(access, namespace)).or_default();
         if lent.front().is_some_and(|noted| *noted >= until) {
-            return None;
+            return false;
         }
         *lent = [until].into();
-        Some(noted(&mut all, now))
+        true
+    }
+
+    /// What is written down, without what counts no more: seconds by scope.
+    pub fn noted(&self, now: Timestamp) -> BTreeMap<String, Vec<i64>> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|_, sent| {
+            drop_old(sent, now);
+            !sent.is_empty()
+        });
+        all.iter().map(|(scope, sent)| (scope.clone(), sent.iter().map(|at| at.as_second()).collect())).collect()
     }
 
     /// Whether something was lent to a namespace under an access not long ago.
@@ -69,8 +78,7 @@ impl Brake {
     }
 
     /// Takes over what an earlier leader wrote down.
-    pub fn recall(&self, text: &str) {
-        let Ok(noted) = serde_json::from_str::<BTreeMap<String, Vec<i64>>>(text) else { return };
+    pub fn recall(&self, noted: BTreeMap<String, Vec<i64>>) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (scope, sent) in noted {
             let mut sent: VecDeque<Timestamp> = sent.into_iter().filter_map(|at| Timestamp::from_second(at).ok()).collect();
@@ -92,17 +100,6 @@ impl Brake {
             sent.make_contiguous().sort();
         }
     }
-}
-
-/// The text to write down, without what counts no more.
-fn noted(all: &mut BTreeMap<String, VecDeque<Timestamp>>, now: Timestamp) -> String {
-    all.retain(|_, sent| {
-        drop_old(sent, now);
-        !sent.is_empty()
-    });
-    let seconds = |sent: &VecDeque<Timestamp>| sent.iter().map(|at| at.as_second()).collect::<Vec<_>>();
-    let text: BTreeMap<&String, Vec<i64>> = all.iter().map(|(scope, sent)| (scope, seconds(sent))).collect();
-    serde_json::to_string(&text).unwrap_or_default()
 }
 
 /// Nothing is lent for longer: Azure ends a mount after 12 h by itself (backup.md §15), and it may take a while to close one.
@@ -166,8 +163,8 @@ mod tests {
             brake.recall_intent("a", when);
         }
         assert_eq!(counted(&brake, "a"), 3, "the same call counts once");
-        brake.recall(&format!("{{\"x\":[{}, {}]}}", i64::MAX, Timestamp::MAX.as_second()));
-        assert!(brake.lend("a", "shop", Timestamp::MAX, at(0)).is_some());
+        brake.recall([("x".to_owned(), vec![i64::MAX, Timestamp::MAX.as_second()])].into());
+        assert!(brake.lend("a", "shop", Timestamp::MAX, at(0)));
         brake.recall_intent("a", at(10));
     }
 
@@ -175,15 +172,15 @@ mod tests {
     fn what_is_lent_is_written_down_once_and_known_to_the_next_leader_for_its_time() {
         let brake = Brake::default();
         assert!(!brake.has_lent("a", "shop"));
-        let text = brake.lend("a", "shop", at(3_600), at(0)).expect("it is news");
-        assert_eq!(brake.lend("a", "shop", at(3_600), at(60)), None, "a lease that says so already is not written");
+        assert!(brake.lend("a", "shop", at(3_600), at(0)));
+        assert!(!brake.lend("a", "shop", at(3_600), at(60)), "a lease that says so already is not written");
         let next = Brake::default();
-        next.recall(&text);
+        next.recall(brake.noted(at(60)));
         assert!(next.has_lent("a", "shop") && !next.has_lent("a", "other") && !next.has_lent("b", "shop"));
         assert_eq!(counted(&next, "a"), 0, "nothing destructive was sent");
-        let later = next.lend("b", "shop", at(99_000), at(90_000)).expect("it is news");
+        assert!(next.lend("b", "shop", at(99_000), at(90_000)));
         let last = Brake::default();
-        last.recall(&later);
+        last.recall(next.noted(at(90_000)));
         assert!(!last.has_lent("a", "shop"), "it is over for long");
     }
 }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use breakwater_arm::wire::{Answer, Method, Request};
+use breakwater_plan::keys;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
@@ -190,6 +191,14 @@ const APART: SignedDuration = SignedDuration::from_millis(100);
 /// Below this share of a bucket no namespace goes before the others.
 const LOW: f64 = 0.6;
 
+/// After so long a daily limit is whole again.
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+/// The name under which what is left of a vault's day is written down.
+fn name_of(scope: &str, class: Class) -> String {
+    format!("{SPENT}{}", keys::hash(&[scope, class.as_str()]).chars().take(16).collect::<String>())
+}
+
 /// The share of a window that calls on their way may have taken before the answers of earlier ones show it.
 const ON_THE_WAY: f64 = 0.1;
 
@@ -207,6 +216,18 @@ struct Bucket {
 }
 
 impl Bucket {
+    fn of(level: f64, at: Timestamp) -> Self {
+        let closed_until = Timestamp::UNIX_EPOCH;
+        Bucket { level, at, opened: at, closed_until, lines: Default::default(), shares: Shares::default() }
+    }
+
+    fn refill(&mut self, class: Class, now: Timestamp) {
+        let (size, refill) = class.rate();
+        let elapsed = now.duration_since(self.at).as_secs_f64().max(0.0);
+        self.level = (self.level + elapsed * refill).min(size);
+        self.at = now;
+    }
+
     fn has(&self, class: Class, calls: f64, priority: Priority, now: Timestamp) -> bool {
         self.closed_until <= now && self.level >= least(class, calls, priority)
     }
@@ -248,10 +269,25 @@ pub struct Caller<'a> {
 /// Whose bucket: the access, the scope and the class.
 type Key = (String, String, Class);
 
+/// The buckets, and what an earlier leader wrote down of those that were not asked for yet.
+#[derive(Default)]
+struct Buckets {
+    all: BTreeMap<Key, Bucket>,
+    noted: BTreeMap<String, (f64, Timestamp)>,
+}
+
+/// How a note of what is left of a daily limit begins; a hash of the vault and the class follows.
+pub const SPENT: &str = "day ";
+
+/// Whether a request counts against a daily limit of its vault.
+pub fn is_daily(request: &Request) -> bool {
+    Class::of(request).into_iter().any(Class::is_of_vault)
+}
+
 /// All buckets. Times are world times; the factor turns refills, which are wall rates, into world rates.
 #[derive(Default)]
 pub struct Budget {
-    buckets: Mutex<BTreeMap<Key, Bucket>>,
+    buckets: Mutex<Buckets>,
     expected: Mutex<Arc<Expected>>,
 }
 
@@ -315,7 +351,28 @@ impl Budget {
         self.expected.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn open(&self) -> MutexGuard<'_, BTreeMap<Key, Bucket>> {
+    /// What is left of the daily limits that were spent of, to be written down: thousandths of a call, and the second.
+    pub fn spent(&self, now: Timestamp) -> BTreeMap<String, Vec<i64>> {
+        let mut buckets = self.open();
+        let Buckets { all, noted } = &mut *buckets;
+        let of_vaults = all.iter_mut().filter(|((_, _, class), _)| class.is_of_vault());
+        let lower = of_vaults.filter_map(|((_, scope, class), bucket)| {
+            bucket.refill(*class, now);
+            (bucket.level < class.rate().0).then(|| (name_of(scope, *class), (bucket.level, now)))
+        });
+        let all: BTreeMap<String, (f64, Timestamp)> = noted.iter().map(|(name, left)| (name.clone(), *left)).chain(lower).collect();
+        let text = |(level, at): (f64, Timestamp)| vec![(level * 1000.0) as i64, at.as_second()];
+        all.into_iter().filter(|(_, (_, at))| now.duration_since(*at) < DAY).map(|(name, left)| (name, text(left))).collect()
+    }
+
+    /// Takes over what an earlier leader wrote down: what was spent of a vault's day stays spent.
+    pub fn recall(&self, spent: &BTreeMap<String, Vec<i64>>) {
+        let read = |left: &Vec<i64>| Some((*left.first()? as f64 / 1000.0, Timestamp::from_second(*left.get(1)?).ok()?));
+        let noted = spent.iter().filter_map(|(name, left)| Some((name.clone(), read(left)?)));
+        self.open().noted.extend(noted);
+    }
+
+    fn open(&self) -> MutexGuard<'_, Buckets> {
         self.buckets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -345,7 +402,7 @@ impl Budget {
     pub fn levels(&self) -> BTreeMap<&'static str, f64> {
         let buckets = self.open();
         let mut levels = BTreeMap::new();
-        for ((_, _, class), bucket) in buckets.iter() {
+        for ((_, _, class), bucket) in &buckets.all {
             let share = bucket.level / class.rate().0;
             levels.entry(class.as_str()).and_modify(|l: &mut f64| *l = l.min(share)).or_insert(share);
         }
@@ -355,7 +412,7 @@ impl Budget {
 
 /// Whether there is a token of every class; who comes when there is none is given a place in line.
 fn in_line(
-    buckets: &mut BTreeMap<Key, Bucket>,
+    buckets: &mut Buckets,
     expected: &Expected,
     caller: Caller<'_>,
     (request, calls, priority): (&Request, f64, Priority),
@@ -389,25 +446,21 @@ fn in_line(
     Ok(())
 }
 
-fn bucket<'a>(buckets: &'a mut BTreeMap<Key, Bucket>, access: &str, request: &Request, class: Class, now: Timestamp) -> &'a mut Bucket {
-    let (size, refill) = class.rate();
+fn bucket<'a>(buckets: &'a mut Buckets, access: &str, request: &Request, class: Class, now: Timestamp) -> &'a mut Bucket {
+    let size = class.rate().0;
     // What a vault takes in a day it takes from all who write to it.
     let whose = if class.is_of_vault() { "" } else { access };
     let key = (whose.to_owned(), class.scope(&request.path), class);
-    let bucket = buckets.entry(key).or_insert(Bucket {
-        level: size,
-        at: now,
-        opened: now,
-        closed_until: Timestamp::UNIX_EPOCH,
-        lines: Default::default(),
-        shares: Shares::default(),
+    let Buckets { all, noted } = buckets;
+    let bucket = all.entry(key).or_insert_with_key(|(_, scope, class)| {
+        let left = Some(noted).filter(|_| class.is_of_vault()).and_then(|noted| noted.remove(&name_of(scope, *class)));
+        let (level, at) = left.map_or((size, now), |(level, at)| (level.clamp(0.0, size), at.min(now)));
+        Bucket::of(level, at)
     });
     if class.window().is_some_and(|window| bucket.opened + window <= now) {
         (bucket.level, bucket.opened, bucket.shares) = (size, now, Shares::default());
     }
-    let elapsed = now.duration_since(bucket.at).as_secs_f64().max(0.0);
-    bucket.level = (bucket.level + elapsed * refill).min(size);
-    bucket.at = now;
+    bucket.refill(class, now);
     bucket
 }
 

@@ -180,6 +180,30 @@ fn policy_writes_are_counted_by_vault_and_day() {
 }
 
 #[test]
+fn what_was_spent_of_a_vaults_day_stays_spent_for_the_next_leader() {
+    let first = Budget::default();
+    let put = Request::new(
+        Method::Put,
+        format!(
+            "{SUB}/resourceGroups/rg/providers/Microsoft.RecoveryServices/vaults/v/backupFabrics/Azure/protectionContainers/c/protectedItems/i"
+        ),
+        "1",
+    );
+    let taken =
+        |budget: &Budget, from: i64| (0..2_000).take_while(|n| budget.take(A, &put, Priority::Backup, at(from + n)).is_ok()).count();
+    let spent = (0..500).take_while(|_| first.take(A, &put, Priority::Backup, at(0)).is_ok()).count();
+    assert!(is_daily(&put) && spent == 140, "what the bucket of writes lets through at once: {spent}");
+    assert_eq!(first.spent(at(0)).len(), 1);
+    let next = Budget::default();
+    next.recall(&first.spent(at(0)));
+    assert_eq!(next.spent(at(60)), first.spent(at(0)), "who has not used it yet hands it on");
+    let (forgotten, known) = (taken(&Budget::default(), 100), taken(&next, 100));
+    assert!((138..=143).contains(&(forgotten - known)), "{forgotten} {known}");
+    assert!(next.spent(at(100) + SignedDuration::from_hours(48)).is_empty(), "it is whole again");
+    next.recall(&[("day x".to_owned(), vec![]), ("day y".to_owned(), vec![i64::MAX, i64::MAX])].into());
+}
+
+#[test]
 fn lists_of_disks_are_counted_as_compute_counts_them() {
     let (budget, group) = (Budget::default(), format!("{SUB}/resourceGroups/rg/providers/Microsoft.Compute"));
     let list = Request::new(Method::Get, format!("{group}/disks"), "1");

@@ -1,7 +1,7 @@
 //! The gate: the only door for ARM writes, sole owner of the client that can send them. Whatever the planner
 //! thinks, it checks again. A refusal is a condition, never a retry loop.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use breakwater_api::{Reason, questions::APPROVE};
 use breakwater_arm::{
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use crate::{
     brake::Brake,
-    budget::{Budget, Caller},
+    budget::{Budget, Caller, SPENT, is_daily},
     locks::{Holder, Locks},
     owned::{Us, restored_from},
     ports::{Arm, AuditSink, Clock, Leadership, SendError},
@@ -79,15 +79,26 @@ impl Gate {
     /// What was sent of destructive calls before this process led: as the last leader wrote it down, and by records that
     /// are still open, `(access, intent)`.
     pub fn recall(&self, intents: &[(String, Timestamp)]) {
-        self.brake.recall(&self.leadership.noted());
+        let noted: BTreeMap<String, Vec<i64>> = serde_json::from_str(&self.leadership.noted()).unwrap_or_default();
+        let (spent, sent) = noted.into_iter().partition(|(of, _)| of.starts_with(SPENT));
+        self.brake.recall(sent);
+        self.budget.recall(&spent);
         intents.iter().for_each(|(access, at)| self.brake.recall_intent(access, *at));
     }
 
     /// Notes under which access something is lent to a namespace, until then.
     pub fn lend(&self, access: &str, namespace: &str, until: Timestamp) {
-        if let Some(text) = self.brake.lend(access, namespace, until, self.clock.now()) {
-            self.leadership.note(&text);
+        if self.brake.lend(access, namespace, until, self.clock.now()) {
+            self.note();
         }
+    }
+
+    /// Writes down what the next leader must know: it goes with the lease's next renewal.
+    fn note(&self) {
+        let now = self.clock.now();
+        let mut all = self.brake.noted(now);
+        all.extend(self.budget.spent(now));
+        self.leadership.note(&serde_json::to_string(&all).unwrap_or_default());
     }
 
     /// Whether something was lent to a namespace under an access: by our own note, not by anybody's status.
@@ -214,7 +225,10 @@ impl Gate {
         }
         self.record(order, act, "sending", None)?;
         if act == Act::Delete {
-            self.leadership.note(&self.brake.count(order, self.clock.now()));
+            self.brake.count(order, self.clock.now());
+        }
+        if act == Act::Delete || is_daily(&order.request) {
+            self.note();
         }
         // Asked once more where it leaves: a process may be stopped anywhere before that.
         let may_leave = || in_time() && self.leadership.leads();

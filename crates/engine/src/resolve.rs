@@ -216,6 +216,8 @@ impl Resolver<'_> {
     /// Takes a vault's job list into the facts: one that reaches less far back than it was asked for says nothing of what came
     /// before.
     fn take_jobs_since(&self, by: &Looker, vault: &ResourceId, since: Timestamp, facts: &mut Facts) {
+        // It was asked for anew: what an earlier need took may reach less far back.
+        facts.jobs.remove(vault);
         self.take_jobs(by, vault, facts);
         let reach = self.memory().jobs(&by.identity.access, vault).map(|jobs| jobs.reach);
         if let Some(listed) = facts.jobs.get_mut(vault).filter(|_| reach.is_some_and(|reach| reach > since)) {

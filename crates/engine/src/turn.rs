@@ -232,6 +232,10 @@ impl<'e, K: Kind> Turn<'e, K> {
         }
         self.subject.answers = Arc::new(answers::given(&self).await);
         if let Err(lost) = self.claim() {
+            // What another object has is that one's to let go of: nothing is done to it, and nothing keeps this one.
+            if self.subject.meta.deleting && self.subject.operations.is_empty() {
+                return debts::last_turn(&mut self).await;
+            }
             return self.lost_its_claim(&lost).await;
         }
         self.overlay();

@@ -31,6 +31,15 @@ pub(super) fn has_call_for_scripts(req: &Inbound) -> bool {
 
 const MOUNTED: &str = "OperationStatusProvisionILRExtendedInfo";
 
+/// Where the program is that a mount of a Windows machine names: at the service itself, not at download.microsoft.com.
+const PROGRAM: [&str; 3] = ["download", "azure-sim", "IaaSVMILRExeForWindows.exe"];
+
+/// What a client downloads that asks for that program, with no token: a text that says what it is not.
+pub(crate) fn program(req: &Inbound) -> Option<Reply> {
+    let asked = req.method == "GET" && req.path.iter().map(String::as_str).eq(PROGRAM);
+    asked.then(|| Reply::json(200, json!("azure-sim has no program that mounts disks")))
+}
+
 /// `properties` of an ended operation, as that api-version shows them: scripts only to the older ones.
 pub(super) fn as_told(told: &Value, version: &str) -> Value {
     let mut told = told.clone();
@@ -62,7 +71,7 @@ impl State {
         let os = source.point(named.point).map(|point| point.taken.os.clone()).unwrap_or_default();
         let machine = source.friendly_name.clone();
         let made = Mount { machine: &machine, point: named.point, region: &region, until: self.clock + self.settings.restore.mount_life };
-        let scripts = if os == "Windows" { made.windows(n) } else { made.linux(n) };
+        let scripts = if os == "Windows" { made.windows(n, &req.origin) } else { made.linux(n) };
         let effect = Effect::Mount { item: named.key.clone(), point: named.point.to_owned() };
         let id = self.begin(n, &named.path.key, n.guid(), Family::Item(named.key.clone()), effect, self.settings.restore.durations.mount);
         if let Some(operation) = self.operations.get_mut(&id) {
@@ -150,7 +159,7 @@ impl Mount<'_> {
     }
 
     /// Two entries: what the script is to mount, and where the script is.
-    fn windows(&self, n: &dyn Neighbours) -> Vec<Value> {
+    fn windows(&self, n: &dyn Neighbours, origin: &str) -> Vec<Value> {
         let owner = self.owner(n);
         let (suffix, target, _) = self.suffix(n, &owner);
         let name = format!("{owner}-{}-{}-{}-0", &digits(n.chance()).to_string()[..6], digits(n.chance()), self.point);
@@ -162,7 +171,7 @@ impl Mount<'_> {
         vec![
             json!({"scriptContent": STANDARD.encode(content), "scriptExtension": ".txt", "osType": "Windows", "scriptNameSuffix": suffix}),
             json!({"scriptContent": STANDARD.encode("NA"), "scriptExtension": ".exe", "osType": "Windows", "scriptNameSuffix": suffix,
-                "url": "https://download.microsoft.com/download/azure-sim/IaaSVMILRExeForWindows.exe"}),
+                "url": format!("{origin}/{}", PROGRAM.join("/"))}),
         ]
     }
 

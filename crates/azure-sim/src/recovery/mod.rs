@@ -43,6 +43,7 @@ mod vault_view;
 
 pub use backup::Phase;
 pub use faults::{HookError, Resource};
+pub(crate) use files::program;
 pub use files::{CANARY_PASSWORD, CANARY_SCRIPT};
 pub use item::Finding;
 pub use operations::operation_id;

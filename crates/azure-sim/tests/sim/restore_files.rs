@@ -1,11 +1,14 @@
 //! File recovery: scripts, passwords, the end of a mount.
 
-use azure_sim::recovery::{CANARY_PASSWORD, CANARY_SCRIPT};
+use azure_sim::{
+    recovery::{CANARY_PASSWORD, CANARY_SCRIPT},
+    wire::WireRequest,
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
 use crate::restoring::*;
-use crate::wire::{Client, code, header};
+use crate::wire::{Client, code, header, request};
 
 fn asked(name: &str, renew: bool) -> Value {
     json!({"properties": {"objectType": "IaasVMILRRegistrationRequest", "virtualMachineId": vm(name), "initiatorName": "tests",
@@ -51,7 +54,12 @@ fn windows_gets_two_entries_as_recorded() {
     assert_eq!(kinds, [".txt", ".exe"]);
     let text = content(&made[0]);
     assert!(text.starts_with("User - ") && text.contains("Expiry=11/2") && text.contains(", Sequence = "), "{text}");
-    assert!(made[1]["url"].as_str().unwrap().ends_with("/IaaSVMILRExeForWindows.exe") && content(&made[1]) == "NA");
+    assert_eq!(content(&made[1]), "NA");
+    // azure-cli downloads it, with no token.
+    let url = made[1]["url"].as_str().unwrap().strip_prefix("https://localhost:1").expect("the service's own address");
+    assert!(url.ends_with("/IaaSVMILRExeForWindows.exe"), "{url}");
+    let program = WireRequest { url: url.into(), ..request("GET", url, Value::Null) };
+    assert_eq!(client.azure.handle(client.now, program).status, 200);
     assert!(password(&made[1]).starts_with(CANARY_PASSWORD) && password(&made[1]).len() == 15);
 }
 

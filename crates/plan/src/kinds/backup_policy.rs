@@ -205,7 +205,8 @@ fn drifted(s: &Subject<BackupPolicy>, body: Option<&Value>) -> Said {
         return Said::new(ConditionType::Drifted, Some(false), Reason::AsDeclared, "");
     }
     let words = differences.iter().map(|d| format!("{}: {}, declared {}", d.field, d.have, d.want)).collect::<Vec<_>>().join("; ");
-    let stronger = policy::merged(body, &s.spec).is_ok_and(|m| !policy::weakens(body, &m).is_empty());
+    let stronger = policy::merged(body, &s.spec)
+        .is_ok_and(|declared| !policy::weakens(body, &declared).is_empty() && policy::weakens(&declared, body).is_empty());
     let reason = if stronger { Reason::StrongerThanDeclared } else { Reason::Drifted };
     Said::new(ConditionType::Drifted, Some(true), reason, words)
 }

@@ -43,7 +43,7 @@ pub(super) fn report(s: &Subject<BackupRun>, facts: &Facts, decided: Decided<'_>
         status.finished_at = status.phase.as_ref().filter(|p| p.is_over()).map(|_| seconds(s.now));
     }
     let over = status.phase.as_ref().is_some_and(RunPhase::is_over);
-    let promise = promise(&status, decided).last_if(over);
+    let promise = promise(s, &status, decided).last_if(over);
     let pending = status.phase == Some(RunPhase::Pending);
     // What a person mends around it shows when it is looked at again.
     let again = pending.then(|| (s.now + LOOK_EVERY).min(expires_at(s)));
@@ -192,13 +192,14 @@ pub(super) fn point(s: &Subject<BackupRun>, p: &Site, facts: &Facts) -> Option<R
     within.filter(|point| !point.tiers.is_empty()).max_by_key(|point| point.at)
 }
 
-fn promise(status: &BackupRunStatus, decided: Decided<'_>) -> Promise {
+fn promise(s: &Subject<BackupRun>, status: &BackupRunStatus, decided: Decided<'_>) -> Promise {
     let words = status.error.clone().unwrap_or_default();
     let of_point = |point: &RecoveryPoint| {
         let until = point.expires.or(status.retain_until).map_or(String::new(), |at| format!(", kept until {at}"));
         format!("recovery point {} of {} is {} ({}){until}", point.name, point.at, point.consistency, point.tiers.join(" and "))
     };
     let again = "make a new BackupRun to try again";
+    let anew = &runs::anew("BackupRun", s.spec.key.as_deref());
     match (&status.phase, &status.recovery_point) {
         (Some(RunPhase::Succeeded), Some(point)) => {
             let warned = if words.is_empty() { String::new() } else { format!("; {words}") };
@@ -216,7 +217,12 @@ fn promise(status: &BackupRunStatus, decided: Decided<'_>) -> Promise {
             )
         }
         (Some(RunPhase::Expired), _) => runs::expired(status.expires_at, "nothing was sent", status.error.as_deref(), again),
-        (Some(RunPhase::Failed), point) => failed(status, point.as_ref().map(|point| (is_snapshot(point), of_point(point))), &words, again),
+        (Some(RunPhase::Failed), point) => failed(
+            status,
+            point.as_ref().map(|point| (is_snapshot(point), of_point(point))),
+            &words,
+            if status.job.is_some() { anew } else { again },
+        ),
         _ => match decided {
             Err(hold) => Promise::broken(hold.reason, hold.message.clone()),
             Ok(_) if status.phase == Some(RunPhase::Pending) => Promise::broken(Reason::NotYetObserved, "the backup has not begun"),

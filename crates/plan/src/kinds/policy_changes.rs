@@ -137,25 +137,45 @@ pub(super) fn taken(s: &Subject<BackupPolicy>, id: &ResourceId, facts: &Facts) -
         v.spec.azure_name.is_none() || theirs < (s.meta.created, &s.meta.namespace, &s.meta.name)
     };
     let names = |v: &PolicyView| policy_id(&s.estate, &v.meta, &v.spec, &vault).is_ok_and(|theirs| theirs == *id);
-    rivals(s, facts).into_iter().any(|v| names(&v) && admitted(&v) && first(&v)).then(|| {
+    let known = rivals(s, facts).into_iter().any(|v| names(&v) && admitted(&v) && first(&v)).then(|| {
         let message = format!(
             "spec.azureName: another BackupPolicy has {} in this vault already, and keeps it: choose another name, or delete the other object",
             id.name()
         );
         Hold::stuck(Reason::Conflict, message)
+    });
+    known.or_else(|| derived_of_another(s, id, &at.namespace))
+}
+
+/// A name that derives from an object, which may be gone while its machines are protected under it still: in a vault that tenants
+/// share it may have been another tenant's.
+fn derived_of_another(s: &Subject<BackupPolicy>, id: &ResourceId, vault_namespace: &str) -> Option<Hold> {
+    let hash = s.spec.azure_name.as_deref()?.strip_prefix("bw-")?.get(..9)?.strip_suffix('-')?;
+    let derived = hash.chars().all(|c| c.is_ascii_hexdigit());
+    let own = BackupPolicySpec { azure_name: None, ..s.spec.clone() };
+    let is_own = id.parent().and_then(|vault| policy_id(&s.estate, &s.meta, &own, &vault).ok()).is_some_and(|own| own == *id);
+    (derived && !is_own && vault_namespace != s.meta.namespace).then(|| {
+        let message = format!(
+            "spec.azureName: {} derives from another object, and in a vault of another namespace that may be another tenant's: leave it out, or choose another name",
+            id.name()
+        );
+        Hold::stuck(Reason::NotOurs, message)
     })
 }
 
-/// One read-modify-write in place, which keeps fields that we do not know; none where it would weaken what somebody
-/// made stronger in Azure.
+/// One read-modify-write in place, which keeps fields that we do not know, and what somebody made stronger in Azure: of an edit
+/// there that made one field stronger and another weaker the weaker one is raised again.
 pub(super) fn change(s: &Subject<BackupPolicy>, id: &ResourceId, facts: &Facts) -> Option<Change> {
     let body = facts.resource(id).into_present()?;
     let differences = policy::differences(&s.spec, body).ok().filter(|d| !d.is_empty())?;
     let merged = policy::merged(body, &s.spec).ok()?;
-    if is_drift(s) && !policy::weakens(body, &merged).is_empty() {
-        return None;
-    }
-    let differences = differences.into_iter().map(|d| Difference { field: d.field.to_owned(), have: d.have, want: d.want });
+    let (merged, kept) = if is_drift(s) && !policy::weakens(body, &merged).is_empty() {
+        policy::raised(body, &s.spec).ok().flatten()?
+    } else {
+        (merged, Vec::new())
+    };
+    let differences = differences.into_iter().filter(|d| !kept.contains(&d.field));
+    let differences = differences.map(|d| Difference { field: d.field.to_owned(), have: d.have, want: d.want });
     Some(Change { differences: differences.collect(), request: put(id, merged) })
 }
 

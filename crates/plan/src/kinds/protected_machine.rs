@@ -100,7 +100,7 @@ impl Kind for ProtectedMachine {
         let brought_back = s.spec.undelete && stands.protection == Protection::SoftDeleted;
         let stoppable = matches!(stands.protection, Protection::Protected | Protection::InitialBackupPending | Protection::Unknown);
         if stops && !stoppable && !brought_back {
-            return Ok(graph);
+            return looked(s, &p, facts).map_or(Ok(graph), Err);
         }
         let keyless =
             facts.resource(&p.vault).present().is_some_and(|body| !vault_guard::stands(p.vault_view.spec.encryption.as_ref(), body));
@@ -147,6 +147,16 @@ impl Kind for ProtectedMachine {
             |id: ResourceId| Claim { key: key(&id), target: id, holds: !owned.is_empty(), explicit: !meta.controlled || meta.named };
         spec.machine_id.parse().map(claim).into_iter().collect()
     }
+}
+
+/// No listing ends anything: an object that is to stop its machine's protection goes only when the item itself was looked at, or
+/// shows that there is nothing to stop.
+fn looked(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> Option<Hold> {
+    let known = facts.read(&p.item).is_absent() || facts.resource(&p.item).present().is_some();
+    (s.meta.deleting && !known).then(|| match facts.trouble(&p.item) {
+        Some(_) => unreadable(&p.item, facts),
+        None => Hold::wait(Reason::NotYetObserved, format!("whether {} is protected still is read before this object goes", p.item)),
+    })
 }
 
 /// The machine is read when its listing shows another change time than the one it was read under.

@@ -5,15 +5,15 @@ use breakwater_arm::bodies::RecoveryPointProperties;
 
 use super::{
     restore_checks::illegible,
-    restore_source::{self, Source, chosen},
+    restore_source::{self, Source, considered},
     restore_target::{invalid, target_group},
     text, unreadable,
 };
 use crate::{facts::Facts, graph::Hold, kind::Subject, sighting::Known};
 
-/// What the chosen point and its vault forbid, or miss.
+/// What the chosen point, or the one that would be, and its vault forbid, or miss: in mode Plan none is ever chosen.
 pub(super) fn hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Hold> {
-    chosen(s)?;
+    considered(s, source, facts)?;
     let point = match point(s, source, facts) {
         Ok(point) => point,
         Err(hold) => return Some(hold),
@@ -31,8 +31,8 @@ pub(super) fn hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> O
 /// # Errors
 /// That it is gone, or cannot be read.
 pub(super) fn point(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Result<RecoveryPointProperties, Hold> {
-    let name = chosen(s).unwrap_or_default();
-    let Some(id) = source.point(name) else { return Err(invalid(format!("{name} is no name of a recovery point"))) };
+    let name = considered(s, source, facts).unwrap_or_default();
+    let Some(id) = source.point(&name) else { return Err(invalid(format!("{name} is no name of a recovery point"))) };
     match (restore_source::shown(s, source, facts), restore_source::read(s, source, facts)) {
         (_, Some(point)) => Ok(point.properties),
         (Known::Absent(at), _) => {

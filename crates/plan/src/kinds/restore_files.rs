@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     restore_demands,
     restore_run::{expires_at, key},
-    restore_source::{self, Source, chosen},
+    restore_source::{self, Source, considered},
     runs, seconds, vault_is_ours,
 };
 use crate::{
@@ -112,7 +112,7 @@ fn length(wanted: &ToFiles) -> Option<Hold> {
 
 /// What the point itself says: whether its files can be mounted, and whether somebody did so already.
 fn point_hold(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Hold> {
-    let name = chosen(s)?;
+    let name = considered(s, source, facts)?;
     let point = match restore_demands::point(s, source, facts) {
         Ok(point) => point,
         Err(hold) => return Some(hold),

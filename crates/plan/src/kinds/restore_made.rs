@@ -199,12 +199,17 @@ fn within(body: &Value, pointer: &str, (from, to): Window) -> bool {
     at.is_some_and(|at| at >= from && at <= to)
 }
 
-/// An interface or a machine that bears the new machine's name.
+/// The new machine, or an interface that Azure named for it (`web-1-nic-0123…`): not what another restore makes beside it under a
+/// name that begins like this one.
 fn is_beside(s: &Subject<RestoreRun>, id: &ResourceId) -> bool {
-    let named = s.spec.to.new_machine.as_ref().is_some_and(|new| plain(id.name()).starts_with(&plain(&new.name)));
-    let kind = id.resource_type();
-    let of_machine = ["Microsoft.Network/networkInterfaces", "Microsoft.Compute/virtualMachines"];
-    named && of_machine.iter().any(|k| kind.as_str().eq_ignore_ascii_case(k))
+    let Some(new) = &s.spec.to.new_machine else { return false };
+    let is = |kind: &str| id.resource_type().as_str().eq_ignore_ascii_case(kind);
+    let stem = || Some(&id.name()[..id.name().to_ascii_lowercase().rfind("-nic-")?]);
+    match () {
+        () if is("Microsoft.Compute/virtualMachines") => id.name().eq_ignore_ascii_case(&new.name),
+        () if is("Microsoft.Network/networkInterfaces") => stem().is_some_and(|stem| plain(stem) == plain(&new.name)),
+        () => false,
+    }
 }
 
 /// Whether the world shows that the restore did what it was to do: a job that ended with warnings may have left no more than

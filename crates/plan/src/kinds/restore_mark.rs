@@ -101,7 +101,7 @@ fn bearer(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<Res
 
 /// What the mark goes on is read only just before it is written: until then it is known as it was listed.
 pub(super) fn bearer_need(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, over: &SeenJob) -> Option<Need> {
-    let is_there = over.succeeded() && !restore_made::is_awaited(s, source, facts, over);
+    let is_there = did(s, source, facts, over) && !restore_made::is_awaited(s, source, facts, over);
     Some(Need::Read { id: bearer(s, source, facts).filter(|_| is_there)?, fresh: Fresh::Known })
 }
 
@@ -128,11 +128,16 @@ pub(super) fn missing(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, o
     Some(format!("{id} does not bear the tag {TAG_RESTORE}, which would tell a rebuilt cluster that this was done: {why}"))
 }
 
+/// Whether the job did its work: with warnings, where the world shows it.
+fn did(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, over: &SeenJob) -> bool {
+    over.succeeded() || (over.status.starts_with("Completed") && restore_made::shows(s, source, facts))
+}
+
 /// What was made by this run and does not bear its mark; nothing, where that is not known. What another object of its key had done
 /// is that one's to mark.
 fn unmarked(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, over: &SeenJob) -> Option<(ResourceId, Arc<Value>, Timestamp)> {
     let since = over.start? - SLACK;
-    let id = bearer(s, source, facts).filter(|_| over.succeeded() && is_begun(s))?;
+    let id = bearer(s, source, facts).filter(|_| is_begun(s) && did(s, source, facts, over))?;
     let body = seen(s, source, facts, &id)?;
     let is_ours = made_at(&body).is_some_and(|at| at >= since);
     (is_ours && !is_restored_for(&body, &key(s, source))).then_some((id, body, since))

@@ -154,9 +154,11 @@ fn ended(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, over: &SeenJob
     let told = format!("job {} ended {}: {words}", over.name, over.status).trim_end_matches([':', ' ']).chars().take(1000).collect();
     // Another object's old disks are not known here: of those only the job can tell.
     let shown = restore_made::shows(s, source, facts);
+    // A job that ended with warnings did what the world shows.
+    let did = over.status.starts_with("Completed") && shown;
     status.phase = Some(match () {
-        () if over.succeeded() && was_done => RunPhase::AlreadyDone,
-        () if over.status.starts_with("Completed") && shown => RunPhase::Succeeded,
+        () if (over.succeeded() || did) && was_done => RunPhase::AlreadyDone,
+        () if did => RunPhase::Succeeded,
         () => RunPhase::Failed,
     });
     if !over.succeeded() || status.phase == Some(RunPhase::Failed) {
@@ -170,7 +172,8 @@ fn ended(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, over: &SeenJob
 
 /// The point: as it was chosen, or as it would be chosen now.
 fn point(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, status: &mut RestoreRunStatus) {
-    let read = restore_source::read(s, source, facts).as_ref().and_then(recovery_points::of);
+    let own_points = restore_source::stranger(source, facts).is_none();
+    let read = restore_source::read(s, source, facts).filter(|_| own_points).as_ref().and_then(recovery_points::of);
     let known = |name: &str| status.point.clone().filter(|p| p.name.eq_ignore_ascii_case(name));
     status.point = match chosen(s) {
         Some(name) => read.or_else(|| known(name)).or_else(|| restore_source::pick(s, source, facts).ok().filter(|p| p.name == name)),
@@ -184,6 +187,7 @@ fn point(s: &Subject<RestoreRun>, source: &Source, facts: &Facts, status: &mut R
 
 fn promise(s: &Subject<RestoreRun>, status: &RestoreRunStatus, decided: Decided<'_>) -> Promise {
     let again = "make a new RestoreRun to try again";
+    let anew = &runs::anew("RestoreRun", s.spec.key.as_deref());
     let words = status.error.clone().unwrap_or_default();
     let files = s.spec.to.files.is_some();
     let of = status.point.as_ref().map_or(String::new(), |p| format!(" from the recovery point of {} ({})", p.at, p.consistency));
@@ -222,7 +226,7 @@ fn promise(s: &Subject<RestoreRun>, status: &RestoreRunStatus, decided: Decided<
             };
             runs::expired(status.expires_at, &sent, status.error.as_deref(), again)
         }
-        Some(RunPhase::Failed) => failed(s, status, &words, again),
+        Some(RunPhase::Failed) => failed(s, status, &words, if status.job.is_some() { anew } else { again }),
         _ => match decided {
             Err(hold) => Promise::broken(hold.reason, hold.message.clone()),
             Ok(_) if status.phase == Some(RunPhase::Pending) => {

@@ -97,6 +97,15 @@ impl Source {
         }
     }
 
+    /// The items, as the other region shows them: what says there whose points they are, also when the vault's own region does not
+    /// answer. None where the item itself is read.
+    fn items(&self) -> Option<List> {
+        self.paired.as_ref()?;
+        let query = vec![("$filter".to_owned(), "backupManagementType eq 'AzureIaasVM' and itemType eq 'VM'".to_owned())];
+        let path = format!("{}/backupProtectedItems/", self.vault);
+        Some(List { path, query, api_version: versions::RECOVERY_SERVICES_CROSS_REGION, partial: false })
+    }
+
     /// A point's id.
     pub fn point(&self, name: &str) -> Option<ResourceId> {
         self.item.child("recoveryPoints", name).ok()
@@ -131,12 +140,13 @@ pub(super) fn needs(s: &Subject<RestoreRun>, known: &Facts) -> Vec<Need> {
     let Ok(source) = source(s, known) else { return needs };
     needs.push(kept(&source.vault));
     needs.extend(vault_guard::need(&source.vault, &source.vault_view));
-    if is_looked_up(&source) {
-        let within = if known.read(&source.item).is_absent() { POINTS_WITHIN } else { ITEM_WITHIN };
-        needs.push(Need::Read { id: source.item.clone(), fresh: Fresh::Within(within) });
-    }
-    // What has a job has no use for points any more.
-    if chosen(s).is_none() || s.status.job.is_none() {
+    let within = if item(&source, known).is_absent() { POINTS_WITHIN } else { ITEM_WITHIN };
+    needs.push(match source.items() {
+        Some(list) => Need::ListUnder { list, fresh: Fresh::Within(within) },
+        None => Need::Read { id: source.item.clone(), fresh: Fresh::Within(within) },
+    });
+    // What has a job has no use for points any more; another machine's are not looked at.
+    if (chosen(s).is_none() || s.status.job.is_none()) && stranger(&source, known).is_none() {
         needs.extend(points_fresh(s, &source, known).into_iter().map(|fresh| Need::ListUnder { list: source.points(), fresh }));
         needs.extend(chosen(s).and_then(|name| source.point(name)).filter(|_| source.paired.is_none()).map(|id| {
             // That it is not listed any more does not say that it is gone; and where somebody else's session or a machine that is
@@ -163,8 +173,6 @@ fn points_fresh(s: &Subject<RestoreRun>, source: &Source, known: &Facts) -> Vec<
     match chosen(s) {
         Some(_) => vec![Fresh::Within(CHOSEN_WITHIN)],
         None if source.paired.is_some() => vec![Fresh::Within(POINTS_WITHIN)],
-        // By the item: it comes first.
-        None if !known.seen.contains_key(&source.item) => Vec::new(),
         None => {
             unmoved().map_or_else(|| vec![Fresh::Within(POINTS_WITHIN)], |token| vec![Fresh::Version(token), Fresh::Within(LISTED_WITHIN)])
         }
@@ -254,31 +262,51 @@ fn region(s: &Subject<RestoreRun>, vault: &ResourceId, view: &VaultView) -> Resu
     Ok((Some(Paired { region, location }), jobs))
 }
 
-/// Whether the item itself is looked at before it is believed to be the machine's. When its own region does not answer, the
-/// machine's object stands for it.
-fn is_looked_up(source: &Source) -> bool {
-    source.paired.is_none() || source.view.is_none()
+/// The item, as the region shows it that the data is taken from.
+fn item(source: &Source, facts: &Facts) -> Known<Value> {
+    match (source.items(), facts.read(&source.item)) {
+        (Some(list), _) => facts.listed(&list, &source.item),
+        (None, Known::Present(at, body)) => Known::Present(at, (**body).clone()),
+        (None, Known::Absent(at)) => Known::Absent(at),
+        (None, Known::Unknown) => Known::Unknown,
+    }
 }
 
-/// Why the item is not known to be the machine's.
+/// Why the item is not known to be the machine's: in a vault that tenants share it may be another's of the same name, whose points
+/// are neither shown nor restored.
 pub(super) fn stranger(source: &Source, facts: &Facts) -> Option<Hold> {
-    if !is_looked_up(source) {
-        return None;
-    }
-    let body = match facts.read(&source.item) {
-        Known::Present(_, body) => body,
-        // In the other region its points are all there is: they hang below it.
-        Known::Absent(_) => {
+    let body = match (item(source, facts), &source.paired) {
+        (Known::Present(_, body), _) => body,
+        (Known::Absent(_), None) => {
             let message = format!("{} is not backed up in {}", source.machine, source.vault);
             return Some(Hold::stuck(Reason::NoRecoveryPoint, message));
         }
-        Known::Unknown => return Some(unreadable(&source.item, facts)),
+        (Known::Absent(at), Some(paired)) => {
+            let message = format!(
+                "{} showed no backups of {} at {at}: what is stored in {} is copied there within a day",
+                paired.region, source.machine, source.vault
+            );
+            return Some(Hold::wait(Reason::NoRecoveryPoint, message));
+        }
+        (Known::Unknown, None) => return Some(unreadable(&source.item, facts)),
+        (Known::Unknown, Some(paired)) => {
+            let trouble = source.items().and_then(|list| facts.lists.get(&list)?.trouble.as_ref());
+            let what = format!("what is backed up in {}, as {} shows it", source.vault, paired.region);
+            let unseen = || Hold::wait(Reason::NotYetObserved, format!("{what}, was not listed yet"));
+            return Some(trouble.map_or_else(unseen, |t| Hold::trouble(t, format!("{what}: {}", t.message))));
+        }
     };
+    let body = &body;
     let told = body.pointer("/properties/sourceResourceId").and_then(Value::as_str);
     if told.is_none_or(|id| id.parse::<ResourceId>().is_err()) {
         return Some(Hold::wait(Reason::Unreadable, format!("{} does not tell which machine it is of", source.item)));
     }
     protection::of_another(body, &source.machine).then(|| protection::name_taken(&source.vault, &source.machine))
+}
+
+/// The point that was chosen, or the one that would be.
+pub(super) fn considered(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Option<String> {
+    chosen(s).map(str::to_owned).or_else(|| pick(s, source, facts).ok().map(|point| point.name))
 }
 
 /// The point that was chosen, once and for all.

@@ -340,6 +340,12 @@ pub(super) fn kept_back(shared: &SharedStatus) -> Option<String> {
     Some(excerpt(&ready.message, 500)).filter(|message| is_word && !message.is_empty())
 }
 
+/// How a run that failed is tried again: another object of its key finds the same job, and ends as this one.
+pub(super) fn anew(kind: &str, key: Option<&str>) -> String {
+    let other = if key.is_some() { "another spec.key" } else { "another name" };
+    format!("make a {kind} with {other} to try again")
+}
+
 /// The last word of a run that was not begun in time.
 pub(super) fn expired(until: Option<Timestamp>, sent: &str, why: Option<&str>, again: &str) -> Promise {
     let until = until.unwrap_or_default();
@@ -374,6 +380,9 @@ fn record_of_mount(name: &str, status: &RestoreRunStatus) -> Option<RunRecord> {
     Some(RunRecord { key, run: format!("{} {name}", RestoreRun::NAME), job: MOUNT_JOB.to_owned(), result, at: Some(at), made: None })
 }
 
+/// How a job ended that did its work, in Azure's word.
+const DONE: &str = "Completed";
+
 /// What stands where a job's name would.
 const MOUNT_JOB: &str = "file-recovery";
 
@@ -382,7 +391,9 @@ type Told<'a> = (&'a Option<String>, &'a Option<RunJob>, &'a Option<RunPhase>);
 /// What a run's status says of the job that it started itself.
 fn record_of(kind: &str, name: &str, (key, job, phase): Told<'_>) -> Option<RunRecord> {
     let (key, job) = (key.as_ref()?, job.as_ref()?);
-    let result = job.status.clone().filter(|_| job.ended_at.is_some());
+    // With warnings a job may have done its work, or left half of it: the run knows.
+    let done = (*phase == Some(RunPhase::Succeeded)).then(|| DONE.to_owned());
+    let result = done.or_else(|| job.status.clone()).filter(|_| job.ended_at.is_some());
     let own = *phase != Some(RunPhase::AlreadyDone);
     own.then(|| RunRecord {
         key: key.clone(),
@@ -404,7 +415,7 @@ fn note(all: &mut Vec<RunRecord>, record: Option<RunRecord>) {
 
 /// The run of that key that the machine's object remembers as done. What was mounted was handed out, closed or not.
 pub(super) fn done_before<'a>(view: &'a MachineView, key: &str) -> Option<&'a RunRecord> {
-    let done = |r: &RunRecord| r.job == MOUNT_JOB || r.result.as_deref().is_some_and(|r| r.eq_ignore_ascii_case("Completed"));
+    let done = |r: &RunRecord| r.job == MOUNT_JOB || r.result.as_deref().is_some_and(|r| r.eq_ignore_ascii_case(DONE));
     view.status.runs.iter().find(|r| r.key == key && done(r))
 }
 

@@ -91,10 +91,10 @@ fn made_with(defence: Defence) -> &'static str {
 
 /// What Azure no longer changes once the vault has held an item.
 pub(super) fn too_late(s: &Subject<RecoveryVault>, facts: &Facts) -> Option<Hold> {
-    if !ever_protected(s, facts) {
-        return None;
-    }
     let id = vault_id(&s.meta, &s.spec).ok()?;
+    if !ever_protected(s, facts) {
+        return alone_in_its_region(s, &id, facts);
+    }
     declared(&s.spec).into_iter().find_map(|(defence, want)| {
         let have = seen(defence, &id, facts)?;
         let lacks = !strength::at_least(defence, &have, &want);
@@ -105,6 +105,23 @@ pub(super) fn too_late(s: &Subject<RecoveryVault>, facts: &Facts) -> Option<Hold
             );
             Hold::stuck(Reason::OneWay, message)
         })
+    })
+    .or_else(|| alone_in_its_region(s, &id, facts))
+}
+
+/// A vault without a copy in another region has nothing to restore there: nobody is asked about what Azure would refuse.
+fn alone_in_its_region(s: &Subject<RecoveryVault>, id: &ResourceId, facts: &Facts) -> Option<Hold> {
+    let wanted = s.spec.cross_region_restore == Some(true) && s.spec.redundancy.is_none();
+    let closed = seen(Defence::CrossRegionRestore, id, facts).is_some_and(|have| !have.eq_ignore_ascii_case("Enabled"));
+    let kept = seen(Defence::Redundancy, id, facts).filter(|have| !have.eq_ignore_ascii_case("GeoRedundant"))?;
+    (wanted && closed).then(|| {
+        let mend = match ever_protected(s, facts) {
+            true => {
+                "it has held backups, so Azure does not change that any more: leave crossRegionRestore out, or protect in another vault"
+            }
+            false => "declare spec.redundancy: GeoRedundant too, before the first protection",
+        };
+        Hold::stuck(Reason::InvalidSpec, format!("spec.crossRegionRestore needs a vault that is GeoRedundant, and {id} is {kept}; {mend}"))
     })
 }
 

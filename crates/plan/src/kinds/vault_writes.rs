@@ -86,9 +86,7 @@ pub(super) fn raise(s: &Subject<RecoveryVault>, id: &ResourceId, facts: &Facts) 
     let mut properties = Map::new();
     for (defence, want) in declared(&s.spec) {
         let Some(have) = seen(defence, id, facts) else { continue };
-        if strength::at_least(defence, &have, &want) || is_door(s, facts, defence, &want) {
-            continue;
-        }
+        let Some(want) = unasked(s, facts, defence, &have, want) else { continue };
         let (name, value) = match defence {
             Defence::SoftDelete | Defence::SoftDeleteDays => continue,
             Defence::Immutability => ("securitySettings", json!({ "immutabilitySettings": { "state": want } })),
@@ -117,11 +115,31 @@ fn is_door(s: &Subject<RecoveryVault>, facts: &Facts, defence: Defence, want: &s
     }
 }
 
-/// The doors that are declared and closed.
+/// The last value before a door, which goes without a question: what is declared is at least half there until a person answers,
+/// and Azure takes `Locked` from `Unlocked` only (backup.md §5.3).
+fn before_door(defence: Defence) -> Option<&'static str> {
+    match defence {
+        Defence::Immutability => Some("Unlocked"),
+        Defence::SoftDelete => Some("Enabled"),
+        Defence::SoftDeleteDays | Defence::CrossRegionRestore | Defence::Redundancy | Defence::PublicNetworkAccess => None,
+    }
+}
+
+/// What is raised to without a question: what is declared, or the last value before its door. Nothing where that stands.
+fn unasked(s: &Subject<RecoveryVault>, facts: &Facts, defence: Defence, have: &str, want: String) -> Option<String> {
+    let is_weaker = |want: &str| !strength::at_least(defence, have, want);
+    let step = if is_door(s, facts, defence, &want) { before_door(defence)?.to_owned() } else { want };
+    is_weaker(&step).then_some(step)
+}
+
+/// The doors that are declared and closed, and that nothing stands before any more.
 pub(super) fn doors(s: &Subject<RecoveryVault>, facts: &Facts) -> Vec<Defence> {
     let Ok(id) = vault_id(&s.meta, &s.spec) else { return Vec::new() };
     let closed = |(defence, want): &(Defence, String)| {
-        seen(*defence, &id, facts).is_some_and(|have| !strength::at_least(*defence, &have, want)) && is_door(s, facts, *defence, want)
+        let closed = |have: &String| {
+            !strength::at_least(*defence, have, want) && before_door(*defence).is_none_or(|step| strength::at_least(*defence, have, step))
+        };
+        seen(*defence, &id, facts).as_ref().is_some_and(closed) && is_door(s, facts, *defence, want)
     };
     declared(&s.spec).iter().filter(|door| closed(door)).map(|(defence, _)| *defence).collect()
 }
@@ -165,8 +183,7 @@ pub(super) fn soften_never(s: &Subject<RecoveryVault>, config: &ResourceId, fact
     let have_state = text(body, "/properties/softDeleteFeatureState").unwrap_or("Disabled").to_owned();
     let have_days = body.pointer("/properties/softDeleteRetentionPeriodInDays").and_then(Value::as_i64);
     let want_state = json!(soft.state).as_str().unwrap_or("Enabled").to_owned();
-    let stays = strength::at_least(Defence::SoftDelete, &have_state, &want_state) || is_door(s, facts, Defence::SoftDelete, &want_state);
-    let state = if stays { have_state.clone() } else { want_state };
+    let state = unasked(s, facts, Defence::SoftDelete, &have_state, want_state).unwrap_or_else(|| have_state.clone());
     let days = soft.retention_days.map(i64::from).max(have_days).unwrap_or(14);
     let mut differences = Vec::new();
     if state != have_state {

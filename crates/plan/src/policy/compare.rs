@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{
     check::{self, Invalid},
     shape::Shape,
+    weaken::weakens,
     wire,
 };
 use crate::zones;
@@ -138,6 +139,40 @@ pub fn merged(echoed: &Value, spec: &BackupPolicySpec) -> Result<Value, Invalid>
     }
     properties.insert("retentionPolicy".into(), retention);
     Ok(json!({ "properties": properties }))
+}
+
+/// The same, with what Azure has stronger left as it is: the body that raises what is weaker there, and the fields that it leaves.
+/// None where nothing is weaker, or where a whole tier or schedule is the stronger one: its rules are its own.
+///
+/// # Errors
+/// When the spec could not be sent at all.
+pub fn raised(echoed: &Value, spec: &BackupPolicySpec) -> Result<Option<(Value, Vec<&'static str>)>, Invalid> {
+    let mut body = merged(echoed, spec)?;
+    let had = echoed.get("properties").unwrap_or(echoed);
+    let stronger: Vec<&'static str> = weakens(echoed, &body).iter().map(|weaker| weaker.field).collect();
+    // Azure wants the times of every rule to be the schedule's.
+    let times = RULES.iter().find_map(|rule| body.pointer(&format!("/properties/retentionPolicy/{rule}/retentionTimes")).cloned());
+    for field in &stronger {
+        let (place, name) = match *field {
+            "retention.daily" => ("/properties/retentionPolicy", "dailySchedule"),
+            "retention.weekly" => ("/properties/retentionPolicy", "weeklySchedule"),
+            "retention.monthly" => ("/properties/retentionPolicy", "monthlySchedule"),
+            "retention.yearly" => ("/properties/retentionPolicy", "yearlySchedule"),
+            "retention.instantRestoreDays" => ("/properties", "instantRpRetentionRangeInDays"),
+            "consistency" => ("/properties", "snapshotConsistencyType"),
+            _ => return Ok(None),
+        };
+        let kept = had.pointer(place.strip_prefix("/properties").unwrap_or(place)).and_then(|at| at.get(name));
+        let mut kept = kept.cloned().unwrap_or_default();
+        if let (Some(rule), Some(times)) = (kept.as_object_mut(), &times) {
+            rule.insert("retentionTimes".into(), times.clone());
+        }
+        if let Some(at) = body.pointer_mut(place).and_then(Value::as_object_mut) {
+            replace(at, name, &kept);
+        }
+    }
+    let raises = weakens(echoed, &body).is_empty() && !weakens(&body, echoed).is_empty();
+    Ok(raises.then_some((body, stronger)))
 }
 
 /// What Azure would refuse in that body though nobody declared it: the policy there moves points to the archive, and none would live

@@ -23,7 +23,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
 pub use check::{Invalid, check};
-pub use compare::{Difference, differences, merged, refused};
+pub use compare::{Difference, differences, merged, raised, refused};
 pub use weaken::{Weakening, weakens};
 pub use wire::to_azure;
 

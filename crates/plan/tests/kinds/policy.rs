@@ -93,6 +93,34 @@ fn drift_downward_is_repaired_and_drift_upward_is_told_and_left() {
 }
 
 #[test]
+fn of_an_edit_in_azure_that_made_one_field_stronger_and_another_weaker_the_weaker_one_is_raised() {
+    let kept = |daily: u8, weeks: u8| {
+        let retention = json!({ "daily": { "keep": format!("{daily}d") }, "weekly": { "keep": weeks, "days": ["Sunday"] } });
+        json!({ "retention": retention })
+    };
+    let s = declares(kept(30, 12), applied(kept(30, 12)));
+    let shows = |days: u8, weeks: u8, at: &str| {
+        let mut facts = standing_vault();
+        let mut body = policy_body(policy_spec(kept(days, weeks)), 1);
+        body["properties"]["retentionPolicy"]["dailySchedule"]["retentionTimes"] = json!([at]);
+        see(&mut facts, &daily(), Some(body));
+        facts
+    };
+    let usual = policy_body(policy_spec(kept(30, 12)), 1)["properties"]["retentionPolicy"]["dailySchedule"]["retentionTimes"][0].clone();
+    let mixed = shows(60, 4, "2026-01-01T01:00:00Z");
+    let plan = planned(&s, &mixed);
+    assert_eq!(told(&plan, "policy"), "PUT", "{plan:?}");
+    let sent = body(&plan, "policy")["properties"]["retentionPolicy"].clone();
+    let count = |rule: &str| sent[rule]["retentionDuration"]["count"].clone();
+    assert_eq!((count("dailySchedule"), count("weeklySchedule")), (json!(60), json!(12)), "{sent:#}");
+    // Azure wants the times of every rule to be the schedule's.
+    assert_eq!(sent["dailySchedule"]["retentionTimes"][0], usual, "{sent:#}");
+    let told_of = |facts: &Facts| said(&reported(&s, facts), ConditionType::Drifted).reason;
+    assert_eq!(told_of(&mixed), Reason::Drifted);
+    assert_eq!(told_of(&shows(60, 12, usual.as_str().unwrap())), Reason::StrongerThanDeclared);
+}
+
+#[test]
 fn a_policy_that_was_there_is_not_made_again_and_one_by_that_name_is_not_taken() {
     let mut facts = standing_vault();
     see(&mut facts, &daily(), None);

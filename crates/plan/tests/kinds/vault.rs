@@ -168,6 +168,34 @@ fn one_way_doors_are_asked_about_each_by_itself_once_the_vault_held_an_item() {
 }
 
 #[test]
+fn what_stands_before_a_door_is_raised_to_without_a_question_and_the_door_asked_about_then() {
+    let state = |state: &str| json!({ "securitySettings": { "immutabilitySettings": { "state": state } }, "backupStorageVersion": "V2" });
+    let subject = |spec: Value| declares(spec, json!({ "vault": { "id": vault() }, "everProtected": true }));
+    // Azure takes Locked from Unlocked only (backup.md §5.3).
+    let locked = subject(json!({ "immutability": "Locked" }));
+    let plan = planned(&answered(locked.clone(), &shown(state("Unlocked"), ("Enabled", 14))), &shown(state("Disabled"), ("Enabled", 14)));
+    assert_eq!(body(&plan, "vault").pointer("/properties/securitySettings/immutabilitySettings/state"), Some(&json!("Unlocked")));
+    assert!(!plan.verdicts.contains_key("one-way-immutability"), "{plan:?}");
+    assert_eq!(told(&planned(&locked, &shown(state("Unlocked"), ("Enabled", 14))), "one-way-immutability"), "stuck: OneWay");
+    let always = subject(json!({ "softDelete": { "state": "AlwaysOn" } }));
+    let plan = planned(&always, &shown(state("Unlocked"), ("Disabled", 14)));
+    assert_eq!(body(&plan, "soft-delete").pointer("/properties/softDeleteFeatureState"), Some(&json!("Enabled")));
+    assert!(!plan.verdicts.contains_key("one-way-soft-delete"), "{plan:?}");
+}
+
+#[test]
+fn a_vault_without_a_copy_elsewhere_is_not_asked_about_restores_there() {
+    let local = json!({ "redundancySettings": { "standardTierStorageRedundancy": "LocallyRedundant", "crossRegionRestore": "Disabled" } });
+    let facts = shown(local, ("Enabled", 14));
+    for (held, words) in [(false, "declare spec.redundancy: GeoRedundant"), (true, "leave crossRegionRestore out")] {
+        let s = declares(json!({ "crossRegionRestore": true }), json!({ "vault": { "id": vault() }, "everProtected": held }));
+        let plan = planned(&s, &facts);
+        assert_eq!(plan.stuck().map(|s| s.0), Some(Reason::InvalidSpec), "{plan:?}");
+        assert!(message(&plan).contains("LocallyRedundant") && message(&plan).contains(words), "{}", message(&plan));
+    }
+}
+
+#[test]
 fn a_new_vault_is_never_made_locked_by_itself() {
     let mut facts = Facts::default();
     see(&mut facts, &vault(), None);

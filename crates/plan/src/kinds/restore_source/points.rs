@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     super::{recovery_points, restore_paired, restore_run::own, restore_run::seen_jobs, seconds},
-    Source, chosen, from,
+    Source, considered, from, stranger,
 };
 use crate::{
     facts::Facts,
@@ -46,6 +46,9 @@ pub(in super::super) fn of_job(s: &Subject<RestoreRun>, source: &Source, facts: 
 
 /// The point that fits now, or why none does.
 pub(in super::super) fn pick(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Result<RecoveryPoint, Hold> {
+    if let Some(hold) = stranger(source, facts) {
+        return Err(hold);
+    }
     let Some(points) = listed(source, facts) else {
         let trouble = facts.lists.get(&source.points()).and_then(|l| l.trouble.as_ref());
         let none = || Hold::wait(Reason::NotYetObserved, format!("the recovery points of {} were not listed yet", source.machine));
@@ -79,10 +82,10 @@ fn none_fits(source: &Source, what: &str, usable: &[&ListedPoint]) -> Hold {
     Hold::wait(Reason::NoRecoveryPoint, message)
 }
 
-/// The chosen point as the region shows it that the data is taken from.
+/// The chosen point, or the one that would be, as the region shows it that the data is taken from.
 pub(in super::super) fn shown(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> Known<Value> {
-    let Some(name) = chosen(s) else { return Known::Unknown };
-    let Some(id) = source.point(name) else { return Known::Unknown };
+    let Some(name) = considered(s, source, facts) else { return Known::Unknown };
+    let Some(id) = source.point(&name) else { return Known::Unknown };
     if source.paired.is_some() {
         return facts.listed(&source.points(), &id);
     }

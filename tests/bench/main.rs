@@ -73,6 +73,7 @@ fn restores_at_once_are_served_fairly_and_none_is_refused() {
     let rush = runs::rush(40, 4);
     assert!(rush.time.is_some() && rush.calls.throttled == 0, "{}", rush.calls);
     assert!(rush.spread() <= 1.5, "{:?}", rush.by_namespace);
+    assert!(rush.kept_free() >= runs::KEPT_FREE, "{:?}", rush.left);
 }
 
 #[test]

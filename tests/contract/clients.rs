@@ -102,7 +102,7 @@ fn az_restores_in_every_way_that_azure_sim_knows() {
         .env("ADMIN_DOOR", azure.admin())
         .env("CA", azure.ca())
         .envs([("SUBSCRIPTION", SUBSCRIPTION), ("TENANT", TENANT), ("CLIENT_ID", ADMIN)]);
-    makes_steps(&mut client, 25);
+    makes_steps(&mut client, 26);
     azure.stop().expect("azure-sim ends when asked");
 }
 

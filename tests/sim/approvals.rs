@@ -1,6 +1,8 @@
 //! Questions and answers: what a person must agree to waits, counts once, and is written down.
 
+use breakwater_arm::versions::RECOVERY_SERVICES;
 use breakwater_engine::ports::ObjectKey;
+use breakwater_plan::defence::TAG_WRITER;
 use breakwater_tests::{
     cluster::{
         fault::{FaultPlan, Strike, WriteFault},
@@ -13,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{
     manifests::SMALL,
-    people::{answer, approval, asked, edit, granted, key, protected, question, sent},
+    people::{OPERATOR, answer, approval, asked, by_hand, edit, granted, key, protected, question, sent},
 };
 
 const DAILY: (&str, &str) = ("BackupPolicy", "daily");
@@ -193,6 +195,16 @@ fn a_rebuilt_cluster_only_reads_until_one_takeover_and_then_writes_one_tag_and_n
     let members = sim.cluster.live_all("ProtectedMachine");
     assert!(members.iter().filter(|o| o.data.pointer("/status/owned").is_some()).count() == 2, "{}", sim.tell());
     assert!(sim.cluster.write_log(0).iter().all(|w| w.writer != Writer::Operator || !format!("{w}").contains("Secret")));
+    // The other cluster takes it back: the answer was used, and is none to that.
+    let id = sim.status("RecoveryVault", "main")["vault"]["id"].as_str().expect("an id").to_owned();
+    let mut tags = by_hand(&sim, OPERATOR, "GET", &id, RECOVERY_SERVICES, Value::Null).1["tags"].clone();
+    tags[TAG_WRITER] = json!(Options::default().writer);
+    let before = sim.requests().len();
+    sim.behind_our_back(&[json!({ "method": "PATCH", "id": id, "body": { "tags": tags } })]);
+    let again = asked(&mut sim, "RecoveryVault", "main", "takeover");
+    assert_eq!(again["digest"], asks["digest"], "the same question");
+    sim.run_for(SignedDuration::from_hours(1));
+    assert_eq!(sent(&sim, before), Vec::<String>::new(), "{}", sim.tell());
 }
 
 /// The guard of the estate `guarded.yaml`.

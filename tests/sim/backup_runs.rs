@@ -223,7 +223,7 @@ fn a_backup_that_fails_is_told_and_not_repeated() {
     until(&mut sim, "one", "Failed");
     let (status, reason, message) = sim.condition("BackupRun", "one", "Ready");
     assert_eq!((status.as_str(), reason.as_str()), ("False", "JobFailed"), "{message}");
-    assert!(message.contains("make a new BackupRun"), "{message}");
+    assert!(message.contains("make a BackupRun with another name"), "{message}");
     sim.run_for(SignedDuration::from_hours(3));
     assert_eq!(backups(&sim, from), 1);
 }

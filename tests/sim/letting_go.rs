@@ -1,6 +1,8 @@
 //! Deletion on request, stops, resumption, undeletion: what is asked for in as many words, and nothing else.
 
-use azure_sim::faults::Fault;
+use std::sync::PoisonError;
+
+use azure_sim::faults::{Fault, Match, Rule};
 use breakwater_tests::sim::{Options, Simulation};
 use jiff::SignedDuration;
 use serde_json::{Value, json};
@@ -57,21 +59,33 @@ fn stop_and_retain_on_deletion_stops_and_keeps_every_point_and_retain_does_nothi
 #[test]
 fn a_listing_that_lacks_the_item_lets_go_of_no_object_that_is_to_stop_it() {
     let mut sim = protected(&granted("Disabled"));
-    let web = member(&sim, "web-1");
-    edit(&sim, "ProtectedMachine", &web, json!({ "deletionPolicy": "StopAndRetain" }));
-    edit(&sim, "BackupPolicy", "daily", json!({ "suspend": true }));
-    sim.run_for(SignedDuration::from_mins(10));
-    // Lists as they were before anything was protected, and the item itself cannot be read.
-    fault(&sim, "GET", "*/backupProtectedItems", Fault::ListLag { seconds: 60.0 * 3600.0 });
-    fault(&sim, "GET", "*/protectedItems/*web-1", answer_of_azure(503, "ServiceUnavailable", "try later"));
+    let hour = SignedDuration::from_hours(1);
+    // Two hours from now lists are three hours old: from before the machine was protected.
+    let late = Rule {
+        id: "late".into(),
+        matches: Match { path: Some("*/backupProtectedItems".into()), after: Some(sim.now() + hour * 2), ..Match::default() },
+        fault: Fault::ListLag { seconds: 3.0 * 3600.0 },
+    };
+    sim.azure.lock().unwrap_or_else(PoisonError::into_inner).faults_mut().add(late);
+    let machine =
+        "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups/rg-shop/providers/Microsoft.Compute/virtualMachines/off-1";
+    let object = json!({ "apiVersion": "breakwater.io/v1alpha1", "kind": "ProtectedMachine", "metadata": { "name": "off", "namespace": "shop" },
+        "spec": { "policyRef": { "name": "daily" }, "machineId": machine, "deletionPolicy": "StopAndRetain" } });
+    sim.run_for(hour / 2);
+    sim.cluster.user().apply_object(&object).unwrap();
+    sim.run_until("it is protected", hour, |sim| ["Protected", "InitialBackupPending"].contains(&protection(sim, "off").as_str()));
+    sim.run_for(hour * 2);
+    assert_eq!(protection(&sim, "off"), "Protected", "the item itself is read: {}", sim.tell());
+    fault(&sim, "GET", "*/protectedItems/*off-1", answer_of_azure(503, "ServiceUnavailable", "try later"));
+    sim.run_for(hour);
     let before = sim.requests().len();
-    sim.cluster.user().delete(&key("ProtectedMachine", &web)).unwrap();
-    sim.run_for(SignedDuration::from_hours(2));
-    assert!(sim.cluster.live(&key("ProtectedMachine", &web)).is_some(), "{}", sim.tell());
+    sim.cluster.user().delete(&key("ProtectedMachine", "off")).unwrap();
+    sim.run_for(hour);
+    assert!(sim.cluster.live(&key("ProtectedMachine", "off")).is_some(), "{}", sim.tell());
     mended(&sim);
-    sim.run_until("it is gone", SignedDuration::from_hours(3), |sim| sim.cluster.live(&key("ProtectedMachine", &web)).is_none());
+    sim.run_until("it is gone", hour * 3, |sim| sim.cluster.live(&key("ProtectedMachine", "off")).is_none());
     let written = sent(&sim, before);
-    assert!(written.len() == 1 && written[0].contains("PUT") && written[0].contains("web-1"), "{written:#?}");
+    assert!(written.len() == 1 && written[0].contains("PUT") && written[0].contains("off-1"), "{written:#?}");
 }
 
 #[test]
@@ -186,6 +200,33 @@ fn what_the_brake_holds_back_is_asked_about_until_it_may_go_by_itself() {
     }
     assert!(both.iter().all(|name| protection(&sim, name) == "Stopped"), "{}", sim.tell());
     assert!(sim.status("ProtectedMachine", &name)["questions"].is_null(), "{}", sim.tell());
+}
+
+#[test]
+fn what_the_brake_holds_back_goes_on_by_an_answer() {
+    let mut sim = protected(&policy_with(&granted("Disabled"), "whenUnselected: StopAndRetain\n  unselectGracePeriod: 3h"));
+    let tagless = |machine: &str| {
+        let id = format!(
+            "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups/rg-shop/providers/Microsoft.Compute/virtualMachines/{machine}"
+        );
+        json!({ "method": "PATCH", "id": id, "body": { "tags": { "app": "other" } } })
+    };
+    sim.behind_our_back(&[tagless("web-1"), tagless("win-1")]);
+    let both = [member(&sim, "web-1"), member(&sim, "win-1")];
+    let held = |sim: &Simulation| both.iter().find(|name| sim.condition("ProtectedMachine", name, "Ready").1 == "Brake").cloned();
+    for _ in 0..48 {
+        sim.behind_our_back(&[]);
+        sim.run_for(SignedDuration::from_mins(5));
+        if held(&sim).is_some() {
+            break;
+        }
+    }
+    let name = held(&sim).expect("one is held back");
+    let asks = asked(&mut sim, "ProtectedMachine", &name, "brake-protection");
+    answer(&sim, ("ProtectedMachine", &name), &asks, "approve");
+    sim.run_until("it is stopped", SignedDuration::from_mins(15), |sim| protection(sim, &name) == "Stopped");
+    let used = sim.audit.lines().iter().any(|line| line["event"] == "sending" && line["approvals"][0]["question"] == "brake-protection");
+    assert!(used, "the answer is in the audit record: {:#?}", sim.audit.lines());
 }
 
 #[test]

@@ -76,6 +76,13 @@ fn a_point_in_the_archive_is_brought_back_first_and_only_when_the_run_says_so() 
     sim.run_until("it is refused", SignedDuration::from_mins(30), |sim| sim.condition("RestoreRun", "unsaid", "Ready").1 == "InvalidSpec");
     let said = sim.condition("RestoreRun", "unsaid", "Ready").2;
     assert!(said.contains("spec.from.recoveryPoint.rehydrate is needed") && said.contains("archive"), "{said}");
+    // A plan, which chooses no point, says so as well.
+    let mut planned = run_from_old("planned", &point, Value::Null);
+    planned["spec"]["mode"] = json!("Plan");
+    sim.cluster.user().apply_object(&planned).expect("the API server takes it");
+    sim.run_until("its plan is refused", SignedDuration::from_mins(30), |sim| {
+        sim.condition("RestoreRun", "planned", "Ready").2.contains("spec.from.recoveryPoint.rehydrate is needed")
+    });
     let since: Timestamp = sim.now();
     from_old(&sim, "said", &point, json!({ "priority": "High", "retainFor": "12d" }));
     sim.run_until("it ends", SignedDuration::from_hours(48), |sim| phase(sim, "said") == "Succeeded");

@@ -60,12 +60,20 @@ fn machine() -> Value {
     json!({ "policyRef": { "name": "daily" }, "machineId": format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.Compute/virtualMachines/db-1") })
 }
 
+fn account(name: &str) -> String {
+    format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.Storage/storageAccounts/{name}")
+}
+
 fn base(kind: &str) -> Value {
     match kind {
         "AzureAccess" => access(),
         "RecoveryVault" => vault(),
         "BackupPolicy" => policy(),
         "BackupRun" => json!({ "protectedMachineRef": { "name": "db-1-3fa81c02" } }),
+        "RestoreRun" => {
+            json!({ "from": { "recoveryPoint": { "protectedMachineRef": { "name": "db-1-3fa81c02" }, "point": { "latest": {} } } },
+            "to": { "disks": { "resourceGroup": "rg-restore" } }, "staging": { "storageAccountId": account("stage") } })
+        }
         _ => machine(),
     }
 }
@@ -222,6 +230,30 @@ fn a_new_object_is_taken_or_refused_with_words_that_say_what_to_do() {
     }
 }
 
+/// A restore is one restore: what it restores, to where and how does not change.
+fn of_a_restore() -> Vec<Case> {
+    let set = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.Compute/diskEncryptionSets/des");
+    let fields = [
+        ("from", "/from/recoveryPoint/point", json!({ "name": "1" })),
+        ("to", "/to/disks/resourceGroup", json!("rg-other")),
+        ("staging", "/staging/storageAccountId", json!(account("other"))),
+        ("diskAccess", "/diskAccess", json!("SameAsSource")),
+        ("diskEncryptionSetId", "/diskEncryptionSetId", json!(set)),
+        ("securedVmOsDiskEncryptionSetId", "/securedVmOsDiskEncryptionSetId", json!(set)),
+        ("validateFirst", "/validateFirst", json!(false)),
+        ("key", "/key", json!("other")),
+        ("expiresAt", "/expiresAt", json!("2027-01-31T00:00:00Z")),
+        ("requestedBy", "/requestedBy", json!("ann@example.com")),
+    ];
+    let said = |field: &str| -> &'static str { format!("{field} is immutable: make a new RestoreRun").leak() };
+    let immutable = fields.map(|(field, pointer, value)| ("RestoreRun", vec![(pointer, value)], said(field)));
+    let others: [Case; 2] = [
+        ("RestoreRun", vec![("/mode", json!("Plan"))], "mode may go from Plan to Manage, and nowhere else"),
+        ("RestoreRun", vec![("/suspend", json!(true)), ("/ttlSecondsAfterFinished", json!(60))], ""),
+    ];
+    immutable.into_iter().chain(others).collect()
+}
+
 #[test]
 fn what_is_immutable_says_to_make_a_new_object() {
     let cases: Vec<Case> = vec![
@@ -248,7 +280,7 @@ fn what_is_immutable_says_to_make_a_new_object() {
         ("BackupRun", vec![("/mode", json!("Plan"))], "mode may go from Plan to Manage, and nowhere else"),
         ("BackupRun", vec![("/suspend", json!(true)), ("/cancelOnDelete", json!(true)), ("/ttlSecondsAfterFinished", json!(60))], ""),
     ];
-    for (kind, changes, words) in cases {
+    for (kind, changes, words) in [cases, of_a_restore()].concat() {
         let old = with(&base(kind), &if kind == "BackupPolicy" { vec![("/tier", json!("Enhanced"))] } else { vec![] });
         let refused = refusals(kind, &with(&old, &changes), Some(&old));
         match words {

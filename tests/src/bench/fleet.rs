@@ -73,6 +73,11 @@ pub struct Fleet {
 }
 
 impl Fleet {
+    /// What is left of each budget, as a share of its size.
+    pub fn budget_levels(&self) -> BTreeMap<&'static str, f64> {
+        self.engine.budget_levels()
+    }
+
     /// An estate of that layout, with everything applied and no turn taken yet.
     ///
     /// # Panics

@@ -50,6 +50,9 @@ const ANYWAY: [&str; 10] = [
     "backupstatus",
 ];
 
+/// Writes of progress at most: ten times ten percent, and three tasks that begin.
+const PROGRESS: u64 = 13;
+
 /// How running work is asked about: their number is the work's length.
 const POLLS: [&str; 3] = ["GET backupoperations/{}", "GET backupjobs", "GET backupjobs/{}"];
 
@@ -71,7 +74,7 @@ impl Cost {
                 format!("Kubernetes writes of one {kind}"),
                 format!("{floor} status and progress, 2 metadata"),
                 format!("{status} status, {metadata} metadata"),
-                Verdict::of(*metadata <= 2),
+                Verdict::of(*metadata <= 2 && *status <= floor + PROGRESS),
                 self.floor_in_words,
             ),
             Row::new(
@@ -162,6 +165,9 @@ pub fn one(kind: &'static str) -> Cost {
     }
 }
 
+/// What restores leave of every budget: their reserve of a twentieth, and the last call.
+pub const KEPT_FREE: f64 = 0.04;
+
 /// Restores that were asked for at once.
 pub struct Rush {
     /// How many, in how many namespaces.
@@ -173,6 +179,8 @@ pub struct Rush {
     pub by_namespace: BTreeMap<String, Vec<SignedDuration>>,
     /// Runs by phase and reason at the end.
     pub ends: BTreeMap<String, usize>,
+    /// What was left of each budget at the lowest, as a share of its size.
+    pub left: BTreeMap<&'static str, f64>,
     /// Requests in that time.
     pub calls: Calls,
     /// On the wall.
@@ -191,9 +199,12 @@ pub fn rush(restores: usize, vaults: usize) -> Rush {
     fleet.run_for(SignedDuration::from_hours(4));
     let (start, before) = (fleet.now(), fleet.calls().clone());
     machines.iter().for_each(|(vault, machine)| fleet.objects.apply(&layout.restore(*vault, machine)));
-    let mut spoke = Instant::now();
+    let (mut spoke, mut left) = (Instant::now(), BTreeMap::new());
     let done = fleet.run_until(SignedDuration::from_hours(24), SignedDuration::from_secs(30), |fleet| {
         let ended = ended(fleet);
+        for (class, level) in fleet.budget_levels() {
+            left.entry(class).and_modify(|least: &mut f64| *least = least.min(level)).or_insert(level);
+        }
         if spoke.elapsed() >= TELL_EVERY {
             spoke = Instant::now();
             eprintln!(
@@ -215,7 +226,7 @@ pub fn rush(restores: usize, vaults: usize) -> Rush {
     }
     by_namespace.values_mut().for_each(|begun| begun.sort());
     let time = done.then(|| fleet.now().duration_since(start));
-    Rush { layout, time, by_namespace, ends, calls: fleet.calls().since(&before), wall: began.elapsed() }
+    Rush { layout, time, by_namespace, ends, left, calls: fleet.calls().since(&before), wall: began.elapsed() }
 }
 
 /// A run's phase, and why it is not ready.
@@ -226,6 +237,11 @@ fn told(run: &Value) -> String {
 }
 
 impl Rush {
+    /// The least that was left of any budget for what goes before restores: failovers, and what is lent and must be closed.
+    pub fn kept_free(&self) -> f64 {
+        self.left.values().copied().fold(1.0, f64::min)
+    }
+
     /// When nine of ten restores of the namespace that waited longest had begun, over that of the one that waited least: 1.0 is
     /// fair. The last of all wait for Azure's hour of reads, whosever they are.
     pub fn spread(&self) -> f64 {
@@ -255,6 +271,13 @@ impl Rush {
                 format!("{spread:.2}"),
                 Verdict::of(spread <= 1.5),
                 format!("the first and the last of each: {:?}", self.ends()),
+            ),
+            Row::new(
+                format!("{what}: left for failovers, of the budget that held least"),
+                ">= 4 %",
+                format!("{:.0} %", 100.0 * self.kept_free()),
+                Verdict::of(self.kept_free() >= KEPT_FREE),
+                format!("{:.2?}", self.left),
             ),
             Row::new(
                 format!("{what}: answers 429"),

@@ -112,7 +112,9 @@ pub(super) fn left_out(member: &Member) -> Option<String> {
     let not_ready = |reason: Reason| {
         member.status.shared.conditions.iter().any(|c| c.type_ == "Ready" && c.status == "False" && c.reason == reason.as_str())
     };
-    if let Some(reason) = [Reason::Conflict, Reason::DrillCopy, Reason::VaultFull].into_iter().find(|reason| not_ready(*reason)) {
+    if let Some(reason) =
+        [Reason::Conflict, Reason::DrillCopy, Reason::VaultFull, Reason::Unsupported].into_iter().find(|reason| not_ready(*reason))
+    {
         return Some(reason.to_string());
     }
     match member.status.protection.as_ref()? {

@@ -113,7 +113,7 @@ impl Kind for RecoveryVault {
             status.ever_protected = ever_protected(s, facts);
             status.protected_items = facts.list(&items_of(id)).map(|items| items.len() as i64);
             remember_declared(s, facts, &mut status.declared);
-            status.blockers = if s.meta.deleting { vault_deletion::blockers(id, facts) } else { Vec::new() };
+            status.blockers = if s.meta.deleting { vault_deletion::shown(id, facts) } else { Vec::new() };
         }
         let ours = decided.is_ok_and(|plan| plan.converged());
         let promise = match (&id, ours) {

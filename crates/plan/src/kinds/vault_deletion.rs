@@ -71,7 +71,7 @@ fn blocked(id: &ResourceId, facts: &Facts) -> Option<Hold> {
 }
 
 /// What keeps the vault, a line each.
-pub(super) fn blockers(id: &ResourceId, facts: &Facts) -> Vec<String> {
+fn blockers(id: &ResourceId, facts: &Facts) -> Vec<String> {
     let named = |body: &Value, id: &ResourceId| text(body, "/properties/friendlyName").unwrap_or(id.name()).to_owned();
     let of = |list: List, line: &dyn Fn(&ResourceId, &Value) -> String| -> Vec<String> {
         facts.list(&list).into_iter().flatten().map(|(id, body)| line(id, &body.open())).collect()
@@ -83,6 +83,16 @@ pub(super) fn blockers(id: &ResourceId, facts: &Facts) -> Vec<String> {
     });
     all.extend(of(containers_of(id), &|container, body| format!("container {}", named(body, container))));
     all.extend(of(locks_of(id), &|lock, _| format!("lock {}", lock.name())));
-    all.truncate(MOST_BLOCKERS);
+    all
+}
+
+/// The same for the status, and how many more there are.
+pub(super) fn shown(id: &ResourceId, facts: &Facts) -> Vec<String> {
+    let mut all = blockers(id, facts);
+    let more = all.len().saturating_sub(MOST_BLOCKERS);
+    if more > 0 {
+        all.truncate(MOST_BLOCKERS - 1);
+        all.push(format!("more: {}", more + 1));
+    }
     all
 }

@@ -114,6 +114,24 @@ fn of_what_nobody_wants_any_more_the_job_is_named_before_its_record_goes() {
 }
 
 #[test]
+fn of_jobs_that_may_each_be_it_a_person_names_one_and_no_other_is_taken() {
+    let jobs = ["first", "second"].map(|name| job(name, "c;a", SOMEBODYS, 1001, "InProgress"));
+    let scene = lost(1010, 1009, &jobs).read("a", 1010, Some(equal()));
+    let wanted = one("a", act("a", backup("a", Counts::Ours)));
+    assert_eq!(scene.answer(&wanted, "a"), "stuck: OutcomeUnknown");
+    let named = |answer: &str| {
+        let scene = Scene { began: 1009, ..scene.clone() };
+        scene.answered(&wanted, "a", answer).answer(&wanted, "a")
+    };
+    assert_eq!(named("second"), "named second");
+    assert_eq!(named("of-another-machine"), "stuck: OutcomeUnknown", "no such job of this machine");
+    assert_eq!(named("happened"), "conclude");
+    // By a list from before this turn nothing is named.
+    let stale = lost(1010, 1009, &jobs).answered(&wanted, "a", "second");
+    assert_eq!(stale.answer(&wanted, "a"), "list the jobs of v");
+}
+
+#[test]
 fn a_known_job_is_followed_to_its_end() {
     let follow = |now, listed, jobs: &[Value]| {
         let record = OperationRecord { job: Some("J".into()), ..running(acting("a", 0)) };

@@ -11,7 +11,7 @@ use breakwater_plan::{
     graph::{Acted, Change, Counts, Desired, Difference, Goal, JobProof, Node, Ownership, Proof, Repeat},
     keys,
     planner::{Bounds, Plan, Step, Verdict, World, plan},
-    questions::{Answers, Asker},
+    questions::{Answers, Asker, Given},
     sighting::{How, Listed, Listing, Packed, Seen, Sighting, Trouble},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -59,6 +59,10 @@ pub fn put(id: &ResourceId) -> Request {
     Request::new(Method::Put, id.as_str(), "2026-01-01").with_body(json!({ "size": "4" }))
 }
 
+pub fn asker() -> Asker {
+    Asker { uid: "uid".into(), generation: 1 }
+}
+
 /// Everything that a decision looks at.
 #[derive(Clone, Debug, Default)]
 pub struct Scene {
@@ -69,6 +73,7 @@ pub struct Scene {
     pub operations: BTreeMap<String, OperationRecord>,
     pub polls: BTreeMap<String, Timestamp>,
     pub acted: BTreeMap<ResourceId, Timestamp>,
+    pub answers: Answers,
 }
 
 impl Scene {
@@ -112,6 +117,16 @@ impl Scene {
         self
     }
 
+    /// A person's answer to what a node asks now.
+    pub fn answered(mut self, desired: &Desired, node: &str, answer: &str) -> Scene {
+        let plan = self.plan(desired);
+        let Verdict::Stuck { question: Some(question), .. } = &plan.verdicts[node] else { panic!("nothing is asked: {plan:?}") };
+        let (name, digest) = (question.id.clone(), question.digest(&asker()));
+        let (answer, by, expires) = (answer.to_owned(), "ann".to_owned(), at(self.now + 3600));
+        self.answers.given = vec![Given { approval: name.clone(), name: name.clone(), question: name, digest, answer, by, expires }];
+        self
+    }
+
     pub fn plan(&self, desired: &Desired) -> Plan {
         let world = World {
             now: at(self.now),
@@ -121,8 +136,8 @@ impl Scene {
             operations: &self.operations,
             polls: &self.polls,
             estate: ESTATE,
-            asker: &Asker { uid: "uid".into(), generation: 1 },
-            answers: &Answers::default(),
+            asker: &asker(),
+            answers: &self.answers,
             acted: &self.acted,
             choices: &BTreeMap::new(),
         };

@@ -7,19 +7,25 @@ use breakwater_dev::kubectl::Kubectl;
 use breakwater_tests::e2e::{self, NAMESPACE};
 use serde_json::Value;
 
-/// An Approval of that question by somebody.
+/// An Approval of that question of the vault by somebody.
 fn approval(name: &str, uid: &str, question: &Value, by: &str) -> String {
+    approval_of(("RecoveryVault", "main"), name, uid, question, by)
+}
+
+/// An Approval of that question of an object by somebody.
+pub fn approval_of(target: (&str, &str), name: &str, uid: &str, question: &Value, by: &str) -> String {
+    let (kind, target) = target;
     let text = |field: &str| question[field].as_str().unwrap_or_default().to_owned();
     format!(
         "apiVersion: breakwater.io/v1alpha1\nkind: Approval\nmetadata: {{ name: {name}, namespace: {NAMESPACE} }}\nspec:\n  \
-         targetRef: {{ kind: RecoveryVault, name: main }}\n  targetUid: {uid}\n  question: {}\n  digest: {}\n  answer: approve\n  \
+         targetRef: {{ kind: {kind}, name: {target} }}\n  targetUid: {uid}\n  question: {}\n  digest: {}\n  answer: approve\n  \
          approvedBy: {by}\n  expiresAt: '2036-01-01T00:00:00Z'\n",
         text("id"),
         text("digest")
     )
 }
 
-fn put(kubectl: &Kubectl, manifest: &str, who: &str) -> anyhow::Result<String> {
+pub fn put(kubectl: &Kubectl, manifest: &str, who: &str) -> anyhow::Result<String> {
     kubectl.run_with(&["create", "--as", who, "-f", "-"], manifest)
 }
 

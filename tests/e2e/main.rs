@@ -30,6 +30,7 @@ mod runs;
 mod samples;
 mod schema;
 mod suspend;
+mod ways_back;
 
 use std::sync::OnceLock;
 

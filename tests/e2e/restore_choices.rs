@@ -28,7 +28,7 @@ fn stack(name: &str) -> Stack {
 }
 
 /// A request as a person makes it.
-fn by_hand(stack: &Stack, method: &str, path: &str, body: &Value) -> Value {
+pub fn by_hand(stack: &Stack, method: &str, path: &str, body: &Value) -> Value {
     let form = "grant_type=client_credentials&client_id=c11e0000-0000-4000-8000-000000000002&client_secret=azure-sim-admin-secret\
                 &scope=https%3A%2F%2Fmanagement.azure.com%2F.default";
     let typed = [("content-type", "application/x-www-form-urlencoded")];

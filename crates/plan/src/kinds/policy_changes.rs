@@ -154,7 +154,7 @@ fn derived_of_another(s: &Subject<BackupPolicy>, id: &ResourceId, vault_namespac
     let derived = hash.chars().all(|c| c.is_ascii_hexdigit());
     let own = BackupPolicySpec { azure_name: None, ..s.spec.clone() };
     let is_own = id.parent().and_then(|vault| policy_id(&s.estate, &s.meta, &own, &vault).ok()).is_some_and(|own| own == *id);
-    (derived && !is_own && vault_namespace != s.meta.namespace).then(|| {
+    (derived && !is_own && !s.owns(id) && vault_namespace != s.meta.namespace).then(|| {
         let message = format!(
             "spec.azureName: {} derives from another object, and in a vault of another namespace that may be another tenant's: leave it out, or choose another name",
             id.name()

@@ -281,9 +281,9 @@ pub(super) fn stranger(source: &Source, facts: &Facts) -> Option<Hold> {
             let message = format!("{} is not backed up in {}", source.machine, source.vault);
             return Some(Hold::stuck(Reason::NoRecoveryPoint, message));
         }
-        (Known::Absent(at), Some(paired)) => {
+        (Known::Absent(_), Some(paired)) => {
             let message = format!(
-                "{} showed no backups of {} at {at}: what is stored in {} is copied there within a day",
+                "{} shows no backups of {} yet: what is stored in {} is copied there within a day",
                 paired.region, source.machine, source.vault
             );
             return Some(Hold::wait(Reason::NoRecoveryPoint, message));

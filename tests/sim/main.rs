@@ -15,6 +15,7 @@ mod files;
 mod forged;
 mod gate;
 mod granted;
+mod held_up;
 mod hostile;
 mod leadership;
 mod letting_go;

@@ -52,7 +52,7 @@ fn the_points_of_a_machine_that_is_not_granted_are_not_shown() {
     }
 }
 
-fn edit_access(sim: &Simulation, allow: Value) {
+pub fn edit_access(sim: &Simulation, allow: Value) {
     edit(sim, "AzureAccess", "shop", json!({ "allow": allow }));
 }
 

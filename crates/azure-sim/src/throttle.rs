@@ -258,7 +258,8 @@ fn hourly(req: &Inbound, target: &Target, owner: Owner, limits: &Throttling) -> 
     let limit = match (kind.as_str(), req.method.as_str()) {
         ("vaults", "PUT" | "PATCH") => limits.vault_writes_per_hour,
         ("vaults", "DELETE") => limits.vault_deletes_per_hour,
-        ("vaults", _) => return None,
+        // Recorded answers of vaults and of their operations carry no such limit.
+        ("vaults" | "vaults/operationstatus" | "vaults/operationresults", _) => return None,
         (jobs, "GET") if jobs.starts_with("vaults/backupjobs") => limits.backup_job_reads_per_hour,
         (_, "GET") => limits.backup_reads_per_hour,
         _ => return None,

@@ -244,10 +244,15 @@ pub(crate) fn who(key: &ObjectKey, by: &Holder) -> String {
     if by.0.namespace == key.namespace { format!("{} {}", by.0.kind, by.0.name) } else { "another operation".to_owned() }
 }
 
+/// Whether something of a node may be on its way in Azure: its locks stay then.
+fn is_under_way<K: Kind>(turn: &Turn<'_, K>, node: &str) -> bool {
+    turn.subject.operations.get(node).is_some_and(|record| record.ended_at.is_none() || record.debt.is_some())
+}
+
 fn release<K: Kind>(turn: &Turn<'_, K>, orders: &[(Order, Write)]) {
     for (order, _) in orders {
         turn.engine.gate.give_back(order);
-        if !turn.subject.operations.contains_key(&order.holder.1) {
+        if !is_under_way(turn, &order.holder.1) {
             turn.engine.locks.release(&order.holder);
         }
     }
@@ -285,7 +290,7 @@ fn orders<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan) -> Ve
         match passed(turn, &mut order).and_then(|()| turn.engine.gate.afford(&order)) {
             Ok(()) => orders.push((order, (**write).clone())),
             Err(Refusal { reason, message, until, question }) => {
-                if !turn.subject.operations.contains_key(key) {
+                if !is_under_way(turn, key) {
                     turn.engine.locks.release(&holder);
                 }
                 // What only a person or an edit mends is not asked about every few seconds.

@@ -158,6 +158,17 @@ async fn close<K: Kind>(turn: &mut Turn<'_, K>, node: &str) {
         },
         (step, _) => step,
     };
+    let step = match step {
+        // Azure ends a mount by itself (backup.md §15): what nobody could close by then is closed. The Secret is owed still.
+        Closing::Failed(..) if is_past(&record, turn.engine.now()) && debt.closing.as_ref().is_none_or(|closing| !is_revoked(closing)) => {
+            let gone = match &debt.secret {
+                Some(secret) => handed::take_back(turn, secret, &record).await,
+                None => Ok(()),
+            };
+            gone.map_or_else(|(reason, message)| Closing::Failed(reason, message), |()| Closing::Over)
+        }
+        step => step,
+    };
     match step {
         Closing::Over => paid(turn, node, &debt),
         Closing::Runs(handle) => {
@@ -167,6 +178,12 @@ async fn close<K: Kind>(turn: &mut Turn<'_, K>, node: &str) {
         }
         Closing::Failed(reason, message) => failed(turn, node, reason, &message),
     }
+}
+
+/// Whether Azure has ended by itself what was opened: a mount, twelve hours after it was asked for, and an hour for the clocks.
+fn is_past(record: &OperationRecord, now: Timestamp) -> bool {
+    let is_mount = record.debt.as_ref().is_some_and(|debt| debt.path.to_ascii_lowercase().ends_with("/revokeinstantitemrecovery"));
+    is_mount && now >= record.intent_at + SignedDuration::from_hours(13)
 }
 
 /// When to look again at an opening that may still come true: what is closed before it is open would stay open.

@@ -6,7 +6,7 @@ use breakwater_api::{
 };
 use breakwater_arm::{
     Accepted,
-    error::{ArmError, Remedy, Service, outcome_unknown, remedy},
+    error::{ArmError, Remedy, Service, remedy, whole_refusal},
     wire::{Answer, Request},
 };
 use breakwater_plan::kind::Kind;
@@ -48,7 +48,7 @@ pub fn settle<K: Kind>(turn: &mut Turn<'_, K>, node: &str, request: &Request, re
                 accepted(turn, node, &answer, now);
                 return true;
             }
-            if outcome_unknown(answer.status) {
+            if !whole_refusal(answer.status) {
                 tracing::warn!(node, status = answer.status, "outcome unknown");
                 return true;
             }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use breakwater_api::{
-    Mode, REQUESTED_AT, Reason, SharedSpec,
+    Mode, OperationRecord, REQUESTED_AT, Reason, SharedSpec,
     questions::UsedAnswer,
     status::{Owned, PinnedAccess},
 };
@@ -274,6 +274,20 @@ impl<'e, K: Kind> Turn<'e, K> {
         }
     }
 
+    /// What may be sent again, got no answer and shows in nothing holds nobody up meanwhile: its locks are taken again before it is.
+    fn rest(&self, plan: &Plan) {
+        let settled = |record: &&OperationRecord| record.intent_at + self.engine.bounds.settle <= self.engine.now();
+        let unheard = |record: &&OperationRecord| {
+            record.handle.is_none() && record.ended_at.is_none() && record.job.is_none() && record.debt.is_none() && record.verb != "act"
+        };
+        let runs = |record: &&OperationRecord| {
+            matches!(plan.verdicts.get(&record.node), Some(Verdict::Wait { reason: Reason::OperationRunning, .. }))
+        };
+        for record in self.subject.operations.values().filter(|r| settled(r) && unheard(r) && !runs(r)) {
+            self.engine.locks.release(&(self.key.clone(), record.node.clone()));
+        }
+    }
+
     /// The token by which somebody asked for this turn.
     pub(crate) fn requested(&self) -> Option<String> {
         let token = self.object.metadata.annotations.as_ref()?.get(REQUESTED_AT)?;
@@ -433,6 +447,7 @@ impl<'e, K: Kind> Turn<'e, K> {
             // What is told is how it stands by now, with the operations that were begun.
             plan = self.plan(desired, resolved);
         }
+        self.rest(&plan);
         let report = K::report(&self.subject, &resolved.facts, Ok(&plan));
         // An object on its way out is let go of in its last turn only.
         let told = self.publish(&report, Some(desired), Ok(&plan)).await && (self.subject.meta.deleting || debts::let_go(self).await);

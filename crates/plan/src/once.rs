@@ -193,7 +193,7 @@ fn unknown(d: &Decision<'_>, acted: &Acted, record: &OperationRecord, why: &str)
     );
     let by_job = matches!(acted.proof, Proof::Job(_));
     let mut answers = vec![HAPPENED.to_owned()];
-    answers.extend((record.attempt < MOST_ATTEMPTS).then(|| NOT_HAPPENED.to_owned()));
+    answers.extend((record.attempt < MOST_ATTEMPTS || is_late(d)).then(|| NOT_HAPPENED.to_owned()));
     answers.extend(by_job.then(|| "<job id>".to_owned()));
     let stake = Stake {
         ids: d.node.id().into_iter().cloned().collect(),
@@ -213,6 +213,8 @@ fn unknown(d: &Decision<'_>, acted: &Acted, record: &OperationRecord, why: &str)
         HAPPENED => Verdict::Do(Step::Conclude(Box::new(approved))),
         // It is not begun any more: the answer ends it.
         NOT_HAPPENED if is_late(d) => Verdict::Do(Step::Conclude(Box::new(approved))),
+        // Nothing is sent a ninth time.
+        NOT_HAPPENED if record.attempt >= MOST_ATTEMPTS => ask(asks),
         NOT_HAPPENED => {
             let jobs = match &acted.proof {
                 Proof::Job(proof) => jobs_since(d, &proof.vault, d.world.fresh_since).map(drop),

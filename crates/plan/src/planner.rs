@@ -354,6 +354,14 @@ impl Decision<'_> {
                     let message = format!("an answer about {id} was lost; waiting until it shows what happened");
                     self.again(id, s, self.rarer(s, record.intent_at), Reason::Settling, message)
                 }
+                // It shows nothing of it, and it is not to be sent now, or not as it was: nothing in it holds anybody up.
+                Ok(s) if self.node.hold.is_some() || self.wishes_otherwise(record, s) => Verdict::Do(Step::Forget),
+                // No answer that says anything, time and again: ever more slowly.
+                Ok(s) if self.world.now < record.intent_at + self.bounds.settle * (1 << (record.attempt - 2).clamp(0, 6)) => {
+                    let message =
+                        format!("Azure gave no answer to {} requests about {id}; it is sent again, ever more slowly", record.attempt);
+                    self.again(id, s, self.rarer(s, record.intent_at), Reason::Retrying, message)
+                }
                 Ok(s) => self.repeat(record, s),
             },
         }

@@ -47,7 +47,8 @@ pub fn list(model: &Model, req: &Inbound, target: &Target) -> Reply {
     let filter = req.query.get("$filter").cloned().unwrap_or_default();
     const TERMS: [&str; 5] = ["resourcetype", "tagname", "tagvalue", "name", "resourcegroup"];
     let known = |term: &str| term.split_once(" eq ").is_some_and(|(word, _)| TERMS.contains(&word.trim().to_ascii_lowercase().as_str()));
-    if !filter.trim().is_empty() && !filter.split(" and ").all(|term| known(term.trim())) {
+    let either = filter.split('\'').step_by(2).any(|outside| outside.contains(" or "));
+    if either || (!filter.trim().is_empty() && !filter.split(" and ").all(|term| known(term.trim()))) {
         return errors::not_implemented("GET", &format!("{} with $filter={filter}", req.raw_path()));
     }
     let (scope, after) = (joined(&req.path[..req.path.len() - 1]), paging::after(req));

@@ -9,20 +9,51 @@ use crate::{
     world::{Subscription, World},
 };
 
-/// Regions the simulator knows, with the names people read.
-pub const REGIONS: [(&str, &str); 12] = [
+/// Regions with the names people read: those of a recorded refusal, and those that recordings use or pairs name beside them.
+pub const REGIONS: [(&str, &str); 43] = [
+    ("centralus", "Central US"),
+    ("eastasia", "East Asia"),
+    ("southeastasia", "Southeast Asia"),
     ("eastus", "East US"),
     ("eastus2", "East US 2"),
     ("westus", "West US"),
     ("westus2", "West US 2"),
-    ("centralus", "Central US"),
+    ("northcentralus", "North Central US"),
+    ("southcentralus", "South Central US"),
+    ("westcentralus", "West Central US"),
     ("northeurope", "North Europe"),
     ("westeurope", "West Europe"),
-    ("germanywestcentral", "Germany West Central"),
-    ("francecentral", "France Central"),
+    ("japaneast", "Japan East"),
+    ("japanwest", "Japan West"),
+    ("brazilsouth", "Brazil South"),
+    ("australiasoutheast", "Australia Southeast"),
+    ("australiaeast", "Australia East"),
+    ("westindia", "West India"),
+    ("southindia", "South India"),
+    ("centralindia", "Central India"),
+    ("canadacentral", "Canada Central"),
+    ("canadaeast", "Canada East"),
     ("uksouth", "UK South"),
-    ("swedencentral", "Sweden Central"),
+    ("ukwest", "UK West"),
+    ("koreacentral", "Korea Central"),
+    ("koreasouth", "Korea South"),
+    ("francecentral", "France Central"),
+    ("southafricanorth", "South Africa North"),
+    ("uaenorth", "UAE North"),
+    ("australiacentral", "Australia Central"),
     ("switzerlandnorth", "Switzerland North"),
+    ("germanywestcentral", "Germany West Central"),
+    ("norwayeast", "Norway East"),
+    ("jioindiawest", "Jio India West"),
+    ("westus3", "West US 3"),
+    ("australiacentral2", "Australia Central 2"),
+    ("swedencentral", "Sweden Central"),
+    ("swedensouth", "Sweden South"),
+    ("germanynorth", "Germany North"),
+    ("francesouth", "France South"),
+    ("switzerlandwest", "Switzerland West"),
+    ("centraluseuap", "Central US EUAP"),
+    ("eastus2euap", "East US 2 EUAP"),
 ];
 
 /// A resource type and api-versions of it, newest first.
@@ -83,7 +114,9 @@ pub fn handle(world: &mut World, req: &Inbound, target: &Target) -> Reply {
     }
     match req.path.get(2).map(|word| word.to_ascii_lowercase()).as_deref() {
         None => get_only(req, || show(&subscription)),
-        Some("locations") => get_only(req, || json!({"value": REGIONS.map(|(name, display)| region(&subscription, name, display))})),
+        Some("locations") => {
+            get_only(req, || json!({"value": REGIONS.map(|(name, display)| region(&subscription, name, display)).to_vec()}))
+        }
         Some("providers") => {
             get_only(req, || json!({"value": PROVIDERS.map(|(namespace, types)| show_provider(&subscription, namespace, types))}))
         }
@@ -123,7 +156,7 @@ fn show_provider(subscription: &Subscription, namespace: &str, types: &[Type]) -
     let registered = subscription.registered.contains(&namespace.to_ascii_lowercase());
     let types: Vec<Value> = types
         .iter()
-        .map(|(kind, versions)| json!({"resourceType": kind, "locations": REGIONS.map(|(_, display)| display), "apiVersions": versions}))
+        .map(|(kind, versions)| json!({"resourceType": kind, "locations": REGIONS.map(|(_, display)| display).to_vec(), "apiVersions": versions}))
         .collect();
     json!({
         "id": format!("/subscriptions/{}/providers/{namespace}", subscription.id),

@@ -121,7 +121,10 @@ pub(crate) fn merge(target: &mut Value, patch: &Value) {
     match (target.as_object_mut(), patch.as_object()) {
         (Some(fields), Some(changes)) => {
             for (name, change) in changes.iter().filter(|(name, _)| name.as_str() != "tags") {
-                merge(fields.entry(name.clone()).or_insert(Value::Null), change);
+                match change {
+                    Value::Null => drop(fields.remove(name)),
+                    change => merge(fields.entry(name.clone()).or_insert(Value::Null), change),
+                }
             }
         }
         _ => *target = patch.clone(),
@@ -241,6 +244,27 @@ fn interfaces_free(world: &World, id: &str, body: &Map<String, Value>) -> Result
     Ok(())
 }
 
+/// What Azure fills into an identity: ids of the machine's own and of those assigned to it, of which those that are not of its type
+/// go. An assigned one that the estate does not have keeps what was sent: who it is, nobody knows.
+fn fill_identity(world: &World, tenant: &str, identity: &mut Map<String, Value>, kept: Option<Value>) {
+    let kind = identity.get("type").and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
+    for field in ["principalId", "tenantId"] {
+        identity.remove(field);
+    }
+    if kind.contains("systemassigned") {
+        identity.insert("principalId".to_owned(), kept.unwrap_or_else(|| json!(world.entropy.guid())));
+        identity.insert("tenantId".to_owned(), json!(tenant));
+    }
+    if !kind.contains("userassigned") {
+        identity.remove("userAssignedIdentities");
+    }
+    for (id, user) in identity.get_mut("userAssignedIdentities").and_then(Value::as_object_mut).into_iter().flatten() {
+        if let Some((principal, client)) = world.identities.get(&id.to_ascii_lowercase()) {
+            *user = json!({"principalId": principal, "clientId": client});
+        }
+    }
+}
+
 /// The stored model: read-only fields kept, passwords dropped, service defaults added.
 fn model(world: &World, req: &Inbound, id: &str, body: Map<String, Value>, plan: &StoragePlan, before: Option<Resource>) -> Resource {
     let mut body: Map<String, Value> =
@@ -254,12 +278,12 @@ fn model(world: &World, req: &Inbound, id: &str, body: Map<String, Value>, plan:
         pending: None,
         machine: None,
     };
-    if let Some(identity) = body.get_mut("identity").and_then(Value::as_object_mut)
-        && identity.get("type").and_then(Value::as_str).is_some_and(|kind| kind.contains("SystemAssigned"))
-    {
+    if let Some(identity) = body.get_mut("identity").and_then(Value::as_object_mut) {
         let kept = before.as_ref().and_then(|old| old.at("/identity/principalId")).cloned();
-        identity.insert("principalId".to_owned(), kept.unwrap_or_else(|| json!(world.entropy.guid())));
-        identity.insert("tenantId".to_owned(), json!(req.caller.tenant_id));
+        fill_identity(world, &req.caller.tenant_id, identity, kept);
+    }
+    if body.get("identity").and_then(|identity| identity.get("type")).is_some_and(|kind| kind == "None") {
+        body.remove("identity");
     }
     vm.body = body;
     let (created, vm_id, state) = match &before {

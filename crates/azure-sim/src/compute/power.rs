@@ -69,7 +69,9 @@ fn view(vm: &Resource) -> Value {
     let disks: Vec<Value> = names.map(|name| json!({"name": name, "statuses": [ready]})).collect();
     let power = json!({"code": format!("PowerState/{}", machine.power.word()), "level": "Info", "displayStatus": machine.power.display()});
     let mut view = json!({"disks": disks, "hyperVGeneration": "V2", "statuses": [provisioning, power]});
-    if machine.power == Power::Running && machine.agent_answers() {
+    if state.as_str() == "creating" {
+        // Neither name nor agent yet [recorded].
+    } else if machine.power == Power::Running && machine.agent_answers() {
         view["computerName"] = json!(vm.text("/properties/osProfile/computerName"));
         view["vmAgent"] = json!({"vmAgentVersion": "2.11.1.12", "extensionHandlers": [], "statuses": [{"code": "ProvisioningState/succeeded",
             "level": "Info", "displayStatus": "Ready", "message": "Guest Agent is running", "time": time}]});

@@ -124,15 +124,18 @@ impl State {
             let status = if vault.key == KeyUpdate::Failed { "Failed" } else { "NotEnabled" };
             json!({"useSystemAssignedIdentity": true, "encryptionAtRestType": "MicrosoftManaged", "lastUpdateStatus": status, "infrastructureEncryptionState": "Disabled"})
         } else {
-            json!({
+            let mut shown = json!({
                 "encryptionAtRestType": "CustomerManaged",
                 "keyUri": encryption["keyVaultProperties"]["keyUri"],
                 "subscriptionId": "",
                 "lastUpdateStatus": if vault.key == KeyUpdate::Failed { "Failed" } else { "Succeeded" },
                 "infrastructureEncryptionState": encryption["infrastructureEncryption"].as_str().unwrap_or("Disabled"),
                 "useSystemAssignedIdentity": encryption["kekIdentity"]["useSystemAssignedIdentity"].as_bool().unwrap_or(false),
-                "userAssignedIdentity": encryption["kekIdentity"]["userAssignedIdentity"],
-            })
+            });
+            if let Some(user) = encryption.pointer("/kekIdentity/userAssignedIdentity").filter(|user| user.is_string()) {
+                shown["userAssignedIdentity"] = user.clone();
+            }
+            shown
         };
         Reply::json(200, vault.child("backupEncryptionConfigs", "backupResourceEncryptionConfig", properties))
     }

@@ -110,6 +110,8 @@ pub(super) struct Operation {
     /// `properties` of its success, where they are not a job's.
     pub told: Option<Value>,
     pub effect: Effect,
+    /// Whether the end of a deletion was told, which is told once.
+    pub end_was_told: bool,
 }
 
 /// Which of the two URLs of an operation is asked.
@@ -146,6 +148,7 @@ impl State {
             job: None,
             told: None,
             effect,
+            end_was_told: false,
         };
         self.operations.insert(id.clone(), operation);
         id
@@ -230,14 +233,17 @@ impl State {
     }
 
     /// `V/operationStatus/{id}` and `V/operationResults/{id}`.
-    pub(super) fn poll_vault_operation(&self, req: &Inbound, vault: &VaultPath, id: &str, asked: Asked) -> Reply {
-        let known = self.operations.get(id).filter(|op| op.vault == vault.key && op.family == Family::Vault && op.memory == Memory::Kept);
+    pub(super) fn poll_vault_operation(&mut self, req: &Inbound, vault: &VaultPath, id: &str, asked: Asked) -> Reply {
+        let is_known = |op: &&Operation| op.vault == vault.key && op.family == Family::Vault && op.memory == Memory::Kept;
         if self.vault(&vault.key).is_none() {
-            let deleted = known.is_some_and(|op| matches!(op.effect, Effect::DeleteVault));
-            if !deleted || self.settings.gone_vault_status == GoneVaultStatus::NotFound {
-                return vault.not_found();
+            let deletion = self.operations.get_mut(id).filter(|op| is_known(&&**op) && matches!(op.effect, Effect::DeleteVault));
+            let told = deletion.map(|op| std::mem::replace(&mut op.end_was_told, true));
+            match (told, self.settings.gone_vault_status) {
+                (None, _) | (_, GoneVaultStatus::NotFound) | (Some(true), GoneVaultStatus::SucceededOnce) => return vault.not_found(),
+                _ => {}
             }
         }
+        let known = self.operations.get(id).filter(is_known);
         let Some(operation) = known else { return unknown_operation(id) };
         let path = format!("{}/operationStatus/{id}", vault.raw);
         let results = format!("{}/operationResults/{id}", vault.raw);

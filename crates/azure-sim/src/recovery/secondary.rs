@@ -54,9 +54,9 @@ const PAIRS: [(&str, &str); 20] = [
     ("centraluseuap", "eastus2euap"),
 ];
 
-/// Whether Azure has a region of that name: those that the simulator lists, and those of the pairs.
+/// Whether Azure has a region of that name.
 pub(super) fn is_region(name: &str) -> bool {
-    PAIRS.iter().any(|(primary, secondary)| [*primary, *secondary].contains(&name)) || REGIONS.iter().any(|(known, _)| *known == name)
+    REGIONS.iter().any(|(known, _)| *known == name)
 }
 
 /// An access token that was given out, and what came with it.

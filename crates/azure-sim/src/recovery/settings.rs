@@ -220,6 +220,8 @@ pub enum GoneVaultStatus {
     NotFound,
     /// 200 `Succeeded`.
     Succeeded,
+    /// `Succeeded` to the first who asks, and 404 from then on.
+    SucceededOnce,
 }
 
 /// What soft-deleted items mean for the deletion of their vault (§5.4).
@@ -317,7 +319,7 @@ impl Default for Settings {
             refusals: Refusals::default(),
             restore: RestoreSettings::default(),
             backup_tasks: BackupTasks::Three,
-            gone_vault_status: GoneVaultStatus::NotFound,
+            gone_vault_status: GoneVaultStatus::SucceededOnce,
             vault_deletion: VaultDeletion::BySoftDeleteState,
             immutability_reach: ImmutabilityReach::Enabled,
             vault_write: VaultWrite::KeepsConfig,

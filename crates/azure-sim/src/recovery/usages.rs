@@ -31,6 +31,32 @@ const BACKUP: [(&str, &str, &str); 18] = [
     ("UsedDiskSize", "Backup Engines' Disk Used", "Bytes"),
 ];
 
+/// Those of Site Recovery, which nothing counts here.
+const REPLICATION: [(&str, &str); 19] = [
+    ("ProtectedItem", "Replicated Items"),
+    ("RecoveryPlan", "Recovery Plans"),
+    ("UnHealthyProvider", "Server health critical"),
+    ("DeprecatedProvider", "Deprecated servers"),
+    ("UnSupportedProvider", "Unsupported servers"),
+    ("SupportedProvider", "Supported servers"),
+    ("Event", "Events"),
+    ("FailedJob", "Failed"),
+    ("InProgressJob", "In progress"),
+    ("SuspendedJob", "User input required"),
+    ("RegisteredServersCount", "Registered servers count"),
+    ("RecoveryServicesProviderAuthType", "Recovery Services Providers auth type"),
+    ("ReplicatingProtectedItemsCount", "Replicating protected items count."),
+    ("FailedOverProtectedItemsCount", "Failed over protected items count."),
+    ("TestFailoverApplicableProtectedItemsCount", "Test failover applicable protected items count."),
+    ("HyperVToAzureProtectedItemsCount", "HyperV to Azure protected items count."),
+    ("VMMToAzureProtectedItemsCount", "Vmm to Azure protected items count."),
+    ("VMWareToAzureProtectedItemsCount", "Vmware to Azure protected items count."),
+    ("AzureToAzureProtectedItemsCount", "Azure to Azure protected items count."),
+];
+
+/// Two more, whose unit is a number [recorded].
+const UNITLESS: [&str; 2] = ["Critical", "Warning"];
+
 /// Workloads of a summary of items, in the order of the service's example.
 const ITEMS: [(&str, &str); 5] = [
     ("AzureIaasVM", "Azure Virtual Machine"),
@@ -73,7 +99,7 @@ impl State {
     }
 }
 
-/// One row per counter of the backup service. Those of Site Recovery and MARS that the recording has too are left out.
+/// One row per counter, as recorded.
 pub(super) fn rows(vault: &Vault) -> Vec<Value> {
     let live = || vault.items.values().filter(|item| item.soft_deleted.is_none());
     let items = live().count();
@@ -95,5 +121,7 @@ pub(super) fn rows(vault: &Vault) -> Vec<Value> {
         }
         row
     };
-    BACKUP.iter().map(row).collect()
+    let zero = |unit: Value, name: &str, words: &str| json!({"unit": unit, "currentValue": 0, "limit": -1, "name": {"value": name, "localizedValue": words}});
+    let replication = REPLICATION.iter().map(|(name, words)| zero(json!("Count"), name, words));
+    BACKUP.iter().map(row).chain(replication).chain(UNITLESS.iter().map(|name| zero(json!(0), name, name))).collect()
 }

@@ -74,6 +74,14 @@ pub(super) fn settle(behaviour: &Settings, vault: Option<&Vault>, properties: &V
         merge(&mut first, &patch["encryption"]);
         patch["encryption"] = first;
     }
+    // One identity reads the key: the other is none any more [recorded].
+    if let Some(kek) = patch.pointer_mut("/encryption/kekIdentity").and_then(Value::as_object_mut) {
+        if kek.get("useSystemAssignedIdentity") == Some(&json!(true)) {
+            kek.insert("userAssignedIdentity".to_owned(), Value::Null);
+        } else if kek.get("userAssignedIdentity").is_some_and(Value::is_string) {
+            kek.insert("useSystemAssignedIdentity".to_owned(), json!(false));
+        }
+    }
     spell(&mut patch)?;
     check_steps(behaviour, vault, &patch)?;
     Ok(patch)

@@ -66,6 +66,10 @@ fn properties(vault: &Vault, echo: &Echo<'_>) -> Value {
             shown.insert(name.to_owned(), value.clone());
         }
     }
+    // Whose the key is not is said too [recorded].
+    if let Some(kek) = shown.get_mut("encryption").and_then(|e| e.get_mut("kekIdentity")).and_then(Value::as_object_mut) {
+        kek.entry("userAssignedIdentity").or_insert(Value::Null);
+    }
     let version = match echo {
         Echo::Listed => return Value::Object(shown),
         Echo::Created { version, .. } | Echo::Read { version } => *version,

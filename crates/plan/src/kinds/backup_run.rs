@@ -123,7 +123,7 @@ impl Kind for BackupRun {
             Ok(place) => hold(s, place, facts),
             Err(gone) => Some(gone.clone()),
         });
-        let policies = place.as_ref().map(|place| protection::our_policies(&s.estate, place, facts)).unwrap_or_default();
+        let policies = place.as_ref().map(|place| protection::our_policies(&s.estate, place, facts, false)).unwrap_or_default();
         let ownership = Ownership::Item { vault: p.vault.clone(), owner: p.owner.clone(), policies };
         let over = job.as_ref().is_some_and(|j| j.over) || s.finished.contains_key(BACKUP);
         let done = over || runs::said_to_have_happened(s, &key(s, &p));
@@ -259,7 +259,7 @@ fn item_hold(s: &Subject<BackupRun>, p: &Place, facts: &Facts) -> Option<Hold> {
         let message = format!("{} is not protected in {} (yet)", p.machine, p.vault);
         return Some(Hold::wait(Reason::NotProtected, message));
     }
-    let ours = protection::our_policies(&s.estate, p, facts);
+    let ours = protection::our_policies(&s.estate, p, facts, false);
     let wanted = protection::Wanted::default();
     let (item, vault, machine) = (&p.item, &p.vault, &p.machine);
     let stands = protection::standing(

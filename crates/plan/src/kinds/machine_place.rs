@@ -141,7 +141,8 @@ pub(super) fn standing(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) 
     if let Some(hold) = vanished(p, facts).filter(|_| facts.read(&p.vault).is_absent()) {
         return protection::Standing { protection: Protection::Missing, hold: Some(hold), elsewhere: None };
     }
-    let ours = protection::our_policies(&s.estate, p, facts);
+    let stops = machine_item::wanted(s, p, facts) == machine_item::Want::Stopped;
+    let ours = protection::our_policies(&s.estate, p, facts, stops);
     let question = protection::Question {
         item: &p.item,
         vault: &p.vault,
@@ -152,7 +153,7 @@ pub(super) fn standing(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) 
         grant: s.access.as_deref(),
         wanted: protection::Wanted {
             resumed: s.spec.protection == Some(DeclaredProtection::Protected),
-            stopped: machine_item::wanted(s, p, facts) == machine_item::Want::Stopped,
+            stopped: stops,
             undeleted: s.spec.undelete,
         },
     };

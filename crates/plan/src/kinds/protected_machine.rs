@@ -92,7 +92,7 @@ impl Kind for ProtectedMachine {
         let stops = wanted(s, &p, facts) == Want::Stopped;
         // A machine that is gone can still be stopped (backup.md §9).
         let hold = hold.or_else(|| if stops { None } else { machine_hold(s, &p, facts).or_else(|| vault_full(&p, facts)) });
-        let ours = protection::our_policies(&s.estate, &p, facts);
+        let ours = protection::our_policies(&s.estate, &p, facts, stops);
         let ownership = Ownership::Item { vault: p.vault.clone(), owner: p.owner.clone(), policies: ours };
         let lock = || [format!("machine:{}", p.machine.key())];
         let mut graph = Desired::new();
@@ -166,7 +166,8 @@ fn machine_need(s: &Subject<ProtectedMachine>, p: &Place, known: &Facts) -> Opti
     let read_under = s.status.machine.as_ref().and_then(|m| m.as_of.clone());
     match listed {
         Known::Unknown => None,
-        Known::Present(..) if !version.is_empty() && read_under.as_ref() == Some(&version) => None,
+        // A read that found nothing is not believed beside a listing that shows it.
+        Known::Present(..) if !version.is_empty() && read_under.as_ref() == Some(&version) && !known.read(&p.machine).is_absent() => None,
         Known::Present(..) if !version.is_empty() => Some(Need::Read { id: p.machine.clone(), fresh: Fresh::Version(version) }),
         // Not listed: only a direct read may say that it is gone.
         _ => Some(Need::Read { id: p.machine.clone(), fresh: Fresh::Within(SignedDuration::from_hours(1)) }),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use breakwater_api::{BackupPolicy, Protection, Reason, references::Adopt};
+use breakwater_api::{BackupPolicy, Mode, Protection, Reason, references::Adopt};
 use breakwater_arm::{
     ArmTime, ResourceId,
     bodies::{BackupStatus, ProtectedItem},
@@ -128,23 +128,32 @@ pub struct Wanted {
 }
 
 /// Policies in a vault that are ours: those that the policies of this cluster derive, and the one that the item is under,
-/// where its name derives from a policy of this namespace that is no more (it was renamed).
-pub fn our_policies(estate: &str, p: &Place, facts: &Facts) -> BTreeSet<ResourceId> {
+/// where its name derives from a policy of this namespace that is no more (it was renamed). A name that is merely declared makes
+/// nothing ours before it was taken over; and what is to be stopped is not taken over for that.
+pub fn our_policies(estate: &str, p: &Place, facts: &Facts, stops: bool) -> BTreeSet<ResourceId> {
     let namespace = p.policy_view.meta.namespace.as_str();
     let views = facts.objects::<PolicyView>(BackupPolicy::NAME, namespace);
-    let here = views.iter().filter(|v| v.spec.vault_ref == p.policy_view.spec.vault_ref);
+    let has_it = |v: &PolicyView| v.spec.azure_name.is_none() || v.status.policy_id.is_some();
+    let here = views.iter().filter(|v| v.spec.vault_ref == p.policy_view.spec.vault_ref && has_it(v));
     let declared = here.filter_map(|v| policy_id(estate, &v.meta, &v.spec, &p.vault).ok());
     let of_item = p.item_body(facts).and_then(|body| Item::read(body)?.policy);
     let is_ours = |id: &ResourceId| is_derived(estate, namespace, id.name());
-    let taken = of_item.filter(|id| id.within(&p.vault) && (is_ours(id) || is_adopted(p, id, facts)));
-    declared.chain(taken).chain([p.policy.clone()]).collect()
+    let taken = of_item.filter(|id| id.within(&p.vault) && (is_ours(id) || (!stops && is_adopted(p, id, facts))));
+    let own = Some(p.policy.clone()).filter(|_| has_it(&p.policy_view));
+    declared.chain(taken).chain(own).collect()
 }
 
 /// Whether a machine may be taken over from a policy that is not ours: declared so, and no point would expire earlier.
 fn is_adopted(p: &Place, theirs: &ResourceId, facts: &Facts) -> bool {
     let (theirs, ours) = (facts.resource(theirs).into_present(), facts.resource(&p.policy).into_present());
     let not_weaker = theirs.zip(ours).is_some_and(|(theirs, ours)| policy::weakens(theirs, ours).is_empty());
-    p.policy_view.spec.adopt == Adopt::IfNotWeaker && not_weaker
+    // What a policy only plans, or is not to do now, its machines do not do for it.
+    p.policy_view.spec.adopt == Adopt::IfNotWeaker && not_weaker && acts(&p.policy_view)
+}
+
+/// Whether a policy itself may act: neither suspended nor in a mode that sends nothing.
+pub fn acts(policy: &PolicyView) -> bool {
+    !policy.spec.shared.suspend && policy.spec.shared.mode == Mode::Manage
 }
 
 /// Whether an Azure policy's name is the one that a BackupPolicy of this namespace would give it.

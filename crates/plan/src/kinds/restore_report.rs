@@ -11,7 +11,7 @@ use super::{
     as_map, hand_off, recovery_points, restore_files,
     restore_made::{self, disks_of_machine},
     restore_mark, restore_paired,
-    restore_run::{RESTORE, STOP, done_before, expires_at, is_over, key, looked, own, seen_job, seen_jobs},
+    restore_run::{RESTORE, STOP, begins_until, done_before, expires_at, is_over, key, looked, own, seen_job, seen_jobs},
     restore_source::{self, Source, chosen, source},
     restore_target, restore_validation, runs, seconds,
 };
@@ -54,7 +54,7 @@ pub(super) fn report(s: &Subject<RestoreRun>, facts: &Facts, decided: Decided<'_
     };
     let remove_at = runs::removed_at(&end, facts);
     // What a person mends around it shows when it is looked at again.
-    let again = pending.then(|| (s.now + LOOK_EVERY).min(expires_at(s)));
+    let again = pending.then(|| (s.now + LOOK_EVERY).min(begins_until(s)));
     let next = [again, remove_at, end.look_again(facts, s.now)].into_iter().flatten().filter(|at| *at > s.now).min();
     let conditions = restore_files::mounted(&status).into_iter().collect();
     Report { status: as_map(&status), promise, conditions, owned: s.owned.clone(), next, remove_at }
@@ -78,7 +78,7 @@ fn target(s: &Subject<RestoreRun>) -> String {
 fn look(s: &Subject<RestoreRun>, facts: &Facts, status: &mut RestoreRunStatus) {
     let record = s.record(RESTORE);
     status.job = status.job.take().or_else(|| runs::job_that_ended(s.finished.get(RESTORE)?));
-    let expired = s.now >= expires_at(s);
+    let expired = s.now >= begins_until(s);
     let before = status.phase.clone();
     status.phase = Some(if record.is_some() || status.job.is_some() { RunPhase::Running } else { RunPhase::Pending });
     if let Some((_, words)) = record.and_then(runs::refusal) {

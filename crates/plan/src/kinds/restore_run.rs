@@ -37,6 +37,9 @@ pub(super) const STOP: &str = "stop";
 /// A run is begun within this of its creation, unless it says otherwise.
 const EXPIRES_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
+/// How long after that a machine that was stopped for it in time may still get its disks.
+const STOPPED_FOR: SignedDuration = SignedDuration::from_hours(1);
+
 impl Kind for RestoreRun {
     const NAME: &'static str = "RestoreRun";
     type Spec = RestoreRunSpec;
@@ -141,7 +144,7 @@ fn desired(s: &Subject<RestoreRun>, facts: &Facts) -> Result<Desired, Hold> {
     let begun = mounted || s.status.job.is_some() || s.record(RESTORE).is_some_and(runs::is_begun);
     // What may have happened is followed, or asked about, also when its time is over.
     let open = s.record(RESTORE).is_some_and(runs::is_open);
-    if job.is_none() && !begun && !open && s.now >= expires_at(s) {
+    if job.is_none() && !begun && !open && s.now >= begins_until(s) {
         return Ok(graph);
     }
     if !begun
@@ -180,7 +183,7 @@ fn desired(s: &Subject<RestoreRun>, facts: &Facts) -> Result<Desired, Hold> {
         Some(_) => (vault.clone(), Ownership::PointInRegion { vault, owner }),
         None => (point, Ownership::Point { vault, owner }),
     };
-    let node = Node::arm(point.clone(), goal, ownership.clone()).locking(locks(s, &source)).held(hold).until(expires_at(s));
+    let node = Node::arm(point.clone(), goal, ownership.clone()).locking(locks(s, &source)).held(hold).until(begins_until(s));
     graph.node(RESTORE, if stops { node.after(&[STOP]) } else { node });
     if let Some(over) = job.filter(|j| j.over) {
         if restore_made::is_awaited(s, &source, facts, &over) {
@@ -207,6 +210,12 @@ pub(super) fn done_before<'a>(s: &Subject<RestoreRun>, source: &'a Source) -> Op
 /// From when on it is not begun any more.
 pub(super) fn expires_at(s: &Subject<RestoreRun>) -> Timestamp {
     s.spec.expires_at.unwrap_or(s.meta.created + EXPIRES_AFTER)
+}
+
+/// The same, of a run whose machine was stopped for it in time: that was its first act, and it goes on.
+pub(super) fn begins_until(s: &Subject<RestoreRun>) -> Timestamp {
+    let more = if restore_report::stopped_at(s).is_some() { STOPPED_FOR } else { SignedDuration::ZERO };
+    expires_at(s) + more
 }
 
 /// The once-key: the machine's item, and what the run says of itself or who it is and what it asks for.

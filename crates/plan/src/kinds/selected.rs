@@ -1,12 +1,12 @@
 //! Machines that no entry of their policy means any more. Only a direct read of the machine says so, and only a policy that
 //! declares it lets go of one, after its grace period.
 
-use breakwater_api::{ProtectedMachine, backup_policy::WhenUnselected};
+use breakwater_api::{ProtectedMachine, Protection, backup_policy::WhenUnselected};
 use breakwater_arm::{ResourceId, bodies::ResourceListItem};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::{machine_place::Place, machines_of, seconds};
+use super::{machine_place::Place, machines_of, protection, seconds};
 use crate::{
     facts::{Facts, Fresh, Need},
     keys,
@@ -77,7 +77,14 @@ pub(super) fn let_go_at(s: &Subject<ProtectedMachine>, p: &Place) -> Option<Time
 
 /// Whether it is let go of now: not meant by a direct read, for as long as the grace period.
 pub(super) fn let_go(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> bool {
-    read(s, p, facts) == Some(false) && let_go_at(s, p).is_some_and(|at| at <= s.now)
+    let due = let_go_at(s, p).is_some_and(|at| at <= s.now);
+    // What was let go of stays so when its machine is gone, or cannot be read for a moment: nothing is sent for it.
+    let stopped = matches!(s.status.protection, Some(Protection::Stopped | Protection::Suspended));
+    due && match read(s, p, facts) {
+        // A policy that is suspended, or only plans, lets go of nothing.
+        Some(meant) => !meant && (stopped || protection::acts(&p.policy_view)),
+        None => stopped,
+    }
 }
 
 /// How many machines of the policy may be let go of within an hour.

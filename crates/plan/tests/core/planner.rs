@@ -81,7 +81,9 @@ fn every_situation_with_a_record_has_one_answer() {
         ("died before answer, in flight",         at_0(intent("a", 290)).read("a", 298, Some(thing("Creating", "4"))),            "wait until 303: OperationRunning"),
         ("died before answer, settled",           with(intent("a", 240), 300, None),                                              "PUT attempt 2"),
         ("died before answer, settled, old read", with(intent("a", 240), 299, None),                                              "read a"),
-        ("died at the eighth attempt",            with(breakwater_api::OperationRecord { attempt: 8, ..intent("a", 240) }, 300, None), "PUT attempt 8"),
+        ("died at the eighth attempt",            with(breakwater_api::OperationRecord { attempt: 8, ..intent("a", 240) }, 300, None), "wait until 307: Retrying"),
+        ("no answer to eight, after an hour",     Scene::new(4080, 4080).record(breakwater_api::OperationRecord { attempt: 8, ..intent("a", 240) }).read("a", 4080, None), "PUT attempt 8"),
+        ("died before answer, edited meanwhile",  with(breakwater_api::OperationRecord { key: "another wish".into(), ..intent("a", 240) }, 300, None), "forget"),
         ("failed: not read since",                with(refused(intent("a", 0), 10, true, Some(300)), 9, None),                    "read a"),
         ("failed: waits",                         with(refused(intent("a", 0), 10, true, Some(360)), 300, None),                  "wait until 360: Busy"),
         ("failed: waits, nobody knows how long",  with(refused(intent("a", 0), 10, true, None), 300, None),                       "wait until 3900: Busy"),
@@ -108,7 +110,8 @@ fn what_is_held_is_never_written_and_a_person_hears_of_it_even_when_nothing_diff
         ("drifted, stuck",     drifted(),                                 &stuck, "stuck: NotOurs"),
         ("equal, waits",       same(),                                    &wait,  "done"),
         ("equal, stuck",       same(),                                    &stuck, "stuck: NotOurs"),
-        ("lost, stuck",        drifted().record(intent("a", 0)),          &stuck, "stuck: NotOurs"),
+        ("lost, not settled",  drifted().record(intent("a", 50)),         &stuck, "wait until 106: Settling"),
+        ("lost, stuck",        drifted().record(intent("a", 0)),          &stuck, "forget"),
     ];
     for (situation, scene, hold, expected) in cases {
         let node = scene.ensure("a").held(Some(hold.clone()));

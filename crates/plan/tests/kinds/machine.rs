@@ -9,6 +9,7 @@ use breakwater_plan::{
     graph::{Goal, HoldKind},
     kind::{Kind as _, Subject, View},
     kinds::machines_of,
+    planner::Step,
     sighting::{Listed, Listing, Packed},
 };
 use serde_json::{Value, json};
@@ -249,6 +250,32 @@ fn a_machine_goes_to_a_policy_of_the_other_tier_by_an_answer_alone() {
             assert!(message(&plan).contains("Standard") && message(&plan).contains("go back"), "{}", message(&plan));
             assert_eq!(told(&planned(&answered(s, &facts), &facts), "protection"), "PUT");
         }
+    }
+}
+
+#[test]
+fn what_was_not_taken_over_yet_is_not_stopped_and_a_name_that_is_merely_declared_makes_nothing_ours() {
+    let old = vault().child("backupPolicies", "DefaultPolicy").unwrap();
+    let theirs = json!({ "policyId": old, "protectionState": "Protected" });
+    let seen = |more: Value| {
+        let mut facts = protected(more, theirs.clone());
+        see(&mut facts, &old, Some(policy_body(policy_spec(json!({ "retention": { "daily": { "keep": "7d" } } })), 1)));
+        facts
+    };
+    let adopting = json!({ "adopt": "IfNotWeaker" });
+    let sends =
+        |facts: &Facts, spec: Value| planned(&declares(spec, json!({})), facts).steps().any(|(_, step)| matches!(step, Step::Write(_)));
+    assert!(sends(&seen(adopting.clone()), json!({})), "it is taken over");
+    assert!(!sends(&seen(adopting.clone()), json!({ "protection": "Stopped" })), "and not for being stopped");
+    // Another policy of the namespace declares that name, and has not got it.
+    let mut facts = seen(json!({}));
+    add_policy(&mut facts, "other", json!({ "azureName": "DefaultPolicy", "adopt": "IfNotWeaker" }));
+    assert!(!sends(&facts, json!({})), "adopt: Never");
+    // A policy that only plans, or is suspended, takes nothing over by its machines.
+    for paused in [json!({ "mode": "Plan" }), json!({ "suspend": true })] {
+        let mut spec = adopting.clone();
+        spec.as_object_mut().unwrap().extend(paused.as_object().unwrap().clone());
+        assert!(!sends(&seen(spec), json!({})), "{paused}");
     }
 }
 

@@ -213,6 +213,7 @@ fn a_vault_is_deleted_as_recorded() {
     let poll = header(&reply, "azure-asyncoperation").to_owned();
     same_head(&lab.get(&poll), &exchanges[1]);
     lab.wait(60);
+    assert_eq!(lab.read(&poll)["status"], "Succeeded");
     let gone = lab.get(&poll);
     same_head(&gone, &exchanges[2]);
     same_shape(gone.body.as_ref().unwrap(), &exchanges[2]["response"]["body"]);

@@ -128,7 +128,6 @@ pub const ABSENT: &[Difference] = &[
         "storage accounts are not modelled",
     ),
     but("microsoft.compute/virtualmachines", "/resources", "extensions are not modelled"),
-    but("microsoft.compute/virtualmachines", "/identity/userAssignedIdentities/*", "Entra's ids of an assigned identity are not looked up"),
     but("microsoft.compute/virtualmachines", "/nextLink", "azure-sim's lists of Compute have one page"),
     but("subscriptions/resources", "/identity/userAssignedIdentities/*", "Entra's ids of an assigned identity are not looked up"),
     but("subscriptions/resources", "/nextLink", "azure-sim's lists of resources have one page"),

@@ -185,6 +185,9 @@ fn machines(tour: &mut Traveller) {
     tour.change(Method::Put, &vm, body, 60);
     tour.change(Method::Patch, &vm, json!({"tags": {"c": "d"}}), 60);
     lists(tour);
+    for url in [vm.clone(), format!("{vm}?$expand=instanceView")] {
+        tour.get(&url);
+    }
     tour.change(Method::Patch, &vm, json!({"identity": {"type": "SystemAssigned"}}), 60);
     for url in [vm.clone(), format!("{vm}?$expand=instanceView"), format!("{vm}/instanceView")] {
         tour.get(&url);

@@ -171,8 +171,8 @@ fn a_machine_that_loses_its_tag_is_kept_by_default_and_let_go_of_after_its_grace
     assert!(sim.cluster.live(&key("ProtectedMachine", &web)).is_some(), "its object stays while it has points");
 }
 
-#[test]
-fn what_the_brake_holds_back_is_asked_about_until_it_may_go_by_itself() {
+/// Two machines that lost their tag, one of them let go of and the other held back by the brake: both, and which one.
+fn braked() -> (Simulation, [String; 2], String) {
     let mut sim = protected(&policy_with(&granted("Disabled"), "whenUnselected: StopAndRetain\n  unselectGracePeriod: 3h"));
     let tagless = |machine: &str| {
         let id = format!(
@@ -191,6 +191,12 @@ fn what_the_brake_holds_back_is_asked_about_until_it_may_go_by_itself() {
         }
     }
     let name = held(&sim).unwrap_or_else(|| panic!("nothing is held back: {}", sim.tell()));
+    (sim, both, name)
+}
+
+#[test]
+fn what_the_brake_holds_back_is_asked_about_until_it_may_go_by_itself() {
+    let (mut sim, both, name) = braked();
     let question = sim.status("ProtectedMachine", &name)["questions"][0].clone();
     let ends: jiff::Timestamp = question["expiresAt"].as_str().expect("it ends").parse().expect("a time");
     assert!(question["id"] == "brake-protection" && ends > sim.now() && ends <= sim.now() + SignedDuration::from_hours(1), "{question:#}");
@@ -204,24 +210,7 @@ fn what_the_brake_holds_back_is_asked_about_until_it_may_go_by_itself() {
 
 #[test]
 fn what_the_brake_holds_back_goes_on_by_an_answer() {
-    let mut sim = protected(&policy_with(&granted("Disabled"), "whenUnselected: StopAndRetain\n  unselectGracePeriod: 3h"));
-    let tagless = |machine: &str| {
-        let id = format!(
-            "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups/rg-shop/providers/Microsoft.Compute/virtualMachines/{machine}"
-        );
-        json!({ "method": "PATCH", "id": id, "body": { "tags": { "app": "other" } } })
-    };
-    sim.behind_our_back(&[tagless("web-1"), tagless("win-1")]);
-    let both = [member(&sim, "web-1"), member(&sim, "win-1")];
-    let held = |sim: &Simulation| both.iter().find(|name| sim.condition("ProtectedMachine", name, "Ready").1 == "Brake").cloned();
-    for _ in 0..48 {
-        sim.behind_our_back(&[]);
-        sim.run_for(SignedDuration::from_mins(5));
-        if held(&sim).is_some() {
-            break;
-        }
-    }
-    let name = held(&sim).expect("one is held back");
+    let (mut sim, _, name) = braked();
     let asks = asked(&mut sim, "ProtectedMachine", &name, "brake-protection");
     answer(&sim, ("ProtectedMachine", &name), &asks, "approve");
     sim.run_until("it is stopped", SignedDuration::from_mins(15), |sim| protection(sim, &name) == "Stopped");

@@ -266,7 +266,8 @@ fn what_was_not_taken_over_yet_is_not_stopped_and_a_name_that_is_merely_declared
     let sends =
         |facts: &Facts, spec: Value| planned(&declares(spec, json!({})), facts).steps().any(|(_, step)| matches!(step, Step::Write(_)));
     assert!(sends(&seen(adopting.clone()), json!({})), "it is taken over");
-    assert!(!sends(&seen(adopting.clone()), json!({ "protection": "Stopped" })), "and not for being stopped");
+    let stop = planned(&declares(json!({ "protection": "Stopped" }), json!({})), &seen(adopting.clone()));
+    assert!(!stop.verdicts.contains_key("protection"), "and not for being stopped: {stop:?}");
     // Another policy of the namespace declares that name, and has not got it.
     let mut facts = seen(json!({}));
     add_policy(&mut facts, "other", json!({ "azureName": "DefaultPolicy", "adopt": "IfNotWeaker" }));

@@ -96,6 +96,7 @@ pub fn put(world: &mut World, req: &Inbound, target: &Target) -> Reply {
     };
     let body = req.body.as_object().cloned().unwrap_or_default();
     let written = before.as_ref().map_or_else(|| required(&body), |vm| unchanged(vm, &req.body));
+    let written = written.and_then(|()| known_users(world, body.get("identity")));
     if let Err(refusal) = written {
         return refusal;
     }
@@ -106,6 +107,7 @@ pub fn put(world: &mut World, req: &Inbound, target: &Target) -> Reply {
 pub fn patch(world: &mut World, req: &Inbound, target: &Target) -> Reply {
     let Some(vm) = world.resource(&target.resource_id()).cloned() else { return super::missing(world, target, "VM") };
     let checked = precondition(req, Some(&vm)).and_then(|()| unchanged(&vm, &req.body)).and_then(|()| tags::check_body(&req.body));
+    let checked = checked.and_then(|()| known_users(world, req.body.get("identity")));
     if let Err(refusal) = checked {
         return refusal;
     }
@@ -244,8 +246,15 @@ fn interfaces_free(world: &World, id: &str, body: &Map<String, Value>) -> Result
     Ok(())
 }
 
+/// Refuses an assigned identity that the estate does not have: what Azure says then was not recorded.
+fn known_users(world: &World, identity: Option<&Value>) -> Result<(), Reply> {
+    let users = identity.and_then(|identity| identity["userAssignedIdentities"].as_object()).into_iter().flatten();
+    let unknown = users.filter(|(_, user)| !user.is_null()).find(|(id, _)| !world.identities.contains_key(&id.to_ascii_lowercase()));
+    unknown.map_or(Ok(()), |(id, _)| Err(errors::not_implemented("what Azure says to", &format!("{id}, which does not exist"))))
+}
+
 /// What Azure fills into an identity: ids of the machine's own and of those assigned to it, of which those that are not of its type
-/// go. An assigned one that the estate does not have keeps what was sent: who it is, nobody knows.
+/// go.
 fn fill_identity(world: &World, tenant: &str, identity: &mut Map<String, Value>, kept: Option<Value>) {
     let kind = identity.get("type").and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
     for field in ["principalId", "tenantId"] {

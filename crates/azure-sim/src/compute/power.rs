@@ -69,13 +69,13 @@ fn view(vm: &Resource) -> Value {
     let disks: Vec<Value> = names.map(|name| json!({"name": name, "statuses": [ready]})).collect();
     let power = json!({"code": format!("PowerState/{}", machine.power.word()), "level": "Info", "displayStatus": machine.power.display()});
     let mut view = json!({"disks": disks, "hyperVGeneration": "V2", "statuses": [provisioning, power]});
-    if state.as_str() == "creating" {
-        // Neither name nor agent yet [recorded].
-    } else if machine.power == Power::Running && machine.agent_answers() {
+    // While it is made there is neither name nor agent yet [recorded].
+    let is_up = machine.power == Power::Running && state != "creating";
+    if is_up && machine.agent_answers() {
         view["computerName"] = json!(vm.text("/properties/osProfile/computerName"));
         view["vmAgent"] = json!({"vmAgentVersion": "2.11.1.12", "extensionHandlers": [], "statuses": [{"code": "ProvisioningState/succeeded",
             "level": "Info", "displayStatus": "Ready", "message": "Guest Agent is running", "time": time}]});
-    } else if machine.power == Power::Running {
+    } else if is_up {
         view["vmAgent"] = json!({"vmAgentVersion": "Unknown", "statuses": [{"code": "ProvisioningState/Unavailable",
             "level": "Warning", "displayStatus": "Not Ready", "message": "VM status blob is found but not yet populated.", "time": time}]});
     }

@@ -211,3 +211,17 @@ fn an_estate_with_a_mistake_names_its_field() {
     assert!(broken("name: vm-b", "name: vm-a").starts_with("subscriptions[0].resourceGroups[0].machines[1].name: "));
     assert!(broken("role: Owner", "role: Emperor").contains("Contributor"), "the roles there are");
 }
+
+#[test]
+fn groups_are_in_any_recorded_region_and_what_a_filter_means_is_known_or_refused() {
+    let mut client = small();
+    for (region, status) in [("eastus2euap", 201), ("South Central US", 201), ("atlantis", 400)] {
+        let reply = client.send("PUT", &format!("{SUB}/resourcegroups/rg-{status}-{}", region.len()), json!({"location": region}));
+        assert_eq!(reply.status, status, "{region}: {}", reply.json());
+    }
+    let known = client.read(&format!("{SUB}/locations"))["value"].as_array().unwrap().len();
+    assert_eq!(known, 43);
+    let either = "resourceType eq 'Microsoft.Compute/disks' or resourceType eq 'Microsoft.Compute/virtualMachines'";
+    assert_eq!(client.get(&format!("{SUB}/resources?$filter={either}")).status, 501);
+    assert_eq!(client.get(&format!("{SUB}/resources?$filter=name eq 'this or that'")).status, 200, "a name may hold the word");
+}

@@ -3,7 +3,7 @@
 use azure_sim::{Azure, Estate, Options};
 use serde_json::{Value, json};
 
-use crate::wire::{Client, RG, SMALL, SUB, code, header, owner, small, with_settings};
+use crate::wire::{Client, RG, SMALL, SUB, code, header, owner, small, with_more, with_settings};
 
 fn disk(name: &str) -> String {
     format!("{RG}/providers/Microsoft.Compute/disks/{name}")
@@ -54,10 +54,37 @@ fn i01_machine_put_answers_201_then_200_without_a_location_header() {
     assert_eq!((header(&created, "retry-after").as_str(), created.header("location")), ("10", None));
     assert!(!String::from_utf8_lossy(&created.body).contains("hunter2"));
     assert!(created.json().pointer("/properties/storageProfile/osDisk/managedDisk/id").is_none(), "the 201 does not name the disk");
+    let view = |client: &mut Client| client.read(&format!("{}?$expand=instanceView", vm("new")))["properties"]["instanceView"].clone();
+    let made = view(&mut client);
+    assert!(made.get("vmAgent").is_none() && made.get("computerName").is_none(), "as recorded: {made}");
     client.wait(60);
+    assert_eq!(view(&mut client)["vmAgent"]["statuses"][0]["displayStatus"], "Ready");
     let update = client.send("PUT", &vm("new"), machine(&nic("n")));
     assert_eq!((update.status, update.json()["properties"]["provisioningState"].as_str()), (200, Some("Updating")));
     assert_eq!((update.header("retry-after"), update.header("location"), update.header("etag")), (None, None, Some("\"2\"")));
+}
+
+#[test]
+fn a_machine_shows_who_its_identities_are_and_loses_those_that_are_taken_away() {
+    let id = |name: &str| format!("{RG}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}");
+    let (client_id, object_id) = ("cccccccc-0000-4000-8000-000000000001", "cccccccc-0000-4000-8000-000000000002");
+    let lines = format!("managedIdentities: [{{ name: one, clientId: {client_id}, objectId: {object_id}, resourceId: {} }}]", id("one"));
+    let mut client = with_more(&lines);
+    let mut patch = |identity: Value| {
+        let reply = client.send("PATCH", &vm("vm-a"), json!({"identity": identity}));
+        client.wait(60);
+        (reply.status, client.read(&vm("vm-a"))["identity"].clone())
+    };
+    let (status, shown) = patch(json!({"type": "SystemAssigned, UserAssigned", "userAssignedIdentities": {id("one"): {}}}));
+    assert_eq!((status, &shown["userAssignedIdentities"][id("one")]), (200, &json!({"principalId": object_id, "clientId": client_id})));
+    let own = shown["principalId"].clone();
+    assert!(own.is_string());
+    assert_eq!(patch(json!({"type": "UserAssigned", "userAssignedIdentities": {id("nobody"): {}}})).0, 501, "what Azure says is not known");
+    let (_, shown) = patch(json!({"userAssignedIdentities": {id("one"): null}}));
+    assert_eq!((&shown["userAssignedIdentities"], &shown["principalId"]), (&json!({}), &own));
+    let (_, shown) = patch(json!({"type": "UserAssigned", "userAssignedIdentities": {id("one"): {}}}));
+    assert!(shown.get("principalId").is_none() && shown["userAssignedIdentities"][id("one")]["clientId"] == client_id, "{shown}");
+    assert_eq!(patch(json!({"type": "None"})).1, Value::Null);
 }
 
 #[test]

@@ -128,4 +128,17 @@ fn the_encryption_config_is_written_as_it_is_read() {
     assert_eq!(lab.send("PATCH", &config, key(json!({"userAssignedIdentity": PERSON}))).status, 200);
     let read = lab.read(&config)["properties"].clone();
     assert_eq!((&read["useSystemAssignedIdentity"], &read["userAssignedIdentity"]), (&json!(false), &json!(PERSON)));
+    // By the vault as well: who reads it by now is all that there is [recorded].
+    let reader = |who: Value| json!({"properties": {"encryption": {"kekIdentity": who}}});
+    for (who, of_config) in [
+        (json!({"useSystemAssignedIdentity": true, "userAssignedIdentity": null}), None),
+        (json!({"useSystemAssignedIdentity": false, "userAssignedIdentity": PERSON}), Some(json!(PERSON))),
+    ] {
+        let mut asked = who.clone();
+        asked.as_object_mut().unwrap().retain(|_, said| *said == json!(true) || said.is_string());
+        assert_eq!(lab.send("PATCH", VAULT, reader(asked)).status, 202);
+        lab.wait(60);
+        assert_eq!(lab.read(VAULT)["properties"]["encryption"]["kekIdentity"], who);
+        assert_eq!(lab.read(&config)["properties"].get("userAssignedIdentity").cloned(), of_config);
+    }
 }

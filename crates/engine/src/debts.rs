@@ -159,8 +159,11 @@ async fn close<K: Kind>(turn: &mut Turn<'_, K>, node: &str) {
         (step, _) => step,
     };
     let step = match step {
-        // Azure ends a mount by itself (backup.md §15): what nobody could close by then is closed. The Secret is owed still.
-        Closing::Failed(..) if is_past(&record, turn.engine.now()) && debt.closing.as_ref().is_none_or(|closing| !is_revoked(closing)) => {
+        // Azure ends a mount by itself (backup.md §15): what nobody could close by then, or hear the end of, is closed. The Secret is
+        // owed still.
+        Closing::Failed(..) | Closing::Runs(_)
+            if is_past(&record, turn.engine.now()) && debt.closing.as_ref().is_none_or(|closing| !is_revoked(closing)) =>
+        {
             let gone = match &debt.secret {
                 Some(secret) => handed::take_back(turn, secret, &record).await,
                 None => Ok(()),

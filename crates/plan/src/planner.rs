@@ -354,8 +354,8 @@ impl Decision<'_> {
                     let message = format!("an answer about {id} was lost; waiting until it shows what happened");
                     self.again(id, s, self.rarer(s, record.intent_at), Reason::Settling, message)
                 }
-                // It shows nothing of it, and it is not to be sent now, or not as it was: nothing in it holds anybody up.
-                Ok(s) if self.node.hold.is_some() || self.wishes_otherwise(record, s) => Verdict::Do(Step::Forget),
+                // It shows nothing of it, and it is not to be sent any more, or not as it was: nothing in it holds anybody up.
+                Ok(s) if self.is_stuck() || self.wishes_otherwise(record, s) => Verdict::Do(Step::Forget),
                 // No answer that says anything, time and again: ever more slowly.
                 Ok(s) if self.world.now < record.intent_at + self.bounds.settle * (1 << (record.attempt - 2).clamp(0, 6)) => {
                     let message =
@@ -392,6 +392,11 @@ impl Decision<'_> {
                 None => self.repeat(record, sighting),
             },
         }
+    }
+
+    /// Whether what forbids it passes by a person alone. What passes by itself costs no answer that was given.
+    fn is_stuck(&self) -> bool {
+        self.node.hold.as_ref().is_some_and(|hold| hold.kind == HoldKind::Stuck)
     }
 
     /// Whether the request that would lead to the goal is another one than the recorded.

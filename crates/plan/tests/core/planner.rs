@@ -112,6 +112,7 @@ fn what_is_held_is_never_written_and_a_person_hears_of_it_even_when_nothing_diff
         ("equal, stuck",       same(),                                    &stuck, "stuck: NotOurs"),
         ("lost, not settled",  drifted().record(intent("a", 50)),         &stuck, "wait until 106: Settling"),
         ("lost, stuck",        drifted().record(intent("a", 0)),          &stuck, "forget"),
+        ("lost, waits",        drifted().record(intent("a", 0)),          &wait,  "wait until 130: DependencyNotReady"),
     ];
     for (situation, scene, hold, expected) in cases {
         let node = scene.ensure("a").held(Some(hold.clone()));

@@ -84,7 +84,7 @@ pub struct RestoreRunSpec {
     #[schemars(length(min = 1, max = 128))]
     pub key: Option<String>,
     /// Not begun by then, it is not begun at all; one hour from this object's creation when left out. With replaceDisks it must
-    /// be given, at most 24 hours ahead. Immutable.
+    /// be given, at most 24 hours ahead; a run that has stopped its machine by then has begun, and has an hour more. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "times::date_time")]
     pub expires_at: Option<Timestamp>,

@@ -4,6 +4,7 @@
 //!
 //! All pairs with writes to Kubernetes by hand: `cargo test -p breakwater-tests --test sim -- --ignored every_pair_of_asked`.
 
+mod changes;
 mod workflows;
 
 use std::ops::RangeInclusive;

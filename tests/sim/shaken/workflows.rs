@@ -17,11 +17,11 @@ const ESTATE: &str = "tests/sim/estates/guarded.yaml";
 const GROUP: &str = "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups";
 
 /// One machine with a point.
-fn one(manifest: &str) -> Simulation {
+pub fn one(manifest: &str) -> Simulation {
     protected_in(ESTATE, manifest, 1)
 }
 
-fn only(sim: &Simulation) -> String {
+pub fn only(sim: &Simulation) -> String {
     member(sim, "web-1")
 }
 
@@ -29,7 +29,7 @@ fn state(sim: &Simulation) -> String {
     sim.status("ProtectedMachine", &only(sim))["protection"].as_str().unwrap_or_default().to_owned()
 }
 
-fn all_ready(sim: &Simulation) -> bool {
+pub fn all_ready(sim: &Simulation) -> bool {
     sim.is_ready("RecoveryVault", "main") && sim.is_ready("BackupPolicy", "daily") && sim.is_ready("ProtectedMachine", &only(sim))
 }
 

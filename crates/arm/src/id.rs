@@ -52,16 +52,8 @@ impl ResourceId {
     /// The last provider namespace and the types under it: `Microsoft.RecoveryServices/vaults/backupPolicies`;
     /// `Microsoft.Resources/resourceGroups` and `Microsoft.Resources/subscriptions` for these two.
     pub fn resource_type(&self) -> ResourceType {
-        let all: Vec<&str> = self.segments().collect();
-        match all.iter().rposition(|s| s.eq_ignore_ascii_case("providers")) {
-            None if all.len() >= 4 => ResourceType("Microsoft.Resources/resourceGroups".into()),
-            None => ResourceType("Microsoft.Resources/subscriptions".into()),
-            Some(at) => {
-                let mut words = vec![all[at + 1]];
-                words.extend(all[at + 2..].iter().step_by(2));
-                ResourceType(words.join("/"))
-            }
-        }
+        let words: Vec<&str> = type_of(&self.segments().collect::<Vec<&str>>()).collect();
+        ResourceType(words.join("/"))
     }
 
     /// The last segment.
@@ -72,21 +64,21 @@ impl ResourceId {
     /// The resource that this one is a child of: the vault of a policy, the group of a vault, the
     /// subscription of a group.
     pub fn parent(&self) -> Option<ResourceId> {
-        let all: Vec<&str> = self.segments().collect();
-        match all.len() {
-            0..=2 => None,
-            n if n >= 4 && all[n - 4].eq_ignore_ascii_case("providers") => Some(self.prefix(n - 4)),
-            n => Some(self.prefix(n - 2)),
-        }
+        above(&self.segments().collect::<Vec<&str>>()).map(|length| self.prefix(length))
     }
 
     /// The nearest ancestor (or itself) of that resource type.
     pub fn ancestor(&self, resource_type: &str) -> Option<ResourceId> {
-        let mut id = self.clone();
-        while id.resource_type() != *resource_type {
-            id = id.parent()?;
+        let all: Vec<&str> = self.segments().collect();
+        let mut length = Some(all.len());
+        while let Some(n) = length {
+            let (mut mine, mut wanted) = (type_of(&all[..n]), resource_type.split('/'));
+            if wanted.by_ref().all(|w| mine.next().is_some_and(|m| m.eq_ignore_ascii_case(w))) && mine.next().is_none() {
+                return Some(if n == all.len() { self.clone() } else { self.prefix(n) });
+            }
+            length = above(&all[..n]);
         }
-        Some(id)
+        None
     }
 
     /// A child of this resource: `vault.child("backupPolicies", "daily")`.
@@ -94,7 +86,14 @@ impl ResourceId {
     /// # Errors
     /// When `kind` or `name` cannot be a segment of an id.
     pub fn child(&self, kind: &str, name: &str) -> Result<ResourceId, IdError> {
-        format!("{self}/{kind}/{name}").parse()
+        let text = format!("{self}/{kind}/{name}");
+        // Below a resource any two segments are a child's, and the rest was looked at before.
+        let is_resource = self.segments().nth(5).is_some();
+        let is_plain = |segment: &str| !segment.contains('/') && !is_bad(segment);
+        if is_resource && is_plain(kind) && is_plain(name) && !kind.eq_ignore_ascii_case("providers") {
+            return Ok(ResourceId(text.into()));
+        }
+        text.parse()
     }
 
     /// A resource of another provider below this scope: `group.resource("Microsoft.Compute/virtualMachines", "db")`.
@@ -134,19 +133,49 @@ impl ResourceId {
     }
 
     fn prefix(&self, segments: usize) -> ResourceId {
-        let kept: Vec<&str> = self.segments().take(segments).collect();
-        ResourceId(format!("/{}", kept.join("/")).into())
+        let end = self.0.match_indices('/').nth(segments).map_or(self.0.len(), |(at, _)| at);
+        ResourceId(self.0[..end].into())
     }
+}
+
+/// The words of a type, of an id's segments.
+fn type_of<'a>(segments: &[&'a str]) -> impl Iterator<Item = &'a str> {
+    // Keys are at even places: a resource, or a group, may itself be called providers.
+    let words = (2..segments.len()).step_by(2).rev().find(|at| segments[*at].eq_ignore_ascii_case("providers"));
+    let (words, types) = match words {
+        None if segments.len() >= 4 => (["Microsoft.Resources", "resourceGroups"], &[][..]),
+        None => (["Microsoft.Resources", "subscriptions"], &[][..]),
+        Some(at) => ([segments[at + 1], segments[at + 2]], &segments[at + 2..]),
+    };
+    words.into_iter().chain(types.iter().step_by(2).skip(1).copied())
+}
+
+/// How many of an id's segments are those of what it is a child of.
+fn above(segments: &[&str]) -> Option<usize> {
+    match segments.len() {
+        0..=2 => None,
+        n if n >= 4 && segments[n - 4].eq_ignore_ascii_case("providers") => Some(n - 4),
+        n => Some(n - 2),
+    }
+}
+
+/// Whether a segment cannot be part of an id.
+fn is_bad(segment: &str) -> bool {
+    let no_name = |c: char| matches!(c, '<' | '>' | '%' | '&' | '\\' | '?' | '#' | '"') || c.is_control();
+    segment.is_empty() || segment == "." || segment == ".." || segment.len() > 260 || segment.contains(no_name)
 }
 
 impl FromStr for ResourceId {
     type Err = IdError;
 
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let decoded = percent_encoding::percent_decode_str(text.trim_end_matches('/'))
-            .decode_utf8()
-            .map_err(|_| IdError::NoSubscription(text.into()))?;
-        let segments: Vec<&str> = decoded.split('/').collect();
+        let path = text.trim_end_matches('/');
+        let decoded = match path.contains('%') {
+            true => percent_encoding::percent_decode_str(path).decode_utf8().map_err(|_| IdError::NoSubscription(text.into()))?,
+            false => path.into(),
+        };
+        let mut segments = Vec::with_capacity(20);
+        segments.extend(decoded.split('/'));
         let is_guid = |s: &&&str| uuid::Uuid::try_parse(s).is_ok() && s.len() == 36;
         if segments.first() != Some(&"")
             || !segments.get(1).is_some_and(|s| s.eq_ignore_ascii_case("subscriptions"))
@@ -154,9 +183,7 @@ impl FromStr for ResourceId {
         {
             return Err(IdError::NoSubscription(text.into()));
         }
-        let no_name = |c: char| matches!(c, '<' | '>' | '%' | '&' | '\\' | '?' | '#' | '"') || c.is_control();
-        let bad = |s: &&str| s.is_empty() || *s == "." || *s == ".." || s.len() > 260 || s.contains(no_name);
-        if let Some(segment) = segments[1..].iter().copied().find(bad) {
+        if let Some(segment) = segments[1..].iter().copied().find(|segment| is_bad(segment)) {
             return Err(IdError::BadSegment { id: text.into(), segment: segment.into() });
         }
         check_shape(&segments[3..]).ok_or_else(|| IdError::BadShape(text.into()))?;
@@ -322,6 +349,37 @@ mod tests {
         assert_eq!(a.cmp(&b), std::cmp::Ordering::Equal);
         assert!(a.to_string().contains("Shop"));
         assert_eq!(a.key(), b.key());
+    }
+
+    #[test]
+    fn what_is_called_providers_is_found_all_the_same() {
+        let group = id("/resourceGroups/providers");
+        assert_eq!(group.resource_type(), *"Microsoft.Resources/resourceGroups");
+        let vault = group.resource("Microsoft.RecoveryServices/vaults", "providers").unwrap();
+        assert_eq!(vault.resource_type(), *"Microsoft.RecoveryServices/vaults");
+        let policy = vault.child("backupPolicies", "providers").unwrap();
+        assert_eq!(policy.ancestor("microsoft.recoveryservices/VAULTS"), Some(vault.clone()));
+        assert_eq!((policy.ancestor("Microsoft.Resources/resourceGroups"), policy.parent()), (Some(group), Some(vault)));
+        assert_eq!(policy.ancestor("Microsoft.RecoveryServices"), None);
+    }
+
+    #[test]
+    fn a_child_is_what_its_text_would_be() {
+        let vault = id("/resourceGroups/rg/providers/Microsoft.RecoveryServices/vaults/v");
+        for parent in [&vault, &id(""), &id("/resourceGroups/rg")] {
+            for (kind, name) in [
+                ("a", "b"),
+                ("a", "b%3Bc"),
+                ("a", "b/c/d"),
+                ("a", ""),
+                ("..", "b"),
+                ("a", "b?"),
+                ("providers", "b"),
+                ("resourceGroups", "b"),
+            ] {
+                assert_eq!(parent.child(kind, name), format!("{parent}/{kind}/{name}").parse(), "{kind} {name}");
+            }
+        }
     }
 
     #[test]

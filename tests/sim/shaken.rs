@@ -2,9 +2,11 @@
 //! lost, died before, died after}, all pairs of writes to Azure, pairs with writes to Kubernetes, a process that stands still
 //! with each request in hand, and lists that are behind. A workflow's world is made once and taken up again for every run.
 //!
-//! All pairs with writes to Kubernetes by hand: `cargo test -p breakwater-tests --test sim -- --ignored every_pair_of_asked`.
+//! All pairs with writes to Kubernetes, and leadership lost at every step, by hand:
+//! `cargo test --workspace --test sim -- --ignored shaken::`.
 
 mod changes;
+mod runs;
 mod workflows;
 
 use std::ops::RangeInclusive;
@@ -14,6 +16,7 @@ use breakwater_tests::{
         fault::{FaultPlan, Strike, WriteFault},
         view::Lag,
     },
+    halt::Incident,
     sim::{ArmFault, Simulation},
 };
 use jiff::SignedDuration;
@@ -25,6 +28,9 @@ const IN_TIME: SignedDuration = SignedDuration::from_hours(8);
 
 /// Of the pairs with a write to Kubernetes one in so many is played in the test run.
 const SAMPLE: usize = 97;
+
+/// Leadership is lost before one step in so many in the test run.
+const STEPS: usize = 29;
 
 const ARM: [ArmFault; 4] = [ArmFault::NeverSent, ArmFault::AnswerLost, ArmFault::DiesBefore, ArmFault::DiesAfter];
 const KUBE: [WriteFault; 4] = [WriteFault::NeverSent, WriteFault::AppliedAnswerLost, WriteFault::DiesBefore, WriteFault::DiesAfter];
@@ -54,6 +60,8 @@ struct Stage<'a> {
     world: Simulation,
     /// Writes that a run without faults tries: to Azure, to Kubernetes.
     tries: (u64, u64),
+    /// Steps that such a run takes until it is done: reads, tokens, writes.
+    steps: u64,
 }
 
 impl<'a> Stage<'a> {
@@ -62,11 +70,14 @@ impl<'a> Stage<'a> {
         let mut sim = world.fork();
         let (azure, kubernetes) = (sim.arm.writes(), sim.cluster.writes());
         assert!(!(workflow.done)(&sim), "there is nothing to do: {}", sim.tell());
+        let before = sim.arm.halt().steps();
         (workflow.ask)(&mut sim);
+        sim.run_until("the fault-free run", IN_TIME, |sim| (workflow.done)(sim) && is_free(sim));
+        let steps = sim.arm.halt().steps() - before;
         until_done(workflow, &mut sim, "the fault-free run");
         let tries = (sim.arm.writes() - azure, sim.cluster.writes() - kubernetes);
         carried_out_once(workflow, &world, &sim, "the fault-free run");
-        Stage { workflow, world, tries }
+        Stage { workflow, world, tries, steps }
     }
 
     /// A run with these faults, in a world that is as it is or behind.
@@ -105,6 +116,40 @@ impl<'a> Stage<'a> {
         sim.wake();
         until_done(self.workflow, &mut sim, &what);
         carried_out_once(self.workflow, &self.world, &sim, &what);
+    }
+
+    /// A run in which the lease is lost before that step, whatever turn it belongs to, and another process takes over.
+    fn loses_lease(&self, step: u64) {
+        let (what, mut sim) = (format!("the lease is lost before step {step} of {}", self.steps), self.world.fork());
+        sim.has_heir = true;
+        sim.arm.halt().at(step, Incident::LosesLease);
+        (self.workflow.ask)(&mut sim);
+        until_done(self.workflow, &mut sim, &what);
+        carried_out_once(self.workflow, &self.world, &sim, &what);
+        assert!(sim.story.iter().any(|line| line.ends_with("takes over")), "{what}: it never came to that");
+    }
+
+    /// A run in which the process stands still before that step, and wakes when another one has begun or ended the work.
+    fn stands_still(&self, step: u64, late: bool) {
+        let (what, mut sim) = (format!("it stands still before step {step} of {}; late: {late}", self.steps), self.world.fork());
+        sim.arm.halt().at(step, Incident::StandsStill);
+        (self.workflow.ask)(&mut sim);
+        sim.run_until(&what, IN_TIME, |sim| sim.has_sleeper());
+        match late {
+            true => until_done(self.workflow, &mut sim, &what),
+            false => sim.run_for(SignedDuration::from_secs(20)),
+        }
+        sim.wake();
+        until_done(self.workflow, &mut sim, &what);
+        carried_out_once(self.workflow, &self.world, &sim, &what);
+    }
+
+    /// Before each of these steps something happens to the one that leads.
+    fn led_by_others(&self, steps: impl Iterator<Item = u64>) {
+        for step in steps {
+            self.loses_lease(step);
+            self.stands_still(step, step % 2 == 0);
+        }
     }
 
     fn singles(&self) -> Vec<Hit> {
@@ -160,10 +205,18 @@ fn shaken(workflow: &Workflow) {
     }
     (1..=stage.tries.0).for_each(|nth| stage.wakes_late(nth));
     azure.iter().chain(others.iter().step_by(SAMPLE)).for_each(|hits| stage.play(hits, false));
+    stage.led_by_others((1..=stage.steps).step_by(STEPS));
 }
 
 /// The rest of it.
 fn shaken_by_all(workflow: &Workflow) {
     let stage = Stage::of(workflow);
     stage.pairs().1.iter().for_each(|hits| stage.play(hits, false));
+}
+
+/// Leadership is lost before every step.
+fn led_by_others_at_every_step(workflow: &Workflow) {
+    let stage = Stage::of(workflow);
+    println!("{} steps", stage.steps);
+    stage.led_by_others(1..=stage.steps);
 }

@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::{
-    Workflow, shaken, shaken_by_all,
+    Workflow, led_by_others_at_every_step, shaken, shaken_by_all,
     workflows::{all_ready, one, only},
 };
 use crate::people::{approve, edit, granted};
@@ -130,8 +130,16 @@ fn a_policy_that_somebody_shortened_is_put_back_once() {
     shaken(&PUT_BACK);
 }
 
+const ALL: [&Workflow; 7] = [&RAISED, &LOCKED, &MORE_DAYS, &TAGGED, &MOVED, &MORE_DISKS, &PUT_BACK];
+
 #[test]
 #[ignore = "takes long: by hand"]
 fn every_pair_of_changes_with_writes_to_kubernetes() {
-    [RAISED, LOCKED, MORE_DAYS, TAGGED, MOVED, MORE_DISKS, PUT_BACK].iter().for_each(shaken_by_all);
+    ALL.into_iter().for_each(shaken_by_all);
+}
+
+#[test]
+#[ignore = "takes long: by hand"]
+fn every_step_of_changes_may_lose_its_leader() {
+    ALL.into_iter().for_each(led_by_others_at_every_step);
 }

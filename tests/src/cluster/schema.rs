@@ -43,6 +43,8 @@ pub struct KindSchema {
     rules: CompiledSchema,
     /// The rules that do not lie below `spec`.
     rules_beside_spec: Option<CompiledSchema>,
+    /// The fields of status that these rules read; empty where that may be all of it.
+    read_of_status: Vec<String>,
 }
 
 impl Schemas {
@@ -71,6 +73,7 @@ impl KindSchema {
         let schema = version.schema.as_ref().and_then(|schema| schema.open_api_v3_schema.as_ref()).ok_or_else(|| anyhow!("no schema"))?;
         let schema = serde_json::to_value(schema)?;
         let (rules, rules_beside_spec) = (compile_schema(&schema), beside_spec(&schema).as_ref().map(compile_schema));
+        let read_of_status = read_of_status(&schema);
         let broken: Vec<String> = rules_beside_spec.iter().chain([&rules]).flat_map(|rules| broken_rules(rules, "")).collect();
         if !broken.is_empty() {
             bail!("rules that do not compile: {}", broken.join("; "));
@@ -84,6 +87,7 @@ impl KindSchema {
             schema,
             rules,
             rules_beside_spec,
+            read_of_status,
         })
     }
 
@@ -121,8 +125,10 @@ impl KindSchema {
             }
         }
         // What a rule says of a spec that stays as it is has been let pass before: most writes are of a status.
-        let is_same = old.is_some_and(|old| old["spec"] == object["spec"]);
-        let rules = if is_same { self.rules_beside_spec.as_ref() } else { Some(&self.rules) };
+        let rules = match old {
+            Some(old) if old["spec"] == object["spec"] => self.rules_beside_spec.as_ref().filter(|_| self.reads_what_differs(object, old)),
+            _ => Some(&self.rules),
+        };
         // The server evaluates no rule over values that break the schema.
         if errors.is_empty()
             && let Some(rules) = rules
@@ -146,6 +152,11 @@ impl KindSchema {
         if errors.is_empty() { Ok(()) } else { Err(self.invalid(object, &errors)) }
     }
 
+    fn reads_what_differs(&self, object: &Value, old: &Value) -> bool {
+        let differs = |field: &String| object["status"].get(field) != old["status"].get(field);
+        self.read_of_status.is_empty() || self.read_of_status.iter().any(differs)
+    }
+
     fn invalid(&self, object: &Value, errors: &[String]) -> String {
         invalid(&self.group, object, errors)
     }
@@ -160,6 +171,15 @@ fn beside_spec(schema: &Value) -> Option<Value> {
     let has_rules = |part: &Value| part.to_string().contains(RULES);
     let of_whole = schema.get(RULES).is_some_and(|rules| rules.to_string().contains("self.status"));
     (of_whole || schema.get("properties").is_some_and(has_rules)).then_some(schema)
+}
+
+/// The fields of status that the rules of the whole object name, where no other rule is left that could say something of it.
+fn read_of_status(schema: &Value) -> Vec<String> {
+    let apart = |(name, part): (&String, &Value)| name == "spec" || !part.to_string().contains(RULES);
+    let is_root = schema["properties"].as_object().is_some_and(|parts| parts.iter().all(apart));
+    let rules = schema.get(RULES).map(ToString::to_string).unwrap_or_default();
+    let named = rules.split("self.status.").skip(1).map(|rest| rest.split(|c: char| !c.is_ascii_alphanumeric()).next());
+    if is_root { named.flatten().map(str::to_owned).collect() } else { Vec::new() }
 }
 
 /// Where a schema holds its rules in CEL.

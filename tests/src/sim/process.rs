@@ -5,8 +5,9 @@ use std::{
     time::Duration,
 };
 
-use breakwater_engine::ports::{Cluster, ObjectKey};
+use breakwater_engine::ports::{Cluster, Leadership, ObjectKey};
 use futures::{FutureExt, future::BoxFuture};
+use jiff::SignedDuration;
 
 use super::{
     SimArm, Simulation,
@@ -20,6 +21,9 @@ use crate::{
 
 /// How long a lease is good for that nobody renews, on the wall (crates/operator, lease.rs: 15 s).
 const LEASE: Duration = Duration::from_secs(15);
+
+/// How long a lease that was lost is nobody's.
+const UNCLAIMED: SignedDuration = SignedDuration::from_secs(12);
 
 /// A process that stands still with something half done.
 pub struct Sleeper {
@@ -88,6 +92,15 @@ impl Simulation {
         self.story.push(format!("{} another operator takes over", self.now()));
         self.leadership.lose();
         self.lead_anew();
+    }
+
+    /// The heir, where there is one, has the lease a while after it was lost: until then the old one knows by itself, and idles.
+    pub(super) fn inherit(&mut self) {
+        let lost = (self.has_heir && !self.leadership.leads()).then_some(self.now());
+        self.leaderless = lost.map(|now| self.leaderless.unwrap_or(now));
+        if self.leaderless.is_some_and(|since| self.now() >= since + UNCLAIMED) {
+            self.hand_over();
+        }
     }
 
     fn lead_anew(&mut self) {

@@ -106,6 +106,9 @@ pub struct Simulation {
     /// Whether the process led when this step began: what it has in hand may end, though it dies of it.
     pub(super) led: bool,
     pub(super) lag: Lag,
+    /// Whether another process takes a lease that was lost, soon after.
+    pub has_heir: bool,
+    pub(super) leaderless: Option<Timestamp>,
     /// Steps taken.
     pub steps: u64,
     /// How long the oracle took, on the wall of whoever runs the tests.
@@ -180,6 +183,8 @@ impl Simulation {
             deaths: 0,
             led: true,
             lag: Lag::None,
+            has_heir: false,
+            leaderless: None,
             steps: 0,
             watched: Duration::ZERO,
         }
@@ -265,6 +270,7 @@ impl Simulation {
         self.hear();
         self.invariants.begins(&self.cluster);
         let now = self.now();
+        self.inherit();
         self.led = self.leadership.leads();
         if let Some(key) =
             self.due.iter().filter(|(_, at)| **at <= now).min_by_key(|(key, at)| (**at, (*key).clone())).map(|(k, _)| k.clone())

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     arm::{
         errors, groups,
+        locks::covers,
         operations::{Announce, Effect, Family, Start},
         tags,
     },
@@ -59,51 +60,63 @@ fn patch_tags(world: &mut World, req: &Inbound, target: &Target) -> Reply {
     Reply::json(200, world.resource(&id).map(|found| world.show(found)).unwrap_or_default())
 }
 
-fn busy(world: &World, id: &str) -> Option<Reply> {
-    let operation = world.resource(id).and_then(|found| found.pending.as_ref()).and_then(|op| world.operations.get(op))?;
-    operation.ended.is_none().then(|| {
-        let message = format!(
-            "Another operation on this or dependent resource is in progress. To retrieve status of the operation use uri: \
-             /subscriptions/{}/providers/Microsoft.Network/locations/{}/operations/{}.",
-            operation.subscription, operation.location, operation.id
-        );
-        Reply::json(409, json!({"error": {"code": "AnotherOperationInProgress", "message": message, "details": []}}))
-    })
+/// The id that a subnet's id begins with.
+fn parent_of(subnet: &str) -> &str {
+    subnet.rsplitn(3, '/').nth(2).unwrap_or_default()
+}
+
+/// 409 while an operation runs on the resource or, with a network and its subnets, on any of them (recorded:
+/// arm__409_anotheroperationinprogress; that a subnet waits for its neighbour is concluded from its "or dependent resource").
+fn busy(world: &World, req: &Inbound, id: &str, kind: Kind) -> Option<Reply> {
+    let whole = if kind == Kind::Subnet { parent_of(id) } else { id };
+    let parts = if matches!(kind, Kind::Subnet | Kind::Network) { world.below(whole, Kind::Subnet) } else { Vec::new() };
+    let pending = world.resource(whole).into_iter().chain(parts).filter_map(|found| found.pending.as_ref());
+    let running = pending.filter_map(|op| world.operations.get(op)).find(|operation| operation.ended.is_none())?;
+    let message = format!(
+        "Another operation on this or dependent resource is in progress. To retrieve status of the operation use uri: \
+         {}/subscriptions/{}/providers/Microsoft.Network/locations/{}/operations/{}?api-version={}.",
+        req.origin,
+        running.subscription,
+        running.location,
+        running.id,
+        req.api_version()
+    );
+    Some(Reply::json(409, json!({"error": {"code": "AnotherOperationInProgress", "message": message, "details": []}})))
+}
+
+/// The region of a write; a subnet is where its network is.
+fn location_of(world: &World, req: &Inbound, target: &Target, (id, before): (&str, Option<&Resource>)) -> Result<String, Reply> {
+    if Kind::of("Microsoft.Network", &target.type_path()) != Some(Kind::Subnet) {
+        return groups::location_of_write(world, req, before);
+    }
+    let parent = parent_of(id);
+    world.resource(parent).map(Resource::location).ok_or_else(|| errors::parent_not_found("write", &target.types.join("/"), parent))
 }
 
 fn put(world: &mut World, req: &Inbound, target: &Target, kind: Kind) -> Reply {
     let id = target.resource_id();
     let before = world.resource(&id).cloned();
-    let parent = id.rsplitn(3, '/').nth(2).map(str::to_owned).unwrap_or_default();
-    let busy_id = if kind == Kind::Subnet { &parent } else { &id };
-    if let Some(refusal) = busy(world, busy_id) {
+    if let Some(refusal) = busy(world, req, &id, kind) {
         return refusal;
     }
-    let location = match kind {
-        Kind::Subnet => match world.resource(&parent) {
-            Some(network) => network.location(),
-            None => return errors::parent_not_found("write", &target.types.join("/"), &parent),
-        },
-        _ => match groups::location_of_write(world, req, before.as_ref()) {
-            Ok(location) => location,
-            Err(refusal) => return refusal,
-        },
+    let location = match location_of(world, req, target, (&id, before.as_ref())) {
+        Ok(location) => location,
+        Err(refusal) => return refusal,
     };
     if let Err(refusal) = tags::check_body(&req.body).and_then(|()| references_exist(world, kind, &req.body)) {
         return refusal;
     }
     let is_new = before.is_none();
     let id = before.as_ref().map_or(id, |old| old.id.clone());
-    let subnets = req.body.pointer("/properties/subnets").and_then(Value::as_array).cloned().unwrap_or_default();
+    let left_out = if kind == Kind::Network { subnets_left_out(world, req, &id) } else { Vec::new() };
+    if let Some(refusal) = left_out.iter().find_map(|subnet| in_use(world, subnet, Kind::Subnet)) {
+        return refusal;
+    }
     let stored = model(world, req, &id, kind, before);
     world.insert(stored);
-    for subnet in subnets.iter().filter(|_| kind == Kind::Network) {
-        let child = format!("{id}/subnets/{}", subnet["name"].as_str().unwrap_or("default"));
-        let inner = Inbound { body: subnet.clone(), ..req.clone() };
-        let old = world.resource(&child).cloned();
-        let made = model(world, &inner, &child, Kind::Subnet, old);
-        world.insert(made);
-        world.settle(&child);
+    left_out.iter().for_each(|subnet| drop(world.remove(&subnet.id)));
+    if kind == Kind::Network {
+        put_subnets(world, req, &id);
     }
     tags::take_from_body(world, &id, req);
     let seconds = if kind == Kind::Interface { 0.0 } else { world.settings.durations.network };
@@ -120,6 +133,40 @@ fn put(world: &mut World, req: &Inbound, target: &Target, kind: Kind) -> Reply {
     }
     let reply = reply.with_header("retry-after", "3");
     world.announce(reply, &operation, req, Announce::Status)
+}
+
+/// The subnets that a network's body names.
+fn subnets_in(body: &Value) -> Option<&Vec<Value>> {
+    body.pointer("/properties/subnets").and_then(Value::as_array)
+}
+
+fn subnet_name(subnet: &Value) -> &str {
+    subnet["name"].as_str().unwrap_or("default")
+}
+
+/// Subnets that a PUT of their network takes away, because it does not name them: PUT is replace (compute-and-arm.md E.8). A body
+/// that says nothing of subnets leaves them alone from api-version 2023-09-01 on (Microsoft's announcement "Azure Virtual Network
+/// now supports updates without subnet property").
+fn subnets_left_out(world: &World, req: &Inbound, network: &str) -> Vec<Resource> {
+    let named = subnets_in(&req.body);
+    if named.is_none() && req.api_version() >= "2023-09-01" {
+        return Vec::new();
+    }
+    let stays = |held: &Resource| named.into_iter().flatten().any(|subnet| subnet_name(subnet).eq_ignore_ascii_case(held.name()));
+    world.below(network, Kind::Subnet).into_iter().filter(|held| !stays(held)).cloned().collect()
+}
+
+/// Stores the subnets of a network's body.
+fn put_subnets(world: &mut World, req: &Inbound, network: &str) {
+    for subnet in subnets_in(&req.body).into_iter().flatten() {
+        let child = format!("{network}/subnets/{}", subnet_name(subnet));
+        let inner = Inbound { body: subnet.clone(), ..req.clone() };
+        let old = world.resource(&child).cloned();
+        let child = old.as_ref().map_or(child, |old| old.id.clone());
+        let made = model(world, &inner, &child, Kind::Subnet, old);
+        world.insert(made);
+        world.settle(&child);
+    }
 }
 
 /// Ids that an interface's body names must exist.
@@ -155,6 +202,7 @@ fn model(world: &World, req: &Inbound, id: &str, kind: Kind, before: Option<Reso
     let kept = |pointer: &str| before.as_ref().and_then(|old| old.at(pointer)).cloned();
     let guid = kept("/properties/resourceGuid").unwrap_or_else(|| json!(world.entropy.guid()));
     let (machine, mac) = (kept("/properties/virtualMachine"), kept("/properties/macAddress"));
+    let primary = kept("/properties/primary");
     let address = kept("/properties/ipConfigurations/0/properties/privateIPAddress");
     let properties = stored.properties_mut();
     properties.insert("provisioningState".to_owned(), json!("Updating"));
@@ -174,6 +222,9 @@ fn model(world: &World, req: &Inbound, id: &str, kind: Kind, before: Option<Reso
             properties.insert("resourceGuid".to_owned(), guid.clone());
             if let Some(machine) = machine {
                 properties.insert("virtualMachine".to_owned(), machine);
+            }
+            if let Some(primary) = primary {
+                properties.insert("primary".to_owned(), primary);
             }
             properties.insert("macAddress".to_owned(), mac.unwrap_or_else(|| json!(mac_address(world))));
             for name in ["enableIPForwarding", "enableAcceleratedNetworking", "vnetEncryptionSupported"] {
@@ -254,14 +305,12 @@ pub(crate) fn seat(interface: &Resource) -> Option<(String, u32)> {
 
 fn delete(world: &mut World, req: &Inbound, target: &Target, kind: Kind) -> Reply {
     let Some(found) = world.resource(&target.resource_id()).cloned() else { return Reply::empty(204) };
-    if let Some(refusal) = busy(world, &found.id).or_else(|| in_use(world, &found, kind)) {
+    if let Some(refusal) = busy(world, req, &found.id, kind).or_else(|| in_use(world, &found, kind)) {
         return refusal;
     }
     let seconds = world.settings.durations.network;
     let location = match kind {
-        Kind::Subnet => {
-            found.id.rsplitn(3, '/').nth(2).and_then(|parent| world.resource(parent)).map(Resource::location).unwrap_or_default()
-        }
+        Kind::Subnet => world.resource(parent_of(&found.id)).map(Resource::location).unwrap_or_default(),
         _ => found.location(),
     };
     let start = Start { family: Family::Network, location, subject: found.id.clone(), effect: Effect::Remove, seconds };
@@ -277,9 +326,7 @@ fn in_use(world: &World, found: &Resource, kind: Kind) -> Option<Reply> {
     let interfaces = || world.resources.values().filter(|other| other.kind == Kind::Interface);
     let names = |nic: &Resource, pointer: &str| {
         let configs = nic.at("/properties/ipConfigurations").and_then(Value::as_array).into_iter().flatten();
-        configs
-            .filter_map(|config| config.pointer(pointer).and_then(Value::as_str))
-            .any(|id| id.to_ascii_lowercase().starts_with(&found.id.to_ascii_lowercase()))
+        configs.filter_map(|config| config.pointer(pointer).and_then(Value::as_str)).any(|id| covers(&found.id, id))
     };
     let (code, user) = match kind {
         Kind::Interface => ("NicInUse", found.at("/properties/virtualMachine/id").and_then(Value::as_str).map(str::to_owned)),

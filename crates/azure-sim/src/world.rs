@@ -180,6 +180,8 @@ pub struct World {
     pub key_vaults: BTreeMap<String, KeyVault>,
     /// Object id and client id of user-assigned identities, by lower-case ARM id.
     pub identities: BTreeMap<String, (String, String)>,
+    /// Object ids of the estate's apps and managed identities, in lower case.
+    pub principals: BTreeSet<String>,
     /// Names of blobs (`container/name`) that restores wrote, by lower-case id of the account.
     pub blobs: BTreeMap<String, BTreeSet<String>>,
     /// Tags of resources and groups, by lower-case id.
@@ -221,6 +223,7 @@ impl World {
             addresses: BTreeMap::new(),
             key_vaults: BTreeMap::new(),
             identities: BTreeMap::new(),
+            principals: BTreeSet::new(),
             blobs: BTreeMap::new(),
             tags: BTreeMap::new(),
             tag_names: BTreeMap::new(),
@@ -331,6 +334,8 @@ impl World {
         shown.extend(resource.body.iter().map(|(key, value)| (key.clone(), value.clone())));
         if let Some(machine) = &resource.machine {
             shown.insert("etag".to_owned(), json!(machine.etag_text()));
+            // Only a GET that asks for it shows this (compute-and-arm.md C.4).
+            shown.get_mut("properties").and_then(Value::as_object_mut).map(|properties| properties.remove("userData"));
         }
         if resource.kind == Kind::Network {
             let subnets: Vec<Value> = self.below(&resource.id, Kind::Subnet).into_iter().map(|subnet| self.show(subnet)).collect();

@@ -5,13 +5,16 @@ use serde_json::{Value, json};
 use crate::{
     arm::{errors, locks::covers},
     identity::authorise::{Assignment, Origin, Role},
+    model::Model,
     path::{Form, Target},
     wire::{Inbound, Reply},
-    world::World,
+    world::{Resource, World},
 };
 
 /// Answers `{scope}/providers/Microsoft.Authorization/role…`.
-pub fn handle(world: &mut World, req: &Inbound, target: &Target) -> Reply {
+pub fn handle(model: &mut Model, req: &Inbound, target: &Target) -> Reply {
+    let unknown = if req.method == "PUT" { unknown_principal(model, req) } else { None };
+    let world = &mut model.world;
     let scope = target.scope_id();
     let name = target.names.first().cloned().unwrap_or_default();
     match (target.type_path().as_str(), target.form(), req.method.as_str()) {
@@ -29,7 +32,10 @@ pub fn handle(world: &mut World, req: &Inbound, target: &Target) -> Reply {
             Some(found) => Reply::json(200, show(found, &scope)),
             None => not_found(&name),
         },
-        ("roleassignments", Form::Element, "PUT") => assign(world, req, target, (&scope, &name)),
+        ("roleassignments", Form::Element, "PUT") => match unknown {
+            Some(refusal) => refusal,
+            None => assign(world, req, target, (&scope, &name)),
+        },
         ("roleassignments", Form::Element, "DELETE") => match world.access.assignments.remove(&target.resource_id().to_ascii_lowercase()) {
             Some(removed) => Reply::json(200, show(&removed, &scope)),
             None => Reply::empty(204),
@@ -103,6 +109,29 @@ fn show_role(role: &Role, scope: &str) -> Value {
     })
 }
 
+/// Recorded: roleassignment_put__400_principalnotfound. Its own words say that a `principalType` does without the look into the
+/// directory, which holds the estate's principals and the identities of machines and vaults.
+fn unknown_principal(model: &Model, req: &Inbound) -> Option<Reply> {
+    let properties = &req.body["properties"];
+    let principal = uuid::Uuid::parse_str(properties["principalId"].as_str()?).ok()?;
+    let plain = principal.to_string();
+    let of_machine = |vm: &Resource| vm.text("/identity/principalId").eq_ignore_ascii_case(&plain);
+    let known =
+        model.world.principals.contains(&plain) || model.world.resources.values().any(of_machine) || model.recovery.has_principal(&plain);
+    let typed = properties["principalType"].as_str().is_some_and(|kind| !kind.is_empty());
+    (!known && !typed).then(|| {
+        let message = format!(
+            "Principal {} does not exist in the directory {}. Check that you have the correct principal ID. If you are creating this \
+             principal and then immediately assigning a role, this error might be related to a replication delay. In this case, set the \
+             role assignment principalType property to a value, such as ServicePrincipal, User, or Group.  See \
+             https://aka.ms/docs-principaltype",
+            principal.simple(),
+            req.caller.tenant_id
+        );
+        errors::gateway(400, "PrincipalNotFound", message)
+    })
+}
+
 fn assign(world: &mut World, req: &Inbound, target: &Target, (scope, name): (&str, &str)) -> Reply {
     let text = |field: &str| req.body.pointer(&format!("/properties/{field}")).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (definition, principal) = (text("roleDefinitionId"), text("principalId"));
@@ -122,6 +151,12 @@ fn assign(world: &mut World, req: &Inbound, target: &Target, (scope, name): (&st
         );
     }
     let key = target.resource_id().to_ascii_lowercase();
+    // A name is used once, and what it stands for does not change: 400 in the words of Azure/Azure-Landing-Zones#2040.
+    let moved = |a: &Assignment| a.role != role || !a.principal.eq_ignore_ascii_case(&principal) || !a.scope.eq_ignore_ascii_case(scope);
+    if world.access.assignments.values().any(|a| a.name.eq_ignore_ascii_case(name) && moved(a)) {
+        let message = "Tenant ID, application ID, principal ID, and scope are not allowed to be updated.";
+        return errors::gateway(400, "RoleAssignmentUpdateNotPermitted", message);
+    }
     let same = |a: &Assignment| a.role == role && a.principal.eq_ignore_ascii_case(&principal) && a.scope.eq_ignore_ascii_case(scope);
     if let Some(existing) = world.access.assignments.values().find(|a| same(a)) {
         return if existing.id.eq_ignore_ascii_case(&key) {

@@ -29,6 +29,12 @@ pub fn group_not_found(group: &str) -> Reply {
     gateway(404, "ResourceGroupNotFound", format!("Resource group '{group}' could not be found."))
 }
 
+/// 409 of a write into a group that is being deleted (well-known words; not among the recordings).
+pub fn group_being_deleted(group: &str) -> Reply {
+    let message = format!("The resource group '{group}' is in deprovisioning state and cannot perform this operation.");
+    gateway(409, "ResourceGroupBeingDeleted", message)
+}
+
 /// 404 of a subscription, also when the caller may see nothing in it.
 pub fn subscription_not_found(subscription: &str) -> Reply {
     gateway(404, "SubscriptionNotFound", format!("The subscription '{subscription}' could not be found."))

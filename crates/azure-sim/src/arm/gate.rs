@@ -33,13 +33,20 @@ pub fn refusal(world: &World, req: &Inbound, target: &Target, owner: Owner, read
         {
             return Some(errors::missing_registration(namespace));
         }
-        if let Some(group) = target.group.as_ref().filter(|_| owner != Owner::Groups)
-            && world.group(id, group).is_none()
-        {
-            return Some(errors::group_not_found(group));
+        if let Some(refusal) = target.group.as_ref().and_then(|group| group_refusal(world, req, (id, group), owner)) {
+            return Some(refusal);
         }
     }
     locks::refusal(world, req, target).or_else(|| policies::refusal(world, req, target))
+}
+
+/// The group must be there, but for a request about itself, and nothing is put into one that is on its way out.
+fn group_refusal(world: &World, req: &Inbound, (subscription, name): (&str, &str), owner: Owner) -> Option<Reply> {
+    match world.group(subscription, name) {
+        None if owner != Owner::Groups => Some(errors::group_not_found(name)),
+        Some(group) if group.deleting.is_some() && req.method == "PUT" => Some(errors::group_being_deleted(&group.name)),
+        _ => None,
+    }
 }
 
 /// Any well-formed version is accepted, with the words that ARM uses for the rest.

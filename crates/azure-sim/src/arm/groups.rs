@@ -6,7 +6,7 @@ use crate::{
     arm::{
         errors,
         operations::{Announce, Effect, Family, Start},
-        subscriptions::REGIONS,
+        subscriptions::{REGIONS, is_region},
         tags,
     },
     path::{Target, canonical_location},
@@ -60,7 +60,7 @@ fn put(world: &mut World, req: &Inbound, subscription: &str, name: &str, found: 
         return errors::gateway(400, "LocationRequired", "The location property is required for this definition.");
     };
     let canonical = canonical_location(location);
-    if !REGIONS.iter().any(|(known, _)| *known == canonical) {
+    if !is_region(&canonical) {
         let regions = REGIONS.map(|(known, _)| known).join(",");
         let message =
             format!("The provided location '{location}' is not available for resource group. List of available regions is '{regions}'.");
@@ -118,7 +118,7 @@ pub fn location_of_write(world: &World, req: &Inbound, before: Option<&Resource>
             Err(errors::gateway(409, "InvalidResourceLocation", message))
         }
         (_, Some(old)) => Ok(old.location()),
-        (Some(sent), None) if REGIONS.iter().any(|(known, _)| *known == sent) => Ok(sent),
+        (Some(sent), None) if is_region(&sent) => Ok(sent),
         (Some(sent), None) => {
             let regions = REGIONS.map(|(known, _)| known).join(",");
             let kind = Target::read("PUT", &req.path).types.join("/");

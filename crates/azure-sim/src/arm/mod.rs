@@ -3,6 +3,7 @@
 pub mod access;
 pub mod deployments;
 pub mod errors;
+pub mod filter;
 pub mod gate;
 pub mod groups;
 pub mod locks;
@@ -104,7 +105,7 @@ pub fn dispatch(model: &mut Model, req: &Inbound, target: &Target, owner: Owner)
         Owner::TagNames => tag_names::handle(&mut model.world, req),
         Owner::Tags => tags::handle(model, req, target),
         Owner::Locks => locks::handle(model, req, target),
-        Owner::Access => access::handle(&mut model.world, req, target),
+        Owner::Access => access::handle(model, req, target),
         Owner::Compute => crate::compute::handle(&mut model.world, req, target),
         Owner::Network => crate::network::handle(&mut model.world, req, target),
         Owner::Recovery => model.recovery_services(req, target),

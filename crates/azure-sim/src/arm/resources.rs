@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use crate::{
     arm::{
         errors,
+        filter::{Filter, Seen},
         operations::long_time,
         paging,
-        tags::{filter_admits, filter_value},
     },
     model::Model,
     path::{Target, joined},
@@ -37,6 +37,13 @@ impl Found<'_> {
             Found::Vault(shown) => shown["type"].as_str().unwrap_or_default(),
         }
     }
+
+    fn location(&self) -> &str {
+        match self {
+            Found::Kept(resource) => resource.text("/location"),
+            Found::Vault(shown) => shown["location"].as_str().unwrap_or_default(),
+        }
+    }
 }
 
 /// Lists what a subscription or a group holds and the caller may read.
@@ -44,25 +51,16 @@ pub fn list(model: &Model, req: &Inbound, target: &Target) -> Reply {
     if req.method != "GET" {
         return errors::method_not_allowed(&req.method);
     }
-    let filter = req.query.get("$filter").cloned().unwrap_or_default();
-    const TERMS: [&str; 5] = ["resourcetype", "tagname", "tagvalue", "name", "resourcegroup"];
-    let known = |term: &str| term.split_once(" eq ").is_some_and(|(word, _)| TERMS.contains(&word.trim().to_ascii_lowercase().as_str()));
-    let either = filter.split('\'').step_by(2).any(|outside| outside.contains(" or "));
-    if either || (!filter.trim().is_empty() && !filter.split(" and ").all(|term| known(term.trim()))) {
-        return errors::not_implemented("GET", &format!("{} with $filter={filter}", req.raw_path()));
-    }
+    let asked = req.query.get("$filter").map_or("", String::as_str);
+    let Some(filter) = Filter::read(asked) else {
+        return errors::not_implemented("GET", &format!("{} with $filter={asked}", req.raw_path()));
+    };
     let (scope, after) = (joined(&req.path[..req.path.len() - 1]), paging::after(req));
     let expand = req.query.get("$expand").map(|words| words.to_ascii_lowercase()).unwrap_or_default();
-    let wanted = |word: &str| filter_value(&filter, word);
-    let (kind, name, group) = (wanted("resourceType"), wanted("name"), wanted("resourceGroup"));
     let world = &model.world;
-    let listed = everything(model, target, (&scope, after.as_deref()), kind.as_deref(), &expand).filter(|found| {
-        let mut segments = found.id().split('/');
-        let of_group = segments.nth(4);
-        kind.as_ref().is_none_or(|kind| found.kind().eq_ignore_ascii_case(kind))
-            && name.as_ref().is_none_or(|name| segments.next_back().is_some_and(|found| found.eq_ignore_ascii_case(name)))
-            && group.as_ref().is_none_or(|group| of_group.is_some_and(|found| found.eq_ignore_ascii_case(group)))
-            && filter_admits(world, found.id(), req)
+    let listed = everything(model, target, (&scope, after.as_deref()), filter.is("resourcetype"), &expand).filter(|found| {
+        let tags = world.tags.get(&found.id().to_ascii_lowercase());
+        filter.admits(&Seen { id: found.id(), kind: found.kind(), location: found.location(), tags })
             && world.access.may(&req.caller.object_id, &format!("{}/read", found.kind()), found.id())
     });
     paging::page_of(listed, req, world.settings.pages.resources, |found| match found {

@@ -9,8 +9,9 @@ use crate::{
     world::{Subscription, World},
 };
 
-/// Regions with the names people read: those of a recorded refusal, and those that recordings use or pairs name beside them.
-pub const REGIONS: [(&str, &str); 43] = [
+/// Regions with the names people read: those of a recorded refusal, those that recordings use or pairs name beside them, and the
+/// rest of the public ones (learn.microsoft.com, "List of Azure regions"). Those of sovereign clouds are no regions here.
+pub const REGIONS: [(&str, &str); 63] = [
     ("centralus", "Central US"),
     ("eastasia", "East Asia"),
     ("southeastasia", "Southeast Asia"),
@@ -54,7 +55,32 @@ pub const REGIONS: [(&str, &str); 43] = [
     ("switzerlandwest", "Switzerland West"),
     ("centraluseuap", "Central US EUAP"),
     ("eastus2euap", "East US 2 EUAP"),
+    ("austriaeast", "Austria East"),
+    ("belgiumcentral", "Belgium Central"),
+    ("brazilsoutheast", "Brazil Southeast"),
+    ("chilecentral", "Chile Central"),
+    ("denmarkeast", "Denmark East"),
+    ("indonesiacentral", "Indonesia Central"),
+    ("israelcentral", "Israel Central"),
+    ("italynorth", "Italy North"),
+    ("jioindiacentral", "Jio India Central"),
+    ("malaysiawest", "Malaysia West"),
+    ("mexicocentral", "Mexico Central"),
+    ("newzealandnorth", "New Zealand North"),
+    ("norwaywest", "Norway West"),
+    ("polandcentral", "Poland Central"),
+    ("qatarcentral", "Qatar Central"),
+    ("southafricawest", "South Africa West"),
+    ("spaincentral", "Spain Central"),
+    ("taiwannorth", "Taiwan North"),
+    ("taiwannorthwest", "Taiwan Northwest"),
+    ("uaecentral", "UAE Central"),
 ];
+
+/// Whether a region, in canonical form, is one of them.
+pub fn is_region(name: &str) -> bool {
+    REGIONS.iter().any(|(known, _)| *known == name)
+}
 
 /// A resource type and api-versions of it, newest first.
 type Type = (&'static str, &'static [&'static str]);

@@ -90,7 +90,7 @@ pub fn take_from_body(world: &mut World, id: &str, req: &Inbound) {
     }
 }
 
-/// `$filter=tagName eq 'x' and tagValue eq 'y'` on lists of groups and resources.
+/// `$filter=tagName eq 'x' and tagValue eq 'y'` on lists of groups.
 pub fn filter_admits(world: &World, id: &str, req: &Inbound) -> bool {
     let filter = req.query.get("$filter").map_or("", String::as_str);
     let wanted = |word: &str| filter_value(filter, word);

@@ -79,8 +79,12 @@ fn tier_of(sku: &str) -> &'static str {
 
 /// Fills in what follows from size and sku.
 pub fn derive_sizes(disk: &mut Resource) {
-    // (up to GiB, tier, IOPS, MB/s) of Premium SSD; the recorded 200 GiB is P15 with 1100 and 125.
-    const PREMIUM: [(i64, &str, i64, i64); 11] = [
+    // (up to GiB, tier, IOPS, MB/s) of Premium SSD; the recorded 200 GiB is P15 with 1100 and 125, and P1 120 and 25
+    // (disk_list_by_rg__200).
+    const PREMIUM: [(i64, &str, i64, i64); 14] = [
+        (4, "P1", 120, 25),
+        (8, "P2", 120, 25),
+        (16, "P3", 120, 25),
         (32, "P4", 120, 25),
         (64, "P6", 240, 50),
         (128, "P10", 500, 100),
@@ -95,7 +99,7 @@ pub fn derive_sizes(disk: &mut Resource) {
     ];
     let premium = disk.text("/sku/name").starts_with("Premium_");
     let size = disk.at("/properties/diskSizeGB").and_then(Value::as_i64).unwrap_or(0);
-    let (_, tier, iops, throughput) = PREMIUM.into_iter().find(|(up_to, ..)| size <= *up_to).unwrap_or(PREMIUM[10]);
+    let (_, tier, iops, throughput) = PREMIUM.into_iter().find(|(up_to, ..)| size <= *up_to).unwrap_or(PREMIUM[13]);
     let properties = disk.properties_mut();
     properties.insert("diskSizeBytes".to_owned(), json!(size.saturating_mul(1 << 30)));
     properties.insert("diskIOPSReadWrite".to_owned(), json!(if premium { iops } else { 500 }));
@@ -166,7 +170,12 @@ fn created(world: &World, req: &Inbound, id: &str, location: &str) -> Result<(Re
         ("Empty", Some(size), _) => size,
         ("Copy", _, Some(source)) if source.location() == location => {
             let size = source.at("/properties/diskSizeGB").and_then(Value::as_i64).unwrap_or(0);
-            asked.unwrap_or(size).max(size)
+            // Refused as documented (compute-and-arm.md B.3); that it is at once and in these words is a guess.
+            if asked.is_some_and(|asked| asked < size) {
+                let message = format!("The size of the disk must not be smaller than that of its source, {size} GB.");
+                return Err(errors::invalid_parameter("disk.diskSizeGB", message));
+            }
+            asked.unwrap_or(size)
         }
         ("Copy", ..) => {
             let source = creation["sourceResourceId"].as_str().unwrap_or_default();
@@ -216,6 +225,15 @@ fn changed(disk: &Resource, req: &Inbound) -> Result<(Resource, Option<Rig>), Re
         return Ok((disk, Some(Rig::Failed { code: "InvalidParameter".to_owned(), message })));
     }
     if let Some(sku) = req.body.pointer("/sku/name") {
+        // Only of a disk that no running machine holds (compute-and-arm.md B.4); the words are a guess.
+        if disk.text("/properties/diskState") == "Attached" && sku != disk.text("/sku/name") {
+            let message = format!(
+                "The sku of disk '{}' can only be changed when it is unattached or its VM '{}' is deallocated.",
+                disk.name(),
+                disk.text("/managedBy")
+            );
+            return Err(errors::targeted(409, "OperationNotAllowed", message, "sku"));
+        }
         disk.body.insert("sku".to_owned(), json!({"name": sku, "tier": tier_of(sku.as_str().unwrap_or_default())}));
     }
     let sent = req.body.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();

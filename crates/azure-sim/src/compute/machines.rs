@@ -231,6 +231,13 @@ fn interfaces(vm: &Resource) -> Vec<String> {
     named.filter_map(|nic| nic["id"].as_str().map(str::to_ascii_lowercase)).collect()
 }
 
+/// The one of them that is marked as primary, in lower case; the first where none is.
+fn primary_interface(vm: &Resource) -> Option<String> {
+    let named = vm.at("/properties/networkProfile/networkInterfaces")?.as_array()?;
+    let marked = named.iter().find(|nic| nic.pointer("/properties/primary") == Some(&Value::Bool(true)));
+    marked.or(named.first())?["id"].as_str().map(str::to_ascii_lowercase)
+}
+
 fn interfaces_free(world: &World, id: &str, body: &Map<String, Value>) -> Result<(), Reply> {
     let interfaces = body.get("properties").and_then(|p| p.pointer("/networkProfile/networkInterfaces")).and_then(Value::as_array);
     for interface in interfaces.into_iter().flatten().filter_map(|nic| nic["id"].as_str()) {
@@ -421,10 +428,11 @@ impl World {
     /// Marks the machine's interfaces as its own, and lets go of those of `held` that it no longer names.
     pub fn join_interfaces(&mut self, vm_id: &str, held: &[String]) {
         let named = self.resource(vm_id).map(interfaces).unwrap_or_default();
+        let primary = self.resource(vm_id).and_then(primary_interface);
         for key in &named {
             if let Some(nic) = self.resource_mut(key).filter(|found| found.kind == Kind::Interface) {
                 nic.properties_mut().insert("virtualMachine".to_owned(), json!({"id": vm_id}));
-                nic.properties_mut().insert("primary".to_owned(), json!(true));
+                nic.properties_mut().insert("primary".to_owned(), json!(primary.as_ref() == Some(key)));
             }
         }
         for key in held.iter().filter(|key| !named.contains(key)) {

@@ -13,12 +13,16 @@ use crate::{
     world::{Resource, World},
 };
 
-/// GET of a machine, maybe with `$expand=instanceView`.
+/// GET of a machine, maybe with `$expand=instanceView` or `userData`.
 pub fn get(world: &World, req: &Inbound, target: &Target) -> Reply {
     let Some(vm) = world.resource(&target.resource_id()) else { return super::missing(world, target, "VM") };
-    let expand = req.query.get("$expand").is_some_and(|value| value.to_ascii_lowercase().contains("instanceview"));
+    let words = req.query.get("$expand").map(|value| value.to_ascii_lowercase()).unwrap_or_default();
+    let mut body = shown(world, vm, words.contains("instanceview"));
+    if let Some(data) = vm.at("/properties/userData").filter(|_| words.contains("userdata")) {
+        body["properties"]["userData"] = data.clone();
+    }
     let etag = vm.machine.as_ref().map(|machine| machine.etag_text()).unwrap_or_default();
-    Reply::json(200, shown(world, vm, expand)).with_header("etag", etag)
+    Reply::json(200, body).with_header("etag", etag)
 }
 
 /// A machine as a GET shows it.

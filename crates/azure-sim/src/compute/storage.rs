@@ -64,6 +64,11 @@ pub fn plan(world: &World, subject: &Subject<'_>, asked: &Value) -> Result<Stora
         if disk["toBeDetached"] == true {
             continue;
         }
+        if kept.iter().any(|other: &Value| other["lun"] == disk["lun"]) {
+            // The words are a guess.
+            let message = format!("More than one data disk is to be at LUN {}.", disk["lun"]);
+            return Err(errors::invalid_parameter("dataDisks.lun", message));
+        }
         let same_lun = before.iter().find(|old| old["lun"] == disk["lun"]);
         kept.push(data_disk(world, subject, &disk, same_lun, &mut plan)?);
     }
@@ -206,9 +211,15 @@ fn made_disk(world: &World, subject: &Subject<'_>, asked: &Value, stem: &str, (s
 }
 
 fn attachable<'a>(world: &'a World, subject: &Subject<'_>, id: &str) -> Result<&'a Resource, Reply> {
-    let Some(disk) = world.resource(id) else {
+    let region = canonical_location(subject.location);
+    let Some(disk) = world.resource(id).filter(|disk| disk.location() == region) else {
         return Err(errors::targeted(404, "NotFound", "The entity was not found in this Azure location.", id));
     };
+    if let Some(zone) = zone_apart(disk, subject) {
+        // The words are a guess; that zones must match is documented (compute-and-arm.md B.4).
+        let message = format!("Disk '{}' in zone '{zone}' cannot be attached to VM '{}', which is not in it.", disk.name(), subject.name());
+        return Err(errors::targeted(400, "BadRequest", message, "zones"));
+    }
     let owner = disk.text("/managedBy");
     if owner.is_empty() || owner.eq_ignore_ascii_case(subject.id) {
         return Ok(disk);
@@ -219,6 +230,14 @@ fn attachable<'a>(world: &'a World, subject: &Subject<'_>, id: &str) -> Result<&
         subject.name()
     );
     Err(errors::targeted(409, "AttachDiskWhileBeingAttached", message, "dataDisk"))
+}
+
+/// The disk's zone, when the machine is in another or in none. A zone-redundant disk is in all; a disk
+/// without a zone is let through, though Azure might not.
+fn zone_apart(disk: &Resource, subject: &Subject<'_>) -> Option<String> {
+    let first = |zones: Option<&Value>| zones.and_then(|zones| zones.get(0)).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (held, wanted) = (first(disk.body.get("zones")), first(subject.zones));
+    (!held.is_empty() && held != wanted && !disk.text("/sku/name").ends_with("_ZRS")).then_some(held)
 }
 
 /// Carries a plan out.

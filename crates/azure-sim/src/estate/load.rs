@@ -9,7 +9,11 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use crate::{
-    arm::{locks::Lock, policies::PolicyAssignment, subscriptions::namespaces},
+    arm::{
+        locks::Lock,
+        policies::PolicyAssignment,
+        subscriptions::{is_region, namespaces},
+    },
     azure::{Azure, Options},
     estate::{AssignmentEntry, DenyEntry, Estate, EstateError, GroupEntry, LockEntry, RoleEntry, SubscriptionEntry, machines, vaults},
     identity::{
@@ -42,6 +46,8 @@ pub(crate) fn build(estate: Estate, options: Options) -> Result<Azure, EstateErr
         .iter()
         .filter_map(|who| Some((who.resource_id.as_ref()?.to_ascii_lowercase(), (who.object_id.clone(), who.client_id.clone()))))
         .collect();
+    let apps = estate.apps.iter().map(|app| &app.object_id);
+    world.principals = apps.chain(estate.managed_identities.iter().map(|who| &who.object_id)).map(|id| id.to_ascii_lowercase()).collect();
     let mut model = Model { world, recovery: recovery::State::new(settings) };
     for (index, entry) in estate.subscriptions.iter().enumerate() {
         subscription(&mut model.world, entry, &estate.tenant_id, &format!("subscriptions[{index}]"))?;
@@ -90,9 +96,10 @@ fn guards(model: &mut Model, (subscription, group): (&SubscriptionEntry, &GroupE
         let id = format!("{scope}/providers/Microsoft.KeyVault/vaults/{}", vault.name);
         model.world.key_vaults.insert(vault.name.to_ascii_lowercase(), KeyVault { id, keys: vault.keys.clone() });
     }
-    for account in &group.storage_accounts {
+    for (index, account) in group.storage_accounts.iter().enumerate() {
         let location = account.location.as_deref().unwrap_or(&group.location);
-        let made = crate::storage::account(&scope, account, &canonical_location(location), model.world.now);
+        let location = region(location, &format!("{place}.storageAccounts[{index}].location"))?;
+        let made = crate::storage::account(&scope, account, &location, model.world.now);
         model.world.insert(made);
     }
     Ok(())
@@ -125,15 +132,16 @@ pub(super) fn group_id(subscription: &SubscriptionEntry, group: &GroupEntry) -> 
     format!("/subscriptions/{}/resourceGroups/{}", subscription.id, group.name)
 }
 
-/// A request of nobody: made while loading, or for an edit.
+/// A request of nobody, in the tenant of its subscription: made while loading, or for an edit.
 pub(crate) fn inbound(world: &World, method: &str, path: &str, body: Value) -> Inbound {
+    let tenant_id = path.split('/').nth(2).and_then(|id| world.subscription(id)).map(|found| found.tenant_id.clone()).unwrap_or_default();
     Inbound {
         method: method.to_owned(),
         path: path.split('/').filter(|segment| !segment.is_empty()).map(str::to_owned).collect(),
         query: BTreeMap::from([("api-version".to_owned(), "2024-04-01".to_owned())]),
         headers: BTreeMap::new(),
         body,
-        caller: Caller::default(),
+        caller: Caller { tenant_id, ..Caller::default() },
         now: world.now,
         origin: "https://localhost".to_owned(),
     }
@@ -163,12 +171,19 @@ fn subscription(world: &mut World, entry: &SubscriptionEntry, tenant: &str, plac
         if !group.tags.is_empty() {
             world.tags.insert(id.to_ascii_lowercase(), group.tags.clone());
         }
-        let stored = Group { id, name: group.name.clone(), location: canonical_location(&group.location), deleting: None };
+        let location = region(&group.location, &format!("{place}.resourceGroups[{index}].location"))?;
+        let stored = Group { id, name: group.name.clone(), location, deleting: None };
         if world.groups.insert((entry.id.to_ascii_lowercase(), group.name.to_ascii_lowercase()), stored).is_some() {
             return Err(EstateError::field(format!("{place}.resourceGroups[{index}].name"), format!("'{}' is there twice", group.name)));
         }
     }
     Ok(())
+}
+
+/// A region in canonical form; one that Azure does not have is a mistake of the estate.
+fn region(text: &str, field: &str) -> Result<String, EstateError> {
+    let canonical = canonical_location(text);
+    if is_region(&canonical) { Ok(canonical) } else { Err(EstateError::field(field, format!("'{text}' is no region"))) }
 }
 
 fn guid(text: &str, field: &str) -> Result<(), EstateError> {

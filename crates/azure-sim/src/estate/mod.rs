@@ -334,7 +334,10 @@ pub struct VaultEntry {
     /// Its tags.
     #[serde(default)]
     pub tags: BTreeMap<String, String>,
-    /// `properties` of the vault.
+    /// Its `identity`, as ARM takes it: what reads the key of `properties.encryption`.
+    #[serde(default)]
+    pub identity: Option<Value>,
+    /// `properties` of the vault. An immutability of `Locked` is reached as clients reach it, by a second write.
     #[serde(default)]
     pub properties: Value,
     /// `properties` of `backupconfig/vaultconfig`, when not the default.

@@ -26,13 +26,21 @@ pub(super) fn make(model: &mut Model, (subscription, group): (&SubscriptionEntry
 fn one(model: &mut Model, group: &str, entry: &GroupEntry, vault: &VaultEntry, place: &str) -> Result<(), EstateError> {
     let id = format!("{group}/providers/Microsoft.RecoveryServices/vaults/{}", vault.name);
     let location = canonical_location(vault.location.as_deref().unwrap_or(&entry.location));
-    let properties = if vault.properties.is_null() { json!({"publicNetworkAccess": "Enabled"}) } else { vault.properties.clone() };
+    let mut properties = if vault.properties.is_null() { json!({"publicNetworkAccess": "Enabled"}) } else { vault.properties.clone() };
+    let locked = unlock(&mut properties);
     let mut body = json!({"location": location, "sku": {"name": "RS0", "tier": "Standard"}, "properties": properties});
     if !vault.tags.is_empty() {
         body["tags"] = json!(vault.tags);
     }
+    if let Some(identity) = &vault.identity {
+        body["identity"] = identity.clone();
+    }
     send(model, "PUT", &id, body, place)?;
     wait(model, 10);
+    if let Some(immutability) = locked {
+        send(model, "PATCH", &id, json!({"properties": {"securitySettings": {"immutabilitySettings": immutability}}}), place)?;
+        wait(model, 10);
+    }
     if let Some(config) = &vault.config {
         send(model, "PATCH", &format!("{id}/backupconfig/vaultconfig"), json!({"properties": config}), &format!("{place}.config"))?;
     }
@@ -51,6 +59,17 @@ fn one(model: &mut Model, group: &str, entry: &GroupEntry, vault: &VaultEntry, p
         send(model, "PUT", &format!("{id}/backupResourceGuardProxies/VaultProxy"), body, &format!("{place}.resourceGuard"))?;
     }
     Ok(())
+}
+
+/// Lowers an immutability of `Locked`, which no new vault can have, to `Unlocked`, and gives what was asked for.
+fn unlock(properties: &mut Value) -> Option<Value> {
+    let immutability = properties.pointer_mut("/securitySettings/immutabilitySettings")?;
+    let asked = immutability.clone();
+    let locked = asked["state"].as_str().is_some_and(|state| state.eq_ignore_ascii_case("Locked"));
+    locked.then(|| {
+        immutability["state"] = json!("Unlocked");
+        asked
+    })
 }
 
 /// One machine of an entry, on its way into the vault.

@@ -58,6 +58,9 @@ pub fn check(req: &Inbound, target: &Target, owner: Owner) -> Check {
         }
         Owner::Resources => reaches("Microsoft.Resources/subscriptions/resources/read", joined(&req.path[..req.path.len() - 1])),
         Owner::GroupOperations => reaches("Microsoft.Resources/subscriptions/operationresults/read", subscription),
+        // Following what one started takes no role at the subscription, where the URL is: a role in it does (learn.microsoft.com,
+        // "Track asynchronous Azure operations", permission for tracking). Whose operation it is nobody asks, as with a group's.
+        Owner::Compute | Owner::Network | Owner::Storage if follows(req, target) => reaches(&generic(req, target), subscription),
         Owner::TagNames if req.method == "GET" => reaches("Microsoft.Resources/subscriptions/tagNames/read", subscription),
         Owner::TagNames => {
             let below = if req.path.len() > 4 { "/tagValues" } else { "" };
@@ -71,6 +74,12 @@ pub fn check(req: &Inbound, target: &Target, owner: Owner) -> Check {
             if whole && req.method == "GET" { Check::Reaches { action, scope } } else { Check::May { action, scope } }
         }
     }
+}
+
+/// Whether a request asks how an operation of Compute, Network or Storage goes.
+fn follows(req: &Inbound, target: &Target) -> bool {
+    const POLLS: [&str; 3] = ["locations/operations", "locations/diskoperations", "locations/asyncoperations"];
+    req.method == "GET" && target.form() == Form::Element && POLLS.contains(&target.type_path().as_str())
 }
 
 fn verb(method: &str) -> &'static str {

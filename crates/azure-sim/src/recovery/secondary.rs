@@ -30,34 +30,69 @@ pub(super) const PASSIVE_VERSIONS: [&str; 2] = ["2018-12-20", "2021-11-15"];
 /// What every access token begins with: base64 of `{"canary":"azure-sim"}`.
 pub const CANARY_TOKEN: &str = "eyJjYW5hcnkiOiJhenVyZS1zaW0ifQ";
 
-/// Fixed pairs (azure-cli's table, as far as copied here; the last was recorded), each in the direction of a restore.
-const PAIRS: [(&str, &str); 20] = [
-    ("westeurope", "northeurope"),
-    ("northeurope", "westeurope"),
-    ("eastus", "westus"),
-    ("westus", "eastus"),
-    ("eastus2", "centralus"),
+/// Fixed pairs, each in the direction of a restore (azure-cli's table and Azure's list of paired regions; some go one way only).
+const PAIRS: [(&str, &str); 60] = [
+    ("australiacentral", "australiacentral2"),
+    ("australiacentral2", "australiacentral"),
+    ("australiaeast", "australiasoutheast"),
+    ("australiasoutheast", "australiaeast"),
+    ("brazilsouth", "southcentralus"),
+    ("brazilsoutheast", "brazilsouth"),
+    ("canadacentral", "canadaeast"),
+    ("canadaeast", "canadacentral"),
+    ("centralindia", "southindia"),
     ("centralus", "eastus2"),
-    ("westus2", "westcentralus"),
+    ("centraluseuap", "eastus2euap"),
+    ("chinaeast", "chinanorth"),
+    ("chinaeast2", "chinanorth2"),
+    ("chinaeast3", "chinanorth3"),
+    ("chinanorth", "chinaeast"),
+    ("chinanorth2", "chinaeast2"),
+    ("chinanorth3", "chinaeast3"),
+    ("eastasia", "southeastasia"),
+    ("eastus", "westus"),
+    ("eastus2", "centralus"),
+    ("eastus2euap", "centraluseuap"),
+    ("francecentral", "francesouth"),
+    ("francesouth", "francecentral"),
+    ("germanynorth", "germanywestcentral"),
+    ("germanywestcentral", "germanynorth"),
+    ("japaneast", "japanwest"),
+    ("japanwest", "japaneast"),
+    ("jioindiacentral", "jioindiawest"),
+    ("jioindiawest", "jioindiacentral"),
+    ("koreacentral", "koreasouth"),
+    ("koreasouth", "koreacentral"),
+    ("northcentralus", "southcentralus"),
+    ("northeurope", "westeurope"),
+    ("norwayeast", "norwaywest"),
+    ("norwaywest", "norwayeast"),
+    ("southafricanorth", "southafricawest"),
+    ("southafricawest", "southafricanorth"),
+    ("southcentralus", "northcentralus"),
+    ("southeastasia", "eastasia"),
+    ("southindia", "centralindia"),
+    ("swedencentral", "swedensouth"),
+    ("swedensouth", "swedencentral"),
+    ("switzerlandnorth", "switzerlandwest"),
+    ("switzerlandwest", "switzerlandnorth"),
+    ("taiwannorth", "taiwannorthwest"),
+    ("taiwannorthwest", "taiwannorth"),
+    ("uaecentral", "uaenorth"),
+    ("uaenorth", "uaecentral"),
     ("uksouth", "ukwest"),
     ("ukwest", "uksouth"),
-    ("germanywestcentral", "germanynorth"),
-    ("francecentral", "francesouth"),
-    ("swedencentral", "swedensouth"),
-    ("switzerlandnorth", "switzerlandwest"),
-    ("brazilsouth", "southcentralus"),
-    ("centralindia", "southindia"),
-    ("southeastasia", "eastasia"),
-    ("eastasia", "southeastasia"),
-    ("australiaeast", "australiasoutheast"),
-    ("japaneast", "japanwest"),
-    ("centraluseuap", "eastus2euap"),
+    ("usgovarizona", "usgovtexas"),
+    ("usgoviowa", "usgovvirginia"),
+    ("usgovtexas", "usgovarizona"),
+    ("usgovvirginia", "usgovtexas"),
+    ("westcentralus", "westus2"),
+    ("westeurope", "northeurope"),
+    ("westindia", "southindia"),
+    ("westus", "eastus"),
+    ("westus2", "westcentralus"),
+    ("westus3", "eastus"),
 ];
-
-/// Whether Azure has a region of that name.
-pub(super) fn is_region(name: &str) -> bool {
-    REGIONS.iter().any(|(known, _)| *known == name)
-}
 
 /// An access token that was given out, and what came with it.
 #[derive(Clone, Debug)]
@@ -408,4 +443,21 @@ fn extended(item: &Item, point: &Point) -> String {
         taken.os,
         taken.size
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_has_one_pair_and_never_itself() {
+        for (at, (from, to)) in PAIRS.iter().enumerate() {
+            assert!(from != to && PAIRS.iter().skip(at + 1).all(|(other, _)| other != from), "{from}");
+        }
+        for pair in
+            [("norwaywest", "norwayeast"), ("westus3", "eastus"), ("jioindiawest", "jioindiacentral"), ("taiwannorth", "taiwannorthwest")]
+        {
+            assert!(PAIRS.contains(&pair), "{pair:?}");
+        }
+    }
 }

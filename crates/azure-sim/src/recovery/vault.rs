@@ -14,13 +14,13 @@ use super::names::{ItemKey, VAULT_TYPE, canonical_location, time_text};
 use super::operations::{Effect, Family, Outcome, vault_operation_id};
 use super::policy::{Policy, default_policies};
 use super::route::unmodelled;
-use super::secondary::is_region;
 use super::settings::{Settings, VaultDeletion, VaultWrite};
 use super::state::{State, backup_error, merge, refused};
 use super::vault_keys::{KeyUpdate, key_refusal};
 use super::vault_rules::{Refused, canonical_identity, initial_settings, settle};
 use super::vault_view::{Echo, render};
 use crate::arm::errors::gateway;
+use crate::arm::subscriptions::is_region;
 use crate::wire::{Inbound, Neighbours, Reply};
 
 /// What a vault may be sold as (backup.md §5.1).

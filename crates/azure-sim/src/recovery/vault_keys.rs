@@ -70,6 +70,13 @@ pub(super) fn key_refusal(behaviour: &Settings, vault: Option<&Vault>, patch: &V
 }
 
 impl State {
+    /// Whether an object id is the own identity of a vault.
+    pub(crate) fn has_principal(&self, object_id: &str) -> bool {
+        let own =
+            |vault: &Vault| vault.identity.as_ref().and_then(|identity| identity["principalId"].as_str()).map(str::to_ascii_lowercase);
+        self.vaults.values().any(|vault| own(vault).is_some_and(|own| own == object_id))
+    }
+
     /// Why a vault's identity cannot use the key that a write names; `None` when it can, or no key is written.
     pub(super) fn key_denied(&self, n: &dyn Neighbours, vault: Option<&Vault>, patch: &Value, identity: Option<&Value>) -> Option<Finding> {
         if !patch["encryption"].is_object() {

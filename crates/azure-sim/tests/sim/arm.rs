@@ -213,15 +213,86 @@ fn an_estate_with_a_mistake_names_its_field() {
 }
 
 #[test]
-fn groups_are_in_any_recorded_region_and_what_a_filter_means_is_known_or_refused() {
+fn groups_are_in_any_public_region_and_what_a_filter_means_is_known_or_refused() {
     let mut client = small();
-    for (region, status) in [("eastus2euap", 201), ("South Central US", 201), ("atlantis", 400)] {
+    for (region, status) in
+        [("eastus2euap", 201), ("South Central US", 201), ("Poland Central", 201), ("chinaeast", 400), ("atlantis", 400)]
+    {
         let reply = client.send("PUT", &format!("{SUB}/resourcegroups/rg-{status}-{}", region.len()), json!({"location": region}));
         assert_eq!(reply.status, status, "{region}: {}", reply.json());
     }
-    let known = client.read(&format!("{SUB}/locations"))["value"].as_array().unwrap().len();
-    assert_eq!(known, 43);
+    let known = client.read(&format!("{SUB}/locations"))["value"].as_array().unwrap().clone();
+    let mut names: Vec<&str> = known.iter().map(|region| region["name"].as_str().unwrap()).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!((names.len(), names.contains(&"italynorth")), (known.len(), true), "no region twice");
     let either = "resourceType eq 'Microsoft.Compute/disks' or resourceType eq 'Microsoft.Compute/virtualMachines'";
     assert_eq!(client.get(&format!("{SUB}/resources?$filter={either}")).status, 501);
     assert_eq!(client.get(&format!("{SUB}/resources?$filter=name eq 'this or that'")).status, 200, "a name may hold the word");
+    let mut found = |filter: &str| client.read(&format!("{SUB}/resources?$filter={filter}"))["value"].as_array().unwrap().len();
+    let machines = "resourceType eq 'Microsoft.Compute/virtualMachines'";
+    assert_eq!(found(&format!("{machines} and location eq 'West Europe'")), 2);
+    assert_eq!(found(&format!("location eq 'northeurope' and {machines}")), 0);
+    assert_eq!((found("startswith(tagname,'AP')"), found("startswith(tagname,'x')")), (1, 0));
+    assert_eq!(found("substringof('VM-A', name) and resourceType eq 'Microsoft.Network/networkInterfaces'"), 1);
+}
+
+#[test]
+fn nothing_is_put_into_a_group_that_is_being_deleted() {
+    let mut client = small();
+    let group = format!("{SUB}/resourceGroups/rg-two");
+    client.send("DELETE", &group, Value::Null);
+    let disk = format!("{group}/providers/Microsoft.Compute/disks/d");
+    let body = json!({"location": "northeurope", "properties": {"creationData": {"createOption": "Empty"}, "diskSizeGB": 8}});
+    for url in [&group, &disk, &format!("{group}/providers/Microsoft.RecoveryServices/vaults/v")] {
+        let refused = client.send("PUT", url, body.clone());
+        assert_eq!((refused.status, code(&refused).as_str()), (409, "ResourceGroupBeingDeleted"), "{url}");
+        let words = "The resource group 'rg-two' is in deprovisioning state and cannot perform this operation.";
+        assert_eq!(refused.json()["error"]["message"], words);
+    }
+    assert_eq!((client.get(&disk).status, client.get(&group).status), (404, 200));
+    client.wait(120);
+    assert_eq!(code(&client.send("PUT", &disk, body.clone())), "ResourceGroupNotFound");
+    assert_eq!(client.send("PUT", &group, json!({"location": "northeurope"})).status, 201);
+    assert_eq!(client.send("PUT", &disk, body).status, 202);
+}
+
+#[test]
+fn a_role_assignment_does_not_become_another() {
+    let mut client = small();
+    let name = "cccccccc-0000-4000-8000-000000000001";
+    let url = |scope: &str| format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{name}");
+    let (contributor, viewer) = ("b24988ac-6180-42a0-ab88-20f7382dd24c", "acdd72a7-3385-48ef-bd42-f606fba81ae7");
+    let body = |role: &str, who: &str| {
+        let definition = format!("{SUB}/providers/Microsoft.Authorization/roleDefinitions/{role}");
+        json!({"properties": {"principalId": who, "principalType": "ServicePrincipal", "roleDefinitionId": definition}})
+    };
+    let (two, who, other) = (format!("{SUB}/resourceGroups/rg-two"), reader().object_id, crate::wire::owner().object_id);
+    assert_eq!(client.send("PUT", &url(&two), body(contributor, &who)).status, 201);
+    assert_eq!(client.send("PUT", &url(&two), body(contributor, &who.to_uppercase())).status, 200);
+    for (scope, role, who) in [(&two, viewer, &who), (&two, contributor, &other), (&RG.to_owned(), contributor, &who)] {
+        let refused = client.send("PUT", &url(scope), body(role, who));
+        assert_eq!((refused.status, code(&refused).as_str()), (400, "RoleAssignmentUpdateNotPermitted"), "{scope} {role} {who}");
+    }
+    let kept = client.read(&url(&two))["properties"].clone();
+    assert_eq!((&kept["principalId"], kept["roleDefinitionId"].as_str().unwrap().ends_with(contributor)), (&json!(who), true));
+}
+
+#[test]
+fn a_principal_that_nobody_knows_gets_no_role_unless_its_type_is_told() {
+    let mut client = small();
+    let url = format!("{RG}/providers/Microsoft.Authorization/roleAssignments/cccccccc-0000-4000-8000-000000000002");
+    let definition = format!("{SUB}/providers/Microsoft.Authorization/roleDefinitions/b24988ac-6180-42a0-ab88-20f7382dd24c");
+    let mut body = json!({"properties": {"principalId": "dddddddd-0000-4000-8000-00000000000d", "roleDefinitionId": definition}});
+    let refused = client.send("PUT", &url, body.clone());
+    assert_eq!((refused.status, code(&refused).as_str()), (400, "PrincipalNotFound"));
+    let message = refused.json()["error"]["message"].as_str().unwrap().to_owned();
+    let start = format!("Principal dddddddd00004000800000000000000d does not exist in the directory {}. Check", crate::wire::TENANT);
+    assert!(message.starts_with(&start), "{message}");
+    body["properties"]["principalType"] = json!("ServicePrincipal");
+    assert_eq!(client.send("PUT", &url, body.clone()).status, 201);
+    client.send("DELETE", &url, Value::Null);
+    client.send("PATCH", &vm(), json!({"identity": {"type": "SystemAssigned"}}));
+    body["properties"] = json!({"principalId": client.read(&vm())["identity"]["principalId"], "roleDefinitionId": definition});
+    assert_eq!(client.send("PUT", &url, body).status, 201, "a machine is known");
 }

@@ -3,15 +3,18 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod arm;
+mod attaching;
 mod backup;
 mod changes;
 mod checklist;
 mod compute;
 mod deployments;
 mod doors;
+mod estates;
 mod faults;
 mod guards;
 mod identity;
+mod networks;
 mod recorded;
 mod restore_archive;
 mod restore_checklist;

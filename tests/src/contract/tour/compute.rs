@@ -138,8 +138,8 @@ fn networks(tour: &mut Traveller) {
     tour.follow(&changing, 60);
     for name in ["s", "s", "t"] {
         tour.put(&format!("{network}/subnets/{name}"), json!({"properties": {"addressPrefix": "10.0.0.0/24"}}));
+        tour.wait(10);
     }
-    tour.wait(10);
     for url in
         [network.clone(), subnet.clone(), format!("{network}/subnets"), format!("{GROUP}/providers/Microsoft.Network/virtualNetworks")]
     {

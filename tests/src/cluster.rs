@@ -382,7 +382,16 @@ impl MemoryCluster {
         write: impl FnOnce(&mut Store) -> Result<Written, ClusterError> + Send,
     ) -> Result<DynamicObject, ClusterError> {
         self.step().await;
-        match self.try_write(&Attempt { writer: Writer::Operator, verb, key, body, condition }, write) {
+        self.sent(&Attempt { writer: Writer::Operator, verb, key, body, condition }, write).await
+    }
+
+    /// The same of what has left the process.
+    async fn sent(
+        &self,
+        attempt: &Attempt<'_>,
+        write: impl FnOnce(&mut Store) -> Result<Written, ClusterError> + Send,
+    ) -> Result<DynamicObject, ClusterError> {
+        match self.try_write(attempt, write) {
             Reply::Answer(result) => result.map(|written| written.answer.object.as_ref().clone()),
             Reply::Death => std::future::pending().await,
         }

@@ -483,7 +483,8 @@ async fn create<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan)
         }
         let at = ObjectKey { kind: (*kind).to_owned(), namespace: turn.key.namespace.clone(), name: name.clone() };
         turn.engine.outside.telemetry.kube_write(kind, "create");
-        match turn.engine.outside.cluster.create(&at, object).await {
+        let leadership = &turn.engine.outside.leadership;
+        match turn.engine.outside.cluster.create(&at, object, &|| leadership.leads()).await {
             Ok(_) | Err(ClusterError::Exists) => made += 1,
             Err(e) => {
                 // What is refused for one, by a quota or in a namespace that terminates, is refused for a thousand, and for a while.

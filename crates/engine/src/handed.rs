@@ -62,7 +62,8 @@ pub async fn handed_over<K: Kind>(turn: &mut Turn<'_, K>, node: &str, status: &O
     let object = object(turn, &record, &secret, data);
     let at = key(&turn.key.namespace, &secret);
     turn.engine.outside.telemetry.kube_write("Secret", "create");
-    match turn.engine.outside.cluster.create(&at, &object).await {
+    let leadership = &turn.engine.outside.leadership;
+    match turn.engine.outside.cluster.create(&at, &object, &|| leadership.leads()).await {
         Ok(_) => HandedOver::Nothing,
         Err(ClusterError::Exists) => match turn.engine.outside.cluster.get(&at).await {
             Ok(Some(there)) if is_of(&there, &turn.subject.meta.uid, &record) => HandedOver::Nothing,

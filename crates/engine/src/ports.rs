@@ -132,6 +132,9 @@ pub enum ClusterError {
     /// 403 or 422, with the server's words.
     #[error("the API server refused: {0}")]
     Refused(String),
+    /// It was not sent: whoever asked may not any more.
+    #[error("not sent: this process does not lead any more")]
+    TooLate,
     /// Anything else: the write may or may not have happened.
     #[error("the API server did not answer: {0}")]
     Unknown(String),
@@ -139,6 +142,9 @@ pub enum ClusterError {
 
 /// Watched objects, one after the other: there may be ten thousand, and no two need stand open at once.
 pub type Opening<'a> = Box<dyn Iterator<Item = Arc<DynamicObject>> + Send + 'a>;
+
+/// Whether what is about to leave the process still may.
+pub type MayLeave<'a> = dyn Fn() -> bool + Send + Sync + 'a;
 
 /// The Kubernetes API, as far as the engine uses it.
 #[async_trait]
@@ -153,8 +159,9 @@ pub trait Cluster: Send + Sync {
     async fn patch_status(&self, key: &ObjectKey, resource_version: &str, status: &Value) -> Result<DynamicObject, ClusterError>;
     /// A merge patch of `metadata` (finalizers, annotations, labels) that carries `resource_version`.
     async fn patch_metadata(&self, key: &ObjectKey, resource_version: &str, metadata: &Value) -> Result<DynamicObject, ClusterError>;
-    /// Creates an object.
-    async fn create(&self, key: &ObjectKey, object: &Value) -> Result<DynamicObject, ClusterError>;
+    /// Creates an object, if `may_leave` still says so at the last moment: a new object has no version that would tell a process
+    /// that was stopped with it in hand that it comes too late. Then [`ClusterError::TooLate`].
+    async fn create(&self, key: &ObjectKey, object: &Value, may_leave: &MayLeave<'_>) -> Result<DynamicObject, ClusterError>;
     /// Whether `create` would be taken, and `delete` after it: both are tried dry, nothing is written.
     async fn may_create(&self, key: &ObjectKey, object: &Value) -> Result<(), ClusterError>;
     /// Deletes an object that has this uid.

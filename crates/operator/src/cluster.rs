@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use breakwater_engine::ports::{Cluster, ClusterError, Event, ObjectKey, Opening};
+use breakwater_engine::ports::{Cluster, ClusterError, Event, MayLeave, ObjectKey, Opening};
 use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
@@ -87,7 +87,7 @@ impl KubeCluster {
             Err(ClusterError::Exists) => "exists",
             Err(ClusterError::NotFound) => "not-found",
             Err(ClusterError::Refused(_)) => "refused",
-            Err(ClusterError::Unknown(_)) => "unknown",
+            Err(ClusterError::Unknown(_) | ClusterError::TooLate) => "unknown",
         };
         self.metrics.record_kubernetes_call(kind, verb, result);
         answer
@@ -160,9 +160,12 @@ impl Cluster for KubeCluster {
         Ok(trimmed(watched, patched))
     }
 
-    async fn create(&self, key: &ObjectKey, object: &Value) -> Result<DynamicObject, ClusterError> {
+    async fn create(&self, key: &ObjectKey, object: &Value, may_leave: &MayLeave<'_>) -> Result<DynamicObject, ClusterError> {
         let (kind, api) = self.api_to_write(key)?;
         let object = Self::born(key, &kind, object)?;
+        if !may_leave() {
+            return Err(ClusterError::TooLate);
+        }
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
         let mut created = self.answered(&key.kind, "create", api.create(&params, &object).await)?;
         kind.trim(&mut created);

@@ -57,9 +57,9 @@ async fn an_object_is_created_once_and_deleted_only_by_its_uid() {
     let cluster = cluster(&server).await;
     let key = key("ProtectedMachine", "shop", "db-1");
     let body = json!({ "metadata": { "uid": "uid-db-1" }, "spec": { "machineId": "/x" } });
-    let created = cluster.create(&key, &body).await.unwrap();
+    let created = cluster.create(&key, &body, &|| true).await.unwrap();
     assert_eq!((created.name_any().as_str(), created.namespace().as_deref()), ("db-1", Some("shop")));
-    assert_eq!(cluster.create(&key, &body).await.unwrap_err(), ClusterError::Exists);
+    assert_eq!(cluster.create(&key, &body, &|| true).await.unwrap_err(), ClusterError::Exists);
     assert_eq!(cluster.delete(&key, "another").await.unwrap_err(), ClusterError::Conflict);
     cluster.delete(&key, "uid-db-1").await.unwrap();
     assert_eq!(cluster.delete(&key, "uid-db-1").await.unwrap_err(), ClusterError::NotFound);
@@ -116,7 +116,7 @@ async fn every_answer_says_whether_the_write_certainly_did_not_happen() {
 async fn a_kind_that_is_not_watched_is_refused_unsent() {
     let server = ApiServer::new();
     let cluster = cluster(&server).await;
-    let told = cluster.create(&key("ConfigMap", "shop", "x"), &json!({})).await.unwrap_err();
+    let told = cluster.create(&key("ConfigMap", "shop", "x"), &json!({}), &|| true).await.unwrap_err();
     assert!(matches!(told, ClusterError::Refused(words) if words.contains("ConfigMap")));
     // Secrets are made and removed, and never changed.
     let told = cluster.patch_metadata(&key("Secret", "shop", "x"), "1", &json!({})).await.unwrap_err();

@@ -174,6 +174,12 @@ fn a_machine_is_stopped_once_and_its_disks_are_replaced_once() {
     shaken(&REPLACEMENT);
 }
 
+/// Its Secret is new: no version tells a process that wakes with it in hand that it comes too late.
+#[test]
+fn a_mount_may_lose_its_leader_before_every_step() {
+    led_by_others_at_every_step(&MOUNT);
+}
+
 const ALL: [&Workflow; 10] = [
     &RESTORE_THERE,
     &MOUNT,

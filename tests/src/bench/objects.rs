@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use breakwater_engine::ports::{Cluster, ClusterError, Event, ObjectKey, Opening};
+use breakwater_engine::ports::{Cluster, ClusterError, Event, MayLeave, ObjectKey, Opening};
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -181,7 +181,7 @@ impl Cluster for Objects {
         Ok(state.put(key, object))
     }
 
-    async fn create(&self, key: &ObjectKey, object: &Value) -> Result<DynamicObject, ClusterError> {
+    async fn create(&self, key: &ObjectKey, object: &Value, _: &MayLeave<'_>) -> Result<DynamicObject, ClusterError> {
         let object = self.born(key, object)?;
         let mut state = self.count(Verb::Create, key);
         if state.find(key).is_some() {

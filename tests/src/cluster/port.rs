@@ -3,13 +3,13 @@
 use std::sync::{Arc, PoisonError};
 
 use async_trait::async_trait;
-use breakwater_engine::ports::{Clock, Cluster, ClusterError, Event, ObjectKey, Opening};
+use breakwater_engine::ports::{Clock, Cluster, ClusterError, Event, MayLeave, ObjectKey, Opening};
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
 
 use super::{
-    MemoryCluster, Reach, merge,
-    record::{RecordedEvent, Verb},
+    Attempt, MemoryCluster, Reach, merge,
+    record::{RecordedEvent, Verb, Writer},
     store::{Part, UnknownFields},
 };
 
@@ -68,9 +68,14 @@ impl Cluster for MemoryCluster {
         .await
     }
 
-    async fn create(&self, key: &ObjectKey, object: &Value) -> Result<DynamicObject, ClusterError> {
+    async fn create(&self, key: &ObjectKey, object: &Value, may_leave: &MayLeave<'_>) -> Result<DynamicObject, ClusterError> {
+        self.step().await;
+        if !may_leave() {
+            return Err(ClusterError::TooLate);
+        }
         let now = self.server.clock.wall_timestamp();
-        self.write(Verb::Create, key, object, None, |store| store.create(key, object, UnknownFields::Dropped, now)).await
+        let attempt = Attempt { writer: Writer::Operator, verb: Verb::Create, key, body: object, condition: None };
+        self.sent(&attempt, |store| store.create(key, object, UnknownFields::Dropped, now)).await
     }
 
     async fn may_create(&self, key: &ObjectKey, object: &Value) -> Result<(), ClusterError> {

@@ -34,7 +34,7 @@ fn gadget(name: &str, spec: &Value) -> Value {
 /// A cluster with one gadget, `g`, of size 1.
 fn with_g() -> (MemoryCluster, DynamicObject) {
     let (cluster, _) = cluster();
-    let g = ready(cluster.create(&key("g"), &gadget("g", &json!({"size": 1})))).expect("valid");
+    let g = ready(cluster.create(&key("g"), &gadget("g", &json!({"size": 1})), &|| true)).expect("valid");
     (cluster, g)
 }
 

@@ -9,7 +9,7 @@ fn a_created_object_has_what_the_server_gives_it() {
     let (cluster, clock) = cluster();
     clock.advance(Duration::from_millis(90_400));
     let body = gadget("g", &json!({"size": 1}));
-    let g = ready(cluster.create(&key("g"), &body)).expect("valid");
+    let g = ready(cluster.create(&key("g"), &body, &|| true)).expect("valid");
     assert_eq!(g.metadata.generation, Some(1));
     assert_eq!(version(&g), "2");
     assert_eq!(g.metadata.creation_timestamp.as_ref().map(|time| time.0.to_string()), Some("2026-03-01T00:01:30Z".to_owned()));
@@ -23,21 +23,21 @@ fn a_status_in_what_is_created_is_dropped() {
     let (cluster, _) = cluster();
     let mut body = gadget("g", &json!({"size": 1}));
     body["status"] = json!({"seen": ["forged"]});
-    let g = ready(cluster.create(&key("g"), &body)).expect("valid");
+    let g = ready(cluster.create(&key("g"), &body, &|| true)).expect("valid");
     assert_eq!(g.data["status"], json!({"observedGeneration": -1}));
 }
 
 #[test]
 fn creating_twice_says_that_it_exists_and_changes_nothing() {
     let (cluster, g) = with_g();
-    assert_eq!(ready(cluster.create(&key("g"), &gadget("g", &json!({"size": 2})))), Err(ClusterError::Exists));
+    assert_eq!(ready(cluster.create(&key("g"), &gadget("g", &json!({"size": 2})), &|| true)), Err(ClusterError::Exists));
     assert_eq!(cluster.live(&key("g")).as_deref(), Some(&g));
 }
 
 #[test]
 fn an_object_that_breaks_its_schema_is_refused_in_the_servers_words() {
     let (cluster, _) = cluster();
-    let words = refusal(ready(cluster.create(&key("g"), &gadget("g", &json!({"size": 99})))));
+    let words = refusal(ready(cluster.create(&key("g"), &gadget("g", &json!({"size": 99})), &|| true)));
     assert_eq!(words, "Gadget.test.example \"g\" is invalid: spec: Invalid value: size is at most limit");
     assert_eq!((cluster.live(&key("g")), cluster.version()), (None, 1));
 }
@@ -46,20 +46,20 @@ fn an_object_that_breaks_its_schema_is_refused_in_the_servers_words() {
 fn a_request_must_fit_its_url_and_its_scope() {
     let (cluster, _) = cluster();
     let body = gadget("g", &json!({"size": 1}));
-    assert!(refusal(ready(cluster.create(&key("h"), &body))).contains("/metadata/name"));
+    assert!(refusal(ready(cluster.create(&key("h"), &body, &|| true))).contains("/metadata/name"));
     let nowhere = ObjectKey { namespace: String::new(), ..key("g") };
     let mut body = body;
     body["metadata"]["namespace"] = Value::Null;
-    assert!(refusal(ready(cluster.create(&nowhere, &body))).contains("an empty namespace"));
+    assert!(refusal(ready(cluster.create(&nowhere, &body, &|| true))).contains("an empty namespace"));
     body["apiVersion"] = json!("test.example/v2");
-    assert!(refusal(ready(cluster.create(&key("g"), &body))).contains("no matches for kind"));
+    assert!(refusal(ready(cluster.create(&key("g"), &body, &|| true))).contains("no matches for kind"));
 }
 
 #[test]
 fn the_same_name_created_again_is_another_object() {
     let (cluster, first) = with_g();
     ready(cluster.delete(&key("g"), &uid(&first))).expect("there");
-    let second = ready(cluster.create(&key("g"), &gadget("g", &json!({"size": 1})))).expect("valid");
+    let second = ready(cluster.create(&key("g"), &gadget("g", &json!({"size": 1})), &|| true)).expect("valid");
     assert_ne!(uid(&first), uid(&second));
     assert_eq!(ready(cluster.delete(&key("g"), &uid(&first))), Err(ClusterError::Conflict), "a delete with the old uid misses it");
     assert!(cluster.live(&key("g")).is_some());
@@ -70,7 +70,7 @@ fn uids_follow_from_the_seed() {
     let clock = Arc::new(VirtualClock::new(START.parse().expect("a timestamp")));
     let born = |seed| {
         let cluster = MemoryCluster::new(clock.clone(), &[gadget_crd()], seed).expect("compiles");
-        uid(&ready(cluster.create(&key("g"), &gadget("g", &json!({"size": 1})))).expect("valid"))
+        uid(&ready(cluster.create(&key("g"), &gadget("g", &json!({"size": 1})), &|| true)).expect("valid"))
     };
     assert_eq!(born(1), born(1));
     assert_ne!(born(1), born(2), "a rebuilt cluster has other uids");
@@ -186,9 +186,9 @@ fn owned(name: &str, owners: &[&DynamicObject]) -> Value {
 #[test]
 fn what_is_owned_goes_with_its_last_owner_also_through_generations() {
     let (cluster, g) = with_g();
-    let h = ready(cluster.create(&key("h"), &gadget("h", &json!({"size": 1})))).expect("valid");
-    let child = ready(cluster.create(&key("child"), &owned("child", &[&g, &h]))).expect("valid");
-    ready(cluster.create(&key("grandchild"), &owned("grandchild", &[&child]))).expect("valid");
+    let h = ready(cluster.create(&key("h"), &gadget("h", &json!({"size": 1})), &|| true)).expect("valid");
+    let child = ready(cluster.create(&key("child"), &owned("child", &[&g, &h]), &|| true)).expect("valid");
+    ready(cluster.create(&key("grandchild"), &owned("grandchild", &[&child]), &|| true)).expect("valid");
     cluster.user().delete(&key("g")).expect("there");
     let left = cluster.live(&key("child")).expect("one owner is left");
     assert_eq!(left.metadata.owner_references.as_ref().map(Vec::len), Some(1), "the reference to the other is taken off");
@@ -201,9 +201,9 @@ fn what_is_owned_goes_with_its_last_owner_also_through_generations() {
 fn an_owner_of_the_same_name_but_another_uid_is_no_owner() {
     let (cluster, g) = with_g();
     cluster.set_garbage_collection(GarbageCollection::OnDemand);
-    ready(cluster.create(&key("child"), &owned("child", &[&g]))).expect("valid");
+    ready(cluster.create(&key("child"), &owned("child", &[&g]), &|| true)).expect("valid");
     cluster.user().delete(&key("g")).expect("there");
-    ready(cluster.create(&key("g"), &gadget("g", &json!({"size": 1})))).expect("valid");
+    ready(cluster.create(&key("g"), &gadget("g", &json!({"size": 1})), &|| true)).expect("valid");
     assert!(cluster.live(&key("child")).is_some(), "the collector has not come by yet");
     cluster.collect_garbage();
     assert!(cluster.live(&key("child")).is_none());
@@ -215,7 +215,7 @@ fn a_dependent_with_a_finalizer_is_marked_and_waits() {
     let (cluster, g) = with_g();
     let mut body = owned("child", &[&g]);
     body["metadata"]["finalizers"] = json!(["a.b/hold"]);
-    ready(cluster.create(&key("child"), &body)).expect("valid");
+    ready(cluster.create(&key("child"), &body, &|| true)).expect("valid");
     cluster.user().delete(&key("g")).expect("there");
     assert!(cluster.live(&key("child")).expect("held").metadata.deletion_timestamp.is_some());
 }
@@ -224,6 +224,7 @@ fn a_dependent_with_a_finalizer_is_marked_and_waits() {
 fn kinds_without_a_crd_are_taken_as_they_come() {
     let (cluster, _) = cluster();
     let secret = ObjectKey { kind: "Secret".to_owned(), namespace: "team".to_owned(), name: "s".to_owned() };
-    let made = ready(cluster.create(&secret, &json!({"apiVersion": "v1", "kind": "Secret", "data": {"k": "dg=="}}))).expect("any");
+    let made =
+        ready(cluster.create(&secret, &json!({"apiVersion": "v1", "kind": "Secret", "data": {"k": "dg=="}}), &|| true)).expect("any");
     assert_eq!((made.metadata.generation, &made.data["data"]["k"]), (None, &json!("dg==")));
 }

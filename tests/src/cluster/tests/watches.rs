@@ -46,7 +46,7 @@ fn one_kind_may_lag_while_another_does_not() {
     let (cluster, _) = with_g();
     cluster.set_lag_of("Gadget", Lag::Held);
     let config = ObjectKey { kind: "ConfigMap".to_owned(), namespace: "team".to_owned(), name: "c".to_owned() };
-    ready(cluster.create(&config, &json!({"apiVersion": "v1", "kind": "ConfigMap"}))).expect("valid");
+    ready(cluster.create(&config, &json!({"apiVersion": "v1", "kind": "ConfigMap"}), &|| true)).expect("valid");
     assert!(cluster.cached(&config).is_some());
     assert_eq!(size(&cluster), None, "held before it was ever looked at");
 }
@@ -92,7 +92,7 @@ fn changes_are_told_once_in_order_and_only_when_they_are_seen() {
     assert_eq!(news(&cluster, &mut cursor), [("g".to_owned(), Applied)]);
     assert_eq!(news(&cluster, &mut cursor), []);
     cluster.hold_watch();
-    ready(cluster.create(&key("a"), &gadget("a", &json!({"size": 1})))).expect("valid");
+    ready(cluster.create(&key("a"), &gadget("a", &json!({"size": 1})), &|| true)).expect("valid");
     ready(cluster.delete(&key("g"), &uid(&g))).expect("there");
     assert_eq!(news(&cluster, &mut cursor), []);
     cluster.release_watch();
@@ -112,7 +112,7 @@ fn a_change_that_a_read_of_the_cache_brought_in_is_told_too() {
 #[test]
 fn after_a_new_list_everything_is_told_again_and_what_vanished_meanwhile_is_not() {
     let (cluster, g) = with_g();
-    ready(cluster.create(&key("a"), &gadget("a", &json!({"size": 1})))).expect("valid");
+    ready(cluster.create(&key("a"), &gadget("a", &json!({"size": 1})), &|| true)).expect("valid");
     let mut cursor = Cursor::default();
     news(&cluster, &mut cursor);
     cluster.hold_watch();
@@ -151,7 +151,7 @@ fn all_of_a_kind_come_in_key_order_from_one_namespace_or_everywhere() {
         let key = ObjectKey { namespace: namespace.to_owned(), ..key(name) };
         let mut body = gadget(name, &json!({"size": 1}));
         body["metadata"]["namespace"] = json!(namespace);
-        ready(cluster.create(&key, &body)).expect("valid");
+        ready(cluster.create(&key, &body, &|| true)).expect("valid");
     }
     let names = |namespace: Option<&str>| {
         cluster.cached_all("Gadget", namespace).filter_map(|object| object.metadata.name.clone()).collect::<Vec<_>>().join(" ")

@@ -165,3 +165,32 @@ fn only_a_whole_4xx_proves_that_nothing_happened() {
         assert_eq!((whole_refusal(status), outcome_unknown(status)), (refused, unknown), "{status}");
     }
 }
+
+#[test]
+fn an_answer_shows_a_resource_with_its_id_and_its_properties_alone() {
+    let vault: ResourceId =
+        "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.RecoveryServices/vaults/v"
+            .parse()
+            .unwrap();
+    let subscription = vault.ancestor("Microsoft.Resources/subscriptions").unwrap();
+    let upper = vault.to_string().replace("/rg/", "/RG/");
+    for (body, of, wanted) in [
+        (json!({ "id": upper, "properties": {} }), &vault, true),
+        (json!({ "id": vault, "properties": null }), &vault, false),
+        (json!({ "id": vault }), &vault, false),
+        (json!({ "properties": {} }), &vault, false),
+        (json!({ "id": subscription, "properties": {} }), &vault, false),
+        (json!({ "id": subscription }), &subscription, true),
+        (json!({ "raw": "<html>" }), &subscription, false),
+        (Value::Null, &subscription, false),
+    ] {
+        assert_eq!(shows(&answer(200, body.clone()), of), wanted, "{body}");
+    }
+}
+
+#[test]
+fn a_backup_whose_machine_is_gone_is_not_absent() {
+    let gone = json!({"error": {"code": "ResourceNotFound", "message": "Could not perform the operation as VM no longer exists."}});
+    assert!(!says_absent(&answer(404, gone)));
+    assert!(says_absent(&answer(404, json!({"error": {"code": "ResourceNotFound", "message": "The Resource was not found."}}))));
+}

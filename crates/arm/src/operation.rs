@@ -182,6 +182,11 @@ pub fn poll_request(handle: &Handle, target: &ResourceId) -> Option<Request> {
     Some(Request::new(Method::Get, path?, RECOVERY_SERVICES))
 }
 
+/// Whether a text may be the name of a job: a GUID, as far as is known (backup.md §3.2).
+fn is_job_id(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
 /// How an operation stands.
 #[derive(Clone, Debug, PartialEq)]
 pub enum OperationState {
@@ -226,7 +231,7 @@ impl OperationStatus {
         let body = &answer.body;
         let properties = body.get("properties").cloned().unwrap_or(Value::Null);
         let state = if answer.is_success() { state_of(answer) } else { state_of_refusal(answer)? };
-        let job_id = properties.get("jobId").and_then(Value::as_str).filter(|id| !id.is_empty()).map(str::to_owned);
+        let job_id = properties.get("jobId").and_then(Value::as_str).filter(|id| is_job_id(id)).map(str::to_owned);
         let percent = ["percentComplete", "progressPercentage"].iter().find_map(|p| body.get(*p).or_else(|| properties.get(*p))?.as_f64());
         let next_poll = answer.header("location").filter(|_| answer.status == 202).map(str::to_owned);
         Ok(OperationStatus { state, job_id, properties, percent, next_poll })

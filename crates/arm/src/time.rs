@@ -45,23 +45,26 @@ fn is_sentinel(text: &str) -> bool {
     text.strip_prefix(NO_BACKUP_YET).is_some_and(|rest| rest.trim_matches(|c| "Z.0".contains(c)).is_empty())
 }
 
-/// RFC 3339, or the same without a zone (then UTC); sentinels and garbage are `None`.
+/// Nothing in Azure is later: to a time at the end of the calendar, as .NET's largest date is, nothing can be added.
+const LATEST: Timestamp = Timestamp::constant(7_258_118_400, 0); // 2200-01-01
+
+/// RFC 3339, or the same without a zone (then UTC); sentinels and garbage are `None`, and what is after 2200 is then.
 pub fn parse_time(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     if text.starts_with(NEVER) || is_sentinel(text) {
         return None;
     }
     if let Ok(instant) = text.parse::<Timestamp>() {
-        return Some(instant);
+        return Some(instant.min(LATEST));
     }
     let civil: DateTime = text.parse().ok()?;
-    Some(civil.to_zoned(TimeZone::UTC).ok()?.timestamp())
+    Some(civil.to_zoned(TimeZone::UTC).ok()?.timestamp().min(LATEST))
 }
 
 /// A time as the property bags of jobs write it, UTC: `6/13/2024 12:00:00 AM` (backup.md §11.1).
 pub fn parse_us_time(text: &str) -> Option<Timestamp> {
     let civil = DateTime::strptime("%m/%d/%Y %I:%M:%S %p", text.trim()).ok()?;
-    Some(civil.to_zoned(TimeZone::UTC).ok()?.timestamp())
+    Some(civil.to_zoned(TimeZone::UTC).ok()?.timestamp().min(LATEST))
 }
 
 /// ISO 8601 (`PT41M11.1877936S`, `P15D`) or a .NET TimeSpan (`13.23:59:42.8656002`, `00:05:00`).

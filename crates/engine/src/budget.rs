@@ -474,11 +474,16 @@ fn remaining(class: Class, answer: &Answer) -> Option<f64> {
         // Compute tells all of its policies in one: `Microsoft.Compute/HighCostGet3Min;239,Microsoft.Compute/...` (E.7).
         Class::DiskList => {
             let told = answer.header("x-ms-ratelimit-remaining-resource")?;
-            return told.split(',').find_map(|policy| policy.trim().strip_prefix("Microsoft.Compute/HighCostGet3Min;")?.parse().ok());
+            return told.split(',').find_map(|policy| count(policy.trim().strip_prefix("Microsoft.Compute/HighCostGet3Min;")?));
         }
         Class::PolicyWrite | Class::ProtectionChange => &[],
     };
-    names.iter().find_map(|n| answer.header(n)?.parse().ok())
+    names.iter().find_map(|n| count(answer.header(n)?))
+}
+
+/// What is left is a whole number from nought on: anything else in such a header says nothing.
+fn count(text: &str) -> Option<f64> {
+    text.parse::<u32>().ok().map(f64::from)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use breakwater_api::{
 use breakwater_arm::{Accepted, ArmError, OperationState, OperationStatus, ResourceId, error::says_absent, excerpt, wire::Answer};
 use breakwater_plan::{graph::Hold, kind::Kind};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     act::{self, handle_of},
@@ -244,6 +244,9 @@ async fn send<K: Kind>(turn: &Turn<'_, K>, record: &OperationRecord, debt: &Debt
 
 /// A closing that Azure took: done with the answer, or to be followed. A bare 202 names nothing that could be followed.
 fn taken<K: Kind>(turn: &Turn<'_, K>, record: &OperationRecord, answer: &Answer) -> Closing {
+    if answer.body.get("raw").is_some() {
+        return Closing::Failed(Reason::DebtOpen, "the answer is no answer of Azure's: a page, perhaps a proxy's".to_owned());
+    }
     let Some(taken) = Accepted::from_answer(answer) else { return Closing::Over };
     let wait = wait_of(turn, answer);
     // An operation whose id cannot be kept is asked about by its link, as long as this process lives; then it is closed again.
@@ -351,6 +354,23 @@ fn is_revoked(closing: &ApiHandle) -> bool {
 /// Whether the finalizer holds an object.
 pub fn is_held(object: &kube::core::DynamicObject) -> bool {
     object.metadata.finalizers.iter().flatten().any(|f| f == FINALIZER)
+}
+
+/// Whether only others keep an object from going, by their finalizers: for us it is gone, and holds nobody up.
+pub fn is_left(object: &kube::core::DynamicObject) -> bool {
+    object.metadata.deletion_timestamp.is_some() && !is_held(object)
+}
+
+/// Whether an object that is on its way out never came to anything: it is wrong as it is declared, or names what is not there,
+/// and nothing was ever done or seen for it. Its finalizer would wait for what nobody can give it any more.
+pub fn has_nothing_to_undo<K: Kind>(turn: &Turn<'_, K>, hold: &Hold) -> bool {
+    const SEEN: [&str; 3] = ["vault", "policyId", "itemId"];
+    let subject = &turn.subject;
+    let is_blank = subject.operations.is_empty()
+        && subject.owned.is_empty()
+        && SEEN.iter().all(|field| turn.own.get(*field).is_none_or(Value::is_null));
+    let is_wrong = matches!(hold.reason, Reason::InvalidSpec | Reason::ReferenceNotFound | Reason::NoAccess);
+    subject.meta.deleting && is_blank && is_wrong
 }
 
 /// Puts the finalizer on, by a write of its own; nothing where it is there.

@@ -387,7 +387,7 @@ fn prime<K: Kind>(engine: &Engine, object: &DynamicObject) -> Vec<(String, Times
     let access = access::resolve(&*engine.outside.cluster, &key.namespace, shared.access.as_ref(), named).ok();
     let grant = access.as_ref().map(|a| &*a.grant);
     let now = engine.now();
-    for record in &shared.operations {
+    for record in shared.operations.iter().filter(|_| !crate::debts::is_left(object)) {
         let locks = grant.map(|grant| locks_of(record, grant, now)).unwrap_or_default();
         if let Err((lock, (by, _))) = engine.locks.take(&locks, &(key.clone(), record.node.clone())) {
             // Two open operations under one lock: each is followed, and neither is sent again without it.

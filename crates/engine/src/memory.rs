@@ -153,6 +153,8 @@ pub struct Memory {
     written: Mutex<BTreeMap<ObjectKey, Packed>>,
     flights: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
     azure_date: Mutex<Option<Timestamp>>,
+    /// How far Azure's clock was behind this process's when it answered last.
+    azure_behind: Mutex<SignedDuration>,
 }
 
 /// How long something that nobody asks for is remembered, in world time.
@@ -392,8 +394,14 @@ impl Memory {
         *open(&self.azure_date)
     }
 
-    /// Learns Azure's own `Date`.
-    pub fn learn_date(&self, date: Timestamp) {
+    /// How far Azure's clock was behind this process's when it answered last; nought before that, and where it was ahead.
+    pub fn azure_behind(&self) -> SignedDuration {
+        *open(&self.azure_behind)
+    }
+
+    /// Learns Azure's own `Date`, of an answer that came at `now`.
+    pub fn learn_date(&self, date: Timestamp, now: Timestamp) {
+        *open(&self.azure_behind) = now.duration_since(date).max(SignedDuration::ZERO);
         let mut kept = open(&self.azure_date);
         if kept.is_none_or(|k| date > k) {
             *kept = Some(date);

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use breakwater_api::Reason;
 use breakwater_arm::{
     Accepted, Effect, OperationState, OperationStatus, ResourceId, classify,
-    error::{ArmError, Remedy, Service, remedy, says_absent},
+    error::{ArmError, Remedy, Service, remedy, says_absent, shows},
     ids_in,
     versions::api_version,
     wire::{Answer, Method, Request},
@@ -83,6 +83,10 @@ impl Reader {
         };
         match self.send(by, &request).await {
             Err(trouble) => self.note(access, id, trouble),
+            Ok(answer) if answer.is_success() && !shows(&answer, id) => {
+                let why = format!("the answer about {id} does not show it: it lacks its id or its properties, and may be a proxy's");
+                self.note(access, id, trouble(Reason::Unreadable, why, now, self.soon()));
+            }
             Ok(answer) if says_absent(&answer) || answer.is_success() => {
                 let what = answer.is_success().then(|| Arc::new(answer.body));
                 let sighting = Sighting { at: self.clock.now(), how: How::Read, what };
@@ -358,7 +362,7 @@ impl Reader {
     pub fn learn(&self, by: &Looker, request: &Request, answer: &Answer) {
         let now = self.clock.now();
         if let Some(date) = answer.header("date").and_then(|d| jiff::fmt::rfc2822::parse(d).ok()) {
-            self.memory.learn_date(date.timestamp());
+            self.memory.learn_date(date.timestamp(), now);
         }
         self.budget.learn(&by.identity.access, request, answer, self.asked_to_wait(answer), now);
     }

@@ -218,7 +218,10 @@ impl<'e, K: Kind> Turn<'e, K> {
     }
 
     async fn run(mut self) -> Next {
-        self.hold_locks();
+        match debts::is_left(&self.object) {
+            true => self.engine.locks.keep_only(&self.key, &[]),
+            false => self.hold_locks(),
+        }
         debts::pay(&mut self).await;
         let acts = K::acts_on_deletion(&self.subject.spec);
         if self.subject.meta.deleting && !(acts && debts::is_held(&self.object)) {
@@ -248,6 +251,9 @@ impl<'e, K: Kind> Turn<'e, K> {
                 Ok(desired) => desired,
                 Err(hold) => {
                     self.follow_orphans(&resolved, Orphans::Untold).await;
+                    if debts::has_nothing_to_undo(&self, &hold) {
+                        return debts::last_turn(&mut self).await;
+                    }
                     return self.tell_hold(&hold).await;
                 }
             };
@@ -413,6 +419,7 @@ impl<'e, K: Kind> Turn<'e, K> {
             answers: &self.subject.answers,
             acted: &acted,
             choices: &self.subject.choices,
+            azure_behind: memory.azure_behind(),
         };
         let mut plan = planner::plan(desired, &world, &self.engine.bounds);
         self.wait_for_locks(desired, &mut plan);

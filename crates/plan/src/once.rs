@@ -121,7 +121,7 @@ fn by_job(d: &Decision<'_>, acted: &Acted, proof: &JobProof, record: &OperationR
     if acted.done {
         return Verdict::Do(Step::Forget);
     }
-    let settled = record.intent_at + d.bounds.settle_once;
+    let settled = intended(record, d.world.azure_behind) + d.bounds.settle_once;
     if d.world.now < settled {
         return relist(d, proof, settled, record);
     }
@@ -435,6 +435,16 @@ fn begun(record: &OperationRecord) -> Timestamp {
     record.azure_date.map_or(record.intent_at, |azure| azure.min(record.intent_at))
 }
 
+/// When the action was intended at the latest, by this process's clock. Whoever saved the intent may have had another one that
+/// was slow, and so may this one be fast: Azure's own time, which both saw, says how long ago it is.
+fn intended(record: &OperationRecord, azure_behind: SignedDuration) -> Timestamp {
+    let by_azure = record.azure_date.map_or(record.intent_at, |azure| azure + azure_behind.min(CLOCKS_DIFFER));
+    record.intent_at.max(by_azure.min(record.intent_at + CLOCKS_DIFFER))
+}
+
+/// Clocks that differ by more are nobody's clocks.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_hours(1);
+
 /// A job that began well before the intent is not its work, however late it comes to be listed. Clocks may differ a little.
 fn is_later(job: &SeenJob, intent: Timestamp) -> bool {
     job.start.is_none_or(|at| at + SignedDuration::from_mins(5) >= intent)
@@ -459,7 +469,7 @@ pub(crate) fn orphan(key: &str, record: &OperationRecord, world: &World<'_>, bou
             _ => Verdict::Do(Step::Poll),
         };
     }
-    let settled = record.intent_at + bounds.settle_once;
+    let settled = intended(record, world.azure_behind) + bounds.settle_once;
     let named = record.jobs_of.as_ref().and_then(|id| id.parse::<ResourceId>().ok());
     let of_path = || record.target.rsplit_once('/').and_then(|(id, _)| id.parse::<ResourceId>().ok())?.ancestor(names::VAULT);
     let vault = named.or_else(of_path);

@@ -79,6 +79,8 @@ pub struct World<'a> {
     pub acted: &'a BTreeMap<ResourceId, Timestamp>,
     /// Choices made once and saved; also what persons said of actions of unknown outcome ([`outcome_choice`]).
     pub choices: &'a BTreeMap<String, String>,
+    /// How far Azure's clock is behind this process's; nought where it is ahead, or not known.
+    pub azure_behind: SignedDuration,
 }
 
 /// The choice that keeps a person's word about an action of unknown outcome, for as long as the object lives.

@@ -49,6 +49,21 @@ fn a_lost_answer_is_looked_for_in_the_jobs() {
     }
 }
 
+/// Whoever saved the intent had a slow clock, or whoever decides has a fast one: Azure's own tells them apart.
+#[test]
+fn a_lost_answer_settles_by_azures_clock_too() {
+    let older = [older()];
+    let by = |seen_at: i64, azure_behind: i64, now: i64| {
+        let record = OperationRecord { azure_date: Some(at(seen_at)), ..acting("a", 1000) };
+        answer(&Scene { azure_behind, ..lost(now, now, &older).record(record) }, Counts::Ours)
+    };
+    assert_eq!(by(1000, 0, 1300), "POST attempt 2");
+    assert_eq!(by(1300, 0, 1320), "wait until 1380: Settling", "the intent was saved by a clock 300 s behind");
+    assert_eq!(by(1000, 300, 1320), "wait until 1380: Settling", "this clock is 300 s ahead");
+    assert_eq!(by(1000, 300, 1600), "POST attempt 2");
+    assert_eq!(by(90_000, 0, 5000), "POST attempt 2", "a forged time holds it up for an hour at most");
+}
+
 #[test]
 fn with_a_witness_somebodys_job_is_not_ours() {
     let theirs = job("theirs", "c;a", SOMEBODYS, 1001, "InProgress");
@@ -115,7 +130,9 @@ fn of_what_nobody_wants_any_more_the_job_is_named_before_its_record_goes() {
 
 #[test]
 fn of_jobs_that_may_each_be_it_a_person_names_one_and_no_other_is_taken() {
-    let jobs = ["first", "second"].map(|name| job(name, "c;a", SOMEBODYS, 1001, "InProgress"));
+    const FIRST: &str = "0b1ec700-0000-4000-8000-00000000000a";
+    const SECOND: &str = "0b1ec700-0000-4000-8000-00000000000b";
+    let jobs = [FIRST, SECOND].map(|name| job(name, "c;a", SOMEBODYS, 1001, "InProgress"));
     let scene = lost(1010, 1009, &jobs).read("a", 1010, Some(equal()));
     let wanted = one("a", act("a", backup("a", Counts::Ours)));
     assert_eq!(scene.answer(&wanted, "a"), "stuck: OutcomeUnknown");
@@ -123,11 +140,12 @@ fn of_jobs_that_may_each_be_it_a_person_names_one_and_no_other_is_taken() {
         let scene = Scene { began: 1009, ..scene.clone() };
         scene.answered(&wanted, "a", answer).answer(&wanted, "a")
     };
-    assert_eq!(named("second"), "named second");
-    assert_eq!(named("of-another-machine"), "stuck: OutcomeUnknown", "no such job of this machine");
+    assert_eq!(named(SECOND), format!("named {SECOND}"));
+    assert_eq!(named("0b1ec700-0000-4000-8000-00000000000c"), "stuck: OutcomeUnknown", "no such job of this machine");
+    assert_eq!(named("hapened"), "stuck: OutcomeUnknown", "a job is named by a GUID");
     assert_eq!(named("happened"), "conclude");
     // By a list from before this turn nothing is named.
-    let stale = lost(1010, 1009, &jobs).answered(&wanted, "a", "second");
+    let stale = lost(1010, 1009, &jobs).answered(&wanted, "a", SECOND);
     assert_eq!(stale.answer(&wanted, "a"), "list the jobs of v");
 }
 

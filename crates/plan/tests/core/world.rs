@@ -74,6 +74,7 @@ pub struct Scene {
     pub polls: BTreeMap<String, Timestamp>,
     pub acted: BTreeMap<ResourceId, Timestamp>,
     pub answers: Answers,
+    pub azure_behind: i64,
 }
 
 impl Scene {
@@ -140,6 +141,7 @@ impl Scene {
             answers: &self.answers,
             acted: &self.acted,
             choices: &BTreeMap::new(),
+            azure_behind: SignedDuration::from_secs(self.azure_behind),
         };
         plan(desired, &world, &BOUNDS)
     }

@@ -16,7 +16,7 @@ use breakwater_plan::{
     questions::{Answers, Asker, Given, Question},
     sighting::{How, Listed, Listing, Packed, Seen, Sighting},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 pub const SUB: &str = "50b50000-0000-4000-8000-000000000001";
@@ -200,6 +200,7 @@ pub fn decide(desired: &Desired, facts: &Facts) -> Plan {
         answers: &Answers::default(),
         acted: &BTreeMap::new(),
         choices: &BTreeMap::new(),
+        azure_behind: SignedDuration::ZERO,
     };
     plan(desired, &world, &Bounds::for_factor(1.0))
 }

@@ -335,9 +335,11 @@ fn a_run_that_a_person_said_happened_is_kept_as_long_as_nobody_remembers_it() {
         |n: usize| json!({ "key": format!("k{n}"), "run": "BackupRun x", "job": "j", "result": "Completed", "at": "2026-03-01T11:30:00Z" });
     add_member(&mut full, "db1", "daily", json!({ "machine": { "vmId": "VM-1" }, "runs": (0..50).map(other).collect::<Vec<_>>() }));
     assert_eq!(reported(&one, &full).remove_at, None);
-    // What was never begun goes.
+    // What was never begun, and would have another hour when Git makes it again, stays; by its own `expiresAt` it goes.
     let never = with(status, json!({ "phase": "Expired" }));
     let mut gone = backup(never);
     gone.spec.ttl_seconds_after_finished = Some(0);
-    assert!(reported(&gone, &facts).remove_at.is_some());
+    assert_eq!(reported(&gone, &facts).remove_at, None);
+    gone.spec.expires_at = Some("2026-03-01T11:30:00Z".parse().unwrap());
+    assert_eq!(reported(&gone, &facts).remove_at, gone.spec.expires_at);
 }

@@ -7,7 +7,7 @@ use reqwest::{Certificate, ClientBuilder};
 
 use crate::endpoints::Endpoints;
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 /// Front ends close idle connections; one that dies under a write is an outcome nobody knows.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);

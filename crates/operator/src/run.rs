@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// How long running turns may take to end when the process is asked to.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(65);
 /// Between two beats while the stores are read for the first time.
 const BEAT: Duration = Duration::from_secs(5);
 

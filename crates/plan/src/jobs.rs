@@ -9,6 +9,9 @@ use crate::sighting::Listing;
 /// What is kept of an error at most.
 const ERROR_BYTES: usize = 2_000;
 
+/// What is kept of a name at most: a GUID has 36. A longer one would be in a status that the API server does not take.
+const NAME_CHARS: usize = 64;
+
 /// One job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeenJob {
@@ -49,7 +52,7 @@ impl SeenJob {
         });
         let status = text("/properties/status");
         SeenJob {
-            name: Some(text("/name")).filter(|n| !n.is_empty()).unwrap_or_else(|| name.to_owned()),
+            name: Some(text("/name")).filter(|n| !n.is_empty()).unwrap_or_else(|| name.to_owned()).chars().take(NAME_CHARS).collect(),
             operation: text("/properties/operation"),
             container: text("/properties/containerName"),
             activity: text("/properties/activityId"),

@@ -106,11 +106,16 @@ impl Question {
     }
 }
 
+/// Whether a question that can be answered so takes an answer. A word in angle brackets takes any GUID: jobs are named so.
+pub fn takes(answers: &[String], answer: &str) -> bool {
+    answers.iter().any(|a| a == answer || (a.starts_with('<') && uuid::Uuid::try_parse(answer).is_ok()))
+}
+
 impl Answers {
-    /// The answer to a question, where one was given that it takes. A word in angle brackets takes any value.
+    /// The answer to a question, where one was given that it takes.
     pub fn to(&self, question: &Question, asker: &Asker) -> Option<&Given> {
         let digest = question.digest(asker);
-        let takes = |answer: &str| question.answers.iter().any(|a| a == answer || a.starts_with('<'));
+        let takes = |answer: &str| takes(&question.answers, answer);
         self.given.iter().find(|g| g.question == question.id && g.digest == digest && takes(&g.answer))
     }
 }

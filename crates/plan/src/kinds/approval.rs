@@ -7,6 +7,7 @@ use crate::{
     facts::{Facts, Need},
     graph::{Desired, Hold},
     kind::{AccessNeed, Decided, Kind, Promise, Report, Subject},
+    questions::takes,
 };
 
 impl Kind for Approval {
@@ -59,7 +60,7 @@ fn standing(s: &Subject<Approval>, facts: &Facts) -> (bool, Reason, String) {
         );
         return (false, Reason::NoSuchQuestion, message);
     };
-    if !asked.answers.iter().any(|a| a == answer || a.starts_with('<')) {
+    if !takes(&asked.answers, answer) {
         return (false, Reason::InvalidSpec, format!("spec.answer: {question} can be answered with {}", asked.answers.join(", ")));
     }
     match &s.answers.not_in_force {

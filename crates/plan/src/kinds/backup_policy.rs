@@ -69,8 +69,9 @@ impl Kind for BackupPolicy {
     }
 
     fn desire(s: &Subject<Self>, facts: &Facts) -> Result<Desired, Hold> {
-        if let Some(wrong) = policy::check(&s.spec).first() {
-            return Err(Hold::stuck(Reason::InvalidSpec, wrong.to_string()));
+        let wrong: Vec<String> = policy::check(&s.spec).iter().map(ToString::to_string).collect();
+        if !wrong.is_empty() {
+            return Err(Hold::stuck(Reason::InvalidSpec, wrong.join("; ")));
         }
         let view = vault_view(s, facts)?;
         let (vault, id) = ids(s, facts)?;

@@ -97,6 +97,10 @@ pub(super) fn report(s: &Subject<ProtectedMachine>, facts: &Facts, decided: Deci
         {
             (stopped_as_declared(&p, &stands.protection), None)
         }
+        (None, false) if wanted(s, &p, facts) == Want::Stopped && stands.protection == Protection::NotProtected => {
+            let message = format!("{} has no backups here, and none are taken, as declared", p.machine);
+            (Promise::kept(Reason::ProtectionStopped, message), None)
+        }
         (None, false) => (Promise::broken(Reason::NotProtected, format!("{} is not protected as declared yet", p.machine)), None),
     };
     let conditions = conditions(&p, &status, settled, &promise, question(decided));

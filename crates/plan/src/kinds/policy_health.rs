@@ -49,9 +49,10 @@ pub(super) fn count(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView,
         let state = mine.and_then(|m| m.status.protection.clone());
         let left_out = machine.excluded.map(|r| r.to_string()).or_else(|| mine.and_then(|m| left_out(m)));
         if let Some(reason) = left_out {
-            // Nobody else protects it either: somebody must make room.
+            // Nobody else protects it either: somebody must make room, or somebody believes it protected who named it.
             let full = i64::from(reason == Reason::VaultFull.as_str());
-            (kept, failing) = (kept + full, failing + full);
+            let in_vain = i64::from(machine.chosen == selection::Chosen::ById && machine.excluded.is_some_and(is_in_vain));
+            (kept, failing) = (kept + full, failing + full + in_vain);
             excluded.push(ExcludedMachine { machine: machine.id.to_string(), reason });
             continue;
         }
@@ -73,6 +74,11 @@ pub(super) fn count(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView,
     status.recovery = recovery(ours.values().copied());
     excluded.truncate(MAX_LISTED);
     status.excluded = excluded;
+}
+
+/// Whether a machine that is named is left out because it cannot be meant by this policy at all.
+fn is_in_vain(reason: Reason) -> bool {
+    matches!(reason, Reason::OutsideGrant | Reason::LocationMismatch)
 }
 
 /// What all members could be restored to.

@@ -48,10 +48,10 @@ pub(super) fn point(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> 
 
 /// Whether the disks can be reached is said where one of the point allows private access only, and only then (backup.md §13).
 fn access_hold(s: &Subject<RestoreRun>, source: &Source, point: &RecoveryPointProperties) -> Option<Hold> {
-    // The paired region's points do not tell it: then the run's own word stands, and Azure's answer.
-    let told = point.is_private_access_enabled_on_any_disk;
-    let private = told == Some(true);
-    if told.is_none() && source.paired.is_some() {
+    // In the paired region the access of disks cannot be chosen (azure-cli, `--disk-access-option`): the run's own word stands, and
+    // Azure's answer.
+    let private = point.is_private_access_enabled_on_any_disk == Some(true);
+    if source.paired.is_some() {
         return None;
     }
     if private && s.spec.disk_access.is_none() {

@@ -260,10 +260,15 @@ fn has_failed(record: &OperationRecord, listed: Option<Timestamp>) -> bool {
 }
 
 /// When a run's object is to be deleted: what found its work already done would only be made again, and what nobody else
-/// remembers would be done again, or what it made be taken for any machine.
+/// remembers would be done again, or what it made be taken for any machine. One that was not begun goes only when its own
+/// `expiresAt` says that it never will be: made again from Git without one, it would have another hour, days later.
 pub(super) fn removed_at(end: &End<'_>, facts: &Facts) -> Option<Timestamp> {
     let ttl = end.ttl.filter(|_| end.phase != Some(&RunPhase::AlreadyDone))?;
-    (!end.began || end.is_remembered(facts)).then_some(end.finished_at? + SignedDuration::from_secs(i64::from(ttl)))
+    let at = end.finished_at? + SignedDuration::from_secs(i64::from(ttl));
+    match end.began {
+        true => end.is_remembered(facts).then_some(at),
+        false => end.expires_at.map(|over| at.max(over)),
+    }
 }
 
 /// What is asked for when a run is over: whether its machine remembers it.
@@ -275,6 +280,8 @@ pub(super) fn end_needs(ttl: Option<i32>, own: &str, machine: Option<&str>) -> V
 pub(super) struct End<'a> {
     /// How long its object is kept then.
     pub ttl: Option<i32>,
+    /// What the run itself says of when it is not begun any more.
+    pub expires_at: Option<Timestamp>,
     pub phase: Option<&'a RunPhase>,
     pub finished_at: Option<Timestamp>,
     pub started_at: Option<Timestamp>,

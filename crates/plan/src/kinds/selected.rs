@@ -1,7 +1,7 @@
 //! Machines that no entry of their policy means any more. Only a direct read of the machine says so, and only a policy that
 //! declares it lets go of one, after its grace period.
 
-use breakwater_api::{ProtectedMachine, Protection, backup_policy::WhenUnselected};
+use breakwater_api::{ProtectedMachine, Protection, backup_policy::WhenUnselected, protected_machine::DeclaredProtection};
 use breakwater_arm::{ResourceId, bodies::ResourceListItem};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -29,7 +29,9 @@ pub(super) fn is_made_by_hand(s: &Subject<ProtectedMachine>, p: &Place) -> bool 
 }
 
 fn lets_go(s: &Subject<ProtectedMachine>, p: &Place) -> bool {
-    p.policy_view.spec.when_unselected == WhenUnselected::StopAndRetain && !is_made_by_hand(s, p)
+    // Who says that it is to be protected is believed before a selector: the policy itself never says so.
+    let by_policy = !is_made_by_hand(s, p) && s.spec.protection != Some(DeclaredProtection::Protected);
+    p.policy_view.spec.when_unselected == WhenUnselected::StopAndRetain && by_policy
 }
 
 /// Whether the policy's entries mean a machine that shows itself so.

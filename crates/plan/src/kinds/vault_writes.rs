@@ -100,8 +100,22 @@ pub(super) fn raise(s: &Subject<RecoveryVault>, id: &ResourceId, facts: &Facts) 
         }
         differences.push(Difference { field: defence.field().into(), have, want });
     }
+    if let Some(settings) = properties.get_mut("redundancySettings") {
+        *settings = both(facts.resource(id).into_present().map(|body| &**body), settings.take());
+    }
     let request = Request::new(Method::Patch, id.as_str(), RECOVERY_SERVICES).with_body(json!({ "properties": properties }));
     (!differences.is_empty()).then_some(Change { differences, request })
+}
+
+/// Both settings of redundancy, as every recorded PATCH has them: the one that is not changed stays as Azure shows it.
+fn both(body: Option<&Value>, changed: Value) -> Value {
+    let mut settings = Map::new();
+    for field in ["standardTierStorageRedundancy", "crossRegionRestore"] {
+        let shown = body.and_then(|b| b.pointer(&format!("/properties/redundancySettings/{field}")));
+        settings.extend(shown.map(|value| (field.to_owned(), value.clone())));
+    }
+    settings.extend(changed.as_object().cloned().unwrap_or_default());
+    Value::Object(settings)
 }
 
 /// Whether a declared value opens one way only, and a person is asked first: Locked always, the others once the vault has
@@ -162,7 +176,10 @@ pub(super) fn open(
                 json!({ "enhancedSecurityState": enhanced, "softDeleteFeatureState": "AlwaysON", "softDeleteRetentionPeriodInDays": days });
             (config, "AlwaysON", fields)
         }
-        Defence::CrossRegionRestore => (id.clone(), "Enabled", json!({ "redundancySettings": { "crossRegionRestore": "Enabled" } })),
+        Defence::CrossRegionRestore => {
+            let fields = both(facts.resource(id).into_present().map(|body| &**body), json!({ "crossRegionRestore": "Enabled" }));
+            (id.clone(), "Enabled", json!({ "redundancySettings": fields }))
+        }
         _ => (id.clone(), "Locked", json!({ "securitySettings": { "immutabilitySettings": { "state": "Locked" } } })),
     };
     let request = Request::new(Method::Patch, target.as_str(), RECOVERY_SERVICES).with_body(json!({ "properties": properties }));
@@ -180,8 +197,9 @@ pub(super) fn open(
 pub(super) fn soften_never(s: &Subject<RecoveryVault>, config: &ResourceId, facts: &Facts) -> Option<Change> {
     let soft = s.spec.soft_delete.as_ref()?;
     let body = facts.resource(config).present().cloned()?;
-    let have_state = text(body, "/properties/softDeleteFeatureState").unwrap_or("Disabled").to_owned();
-    let have_days = body.pointer("/properties/softDeleteRetentionPeriodInDays").and_then(Value::as_i64);
+    // What is not shown is not known, and is not written over.
+    let have_state = text(body, "/properties/softDeleteFeatureState")?.to_owned();
+    let have_days = Some(body.pointer("/properties/softDeleteRetentionPeriodInDays").and_then(Value::as_i64)?);
     let want_state = json!(soft.state).as_str().unwrap_or("Enabled").to_owned();
     let state = unasked(s, facts, Defence::SoftDelete, &have_state, want_state).unwrap_or_else(|| have_state.clone());
     let days = soft.retention_days.map(i64::from).max(have_days).unwrap_or(14);

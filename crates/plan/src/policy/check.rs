@@ -164,6 +164,16 @@ fn day_of_month(field: &str, when: &DayOfMonth, scheduled: Option<&[DayOfWeek]>,
     }
 }
 
+/// How long snapshots are kept at most: there are so many of them ("Back up Azure VMs using Enhanced policy", Microsoft Learn).
+fn most_snapshot_days(spec: &BackupPolicySpec) -> i32 {
+    let every = spec.schedule.hourly.as_ref().map(|hourly| hourly.every.as_signed().as_hours());
+    match every {
+        Some(..=4) => 17,
+        Some(5..=6) => 22,
+        _ => 30,
+    }
+}
+
 fn instant(spec: &BackupPolicySpec, wrong: &mut Vec<Invalid>) {
     let field = "retention.instantRestoreDays";
     let Some(days) = spec.retention.instant_restore_days else { return };
@@ -172,7 +182,11 @@ fn instant(spec: &BackupPolicySpec, wrong: &mut Vec<Invalid>) {
             wrong.push(Invalid::new(field, "must be 5 in tier Standard with a weekly schedule"));
         }
         (Tier::Standard, _) => between(field, days, 1, 5, wrong),
-        (Tier::Enhanced, _) => between(field, days, 1, 30, wrong),
+        (Tier::Enhanced, _) => between(field, days, 1, most_snapshot_days(spec), wrong),
+    }
+    let kept = spec.retention.daily.as_ref().and_then(|daily| daily.keep.whole_days());
+    if let Some(kept) = kept.filter(|kept| *kept < i64::from(days)) {
+        wrong.push(Invalid::new(field, format!("is {days}, longer than retention.daily keeps points ({kept} days): set at most {kept}")));
     }
 }
 
@@ -246,9 +260,13 @@ fn promise(spec: &BackupPolicySpec, wrong: &mut Vec<Invalid>) {
     let gap = cadence.largest_gap(&zone);
     if target.rpo.as_signed() < gap {
         let hours = gap.as_secs().div_euclid(3_600);
+        let more = gap.as_secs().div_euclid(3_600) + i64::from(gap.as_secs().rem_euclid(3_600) > 0);
         wrong.push(Invalid::new(
             "target.rpo",
-            format!("is {}, and can never hold: the schedule leaves {hours}h between backups", target.rpo),
+            format!(
+                "is {}, and can never hold: the schedule leaves {hours}h between backups; set at least {more}h, or back up more often",
+                target.rpo
+            ),
         ));
     }
 }

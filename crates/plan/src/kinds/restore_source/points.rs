@@ -9,7 +9,7 @@ use breakwater_arm::bodies::{self, Rehydration, RehydrationPriority};
 use serde_json::Value;
 
 use super::{
-    super::{recovery_points, restore_paired, restore_run::own, restore_run::seen_jobs, seconds},
+    super::{recovery_points, restore_paired, restore_run::own, restore_run::seen_jobs, restore_target::target_group, seconds},
     Source, considered, from, stranger,
 };
 use crate::{
@@ -61,8 +61,13 @@ pub(in super::super) fn pick(s: &Subject<RestoreRun>, source: &Source, facts: &F
         return found.ok_or_else(|| none_fits(source, &format!("point.name: there is no recovery point {name}"), &usable));
     }
     let latest = wanted.latest.clone().unwrap_or_default();
-    let fits = usable.iter().find(|p| is_fit(p, &latest, from(s).rehydrate.is_some())).map(|p| p.point.clone());
-    fits.ok_or_else(|| none_fits(source, "point.latest: no recovery point fits", &usable))
+    // Azure restores into another subscription from the vault, not from a snapshot ("Restore VMs", Microsoft Learn).
+    let from_vault =
+        target_group(s, source).is_ok_and(|group| !group.subscription_id().eq_ignore_ascii_case(source.vault.subscription_id()));
+    let is_there = |p: &ListedPoint| !from_vault || p.point.tiers.iter().any(|tier| tier != "Snapshot");
+    let fits = usable.iter().find(|p| is_there(p) && is_fit(p, &latest, from(s).rehydrate.is_some())).map(|p| p.point.clone());
+    let what = if from_vault { "point.latest: no recovery point in the vault fits" } else { "point.latest: no recovery point fits" };
+    fits.ok_or_else(|| none_fits(source, what, &usable))
 }
 
 /// What was brought back from the archive is as good as any other, as long as that lasts.

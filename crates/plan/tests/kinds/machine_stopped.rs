@@ -1,6 +1,6 @@
 //! `ProtectedMachine`: stopping, resuming, undeleting, and letting go of what its policy means no more.
 
-use breakwater_api::{ProtectedMachine, Reason};
+use breakwater_api::{ProtectedMachine, Reason, protected_machine::DeclaredProtection};
 use breakwater_plan::{
     facts::Facts,
     kind::{Kind as _, Subject},
@@ -107,6 +107,9 @@ fn what_the_policy_means_no_more_is_let_go_of_by_a_direct_read_after_its_grace_a
     assert_eq!(told_of(&made(since(25)), &world(json!({}), other.clone())), "done", "by default it is kept");
     assert_eq!(told_of(&made(since(23)), &world(lets_go.clone(), other.clone())), "done", "the grace period is not over");
     assert_eq!(told_of(&made(since(25)), &world(lets_go.clone(), other.clone())), "PUT");
+    let mut declared = made(since(25));
+    declared.spec.protection = Some(DeclaredProtection::Protected);
+    assert_eq!(told_of(&declared, &world(lets_go.clone(), other.clone())), "done", "a person says that it is to be protected");
     let brake =
         ProtectedMachine::desire(&made(since(25)), &world(lets_go.clone(), other.clone())).unwrap().nodes["protection"].brake.clone();
     assert_eq!(brake.map(|b| b.most), Some(1), "five of a hundred, one at least");

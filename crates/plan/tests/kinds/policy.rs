@@ -209,6 +209,7 @@ fn what_is_outside_the_grant_is_named_only_where_the_spec_names_it() {
     let named = with(keep(30), json!({ "machines": [{ "id": machines[2].0 }] }));
     let by_id = reported(&declares(named, json!({ "policyId": daily() })), &facts);
     assert_eq!(left_out(&by_id), [(machines[2].0.to_string(), "OutsideGrant".to_owned())], "not that somebody has it");
+    assert_eq!(by_id.status["failing"], 1, "somebody believes it protected");
 }
 
 #[test]

@@ -324,7 +324,9 @@ pub fn says_absent(answer: &Answer) -> bool {
 /// What is missing in one that is cut short, or a proxy's, must not be taken for what Azure has by default.
 pub fn shows(answer: &Answer, id: &ResourceId) -> bool {
     let named = answer.body.get("id").and_then(Value::as_str).and_then(|text| text.parse::<ResourceId>().ok());
-    named.as_ref() == Some(id) && (id.parent().is_none() || answer.body.get("properties").is_some_and(Value::is_object))
+    // Services write names in lower case, and not only those of ASCII.
+    let is_same = |named: &ResourceId| named == id || named.as_str().to_lowercase() == id.as_str().to_lowercase();
+    named.as_ref().is_some_and(is_same) && (id.parent().is_none() || answer.body.get("properties").is_some_and(Value::is_object))
 }
 
 /// True when the request certainly did not take effect: a whole 4xx answer other than 408. Only then may an action

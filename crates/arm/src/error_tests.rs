@@ -173,9 +173,11 @@ fn an_answer_shows_a_resource_with_its_id_and_its_properties_alone() {
             .parse()
             .unwrap();
     let subscription = vault.ancestor("Microsoft.Resources/subscriptions").unwrap();
+    let odd = vault.child("things", "Ünïcode").unwrap();
     let upper = vault.to_string().replace("/rg/", "/RG/");
     for (body, of, wanted) in [
         (json!({ "id": upper, "properties": {} }), &vault, true),
+        (json!({ "id": odd.to_string().to_lowercase(), "properties": {} }), &odd, true),
         (json!({ "id": vault, "properties": null }), &vault, false),
         (json!({ "id": vault }), &vault, false),
         (json!({ "properties": {} }), &vault, false),

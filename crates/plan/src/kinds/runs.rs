@@ -314,7 +314,7 @@ impl End<'_> {
     /// says happened names no job).
     pub fn look_again(&self, facts: &Facts, now: Timestamp) -> Option<Timestamp> {
         let finished = self.finished_at?;
-        let waits = self.ttl.is_some() && self.machine.is_some() && removed_at(self, facts).is_none();
+        let waits = self.began && self.ttl.is_some() && self.machine.is_some() && removed_at(self, facts).is_none();
         let soon = now.duration_since(finished) < SignedDuration::from_mins(10);
         let after = if soon { SignedDuration::from_secs(30) } else { SignedDuration::from_hours(1) };
         (waits && self.phase != Some(&RunPhase::AlreadyDone)).then_some(now + after)

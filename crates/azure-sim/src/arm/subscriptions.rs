@@ -82,6 +82,11 @@ pub fn is_region(name: &str) -> bool {
     REGIONS.iter().any(|(known, _)| *known == name)
 }
 
+/// What a region in canonical form is called by people; itself where it is unknown.
+pub fn region_name(name: &str) -> &str {
+    REGIONS.iter().find(|(known, _)| *known == name).map_or(name, |(_, display)| display)
+}
+
 /// A resource type and api-versions of it, newest first.
 type Type = (&'static str, &'static [&'static str]);
 

@@ -352,6 +352,9 @@ pub struct VaultEntry {
     /// The resource guard before it: its name in this group, or its id.
     #[serde(default)]
     pub resource_guard: Option<String>,
+    /// The fabrics of Site Recovery in it, by name, each with its region.
+    #[serde(default)]
+    pub replication_fabrics: BTreeMap<String, String>,
 }
 
 /// A backup policy.

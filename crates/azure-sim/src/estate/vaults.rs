@@ -58,6 +58,9 @@ fn one(model: &mut Model, group: &str, entry: &GroupEntry, vault: &VaultEntry, p
         let body = json!({"properties": {"resourceGuardResourceId": guard}});
         send(model, "PUT", &format!("{id}/backupResourceGuardProxies/VaultProxy"), body, &format!("{place}.resourceGuard"))?;
     }
+    for (name, location) in &vault.replication_fabrics {
+        model.recovery.add_fabric(&id, name, location);
+    }
     Ok(())
 }
 

@@ -26,6 +26,7 @@ mod points;
 mod policy;
 mod policy_rules;
 mod protect;
+mod replication;
 mod restore;
 mod restore_settings;
 mod retention;

@@ -98,6 +98,8 @@ impl State {
             ("DELETE", ["backupresourceguardproxies", "vaultproxy"]) => self.delete_guard(n, path),
             ("POST", ["backupresourceguardproxies", "vaultproxy", "unlockdelete"]) => self.unlock_delete(n, req, path),
             ("GET", ["replicationvaultsettings", "default"]) => self.get_replication_settings(path),
+            ("GET", ["replicationfabrics"]) => self.list_fabrics(path),
+            ("GET", ["replicationfabrics", name]) => self.get_fabric(path, name),
             ("GET", ["backuppolicies"]) => self.list_policies(req, path),
             ("GET", ["backuppolicies", _]) => self.get_policy(req, path, last),
             ("PUT", ["backuppolicies", _]) => self.put_policy(n, req, path, last),

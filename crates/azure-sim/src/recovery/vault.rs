@@ -13,6 +13,7 @@ use super::limits::Daily;
 use super::names::{ItemKey, VAULT_TYPE, canonical_location, time_text};
 use super::operations::{Effect, Family, Outcome, vault_operation_id};
 use super::policy::{Policy, default_policies};
+use super::replication::Fabric;
 use super::route::unmodelled;
 use super::settings::{Settings, VaultDeletion, VaultWrite};
 use super::state::{State, backup_error, merge, refused};
@@ -100,6 +101,8 @@ pub struct Vault {
     pub(super) protection_changes: Daily,
     /// The resource guard before it.
     pub(super) proxy: Option<Proxy>,
+    /// Regions between which Site Recovery replicates by it.
+    pub(super) fabrics: Vec<Fabric>,
     /// How the last write of its key went.
     pub(super) key: KeyUpdate,
     /// What `vaultconfig` answers until a moment, instead of the truth.
@@ -145,6 +148,7 @@ impl Vault {
             policy_writes: Daily::default(),
             protection_changes: Daily::default(),
             proxy: None,
+            fabrics: Vec::new(),
             key: KeyUpdate::NotEnabled,
             stale_config: None,
         }
@@ -351,6 +355,15 @@ impl State {
                 names(&live)
             );
             return Some(backup_error(400, "ServiceResourceNotEmptyWithContainerDetails", message));
+        }
+        if !vault.fabrics.is_empty() {
+            // That it fails is documented (site-recovery.md §6); code and words are modelled on those above.
+            let names: Vec<&str> = vault.fabrics.iter().map(|fabric| fabric.name.as_str()).collect();
+            let message = format!(
+                "Recovery Services vault cannot be deleted as there are existing resources within the vault.  : {}. {REST}",
+                names.join(", ")
+            );
+            return Some(backup_error(400, "ServiceResourceNotEmptyWithBackendMessage", message));
         }
         let classic = match self.settings.vault_deletion {
             VaultDeletion::Classic => true,

@@ -2,23 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::wire::{Client, RG, SUB, code, header, small};
-
-fn disk(name: &str) -> String {
-    format!("{RG}/providers/Microsoft.Compute/disks/{name}")
-}
-
-fn vm(name: &str) -> String {
-    format!("{RG}/providers/Microsoft.Compute/virtualMachines/{name}")
-}
-
-fn nic(name: &str) -> String {
-    format!("{RG}/providers/Microsoft.Network/networkInterfaces/{name}")
-}
-
-fn empty(size: i64) -> Value {
-    json!({"location": "westeurope", "sku": {"name": "Premium_LRS"}, "properties": {"creationData": {"createOption": "Empty"}, "diskSizeGB": size}})
-}
+use crate::wire::{Client, RG, SUB, code, disk, empty_disk, header, nic, small, vm};
 
 fn data_disk(client: &mut Client) -> String {
     client.read(&vm("vm-a"))["properties"]["storageProfile"]["dataDisks"][0]["managedDisk"]["id"].as_str().unwrap().to_owned()
@@ -36,7 +20,7 @@ fn small_premium_disks_have_tiers_of_their_own() {
     let mut client = small();
     for (size, tier) in [(4, "P1"), (5, "P2"), (8, "P2"), (16, "P3"), (32, "P4"), (33, "P6")] {
         let id = disk(&format!("d{size}"));
-        client.send("PUT", &id, empty(size));
+        client.send("PUT", &id, empty_disk(size));
         client.wait(5);
         let properties = client.read(&id)["properties"].clone();
         assert_eq!(properties["tier"], tier, "{size}");
@@ -78,7 +62,7 @@ fn the_sku_of_a_disk_changes_only_while_no_running_machine_holds_it() {
 #[test]
 fn two_disks_do_not_share_a_lun() {
     let mut client = small();
-    client.send("PUT", &disk("d"), empty(8));
+    client.send("PUT", &disk("d"), empty_disk(8));
     client.wait(5);
     let twice = with_disk(&mut client, 0, &disk("d"));
     let refused = client.send("PATCH", &vm("vm-a"), twice);
@@ -92,10 +76,10 @@ fn two_disks_do_not_share_a_lun() {
 fn a_disk_of_another_region_or_zone_is_not_attached() {
     let mut client = small();
     let far = disk("d").replace("rg-one", "rg-two");
-    let mut body = empty(8);
+    let mut body = empty_disk(8);
     body["location"] = json!("northeurope");
     client.send("PUT", &far, body);
-    let mut zonal = empty(8);
+    let mut zonal = empty_disk(8);
     zonal["zones"] = json!(["1"]);
     client.send("PUT", &disk("zonal"), zonal.clone());
     zonal["sku"] = json!({"name": "Premium_ZRS"});
@@ -157,7 +141,7 @@ fn who_has_a_role_on_a_group_follows_what_they_started_there() {
     let account = format!("{RG}/providers/Microsoft.Storage/storageAccounts/fresh01");
     let kinds = json!({"location": "westeurope", "kind": "StorageV2", "sku": {"name": "Standard_LRS"}, "properties": {}});
     let started = [
-        client.send("PUT", &disk("d"), empty(8)),
+        client.send("PUT", &disk("d"), empty_disk(8)),
         client.send("PUT", &network, kinds.clone()),
         client.send("PUT", &account, kinds),
         client.send("POST", &format!("{}/deallocate", vm("vm-a")), Value::Null),

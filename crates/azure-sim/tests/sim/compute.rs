@@ -3,23 +3,7 @@
 use azure_sim::{Azure, Estate, Options};
 use serde_json::{Value, json};
 
-use crate::wire::{Client, RG, SMALL, SUB, code, header, owner, small, with_more, with_settings};
-
-fn disk(name: &str) -> String {
-    format!("{RG}/providers/Microsoft.Compute/disks/{name}")
-}
-
-fn vm(name: &str) -> String {
-    format!("{RG}/providers/Microsoft.Compute/virtualMachines/{name}")
-}
-
-fn nic(name: &str) -> String {
-    format!("{RG}/providers/Microsoft.Network/networkInterfaces/{name}")
-}
-
-fn empty_disk(size: i64) -> Value {
-    json!({"location": "westeurope", "sku": {"name": "Premium_LRS"}, "properties": {"creationData": {"createOption": "Empty"}, "diskSizeGB": size}})
-}
+use crate::wire::{Client, RG, SMALL, SUB, code, disk, empty_disk, header, nic, owner, small, vm, with_more, with_settings};
 
 fn machine(nic: &str) -> Value {
     json!({"location": "westeurope", "properties": {

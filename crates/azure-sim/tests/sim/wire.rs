@@ -5,7 +5,7 @@ use azure_sim::{
     wire::{Caller, WireReply, WireRequest},
 };
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The only subscription of the small estate.
 pub const SUB: &str = "/subscriptions/11111111-1111-4111-8111-111111111111";
@@ -122,4 +122,24 @@ pub fn code(reply: &WireReply) -> String {
 
 pub fn header(reply: &WireReply, name: &str) -> String {
     reply.header(name).unwrap_or_else(|| panic!("no {name} in {:?}", reply.headers)).to_owned()
+}
+
+/// The id of a disk of the group.
+pub fn disk(name: &str) -> String {
+    format!("{RG}/providers/Microsoft.Compute/disks/{name}")
+}
+
+/// The id of a machine of the group.
+pub fn vm(name: &str) -> String {
+    format!("{RG}/providers/Microsoft.Compute/virtualMachines/{name}")
+}
+
+/// The id of a network interface of the group.
+pub fn nic(name: &str) -> String {
+    format!("{RG}/providers/Microsoft.Network/networkInterfaces/{name}")
+}
+
+/// The body of an empty disk, its size in GiB.
+pub fn empty_disk(size: i64) -> Value {
+    json!({"location": "westeurope", "sku": {"name": "Premium_LRS"}, "properties": {"creationData": {"createOption": "Empty"}, "diskSizeGB": size}})
 }

@@ -229,6 +229,24 @@ fn what_a_vault_cannot_be_is_not_taken_and_forgotten() {
 }
 
 #[test]
+fn a_vault_with_fabrics_of_site_recovery_shows_them_and_is_not_deleted() {
+    let mut lab = Lab::new();
+    let all = format!("{VAULT}/replicationFabrics");
+    assert_eq!(lab.get(&all).body.unwrap()["value"], json!([]));
+    let (status, _) = code(&lab.get(&format!("{all}/weu")));
+    assert_eq!(status, 400, "of a vault that never held any");
+    lab.state.add_fabric(VAULT, "weu", "West Europe");
+    let listed = lab.get(&all).body.unwrap()["value"][0].clone();
+    assert_eq!(listed["properties"]["friendlyName"], "West Europe");
+    assert_eq!(listed["properties"]["customDetails"], json!({"instanceType": "Azure", "location": "westeurope", "containerIds": null}));
+    assert_eq!(lab.get(&format!("{all}/WEU")).body.unwrap(), listed);
+    assert_eq!(code(&lab.get(&format!("{all}/neu"))), (404, "NotFound".to_owned()));
+    let refused = lab.send("DELETE", VAULT, Value::Null);
+    assert_eq!(refused.status, 400);
+    assert!(refused.body.unwrap()["error"]["message"].as_str().unwrap().contains(": weu."));
+}
+
+#[test]
 fn what_is_not_modelled_is_refused_with_its_path() {
     let mut lab = Lab::new();
     lab.protect("win");
@@ -237,7 +255,7 @@ fn what_is_not_modelled_is_refused_with_its_path() {
         ("POST", format!("{}/recoveryPoints/1/listInstantItemRecoveryOperationResult", item("win"))),
         ("PUT", format!("{VAULT}/backupFabrics/Azure/backupProtectionIntent/vm")),
         ("POST", format!("{VAULT}/backupFabrics/Azure/protectionContainers/x/inquire")),
-        ("GET", format!("{VAULT}/replicationFabrics")),
+        ("GET", format!("{VAULT}/replicationPolicies")),
         ("GET", "/providers/Microsoft.RecoveryServices/operations".to_owned()),
     ];
     for (method, url) in calls {

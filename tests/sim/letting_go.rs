@@ -132,6 +132,22 @@ fn an_empty_vault_and_a_policy_of_no_machine_are_deleted_on_request() {
 }
 
 #[test]
+fn a_vault_by_which_machines_are_replicated_is_not_deleted_and_says_so() {
+    let mut sim = Simulation::new(Options::default());
+    sim.apply(&vault_with(&granted("Disabled"), "deletionPolicy: Delete").replace("all: { app: [shop] }", "all: { app: [nothing] }"));
+    sim.run_until("it stands", SignedDuration::from_hours(2), |sim| sim.is_ready("RecoveryVault", "main"));
+    let vault = sim.status("RecoveryVault", "main")["vault"]["id"].as_str().unwrap().to_owned();
+    sim.azure.lock().unwrap().recovery_mut().add_fabric(&vault, "asr-weu", "westeurope");
+    let before = sim.requests().len();
+    sim.cluster.user().delete(&key("RecoveryVault", "main")).unwrap();
+    sim.run_for(SignedDuration::from_hours(1));
+    assert_eq!(sent(&sim, before), Vec::<String>::new());
+    assert_eq!(sim.condition("RecoveryVault", "main", "Blocked").1, "Blocked", "{}", sim.tell());
+    let blockers = sim.status("RecoveryVault", "main")["blockers"].clone();
+    assert_eq!(blockers, json!(["replication of machines in West Europe (fabric asr-weu)"]));
+}
+
+#[test]
 fn deletion_where_the_access_is_lost_says_so_and_how_to_let_go() {
     let manifest = vault_with(&granted("Disabled"), "deletionPolicy: Delete");
     let mut sim = protected(&manifest);
@@ -233,4 +249,30 @@ fn rights_that_are_lost_let_go_of_nothing() {
     sim.run_for(SignedDuration::from_hours(6));
     assert_eq!(sent(&sim, before), Vec::<String>::new(), "{:#?}", sent(&sim, before));
     assert!(sim.cluster.live_all("ProtectedMachine").iter().all(|o| o.data.pointer("/status/unselectedSince").is_none()), "{}", sim.tell());
+}
+
+/// Wrong as they are declared, or naming what is not there: their finalizer would wait for what nobody can give it any more.
+#[test]
+fn what_never_came_to_anything_is_deleted_whatever_its_deletion_policy_says() {
+    let mut sim = protected(&granted("Disabled"));
+    let of = |kind: &str, name: &str, spec: Value| json!({ "apiVersion": "breakwater.io/v1alpha1", "kind": kind, "metadata": { "name": name, "namespace": "shop" }, "spec": spec });
+    let wrong = json!({ "vaultRef": { "name": "main" }, "schedule": { "daily": { "at": "02:00" } }, "timeZone": "Europe/Atlantis",
+        "retention": { "daily": { "keep": "30d" } }, "machines": [], "deletionPolicy": "Delete" });
+    let vm = "/subscriptions/50b50000-0000-4000-8000-000000000001/resourceGroups/rg-shop/providers/Microsoft.Compute/virtualMachines/off-1";
+    let mistyped = json!({ "policyRef": { "name": "dayly" }, "machineId": vm, "deletionPolicy": "StopAndRetain" });
+    let objects = [("BackupPolicy", "wrong", wrong), ("ProtectedMachine", "mistyped", mistyped)];
+    for (kind, name, spec) in &objects {
+        sim.cluster.user().apply_object(&of(kind, name, spec.clone())).expect("the API server takes it");
+    }
+    let held = |sim: &Simulation, kind: &str, name: &str| {
+        sim.cluster.live(&key(kind, name)).is_some_and(|o| o.metadata.finalizers.as_ref().is_some_and(|all| !all.is_empty()))
+    };
+    sim.run_until("they are held", SignedDuration::from_mins(10), |sim| objects.iter().all(|(kind, name, _)| held(sim, kind, name)));
+    let before = sim.requests().len();
+    for (kind, name, _) in &objects {
+        sim.cluster.user().delete(&key(kind, name)).expect("it is there");
+    }
+    sim.run_for(SignedDuration::from_mins(10));
+    assert_eq!(objects.iter().filter(|(kind, name, _)| sim.cluster.live(&key(kind, name)).is_some()).count(), 0, "{}", sim.tell());
+    assert_eq!(sent(&sim, before), Vec::<String>::new());
 }

@@ -38,6 +38,7 @@ fn each_request_is_its_act() {
         (Get, format!("{V}/operationStatus/MjA0Nzs="), None, "Read Read"),
         (Post, format!("{SUB}/providers/Microsoft.RecoveryServices/locations/weu/backupStatus"), None, "Read Read"),
         (Get, format!("{SUB}/providers/Microsoft.RecoveryServices/locations/weu/deletedVaults"), None, "Read Read"),
+        (Get, format!("{V}/replicationFabrics"), None, "Read Read"),
         (Post, format!("{}/recoveryPointsRecommendedForMove", item()), None, "Read Read"),
         (Post, format!("{V}/backupFabrics/Azure/refreshContainers"), None, "Protect Write"),
         (Put, V.to_owned(), None, "Protect Write"),

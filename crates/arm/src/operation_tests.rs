@@ -161,3 +161,15 @@ fn a_handle_never_holds_a_url() {
     let handle = Handle::new(Family::Backup, GUID).unwrap();
     assert_eq!(serde_json::from_value::<Handle>(serde_json::to_value(&handle).unwrap()).unwrap(), handle);
 }
+
+#[test]
+fn what_cannot_be_the_name_of_a_job_is_none() {
+    let named = |id: &str| {
+        let body = json!({ "status": "Succeeded", "properties": { "jobId": id } });
+        OperationStatus::parse(&answer(200, &[], body)).map(|status| status.job_id)
+    };
+    assert_eq!(named(GUID).unwrap().as_deref(), Some(GUID));
+    for odd in ["", "../x", "a b", &"a".repeat(65)] {
+        assert_eq!(named(odd).unwrap(), None, "{odd}");
+    }
+}

@@ -122,6 +122,14 @@ mod tests {
     }
 
     #[test]
+    fn to_every_time_something_can_be_added() {
+        for last in ["9999-12-30T21:59:59Z", "9999-12-30T21:59:59", "2200-01-01T00:00:01Z"] {
+            assert_eq!(parse_time(last), Some(LATEST), "{last}");
+        }
+        assert_eq!(parse_us_time("12/30/9999 11:00:00 AM"), Some(LATEST));
+    }
+
+    #[test]
     fn sentinels_and_garbage_are_no_time_but_only_garbage_is_unreadable() {
         for never in ["0001-01-01T00:00:00", "0001-01-01T00:00:00Z", "2001-01-01T00:00:00Z", ""] {
             assert_eq!(parse_time(never), None, "{never}");

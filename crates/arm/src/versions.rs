@@ -10,6 +10,8 @@ pub const RECOVERY_SERVICES_CROSS_REGION: &str = "2021-11-15";
 /// The first with `listInstantItemRecoveryOperationResult`: the scripts of a mount are asked for, and polls lack them
 /// (backup.md §1.1, §15.2).
 pub const RECOVERY_SERVICES_SCRIPTS: &str = "2026-08-01";
+/// What Site Recovery keeps of a vault (site-recovery.md §5).
+pub const SITE_RECOVERY: &str = "2025-08-01";
 /// Virtual machines, and what a region admits of them (compute-and-arm.md §0).
 pub const VIRTUAL_MACHINES: &str = "2024-07-01";
 /// Disks, disk accesses and disk encryption sets (compute-and-arm.md §0).
@@ -35,6 +37,7 @@ pub fn api_version(resource_type: &ResourceType) -> Option<&'static str> {
     match (namespace.as_str(), first.as_str()) {
         ("microsoft.recoveryservices", "locations") if second.starts_with("backupcrr") => Some(RECOVERY_SERVICES_CROSS_REGION),
         ("microsoft.recoveryservices", "locations") if second == "backupaadproperties" => Some(RECOVERY_SERVICES_CROSS_REGION),
+        ("microsoft.recoveryservices", "vaults") if second.starts_with("replication") => Some(SITE_RECOVERY),
         ("microsoft.recoveryservices", "vaults" | "locations") => Some(RECOVERY_SERVICES),
         ("microsoft.compute", "virtualmachines" | "locations") => Some(VIRTUAL_MACHINES),
         ("microsoft.compute", "disks" | "diskaccesses" | "diskencryptionsets") => Some(DISKS),
@@ -71,6 +74,7 @@ mod tests {
             (format!("{vm}/providers/Microsoft.Resources/tags/default"), Some(RESOURCES)),
             (format!("{vm}/providers/Microsoft.Authorization/locks/x"), Some(LOCKS)),
             (format!("{vm}/providers/Microsoft.RecoveryServices/vaults/v/backupPolicies/p"), Some(RECOVERY_SERVICES)),
+            (format!("{vm}/providers/Microsoft.RecoveryServices/vaults/v/replicationFabrics/f"), Some(SITE_RECOVERY)),
             (format!("{vm}/providers/Microsoft.Web/sites/s"), None),
         ];
         for (id, wanted) in cases {

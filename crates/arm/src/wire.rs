@@ -130,6 +130,11 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
+    /// True for a body that is no JSON: a page, perhaps of a proxy.
+    pub fn is_page(&self) -> bool {
+        self.body.get("raw").is_some()
+    }
+
     /// One header's value.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)

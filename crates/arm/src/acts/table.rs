@@ -110,6 +110,7 @@ pub(super) const TABLE: &[Row] = &[
     read("Microsoft.RecoveryServices/vaults/backupProtectableItems", All),
     read("Microsoft.RecoveryServices/vaults/backupProtectionContainers", All),
     read("Microsoft.RecoveryServices/vaults/backupDeletedProtectionContainers", All),
+    read("Microsoft.RecoveryServices/vaults/replicationFabrics", All),
     action("Microsoft.RecoveryServices/vaults/backupFabrics", "refreshContainers", Protect),
     read("Microsoft.RecoveryServices/vaults/backupFabrics/operationResults", One),
     read("Microsoft.RecoveryServices/vaults/backupProtectedItems", All),

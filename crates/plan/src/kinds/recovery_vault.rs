@@ -16,7 +16,7 @@ use super::{
     text,
     vault_defences::{asks_for_less, drifted, ever_protected, remember_declared, too_late},
     vault_deletion, vault_guard, vault_id, vault_is_ours,
-    vault_writes::{doors, open, put, raise, retag, soften_never, wrong_tags},
+    vault_writes::{config_hold, doors, open, put, raise, retag, soften_never, wrong_tags},
 };
 use crate::{
     facts::{Facts, Fresh, Need},
@@ -52,12 +52,12 @@ impl Kind for RecoveryVault {
 
     fn desire(s: &Subject<Self>, facts: &Facts) -> Result<Desired, Hold> {
         let id = vault_id(&s.meta, &s.spec)?;
-        if let Some(wrong) = wrong_tags(&s.spec) {
-            return Err(wrong);
-        }
         let owner = s.owner();
         if s.meta.deleting {
             return vault_deletion::desire(s, &id, facts);
+        }
+        if let Some(wrong) = wrong_tags(&s.spec) {
+            return Err(wrong);
         }
         let hold = gone::vault_hold(s, &id, facts)
             .or_else(|| in_another_region(s, &id, facts))
@@ -81,8 +81,9 @@ impl Kind for RecoveryVault {
             if let Some(change) = &mut change {
                 vault_guard::guarded(&mut change.request, &id, facts, CONFIG_WRITE);
             }
+            let hold = hold.clone().or_else(|| config_hold(&config, facts));
             let goal = Goal::Exists { create: None, change };
-            graph.node("soft-delete", Node::arm(config, goal, tagged()).after(&["vault"]).locking(lock()).held(hold.clone()));
+            graph.node("soft-delete", Node::arm(config, goal, tagged()).after(&["vault"]).locking(lock()).held(hold));
         }
         vault_guard::add(s, &id, facts, hold.as_ref(), &mut graph);
         // What cannot be taken back is asked about, each door by itself; everything else goes on.
@@ -92,8 +93,9 @@ impl Kind for RecoveryVault {
                 vault_guard::guarded(&mut change.request, &id, facts, CONFIG_WRITE);
             }
             let (approved, asked) = (answer.as_ref().ok().cloned(), answer.err());
+            let unknown = (target == config_id(&id)).then(|| config_hold(&target, facts)).flatten();
             let goal = Goal::Exists { create: None, change: Some(change) };
-            let node = Node::arm(target, goal, tagged()).after(&["vault"]).locking(lock()).held(hold.clone().or(asked));
+            let node = Node::arm(target, goal, tagged()).after(&["vault"]).locking(lock()).held(hold.clone().or(unknown).or(asked));
             graph.node(&format!("one-way-{}", door.kebab()), node.approved(approved));
         }
         Ok(graph)

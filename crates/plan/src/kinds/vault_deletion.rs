@@ -4,7 +4,7 @@
 use breakwater_api::{Reason, RecoveryVault};
 use breakwater_arm::{
     ResourceId,
-    versions::{LOCKS, RECOVERY_SERVICES},
+    versions::{LOCKS, RECOVERY_SERVICES, SITE_RECOVERY},
     wire::{Method, Request},
 };
 use jiff::SignedDuration;
@@ -24,8 +24,12 @@ const LOOK_EVERY: SignedDuration = SignedDuration::from_mins(5);
 /// Entries of `status.blockers` at most.
 const MOST_BLOCKERS: usize = 50;
 
-fn containers_of(vault: &ResourceId) -> List {
-    let query = vec![("$filter".to_owned(), "backupManagementType eq 'AzureIaasVM' and status eq 'Registered'".to_owned())];
+/// What registers containers with a vault, as the filter of their list calls it (backup.md §4.3: it must name one): machines,
+/// databases in machines, shares of files, servers with an agent.
+const REGISTERED: [&str; 4] = ["AzureIaasVM", "AzureWorkload", "AzureStorage", "MAB"];
+
+fn containers_of(vault: &ResourceId, of: &str) -> List {
+    let query = vec![("$filter".to_owned(), format!("backupManagementType eq '{of}' and status eq 'Registered'"))];
     List { path: format!("{vault}/backupProtectionContainers"), query, api_version: RECOVERY_SERVICES, partial: false }
 }
 
@@ -33,10 +37,20 @@ fn locks_of(vault: &ResourceId) -> List {
     List { path: format!("{vault}/providers/Microsoft.Authorization/locks"), query: Vec::new(), api_version: LOCKS, partial: false }
 }
 
+/// Between these Site Recovery replicates, and a vault that has any is not deleted (site-recovery.md §6).
+fn fabrics_of(vault: &ResourceId) -> List {
+    List { path: format!("{vault}/replicationFabrics"), query: Vec::new(), api_version: SITE_RECOVERY, partial: false }
+}
+
+/// All that may keep a vault.
+fn lists(id: &ResourceId) -> Vec<List> {
+    let containers = REGISTERED.into_iter().map(|of| containers_of(id, of));
+    [all_items_of(id)].into_iter().chain(containers).chain([fabrics_of(id), locks_of(id)]).collect()
+}
+
 /// What must be known before the vault goes.
 pub(super) fn needs(id: &ResourceId) -> Vec<Need> {
-    let list = |list: List| Need::ListUnder { list, fresh: Fresh::Within(LOOK_EVERY) };
-    vec![list(all_items_of(id)), list(containers_of(id)), list(locks_of(id))]
+    lists(id).into_iter().map(|list| Need::ListUnder { list, fresh: Fresh::Within(LOOK_EVERY) }).collect()
 }
 
 /// The vault gone, or what keeps it.
@@ -57,7 +71,7 @@ pub(super) fn desire(s: &Subject<RecoveryVault>, id: &ResourceId, facts: &Facts)
 }
 
 fn blocked(id: &ResourceId, facts: &Facts) -> Option<Hold> {
-    let unseen = [all_items_of(id), containers_of(id), locks_of(id)].into_iter().find(|list| facts.list(list).is_none());
+    let unseen = lists(id).into_iter().find(|list| facts.list(list).is_none());
     if let Some(list) = unseen {
         return Some(Hold::wait(Reason::NotYetObserved, format!("{} was not read whole yet", list.path)));
     }
@@ -81,7 +95,15 @@ fn blockers(id: &ResourceId, facts: &Facts) -> Vec<String> {
         let what = if deleted { "soft-deleted backups of" } else { "backups of" };
         format!("{what} {}", text(body, "/properties/sourceResourceId").map_or_else(|| named(body, item), str::to_owned))
     });
-    all.extend(of(containers_of(id), &|container, body| format!("container {}", named(body, container))));
+    for registered in REGISTERED {
+        all.extend(of(containers_of(id, registered), &|container, body| format!("container {}", named(body, container))));
+    }
+    all.extend(of(fabrics_of(id), &|fabric, body| {
+        format!("replication of machines in {} (fabric {})", named(body, fabric), fabric.name())
+    }));
+    let body = facts.resource(id).into_present();
+    let endpoints = body.and_then(|body| body.pointer("/properties/privateEndpointConnections")?.as_array()).into_iter().flatten();
+    all.extend(endpoints.filter_map(|one| text(one, "/id")).map(|id| format!("private endpoint connection {id}")));
     all.extend(of(locks_of(id), &|lock, _| format!("lock {}", lock.name())));
     all
 }

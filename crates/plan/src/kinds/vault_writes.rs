@@ -193,14 +193,29 @@ pub(super) fn open(
     (target, Change { differences, request }, answer)
 }
 
+/// What is written whole must be known whole: a body that lacks soft delete or its days is not filled in by us.
+pub(super) fn config_hold(config: &ResourceId, facts: &Facts) -> Option<Hold> {
+    let body = facts.resource(config).into_present()?;
+    let properties = body.get("properties")?;
+    let is_whole = properties["softDeleteFeatureState"].is_string() && properties["softDeleteRetentionPeriodInDays"].is_i64();
+    let message = || format!("{config} does not show soft delete and its days: nothing of it is written until it does");
+    (!is_whole).then(|| Hold::wait(Reason::Unreadable, message()))
+}
+
 /// The PATCH of soft delete; all three fields, as clients send them (backup.md §6.2).
 pub(super) fn soften_never(s: &Subject<RecoveryVault>, config: &ResourceId, facts: &Facts) -> Option<Change> {
     let soft = s.spec.soft_delete.as_ref()?;
     let body = facts.resource(config).present().cloned()?;
-    // What is not shown is not known, and is not written over.
-    let have_state = text(body, "/properties/softDeleteFeatureState")?.to_owned();
-    let have_days = Some(body.pointer("/properties/softDeleteRetentionPeriodInDays").and_then(Value::as_i64)?);
     let want_state = json!(soft.state).as_str().unwrap_or("Enabled").to_owned();
+    let patch =
+        |properties: Value| Request::new(Method::Patch, config.as_str(), RECOVERY_SERVICES).with_body(json!({ "properties": properties }));
+    let shown = text(body, "/properties/softDeleteFeatureState").map(str::to_owned);
+    let have_days = body.pointer("/properties/softDeleteRetentionPeriodInDays").and_then(Value::as_i64);
+    let (Some(have_state), Some(_)) = (shown, have_days) else {
+        // It differs until it is shown; that it is not sent is `config_hold`'s word.
+        let unknown = Difference { field: Defence::SoftDelete.field().into(), have: "not shown".to_owned(), want: want_state };
+        return Some(Change { differences: vec![unknown], request: patch(json!({})) });
+    };
     let state = unasked(s, facts, Defence::SoftDelete, &have_state, want_state).unwrap_or_else(|| have_state.clone());
     let days = soft.retention_days.map(i64::from).max(have_days).unwrap_or(14);
     let mut differences = Vec::new();
@@ -213,8 +228,7 @@ pub(super) fn soften_never(s: &Subject<RecoveryVault>, config: &ResourceId, fact
     }
     let enhanced = text(body, "/properties/enhancedSecurityState").unwrap_or("Enabled");
     let properties = json!({ "enhancedSecurityState": enhanced, "softDeleteFeatureState": state, "softDeleteRetentionPeriodInDays": days });
-    let request = Request::new(Method::Patch, config.as_str(), RECOVERY_SERVICES).with_body(json!({ "properties": properties }));
-    (!differences.is_empty()).then_some(Change { differences, request })
+    (!differences.is_empty()).then_some(Change { differences, request: patch(properties) })
 }
 
 /// The merge of tags that are declared or ours and differ; never a replacement of the set.

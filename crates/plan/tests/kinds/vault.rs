@@ -167,6 +167,32 @@ fn one_way_doors_are_asked_about_each_by_itself_once_the_vault_held_an_item() {
     }
 }
 
+/// The body of that PATCH is whole: what the vault does not show would be filled in with something weaker.
+#[test]
+fn a_soft_delete_that_is_not_shown_whole_is_not_written() {
+    let soft = json!({ "softDelete": { "state": "Enabled" } });
+    let s = declares(soft, json!({ "vault": { "id": vault() } }));
+    let always = declares(json!({ "softDelete": { "state": "AlwaysOn" } }), json!({ "vault": { "id": vault() }, "everProtected": true }));
+    let mut facts = shown(json!({ "backupStorageVersion": "V2" }), ("Disabled", 180));
+    let days = |facts: &Facts| body(&planned(&s, facts), "soft-delete").pointer("/properties/softDeleteRetentionPeriodInDays").cloned();
+    assert_eq!(days(&facts), Some(json!(180)), "what is declared nowhere stays");
+    for lacking in [json!({ "softDeleteFeatureState": "Disabled" }), json!({ "softDeleteRetentionPeriodInDays": 180 }), json!({})] {
+        see(&mut facts, &config(), Some(json!({ "id": config(), "properties": lacking })));
+        assert_eq!(told(&planned(&s, &facts), "soft-delete"), "wait: Unreadable", "{lacking}");
+        assert!(!reported(&s, &facts).promise.kept);
+    }
+    see(&mut facts, &config(), Some(json!({ "id": config(), "properties": { "softDeleteFeatureState": "Enabled" } })));
+    assert_eq!(told(&planned(&always, &facts), "one-way-soft-delete"), "wait: Unreadable");
+}
+
+#[test]
+fn both_settings_of_redundancy_are_sent_and_only_one_is_changed() {
+    let s = declares(json!({ "crossRegionRestore": true }), json!({ "vault": { "id": vault() } }));
+    let sent = body(&planned(&s, &shown(json!({ "backupStorageVersion": "Unassigned" }), ("Enabled", 14))), "vault");
+    let both = json!({ "standardTierStorageRedundancy": "GeoRedundant", "crossRegionRestore": "Enabled" });
+    assert_eq!(sent, json!({ "properties": { "redundancySettings": both } }));
+}
+
 #[test]
 fn what_stands_before_a_door_is_raised_to_without_a_question_and_the_door_asked_about_then() {
     let state = |state: &str| json!({ "securitySettings": { "immutabilitySettings": { "state": state } }, "backupStorageVersion": "V2" });
@@ -242,7 +268,7 @@ fn a_vault_is_deleted_on_request_only_while_nothing_is_in_it_soft_deleted_backup
             .into_iter()
             .filter_map(|need| if let Need::ListUnder { list, .. } = need { Some(list) } else { None })
             .collect();
-        assert_eq!(lists.len(), 3);
+        assert_eq!(lists.len(), 7, "items, containers of four kinds, fabrics, locks");
         for one in lists {
             let full = one == all_items_of(&vault());
             list(facts, one, if full { items } else { &[] });
@@ -257,6 +283,28 @@ fn a_vault_is_deleted_on_request_only_while_nothing_is_in_it_soft_deleted_backup
     assert_eq!(told(&planned(&going(), &facts), "vault"), "stuck: Blocked");
     let blockers = reported(&going(), &facts).status["blockers"].clone();
     assert_eq!(blockers, json!([format!("soft-deleted backups of {}", machine())]));
+    asked(&mut facts, &[]);
+    let below = |rest: &str| format!("{}/{rest}", vault()).parse::<ResourceId>().unwrap();
+    let in_list = |facts: &mut Facts, path: &str, filter: &str, item: (ResourceId, Value)| {
+        let all = RecoveryVault::needs(&going(), facts).into_iter().filter_map(|need| match need {
+            Need::ListUnder { list, .. } => Some(list),
+            _ => None,
+        });
+        let mut fit = all.filter(|list| list.path.ends_with(path) && format!("{:?}", list.query).contains(filter));
+        let (one, none) = (fit.next().unwrap(), fit.next());
+        assert!(none.is_none());
+        list(facts, one, &[item]);
+    };
+    let fabric = (below("replicationFabrics/asr-weu"), json!({ "properties": { "friendlyName": "West Europe" } }));
+    in_list(&mut facts, "/replicationFabrics", "", fabric);
+    let sql = below("backupFabrics/Azure/protectionContainers/VMAppContainer;Compute;rg;sql-1");
+    in_list(&mut facts, "/backupProtectionContainers", "AzureWorkload", (sql, json!({ "properties": { "friendlyName": "sql-1" } })));
+    let connection = json!({ "id": format!("{}/privateEndpointConnections/pe-1", vault()) });
+    see(&mut facts, &vault(), Some(vault_body(json!({ "privateEndpointConnections": [connection] }))));
+    assert_eq!(told(&planned(&going(), &facts), "vault"), "stuck: Blocked");
+    let blockers = reported(&going(), &facts).status["blockers"].clone();
+    let private = format!("private endpoint connection {}/privateEndpointConnections/pe-1", vault());
+    assert_eq!(blockers, json!(["container sql-1", "replication of machines in West Europe (fabric asr-weu)", private]));
     see(&mut facts, &vault(), None);
     assert!(planned(&going(), &facts).converged(), "it is gone");
     let mut foreign = shown(json!({}), ("Enabled", 14));

@@ -11,9 +11,9 @@ use tower::{limit::ConcurrencyLimitLayer, timeout::TimeoutLayer};
 
 /// How long the head of an answer may take, repetitions included. A watch's body goes on after it.
 const HEAD: Duration = Duration::from_secs(30);
-/// How long a connection may be silent. The API server ends each watch after 290 s by itself, so a watch that is silent for
-/// longer has lost its peer (kube's own default is for ever: rust-stack.md, trap 5).
-const SILENCE: Duration = Duration::from_secs(300);
+/// How long a connection may be silent: longer than a watch ([`crate::watch::WATCH_LASTS`]) and the 5 s that kube waits for its
+/// end, which are no errors (kube's own default is for ever: rust-stack.md, trap 5).
+const SILENCE: Duration = Duration::from_secs(75);
 /// How long the rest of an answer to a write may be silent.
 const ANSWER: Duration = Duration::from_secs(60);
 /// Calls on their way at once, per client.
@@ -102,6 +102,12 @@ mod tests {
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, app).await });
         (Config::new(url.parse().unwrap()), asked)
+    }
+
+    #[test]
+    fn a_connection_may_be_silent_for_a_watch_and_not_for_much_longer() {
+        let longer = SILENCE.saturating_sub(Duration::from_secs(crate::watch::WATCH_LASTS.into()));
+        assert!((10..=30).contains(&longer.as_secs()), "{longer:?}");
     }
 
     #[tokio::test]

@@ -14,6 +14,7 @@ pub mod dependencies;
 pub mod entropy;
 pub mod events;
 pub mod health;
+pub mod history;
 pub mod kinds;
 pub mod lease;
 pub mod line;

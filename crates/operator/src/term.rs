@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     controllers::{Driver, Ended, Turns, Waker},
+    history::{NotCompared, WentBackwards},
     lease::{Lead, Term},
     metrics::Metrics,
     watch::Watches,
@@ -33,6 +34,9 @@ pub enum TermError {
     /// The election itself ended.
     #[error("the election ended by itself")]
     NoElection,
+    /// The stores are of another history than the API server.
+    #[error(transparent)]
+    Backwards(#[from] WentBackwards),
     /// The engine could not be built.
     #[error("the engine could not be started")]
     Start(#[source] anyhow::Error),
@@ -93,8 +97,9 @@ impl Terms {
             }
         };
         tokio::pin!(over);
+        self.metrics.forget_term();
         tokio::select! {
-            () = self.caught_up() => {}
+            caught_up = self.caught_up() => caught_up?,
             () = &mut over => return Ok(()),
         }
         let halt = CancellationToken::new();
@@ -124,10 +129,16 @@ impl Terms {
     }
 
     /// Waits, however long it takes, until the stores show what the API server shows.
-    async fn caught_up(&self) {
-        while let Err(error) = self.watches.caught_up(&self.live).await {
-            tracing::warn!(%error, "cannot compare the stores with the API server; no turn begins before that");
-            tokio::time::sleep(AGAIN).await;
+    async fn caught_up(&self) -> Result<(), WentBackwards> {
+        loop {
+            match self.watches.caught_up(&self.live).await {
+                Ok(()) => return Ok(()),
+                Err(NotCompared::Backwards(error)) => return Err(error),
+                Err(NotCompared::Unread(error)) => {
+                    tracing::warn!(%error, "cannot compare the stores with the API server; no turn begins before that");
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
         }
     }
 }

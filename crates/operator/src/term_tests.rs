@@ -1,6 +1,9 @@
-use std::sync::{
-    Mutex,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -9,7 +12,7 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::{controllers::Turned, entropy::SystemEntropy, watch, watch::Change, wire::ApiServer};
+use crate::{entropy::SystemEntropy, metrics::Inventory, watch, watch::Change, wire::ApiServer};
 
 /// Counts its turns, each of which takes so long.
 struct Slow {
@@ -20,11 +23,11 @@ struct Slow {
 
 #[async_trait]
 impl Turns for Slow {
-    async fn turn(&self, _: &ObjectKey) -> Turned {
+    async fn turn(&self, _: &ObjectKey) -> Duration {
         self.begun.fetch_add(1, Ordering::SeqCst);
         tokio::time::sleep(self.takes).await;
         self.ended.fetch_add(1, Ordering::SeqCst);
-        Turned::ComeBack(Duration::from_secs(3600))
+        Duration::from_secs(3600)
     }
 
     fn woken_by(&self, _: &Change) -> Vec<ObjectKey> {
@@ -36,6 +39,7 @@ struct Running {
     server: ApiServer,
     feeds: Vec<JoinHandle<()>>,
     lead: Arc<Lead>,
+    metrics: Metrics,
     stop: CancellationToken,
     engines: Arc<Mutex<Vec<Arc<Slow>>>>,
     terms: JoinHandle<Result<(), TermError>>,
@@ -53,7 +57,7 @@ async fn run(takes: Duration, beside: Option<Duration>) -> Running {
         watches,
         live: server.client(),
         lead: lead.clone(),
-        metrics,
+        metrics: metrics.clone(),
         entropy: Arc::new(SystemEntropy),
         concurrency: 4,
         patience: Duration::from_secs(20),
@@ -67,7 +71,7 @@ async fn run(takes: Duration, beside: Option<Duration>) -> Running {
         Ok(Work { turns: engine, beside })
     };
     let terms = tokio::spawn(async move { terms.run(start, &until).await });
-    Running { server, feeds, lead, stop, engines, terms }
+    Running { server, feeds, lead, metrics, stop, engines, terms }
 }
 
 impl Running {
@@ -149,4 +153,30 @@ async fn nothing_is_built_while_the_stores_lag_behind_the_last_leader() {
     running.lead.lose();
     running.stop.cancel();
     assert!(running.terms.await.unwrap().is_ok(), "and the wait ends with the term");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_history_that_went_backwards_ends_the_process_before_anything_is_built() {
+    let running = run(Duration::ZERO, None).await;
+    let backup = running.server.backup();
+    running.server.apply("RecoveryVault", "shop", "main", json!({ "spec": {}, "status": { "operations": [{ "node": "vault" }] } }));
+    pass(1).await;
+    running.server.restore(backup);
+    running.lead.lead_for(Duration::from_secs(600));
+    let ended = tokio::time::timeout(Duration::from_secs(60), running.terms).await.expect("an end").unwrap().unwrap_err();
+    assert!(ended.to_string().contains("history went backwards"), "{ended}");
+    assert!(running.engines.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_term_begins_with_nothing_told_of_what_the_last_one_had_left() {
+    let running = run(Duration::ZERO, None).await;
+    running.metrics.record_budget("backup", 0.25);
+    running.metrics.record_inventory(&BTreeMap::from([("resources".to_owned(), Inventory { age: Some(Duration::ZERO), never_read: 1 })]));
+    running.lead.lead_for(Duration::from_secs(10));
+    pass(1).await;
+    let page = running.metrics.encode().unwrap();
+    for family in ["breakwater_budget_level{", "breakwater_inventory_age_seconds{", "breakwater_inventories_never_read{"] {
+        assert!(!page.contains(family), "{family} is still told in\n{page}");
+    }
 }

@@ -12,7 +12,6 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use breakwater_engine::{
@@ -23,7 +22,6 @@ use breakwater_plan::sighting::{Packed, Sample};
 use futures::{StreamExt, pin_mut};
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::ListParams,
     core::{ApiResource, DynamicObject, DynamicResourceScope, ObjectMeta},
     runtime::{
         WatchStreamExt,
@@ -35,14 +33,13 @@ use serde::{Deserialize, Deserializer};
 use tokio::sync::mpsc;
 
 use crate::{
-    kinds::{KINDS, Kind, Role, named_by},
+    kinds::{KINDS, Kind, named_by},
     metrics::Metrics,
 };
 
-/// Objects a page when stores are compared with the API server.
-const PAGE: u32 = 500;
-/// Between two comparisons.
-const COMPARE: Duration = Duration::from_millis(250);
+/// How long one watch lasts, in seconds. The API server ends it then, with a bookmark just before, and kube goes on from there
+/// without a list. One that is silent for 5 s longer has lost its peer, and kube begins it anew: so long may an edit go unseen.
+pub const WATCH_LASTS: u32 = 60;
 
 /// One thing that happened to a watched object. The store shows it already.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,20 +164,6 @@ impl Watches {
         self.listeners.0.lock().unwrap_or_else(PoisonError::into_inner).push(sender);
         receiver
     }
-
-    /// Waits until the stores of kinds with turns show everything that the API server shows now. A new leader needs that: an
-    /// intent that the old one saved last must be known before anything else is begun.
-    ///
-    /// # Errors
-    /// When the API server cannot be read.
-    pub async fn caught_up(&self, client: &Client) -> kube::Result<()> {
-        for watched in self.stores.values().filter(|w| w.kind.role == Role::Turned) {
-            while !watched.caught_up(client).await? {
-                tokio::time::sleep(COMPARE).await;
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Watched {
@@ -201,36 +184,6 @@ impl Watched {
         let reference = ObjectRef::new_with(name, self.kind);
         if namespace.is_empty() { reference } else { reference.within(namespace) }
     }
-
-    async fn caught_up(&self, client: &Client) -> kube::Result<bool> {
-        let api: Api<DynamicObject> = Api::all_with(client.clone(), &self.resource);
-        let mut page = ListParams::default().limit(PAGE);
-        loop {
-            let listed = api.list_metadata(&page).await?;
-            let behind = |o: &kube::core::PartialObjectMeta<DynamicObject>| {
-                let (namespace, name) = (o.metadata.namespace.as_deref(), o.metadata.name.as_deref());
-                let cached = self.store.get(&self.reference(namespace.unwrap_or_default(), name.unwrap_or_default()));
-                cached.is_none_or(|c| older(c.meta.resource_version.as_deref(), o.metadata.resource_version.as_deref()))
-            };
-            if listed.items.iter().any(behind) {
-                return Ok(false);
-            }
-            match listed.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => page = page.continue_token(&token),
-                None => return Ok(true),
-            }
-        }
-    }
-}
-
-/// Whether the first version is older than the second. Versions of one kind are comparable numbers (KEP-5504); where they are not
-/// numbers, other is older, which costs a wait and never a mistake.
-fn older(cached: Option<&str>, live: Option<&str>) -> bool {
-    let number = |text: Option<&str>| text.and_then(|t| t.parse::<u64>().ok());
-    match (number(cached), number(live)) {
-        (Some(cached), Some(live)) => cached < live,
-        _ => cached != live,
-    }
 }
 
 impl Feed {
@@ -244,7 +197,8 @@ impl Feed {
         let Feed { kind, mut writer, synced, listeners } = self;
         let store = writer.as_reader();
         let api: Api<DynamicObject> = Api::all_with(client, &kind.resource());
-        let events = watcher::watcher(api, watcher::Config::default()).default_backoff().modify(move |object| kind.trim(object));
+        let config = watcher::Config::default().timeout(WATCH_LASTS);
+        let events = watcher::watcher(api, config).default_backoff().modify(move |object| kind.trim(object));
         pin_mut!(events);
         let (mut seen, mut packer) = (Seen::new(kind), Packer::default());
         while let Some(event) = events.next().await {

@@ -3,7 +3,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use axum::{
@@ -20,6 +23,9 @@ use tokio::sync::broadcast;
 
 use crate::kinds::{KINDS, Kind, Scope};
 
+/// The event after which a watch is silent.
+const HANG: &str = "hang";
+
 /// A request that was not a read: verb, path and body.
 pub type Written = (String, String, Value);
 
@@ -32,19 +38,25 @@ struct Inner {
     events: broadcast::Sender<(Kind, Value)>,
     written: Mutex<Vec<Written>>,
     refusal: Mutex<Option<(u16, &'static str, &'static str)>>,
+    lists: AtomicUsize,
 }
 
-#[derive(Default)]
-struct Stored {
+/// What etcd holds.
+#[derive(Clone, Default)]
+pub struct Stored {
     version: u64,
     objects: BTreeMap<String, Value>,
 }
 
 impl ApiServer {
     pub fn new() -> Self {
-        let inner =
-            Inner { state: Mutex::default(), events: broadcast::channel(1000).0, written: Mutex::default(), refusal: Mutex::default() };
-        ApiServer(Arc::new(inner))
+        ApiServer(Arc::new(Inner {
+            state: Mutex::default(),
+            events: broadcast::channel(1000).0,
+            written: Mutex::default(),
+            refusal: Mutex::default(),
+            lists: AtomicUsize::new(0),
+        }))
     }
 
     pub fn client(&self) -> Client {
@@ -100,6 +112,26 @@ impl ApiServer {
     /// Ends every watch, as a restarting API server does.
     pub fn cut_watches(&self) {
         let _nobody_watches = self.0.events.send((KINDS[0], Value::Null));
+    }
+
+    /// No watch that is open by now tells anything any more, nor ends: its peer is gone.
+    pub fn hang_watches(&self) {
+        let _nobody_watches = self.0.events.send((KINDS[0], json!(HANG)));
+    }
+
+    /// How many lists were answered so far.
+    pub fn lists(&self) -> usize {
+        self.0.lists.load(Ordering::SeqCst)
+    }
+
+    /// A snapshot of etcd.
+    pub fn backup(&self) -> Stored {
+        self.0.state.lock().unwrap().clone()
+    }
+
+    /// Puts a snapshot in the place of what is there. No watch tells of that.
+    pub fn restore(&self, snapshot: Stored) {
+        *self.0.state.lock().unwrap() = snapshot;
     }
 
     fn store(&self, kind: Kind, path: &str, mut object: Value, event: &str) -> Value {
@@ -163,6 +195,7 @@ async fn serve(
 
 impl ApiServer {
     fn list(&self, kind: Kind) -> Response {
+        self.0.lists.fetch_add(1, Ordering::SeqCst);
         let state = self.0.state.lock().unwrap();
         let of_kind = |path: &&String| path.starts_with(&root(&kind)) && path.rsplit('/').nth(1) == Some(kind.plural);
         let items: Vec<&Value> = state.objects.iter().filter(|(path, _)| of_kind(path)).map(|(_, object)| object).collect();
@@ -174,6 +207,9 @@ impl ApiServer {
     fn watch(&self, kind: Kind) -> Response {
         let events = futures::stream::unfold(self.0.events.subscribe(), |mut receiver| async move {
             let event = receiver.recv().await.ok()?;
+            if event.1 == HANG {
+                std::future::pending::<()>().await;
+            }
             Some((event, receiver))
         });
         let lines = events

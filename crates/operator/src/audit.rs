@@ -1,9 +1,10 @@
 //! Where audit records go: one JSON line each, durable before the act it speaks of.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom, Write},
-    path::Path,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
 
@@ -22,23 +23,37 @@ pub enum AuditLog {
 /// A file of lines, of which the last may be torn: by a crash, or a full disk.
 #[derive(Debug)]
 pub struct Lines {
+    path: PathBuf,
     file: File,
     is_torn: bool,
 }
 
 impl Lines {
-    /// What is in it may end in the middle of a line.
-    fn of(mut file: File) -> io::Result<Self> {
+    /// What is in it may end in the middle of a line. It is made when missing, for its owner only.
+    fn open(path: &Path) -> io::Result<Self> {
+        let mut file = OpenOptions::new().create(true).read(true).append(true).mode(0o600).open(path)?;
+        file.sync_all()?;
         let mut last = [b'\n'];
         if file.metadata()?.is_file() && file.metadata()?.len() > 0 {
             file.seek(SeekFrom::End(-1))?;
             file.read_exact(&mut last)?;
         }
-        Ok(Lines { file, is_torn: last != [b'\n'] })
+        Ok(Lines { path: path.to_owned(), file, is_torn: last != [b'\n'] })
+    }
+
+    /// Whether the path still names the open file. Who rotates a log renames or removes it and says nothing; what is written to
+    /// it from then on, nobody may read.
+    fn is_in_place(&self) -> io::Result<bool> {
+        let open = self.file.metadata()?;
+        Ok(fs::metadata(&self.path).is_ok_and(|named| (named.dev(), named.ino()) == (open.dev(), open.ino())))
     }
 
     /// What follows a torn line begins a line of its own: the act that it tells of is read.
     fn add(&mut self, line: &[u8]) -> io::Result<()> {
+        if !self.is_in_place()? {
+            *self = Lines::open(&self.path)?;
+            tracing::info!(path = %self.path.display(), "the audit log was moved or removed, and is opened anew");
+        }
         let whole = if self.is_torn { [b"\n", line].concat() } else { line.to_vec() };
         self.is_torn = true;
         self.file.write_all(&whole)?;
@@ -56,13 +71,7 @@ impl AuditLog {
         if target == "-" {
             return Ok(AuditLog::Stdout);
         }
-        let mut options = OpenOptions::new();
-        options.create(true).read(true).append(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(Path::new(target))?;
-        file.sync_all()?;
-        Ok(AuditLog::File(Mutex::new(Lines::of(file)?)))
+        Ok(AuditLog::File(Mutex::new(Lines::open(Path::new(target))?)))
     }
 }
 
@@ -116,6 +125,55 @@ mod tests {
     }
 
     #[test]
+    fn what_follows_a_rotation_is_in_the_file_of_that_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, moved) = (folder.path().join("audit.jsonl"), folder.path().join("audit.jsonl.1"));
+        let log = AuditLog::open(path.to_str().unwrap()).unwrap();
+        let write = |act: &str| log.write(&json!({ "act": act }));
+        let text = |path: &Path| fs::read_to_string(path).unwrap();
+        write("Backup").unwrap();
+        fs::rename(&path, &moved).unwrap();
+        write("Protect").unwrap();
+        assert_eq!(text(&moved), "{\"act\":\"Backup\"}\n");
+        assert_eq!(text(&path), "{\"act\":\"Protect\"}\n");
+        fs::remove_file(&path).unwrap();
+        write("Delete").unwrap();
+        write("Restore").unwrap();
+        assert_eq!(text(&path), "{\"act\":\"Delete\"}\n{\"act\":\"Restore\"}\n");
+    }
+
+    #[test]
+    fn a_file_that_takes_the_place_of_the_log_may_end_in_a_torn_line_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit.jsonl");
+        fs::write(&path, "{\"act\": \"Bac").unwrap();
+        let log = AuditLog::open(path.to_str().unwrap()).unwrap();
+        let after = |rest: &str| {
+            fs::rename(&path, folder.path().join("moved")).unwrap();
+            fs::write(&path, rest).unwrap();
+            log.write(&json!({ "act": "Delete" })).unwrap();
+            fs::read_to_string(&path).unwrap()
+        };
+        assert_eq!(after("whole\n"), "whole\n{\"act\":\"Delete\"}\n", "the torn line is in the file that was moved");
+        assert_eq!(after("to"), "to\n{\"act\":\"Delete\"}\n");
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_opened_anew_is_a_failed_write_until_it_can() {
+        let folder = tempfile::tempdir().unwrap();
+        let (within, away) = (folder.path().join("logs"), folder.path().join("away"));
+        fs::create_dir(&within).unwrap();
+        let path = within.join("audit.jsonl");
+        let log = AuditLog::open(path.to_str().unwrap()).unwrap();
+        fs::rename(&within, &away).unwrap();
+        assert!(log.write(&json!({ "act": "Backup" })).is_err());
+        fs::create_dir(&within).unwrap();
+        log.write(&json!({ "act": "Backup" })).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "{\"act\":\"Backup\"}\n");
+        assert_eq!(fs::read_to_string(away.join("audit.jsonl")).unwrap(), "");
+    }
+
+    #[test]
     fn a_record_that_cannot_be_written_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         assert!(AuditLog::open(folder.path().to_str().unwrap()).is_err(), "a folder is no log");
@@ -125,7 +183,6 @@ mod tests {
         }
     }
 
-    #[cfg(unix)]
     #[test]
     fn the_file_is_for_its_owner_only() {
         use std::os::unix::fs::PermissionsExt;

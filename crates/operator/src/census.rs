@@ -34,7 +34,7 @@ pub fn take(watches: &Watches, metrics: &Metrics) {
 /// Forgets what was recorded: this process does not lead.
 pub fn forget(watches: &Watches, metrics: &Metrics) {
     metrics.record_ready(&BTreeMap::new());
-    metrics.record_inventory(&BTreeMap::new());
+    metrics.forget_term();
     for watched in watches.all().filter(|w| w.kind.role == Role::Turned) {
         metrics.record_open_operations(watched.kind.kind, 0);
         metrics.record_debts_and_questions(watched.kind.kind, 0, 0);
@@ -102,7 +102,9 @@ mod tests {
         ] {
             assert!(page.contains(line), "{line} is missing from\n{page}");
         }
+        metrics.record_budget("backup", 0.25);
         forget(&watches, &metrics);
-        assert!(!metrics.encode().unwrap().contains("breakwater_ready{"));
+        let page = metrics.encode().unwrap();
+        assert!(!page.contains("breakwater_ready{") && !page.contains("breakwater_budget_level{"), "{page}");
     }
 }

@@ -35,7 +35,7 @@ use crate::{
 const LONGEST: Duration = Duration::from_secs(3600);
 /// No object comes back sooner, so that nothing spins.
 const SHORTEST: Duration = Duration::from_millis(50);
-/// The first wait after a turn that failed or panicked; it doubles with every further one.
+/// The first wait after a turn that panicked; it doubles with every further one.
 const FIRST_RETRY: Duration = Duration::from_secs(2);
 /// The longest such wait.
 const LAST_RETRY: Duration = Duration::from_secs(600);
@@ -43,20 +43,11 @@ const LAST_RETRY: Duration = Duration::from_secs(600);
 /// What the driver calls: the engine.
 #[async_trait]
 pub trait Turns: Send + Sync + 'static {
-    /// One turn of one object. The object was in its store a moment ago.
-    async fn turn(&self, key: &ObjectKey) -> Turned;
+    /// One turn of one object, which was in its store a moment ago. Answers in what wall time it comes back.
+    async fn turn(&self, key: &ObjectKey) -> Duration;
 
     /// Whose turns look at the object that changed. The driver wakes them; the object itself needs no mention.
     fn woken_by(&self, change: &Change) -> Vec<ObjectKey>;
-}
-
-/// How a turn ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turned {
-    /// It said when to come back, wall time.
-    ComeBack(Duration),
-    /// It could not come to an end; the driver backs off, longer with every failure in a row.
-    Failed,
 }
 
 /// Wakes objects: what the engine calls when a listing shows something new. Cheap to clone.
@@ -94,7 +85,7 @@ pub struct Driver {
 struct Shared {
     metrics: Metrics,
     entropy: Arc<dyn Entropy>,
-    failures: Arc<Mutex<HashMap<ObjectKey, u32>>>,
+    panics: Arc<Mutex<HashMap<ObjectKey, u32>>>,
 }
 
 impl Driver {
@@ -108,7 +99,7 @@ impl Driver {
             queues.push((watched.kind.kind, receiver));
         }
         let waker = Waker { queues: Arc::new(senders) };
-        let shared = Shared { metrics, entropy, failures: Arc::default() };
+        let shared = Shared { metrics, entropy, panics: Arc::default() };
         Driver { watches: watches.clone(), queues, changes: watches.subscribe(), waker, shared, concurrency }
     }
 
@@ -219,7 +210,7 @@ async fn route(mut changes: mpsc::UnboundedReceiver<Change>, turns: Arc<dyn Turn
             What::Touched => waker.wake(&change.key),
             What::Standing | What::Status => {}
             What::Gone => {
-                shared.failures().remove(&change.key);
+                shared.panics().remove(&change.key);
             }
         }
         for key in turns.woken_by(&change) {
@@ -237,39 +228,35 @@ async fn sleep_until(end: Option<tokio::time::Instant>) {
     }
 }
 
-/// One turn, and when the next one is. It cannot fail: what goes wrong inside is counted and comes back later.
+/// One turn, and when the next one is. It cannot fail: a panic inside is counted and comes back later.
 async fn guarded(key: &ObjectKey, turns: &dyn Turns, shared: &Shared) -> Duration {
     let began = Instant::now();
     let turned = AssertUnwindSafe(turns.turn(key)).catch_unwind().await;
-    let result = match &turned {
-        Ok(Turned::ComeBack(_)) => TurnResult::Done,
-        Ok(Turned::Failed) => TurnResult::Failed,
-        Err(_) => TurnResult::Panicked,
-    };
+    let result = if turned.is_ok() { TurnResult::Done } else { TurnResult::Panicked };
     shared.metrics.record_turn(&key.kind, result, began.elapsed());
-    if let Err(panic) = &turned {
-        tracing::error!(kind = %key.kind, namespace = %key.namespace, name = %key.name, panic = redacted(said(panic.as_ref()), MAX_PANIC), "a turn panicked: this is a bug");
-    }
     match turned {
-        Ok(Turned::ComeBack(after)) => {
-            shared.failures().remove(key);
+        Ok(after) => {
+            shared.panics().remove(key);
             after.clamp(SHORTEST, LONGEST)
         }
-        Ok(Turned::Failed) | Err(_) => shared.failed(key.clone()),
+        Err(panic) => {
+            tracing::error!(kind = %key.kind, namespace = %key.namespace, name = %key.name, panic = redacted(said(panic.as_ref()), MAX_PANIC), "a turn panicked: this is a bug");
+            shared.panicked(key.clone())
+        }
     }
 }
 
 impl Shared {
-    fn failures(&self) -> std::sync::MutexGuard<'_, HashMap<ObjectKey, u32>> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    fn panics(&self) -> std::sync::MutexGuard<'_, HashMap<ObjectKey, u32>> {
+        self.panics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts one more failure in a row and says how long to wait: doubling, and between half and all of it, so that objects
-    /// that failed together do not come back together.
-    fn failed(&self, key: ObjectKey) -> Duration {
+    /// Counts one more panic in a row and says how long to wait: doubling, and between half and all of it, so that objects
+    /// that panicked together do not come back together.
+    fn panicked(&self, key: ObjectKey) -> Duration {
         let in_a_row = {
-            let mut failures = self.failures();
-            let count = failures.entry(key).or_default();
+            let mut panics = self.panics();
+            let count = panics.entry(key).or_default();
             *count = count.saturating_add(1);
             *count
         };

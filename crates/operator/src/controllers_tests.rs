@@ -14,7 +14,7 @@ impl Entropy for Half {
     }
 }
 
-type Script = Box<dyn Fn(&ObjectKey, usize) -> Turned + Send + Sync>;
+type Script = Box<dyn Fn(&ObjectKey, usize) -> Duration + Send + Sync>;
 
 /// Turns by script; remembers who had one.
 struct Scripted {
@@ -26,7 +26,7 @@ struct Scripted {
 }
 
 impl Scripted {
-    fn new(takes: Duration, script: impl Fn(&ObjectKey, usize) -> Turned + Send + Sync + 'static) -> Arc<Self> {
+    fn new(takes: Duration, script: impl Fn(&ObjectKey, usize) -> Duration + Send + Sync + 'static) -> Arc<Self> {
         let counters = || AtomicUsize::new(0);
         Arc::new(Scripted { had: Mutex::default(), script: Box::new(script), takes, at_once: counters(), most_at_once: counters() })
     }
@@ -38,7 +38,7 @@ impl Scripted {
 
 #[async_trait]
 impl Turns for Scripted {
-    async fn turn(&self, key: &ObjectKey) -> Turned {
+    async fn turn(&self, key: &ObjectKey) -> Duration {
         let nth = {
             let mut had = self.had.lock().unwrap();
             had.push(key.clone());
@@ -93,11 +93,11 @@ async fn pass(seconds: u64) {
     tokio::time::sleep(Duration::from_secs(seconds)).await;
 }
 
-const HOUR: Turned = Turned::ComeBack(Duration::from_secs(3600));
+const HOUR: Duration = Duration::from_secs(3600);
 
 #[tokio::test(start_paused = true)]
 async fn every_object_has_a_turn_at_start_and_comes_back_when_it_said() {
-    let turns = Scripted::new(Duration::ZERO, |_, _| Turned::ComeBack(Duration::from_secs(60)));
+    let turns = Scripted::new(Duration::ZERO, |_, _| Duration::from_secs(60));
     let _running = run(&[("RecoveryVault", "main"), ("BackupPolicy", "daily")], &turns).await;
     pass(1).await;
     assert_eq!((turns.count("RecoveryVault"), turns.count("BackupPolicy")), (1, 1));
@@ -107,11 +107,11 @@ async fn every_object_has_a_turn_at_start_and_comes_back_when_it_said() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_sleeps_longer_than_an_hour_and_nothing_spins() {
-    let lazy = Scripted::new(Duration::ZERO, |_, _| Turned::ComeBack(Duration::MAX));
+    let lazy = Scripted::new(Duration::ZERO, |_, _| Duration::MAX);
     let _running = run(&[("RecoveryVault", "main")], &lazy).await;
     pass(3610).await;
     assert_eq!(lazy.count("RecoveryVault"), 2);
-    let eager = Scripted::new(Duration::ZERO, |_, _| Turned::ComeBack(Duration::ZERO));
+    let eager = Scripted::new(Duration::ZERO, |_, _| Duration::ZERO);
     let _running = run(&[("BackupPolicy", "daily")], &eager).await;
     pass(5).await;
     assert!((50..=101).contains(&eager.count("BackupPolicy")), "{}", eager.count("BackupPolicy"));
@@ -151,11 +151,7 @@ async fn the_engine_and_other_objects_wake_a_turn() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_is_that_objects_trouble_only_and_it_comes_back_later_each_time() {
-    let turns =
-        Scripted::new(
-            Duration::ZERO,
-            |key, _| if key.name == "bad" { panic!("of the test") } else { Turned::ComeBack(Duration::from_secs(5)) },
-        );
+    let turns = Scripted::new(Duration::ZERO, |key, _| if key.name == "bad" { panic!("of the test") } else { Duration::from_secs(5) });
     let running = run(&[("RecoveryVault", "bad"), ("RecoveryVault", "good")], &turns).await;
     let bad = |turns: &Scripted| turns.had.lock().unwrap().iter().filter(|k| k.name == "bad").count();
     pass(60).await;
@@ -187,8 +183,8 @@ async fn a_policy_is_not_woken_by_each_of_its_machines_and_misses_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn failures_in_a_row_wait_longer_and_a_good_turn_forgets_them() {
-    let turns = Scripted::new(Duration::ZERO, |_, nth| if nth == 4 { Turned::ComeBack(Duration::from_secs(1)) } else { Turned::Failed });
+async fn panics_in_a_row_wait_longer_and_a_good_turn_forgets_them() {
+    let turns = Scripted::new(Duration::ZERO, |_, nth| if nth == 4 { Duration::from_secs(1) } else { panic!("of the test") });
     let _running = run(&[("RecoveryVault", "main")], &turns).await;
     // Turns at 0, 1.5, 4.5, 10.5 (good), 11.5, 13 s.
     let began = tokio::time::Instant::now();
@@ -215,7 +211,7 @@ async fn no_more_turns_at_once_than_allowed_and_never_two_of_one_object() {
 
 #[tokio::test(start_paused = true)]
 async fn stopping_starts_nothing_and_lets_the_running_turn_finish() {
-    let turns = Scripted::new(Duration::from_secs(10), |_, _| Turned::ComeBack(Duration::from_secs(1)));
+    let turns = Scripted::new(Duration::from_secs(10), |_, _| Duration::from_secs(1));
     let running = run(&[("RecoveryVault", "a"), ("RecoveryVault", "b"), ("RecoveryVault", "c")], &turns).await;
     pass(5).await;
     assert_eq!(turns.count("RecoveryVault"), 2);
@@ -237,7 +233,7 @@ fn named(names: &[String]) -> Vec<(&str, &str)> {
 
 #[tokio::test(start_paused = true)]
 async fn where_more_is_due_than_can_be_done_nobody_has_two_turns_more_than_another() {
-    let turns = Scripted::new(Duration::from_millis(500), |_, _| Turned::ComeBack(Duration::from_millis(50)));
+    let turns = Scripted::new(Duration::from_millis(500), |_, _| Duration::from_millis(50));
     let names = policies(40);
     let _running = run(&named(&names), &turns).await;
     pass(60).await;

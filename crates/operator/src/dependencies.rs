@@ -17,7 +17,9 @@ const ON_MACHINES: [&str; 3] = ["Approval", "BackupRun", "RestoreRun"];
 /// The objects to wake, the changed one not among them.
 pub fn woken_by(watches: &Watches, change: &Change) -> Vec<ObjectKey> {
     let mut woken = change.names.clone();
-    if change.what != What::Status {
+    // How an access stands moves with every token that is late; nobody goes by that, but by what it declares.
+    let moves = change.what != What::Status && !(change.key.kind == "AzureAccess" && change.what == What::Standing);
+    if moves {
         woken.extend(downward(watches, &change.key));
     }
     woken.retain(|key| *key != change.key);
@@ -102,6 +104,8 @@ mod tests {
             ("RestoreRun/shop/back", What::Standing, Some(machine), vec![yes, machine]),
             ("ProtectedMachine/shop/gone", What::Gone, Some(policy), vec![policy]),
             ("AzureAccess//production", What::Touched, None, vec![yes, policy, machine, other, vault, run]),
+            ("AzureAccess//production", What::Standing, None, vec![]),
+            ("AzureAccess//production", What::Gone, None, vec![yes, policy, machine, other, vault, run]),
             ("Namespace//shop", What::Touched, None, vec![yes, "AzureAccess//production", policy, machine, vault, run]),
         ];
         for (changed, what, names, woken) in cases {

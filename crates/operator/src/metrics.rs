@@ -74,6 +74,8 @@ struct ByClass {
 type Seconds = Family<ByKind, Histogram, fn() -> Histogram>;
 type CallSeconds = Family<ByClass, Histogram, fn() -> Histogram>;
 type Fraction = Gauge<f64, AtomicU64>;
+/// When the oldest whole listing of a type was read, and how many never came whole.
+type Read = (Option<Instant>, usize);
 
 /// Every family of the operator. Cheap to clone; clones count together.
 #[derive(Clone, Debug)]
@@ -92,7 +94,8 @@ pub struct Metrics {
     debts: Family<ByKind, Gauge>,
     questions: Family<ByKind, Gauge>,
     inventory_age: Family<ByKind, Fraction>,
-    inventory_read: Arc<Mutex<BTreeMap<String, Instant>>>,
+    never_read: Family<ByKind, Gauge>,
+    inventories: Arc<Mutex<BTreeMap<String, Read>>>,
     budget: Family<ByClass, Fraction>,
     leader: Gauge<i64, AtomicI64>,
 }
@@ -122,7 +125,8 @@ impl Default for Metrics {
             debts: Family::default(),
             questions: Family::default(),
             inventory_age: Family::default(),
-            inventory_read: Arc::default(),
+            never_read: Family::default(),
+            inventories: Arc::default(),
             budget: Family::default(),
             leader: Gauge::default(),
         };
@@ -134,7 +138,7 @@ impl Default for Metrics {
 impl Metrics {
     fn register(&self) -> Registry {
         let mut all = Registry::with_prefix("breakwater");
-        all.register("turns", "Turns by kind and result: done, failed, panicked", self.turns.clone());
+        all.register("turns", "Turns by kind and result: done, panicked; what done ones came to is in turn_reasons", self.turns.clone());
         all.register_with_unit("turn_duration", "How long turns took", Unit::Seconds, self.turn_seconds.clone());
         all.register(
             "arm_calls",
@@ -164,6 +168,11 @@ impl Metrics {
             "Wall time since the oldest whole listing, by type of what is listed",
             Unit::Seconds,
             self.inventory_age.clone(),
+        );
+        all.register(
+            "inventories_never_read",
+            "Listings that are wanted and never came whole in this term, by type of what is listed",
+            self.never_read.clone(),
         );
         all.register("budget_level", "How full the token bucket of a class is: 0 empty, 1 full", self.budget.clone());
         all.register("leader", "1 while this process leads", self.leader.clone());
@@ -222,17 +231,24 @@ impl Metrics {
         self.questions.get_or_create(&ByKind { kind: kind.to_owned() }).set(gauge(questions));
     }
 
-    /// How old the oldest whole listing of each type is, wall time; what was recorded before is forgotten. Ages grow by
-    /// themselves until the next record, so that a sweep that hangs shows.
-    pub fn record_inventory(&self, ages: &BTreeMap<String, Duration>) {
+    /// How the wanted listings of each type stand; what was recorded before is forgotten. Ages grow by themselves until the
+    /// next record, so that a sweep that hangs shows.
+    pub fn record_inventory(&self, inventories: &BTreeMap<String, Inventory>) {
         let now = Instant::now();
-        let read = ages.iter().map(|(kind, age)| (kind.clone(), now.checked_sub(*age).unwrap_or(now)));
-        *self.inventory_read.lock().unwrap_or_else(PoisonError::into_inner) = read.collect();
+        let read_at = |age: Duration| now.checked_sub(age).unwrap_or(now);
+        let read = inventories.iter().map(|(kind, of)| (kind.clone(), (of.age.map(read_at), of.never_read)));
+        *self.inventories.lock().unwrap_or_else(PoisonError::into_inner) = read.collect();
     }
 
     /// How full the bucket of a class is, 0 to 1.
     pub fn record_budget(&self, class: &str, level: f64) {
         self.budget.get_or_create(&ByClass { class: class.to_owned() }).set(level);
+    }
+
+    /// Forgets what a term's engine told of what it may still send and what it listed: the next term has another engine.
+    pub fn forget_term(&self) {
+        self.budget.clear();
+        self.record_inventory(&BTreeMap::new());
     }
 
     /// Whether this process leads.
@@ -245,9 +261,16 @@ impl Metrics {
     /// # Errors
     /// When the encoder fails, which is a bug of a family.
     pub fn encode(&self) -> Result<String, std::fmt::Error> {
+        // Held to the end, so that another page is not written while the families are empty.
+        let inventories = self.inventories.lock().unwrap_or_else(PoisonError::into_inner);
         self.inventory_age.clear();
-        for (kind, read) in self.inventory_read.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            self.inventory_age.get_or_create(&ByKind { kind: kind.clone() }).set(read.elapsed().as_secs_f64());
+        self.never_read.clear();
+        for (kind, (read, never_read)) in inventories.iter() {
+            let kind = ByKind { kind: kind.clone() };
+            self.never_read.get_or_create(&kind).set(i64::try_from(*never_read).unwrap_or(i64::MAX));
+            if let Some(read) = read {
+                self.inventory_age.get_or_create(&kind).set(read.elapsed().as_secs_f64());
+            }
         }
         let mut page = String::new();
         text::encode(&mut page, &self.registry)?;
@@ -263,13 +286,20 @@ impl Telemetry for Metrics {
     }
 }
 
+/// How the wanted listings of one type stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Inventory {
+    /// How long ago the oldest of those that came whole was read, wall time; none where none came.
+    pub age: Option<Duration>,
+    /// How many never came whole.
+    pub never_read: usize,
+}
+
 /// How a turn ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TurnResult {
     /// It came to its end and said when to come back.
     Done,
-    /// It could not come to its end.
-    Failed,
     /// It panicked: a bug.
     Panicked,
 }
@@ -278,7 +308,6 @@ impl TurnResult {
     fn as_str(self) -> &'static str {
         match self {
             TurnResult::Done => "done",
-            TurnResult::Failed => "failed",
             TurnResult::Panicked => "panicked",
         }
     }
@@ -330,7 +359,8 @@ mod tests {
     fn an_inventory_ages_while_nobody_records_it() {
         let metrics = Metrics::default();
         assert!(!metrics.encode().unwrap().contains("inventory_age_seconds{"));
-        metrics.record_inventory(&BTreeMap::from([("resources".to_owned(), Duration::from_secs(90))]));
+        let of = Inventory { age: Some(Duration::from_secs(90)), never_read: 0 };
+        metrics.record_inventory(&BTreeMap::from([("resources".to_owned(), of)]));
         let age = |page: String| -> f64 {
             let line = page.lines().find(|l| l.starts_with("breakwater_inventory_age_seconds{")).expect("the age").to_owned();
             line.split_whitespace().last().unwrap().parse().unwrap()
@@ -340,5 +370,29 @@ mod tests {
         assert!(first >= 90.0 && second > first);
         metrics.record_inventory(&BTreeMap::new());
         assert!(!metrics.encode().unwrap().contains("inventory_age_seconds{"));
+    }
+
+    #[test]
+    fn an_inventory_that_never_came_is_counted_until_it_comes() {
+        let metrics = Metrics::default();
+        let mut shown = Vec::new();
+        for (age, never_read) in [(None, 2), (Some(Duration::ZERO), 0)] {
+            metrics.record_inventory(&BTreeMap::from([("resources".to_owned(), Inventory { age, never_read })]));
+            let page = metrics.encode().unwrap();
+            let line = page.lines().find(|l| l.starts_with("breakwater_inventories_never_read{")).expect("the count").to_owned();
+            shown.push((line, page.contains("inventory_age_seconds{")));
+        }
+        let line = |count: usize| format!(r#"breakwater_inventories_never_read{{kind="resources"}} {count}"#);
+        assert_eq!(shown, [(line(2), false), (line(0), true)]);
+    }
+
+    #[test]
+    fn a_turn_is_told_as_done_or_panicked_and_nothing_else_is_promised() {
+        let metrics = Metrics::default();
+        metrics.record_turn("RecoveryVault", TurnResult::Done, Duration::ZERO);
+        let page = metrics.encode().unwrap();
+        let help = page.lines().find(|l| l.starts_with("# HELP breakwater_turns ")).expect("the help");
+        let told = [TurnResult::Done, TurnResult::Panicked].map(TurnResult::as_str);
+        assert!(told.iter().all(|word| help.contains(word)) && !help.contains("failed"), "{help}");
     }
 }

@@ -224,19 +224,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{
-        controllers::{Turned, Turns},
-        watch::Change,
-        wire::ApiServer,
-    };
+    use crate::{controllers::Turns, watch::Change, wire::ApiServer};
 
     struct Counting(AtomicUsize);
 
     #[async_trait]
     impl Turns for Counting {
-        async fn turn(&self, _: &ObjectKey) -> Turned {
+        async fn turn(&self, _: &ObjectKey) -> Duration {
             self.0.fetch_add(1, Ordering::SeqCst);
-            Turned::ComeBack(Duration::from_secs(3600))
+            Duration::from_secs(3600)
         }
 
         fn woken_by(&self, _: &Change) -> Vec<ObjectKey> {

@@ -11,9 +11,9 @@ use breakwater_engine::{
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    controllers::{Turned, Turns, Waker},
+    controllers::{Turns, Waker},
     dependencies,
-    metrics::Metrics,
+    metrics::{Inventory, Metrics},
     run::Base,
     term::Work,
     watch::{Change, Watches, What},
@@ -64,12 +64,17 @@ struct EngineTurns {
 
 #[async_trait]
 impl Turns for EngineTurns {
-    async fn turn(&self, key: &ObjectKey) -> Turned {
-        match self.engine.turn(key.clone()).await {
-            Next::At(at) => Turned::ComeBack(wall_until(at, &*self.engine.outside.clock)),
-            Next::Now => Turned::ComeBack(Duration::ZERO),
+    async fn turn(&self, key: &ObjectKey) -> Duration {
+        let next = self.engine.turn(key.clone()).await;
+        // It may have gone meanwhile: what its turn claimed and watches since is nobody's.
+        if self.engine.outside.cluster.cached(key).is_none() {
+            self.engine.gone(key);
+        }
+        match next {
+            Next::At(at) => wall_until(at, &*self.engine.outside.clock),
+            Next::Now => Duration::ZERO,
             // The driver drops what is gone from its store; should it come back, its watch says so.
-            Next::Gone => Turned::ComeBack(Duration::MAX),
+            Next::Gone => Duration::MAX,
         }
     }
 
@@ -86,25 +91,35 @@ async fn sweep(engine: Arc<Engine>, waker: Waker, metrics: Metrics) {
     loop {
         let (woken, next) = engine.sweep().await;
         woken.iter().for_each(|key| waker.wake(key));
-        metrics.record_inventory(&ages(&engine));
+        metrics.record_inventory(&listings(&engine));
         engine.budget_levels().into_iter().for_each(|(class, level)| metrics.record_budget(class, level));
         let wait = wall_until(next, &*engine.outside.clock).clamp(SWEEP_AT_MOST, SWEEP_AT_LEAST);
         tokio::time::sleep(wait).await;
     }
 }
 
-/// How long ago the oldest whole listing of each type was read, wall time. A type that was never read whole has none.
-fn ages(engine: &Engine) -> BTreeMap<String, Duration> {
-    let (now, factor) = (engine.now(), engine.outside.clock.factor());
-    let mut ages: BTreeMap<String, Duration> = BTreeMap::new();
-    for ((_, list), last, _) in engine.reader.memory.wanted_lists(now) {
-        let Some(last) = last else { continue };
+/// How the listings stand that somebody wants.
+fn listings(engine: &Engine) -> BTreeMap<String, Inventory> {
+    let now = engine.now();
+    let wanted = engine.reader.memory.wanted_lists(now);
+    inventories(wanted.iter().map(|((_, list), last, _)| (list.path.as_str(), *last)), now, engine.outside.clock.factor())
+}
+
+/// How listings of these paths stand, by type of what is listed. One that never came has no time of which it could be old: it is
+/// counted.
+fn inventories<'l>(wanted: impl Iterator<Item = (&'l str, Option<Timestamp>)>, now: Timestamp, factor: f64) -> BTreeMap<String, Inventory> {
+    let mut all: BTreeMap<String, Inventory> = BTreeMap::new();
+    for (path, last) in wanted {
+        let of_type = all.entry(path.rsplit('/').next().unwrap_or_default().to_owned()).or_default();
+        let Some(last) = last else {
+            of_type.never_read += 1;
+            continue;
+        };
         let world = now.duration_since(last).as_secs_f64().max(0.0);
         let age = Duration::try_from_secs_f64(world / factor).unwrap_or(Duration::MAX);
-        let oldest = ages.entry(list.path.rsplit('/').next().unwrap_or_default().to_owned()).or_default();
-        *oldest = age.max(*oldest);
+        of_type.age = of_type.age.max(Some(age));
     }
-    ages
+    all
 }
 
 /// How long until a world time, in wall time; nothing when it is past.
@@ -125,5 +140,16 @@ mod tests {
         let hour = wall_until(clock.now() + SignedDuration::from_hours(1), &clock);
         assert!((hour.as_secs_f64() - 60.0).abs() < 1.0, "{hour:?}");
         assert_eq!(wall_until(now - SignedDuration::from_hours(1), &clock), Duration::ZERO);
+    }
+
+    #[test]
+    fn an_inventory_that_never_came_is_counted_beside_the_age_of_the_oldest_that_did() {
+        let now = Timestamp::UNIX_EPOCH;
+        let ago = |minutes: i64| Some(now - SignedDuration::from_mins(minutes));
+        let wanted = [("/subscriptions/a/resources", ago(4)), ("/subscriptions/b/resources", ago(10)), ("/s/v/backupProtectedItems", None)];
+        let resources = Inventory { age: Some(Duration::from_secs(60)), never_read: 0 };
+        let items = Inventory { age: None, never_read: 1 };
+        let expected = BTreeMap::from([("resources".to_owned(), resources), ("backupProtectedItems".to_owned(), items)]);
+        assert_eq!(inventories(wanted.into_iter(), now, 10.0), expected);
     }
 }

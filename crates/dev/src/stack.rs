@@ -251,6 +251,14 @@ fn start_simulator(tools: &Tools, settings: &Settings, plane: &Plane) -> Result<
     Simulator::start(&tools.own.azure_sim, &tools.own.dev, &simulator)
 }
 
+/// As a leader gives it back. Where there is none, the operator waits for one that may have led by it; on a new plane none has.
+const GIVEN_BACK: &str = "
+apiVersion: coordination.k8s.io/v1
+kind: Lease
+metadata: {name: breakwater-operator, namespace: breakwater-system}
+spec: {holderIdentity: ''}
+";
+
 /// Applies the definitions and the operator's own account and rights, as shipped.
 fn install(kubectl: &Kubectl) -> Result<()> {
     let path = |relative: &str| workspace::root().join(relative).display().to_string();
@@ -258,5 +266,6 @@ fn install(kubectl: &Kubectl) -> Result<()> {
     let established = "--for=condition=Established";
     kubectl.run(&["wait", established, "--timeout=60s", "crd", "--all"]).context("waiting for the definitions")?;
     kubectl.run(&["apply", "-k", &path("deploy/kustomize/access")]).context("applying deploy/kustomize/access")?;
+    kubectl.apply(GIVEN_BACK).context("making the lease")?;
     Ok(())
 }

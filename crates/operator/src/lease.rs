@@ -2,7 +2,7 @@
 //! (rust-stack.md, "Leader election").
 //!
 //! The leader counts its deadline from *before* its last good call; the others count the lease's duration from when they
-//! first saw its last change. No clock of another machine is ever read, so two never lead at once.
+//! first saw its last change, or that there is none. No clock of another machine is ever read, so two never lead at once.
 
 use std::{
     sync::{
@@ -170,6 +170,8 @@ enum Attempt {
     Held,
     /// Another holds it, and it is fresh.
     Theirs(String),
+    /// There is none, and not for long enough that nobody can lead by one that was there.
+    Missing,
     /// Somebody wrote between our read and our write: look again.
     Contended,
 }
@@ -182,7 +184,7 @@ pub struct Elector {
     timing: Timing,
     lead: Arc<Lead>,
     heartbeat: Heartbeat,
-    /// The lease's last resourceVersion and when we first saw it.
+    /// The lease's last resourceVersion, empty where there is no lease, and when we first saw it so.
     seen: Option<(String, Instant)>,
 }
 
@@ -229,6 +231,9 @@ impl Elector {
                 self.lead.set(Some(begun + self.timing.renew_deadline));
             }
             Ok(Ok(Attempt::Theirs(holder))) => self.lose(&format!("{holder} holds the lease")),
+            Ok(Ok(Attempt::Missing)) => {
+                tracing::info!(lease = %self.name, after = ?self.timing.duration, "no lease is there: it is made when nobody can lead by one that was");
+            }
             Ok(Ok(Attempt::Contended)) => {}
             Ok(Err(error)) => tracing::warn!(lease = %self.name, %error, "cannot reach the lease"),
             Err(_) => tracing::warn!(lease = %self.name, after = ?limit, "no answer about the lease"),
@@ -250,20 +255,25 @@ impl Elector {
     }
 
     async fn attempt(&mut self) -> kube::Result<Attempt> {
-        let Some(mut lease) = self.api.get_opt(&self.name).await? else {
+        let found = self.api.get_opt(&self.name).await?;
+        let version = found.as_ref().map(|lease| lease.metadata.resource_version.clone().unwrap_or_default()).unwrap_or_default();
+        let unchanged_for = self.see(version);
+        let Some(mut lease) = found else {
+            // Somebody may have deleted the lease of one who leads, and who learns of it with the next renewal only.
+            if self.lead.until().is_none() && unchanged_for < self.timing.duration {
+                return Ok(Attempt::Missing);
+            }
             let mut lease = Lease::default();
             lease.metadata.name = Some(self.name.clone());
+            // Who leads knows what was written down in the one that is gone.
+            lease.metadata.annotations = Some([(NOTE.to_owned(), self.lead.noted())].into()).filter(|_| self.lead.until().is_some());
             self.sign(lease.spec.get_or_insert_default());
             return Self::written(self.api.create(&PostParams::default(), &lease).await);
         };
-        let version = lease.metadata.resource_version.clone().unwrap_or_default();
-        if self.seen.as_ref().is_none_or(|(seen, _)| *seen != version) {
-            self.seen = Some((version, Instant::now()));
-        }
         let spec = lease.spec.get_or_insert_default();
         if let Some(holder) = spec.holder_identity.clone().filter(|holder| !holder.is_empty() && *holder != self.identity) {
             let promised = Duration::from_secs(u64::try_from(spec.lease_duration_seconds.unwrap_or(0)).unwrap_or(0));
-            if self.seen.as_ref().is_some_and(|(_, at)| at.elapsed() < promised) {
+            if unchanged_for < promised.max(self.timing.duration) {
                 return Ok(Attempt::Theirs(holder));
             }
         }
@@ -277,6 +287,18 @@ impl Elector {
         self.sign(lease.spec.get_or_insert_default());
         // The replacement carries the resourceVersion read above: of two candidates that see a stale lease, one loses.
         Self::written(self.api.replace(&self.name, &PostParams::default(), &lease).await)
+    }
+
+    /// For how long the lease has been as it is, as far as this process saw.
+    fn see(&mut self, version: String) -> Duration {
+        let now = Instant::now();
+        match &self.seen {
+            Some((seen, since)) if *seen == version => now.duration_since(*since),
+            _ => {
+                self.seen = Some((version, now));
+                Duration::ZERO
+            }
+        }
     }
 
     fn sign(&self, spec: &mut LeaseSpec) {

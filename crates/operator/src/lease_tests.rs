@@ -79,6 +79,12 @@ struct Candidate {
     task: JoinHandle<()>,
 }
 
+/// The lease as an earlier leader gave it back: who comes first need not wait.
+fn given_back() -> Server {
+    let spec = json!({ "holderIdentity": "", "leaseDurationSeconds": 15 });
+    Server(Arc::new(Mutex::new(Some(json!({ "metadata": { "name": "l", "namespace": "ns", "resourceVersion": "1" }, "spec": spec })))))
+}
+
 fn candidate(server: &Server, identity: &str) -> Candidate {
     slow_candidate(server, identity, Duration::ZERO)
 }
@@ -106,7 +112,7 @@ async fn watch_for(seconds: u64, candidates: &[&Candidate]) -> Vec<f64> {
 
 #[tokio::test(start_paused = true)]
 async fn one_of_two_leads_and_goes_on_leading() {
-    let server = Server::default();
+    let server = given_back();
     let (a, b) = (candidate(&server, "a"), candidate(&server, "b"));
     let led = watch_for(300, &[&a, &b]).await;
     assert!(led[0].max(led[1]) > 299.0 && led[0].min(led[1]) == 0.0, "{led:?}");
@@ -114,7 +120,7 @@ async fn one_of_two_leads_and_goes_on_leading() {
 
 #[tokio::test(start_paused = true)]
 async fn a_leader_without_network_stops_before_another_begins() {
-    let server = Server::default();
+    let server = given_back();
     let a = candidate(&server, "a");
     watch_for(5, &[&a]).await;
     let b = candidate(&server, "b");
@@ -134,7 +140,7 @@ async fn a_leader_without_network_stops_before_another_begins() {
 
 #[tokio::test(start_paused = true)]
 async fn a_short_cut_does_not_cost_the_lease() {
-    let server = Server::default();
+    let server = given_back();
     let (a, b) = (candidate(&server, "a"), candidate(&server, "b"));
     watch_for(20, &[&a, &b]).await;
     let (first, second) = if a.lead.leads() { (a, b) } else { (b, a) };
@@ -146,8 +152,42 @@ async fn a_short_cut_does_not_cost_the_lease() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stopping_gives_the_lease_back_at_once() {
+async fn where_there_is_no_lease_nobody_leads_before_one_that_was_there_is_over() {
     let server = Server::default();
+    let a = candidate(&server, "a");
+    let led = watch_for(15, &[&a]).await;
+    assert_eq!(led, [0.0], "the first one of all waits too: it cannot know");
+    watch_for(4, &[&a]).await;
+    assert!(a.lead.leads());
+
+    let b = candidate(&server, "b");
+    watch_for(5, &[&a, &b]).await;
+    a.cut.store(true, Ordering::SeqCst);
+    *server.0.lock().unwrap() = None;
+    let led = watch_for(14, &[&a, &b]).await;
+    assert!(!a.lead.leads() && led[1] == 0.0, "a deleted lease is as good as one that stands: {led:?}");
+    watch_for(5, &[&a, &b]).await;
+    assert!(b.lead.leads());
+    *server.0.lock().unwrap() = None;
+    let led = watch_for(30, &[&a, &b]).await;
+    assert!(led[1] > 29.0, "who leads makes it anew and goes on: {led:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_promises_less_than_ours_is_waited_for_as_ours_is() {
+    let server = given_back();
+    let a = candidate(&server, "a");
+    watch_for(3, &[&a]).await;
+    a.cut.store(true, Ordering::SeqCst);
+    server.0.lock().unwrap().as_mut().unwrap()["spec"]["leaseDurationSeconds"] = json!(0);
+    let b = candidate(&server, "b");
+    let led = watch_for(14, &[&a, &b]).await;
+    assert_eq!(led[1], 0.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_gives_the_lease_back_at_once() {
+    let server = given_back();
     let a = candidate(&server, "a");
     watch_for(3, &[&a]).await;
     let b = candidate(&server, "b");
@@ -163,7 +203,7 @@ async fn stopping_gives_the_lease_back_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_leader_noted_is_with_whoever_leads_next() {
-    let server = Server::default();
+    let server = given_back();
     let a = candidate(&server, "a");
     watch_for(3, &[&a]).await;
     a.lead.note("first");
@@ -185,7 +225,7 @@ async fn what_a_leader_noted_is_with_whoever_leads_next() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lease_taken_away_ends_leadership_at_the_next_attempt() {
-    let server = Server::default();
+    let server = given_back();
     let a = candidate(&server, "a");
     let terms = a.lead.terms();
     watch_for(3, &[&a]).await;
@@ -205,7 +245,7 @@ async fn a_lease_taken_away_ends_leadership_at_the_next_attempt() {
 
 #[tokio::test(start_paused = true)]
 async fn stopping_without_network_ends_all_the_same() {
-    let server = Server::default();
+    let server = given_back();
     let a = candidate(&server, "a");
     watch_for(3, &[&a]).await;
     a.cut.store(true, Ordering::SeqCst);
@@ -218,7 +258,7 @@ async fn stopping_without_network_ends_all_the_same() {
 
 #[tokio::test(start_paused = true)]
 async fn the_deadline_counts_from_before_the_question_however_slow_the_answer() {
-    let server = Server::default();
+    let server = given_back();
     // A read and a write of 2 s each: 4 s from question to answer, and 2 s from the write to the answer.
     let a = slow_candidate(&server, "a", Duration::from_secs(2));
     while !a.lead.leads() {

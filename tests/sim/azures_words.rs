@@ -439,3 +439,20 @@ fn a_write_whose_refusal_has_no_words_is_sent_again_and_told_in_a_whole_sentence
         assert_eq!(carried_out, wanted, "{when:?}: {:#?}", sent(&sim, 0));
     }
 }
+
+#[test]
+fn a_page_that_says_200_is_nothing_that_was_seen() {
+    let mut sim = protected_by(&granted("Disabled"));
+    let soft = |sim: &Simulation| sim.status("RecoveryVault", "main")["vault"]["softDelete"].clone();
+    let (before, from) = (soft(&sim), sim.requests().len());
+    assert!(before["retentionDays"].is_i64(), "{before}");
+    let page = Fault::Status { status: 200, retry_after: None, body: Shape::Html, code: None, message: None, when: When::BeforeApply };
+    fault(&sim, "GET", "*/backupconfig/vaultconfig", page);
+    edit(&sim, "RecoveryVault", "main", json!({ "softDelete": { "state": "Enabled" } }));
+    sim.run_for(SignedDuration::from_hours(1));
+    assert_eq!((soft(&sim), sent(&sim, from)), (before, Vec::new()), "{}", sim.tell());
+    let (ready, _, message) = sim.condition("RecoveryVault", "main", "Ready");
+    assert!(ready != "True" && message.contains("does not show it"), "{ready} {message}");
+    mended(&sim);
+    sim.run_until("it is seen", SignedDuration::from_hours(1), |sim| sim.is_ready("RecoveryVault", "main"));
+}

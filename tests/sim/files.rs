@@ -379,3 +379,13 @@ fn who_deletes_a_mount_that_azure_does_not_close_sees_why_it_stays() {
     let (blocked, _, message) = sim.condition("RestoreRun", "one", "Blocked");
     assert!(blocked == "True" && message.contains("deletion waits") && !message.contains("deletionPolicy"), "{message}");
 }
+
+#[test]
+fn a_page_that_says_200_closes_no_mount() {
+    let mut sim = mounted("2h");
+    let page = Fault::Status { status: 200, retry_after: None, body: Shape::Html, code: None, message: None, when: When::BeforeApply };
+    inject(&sim, "*/revokeInstantItemRecovery", page);
+    sim.cluster.user().delete(&key("RestoreRun", "one")).expect("it is there");
+    sim.run_until("its object is gone", SignedDuration::from_hours(1), |sim| sim.cluster.live(&key("RestoreRun", "one")).is_none());
+    assert!(closed(&sim), "{}", sim.tell());
+}

@@ -9,7 +9,7 @@ use crate::{
     azures_words::{answer, fault, mended},
     files::mounted,
     people::{self as person, PERSON, asked, by_hand, edit, key, member},
-    restores::{declare, disks, ready, replace, until},
+    restores::{declare, disks, ready, replace, run_to, until},
 };
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
@@ -107,4 +107,25 @@ fn a_mount_that_nobody_could_close_is_over_when_azure_has_ended_it() {
     assert!(sim.cluster.live(&key("RestoreRun", "one")).is_some(), "it may be open still: {}", sim.tell());
     sim.run_until("it is gone", HOUR * 5, |sim| sim.cluster.live(&key("RestoreRun", "one")).is_none());
     assert!(sim.cluster.live(&key("Secret", "files")).is_none(), "{}", sim.tell());
+}
+
+/// For us it is gone, whatever others still have to do with it.
+#[test]
+fn a_deleted_run_that_somebody_else_holds_keeps_no_machine() {
+    let mut sim = ready();
+    let mut run = run_to(&sim, "held", disks(), json!({}));
+    run["metadata"]["finalizers"] = json!(["example.com/hold"]);
+    sim.cluster.user().apply_object(&run).expect("the API server takes it");
+    sim.run_until("it is begun", HOUR, |sim| sim.status("RestoreRun", "held")["operations"][0]["intentAt"].is_string());
+    // Azure works on it for a day.
+    fault(&sim, "GET", "*/backupJobs*", answer(503, "ServiceUnavailable", "try later"));
+    fault(&sim, "GET", "*/backupOperations/*", answer(503, "ServiceUnavailable", "try later"));
+    sim.cluster.user().delete(&key("RestoreRun", "held")).expect("it is there");
+    sim.run_for(SignedDuration::from_mins(20));
+    mended(&sim);
+    sim.die("and the next one reads what it left");
+    declare(&sim, "another", disks(), json!({}));
+    until(&mut sim, "another", "Succeeded");
+    let held = sim.cluster.live(&key("RestoreRun", "held")).expect("somebody holds it");
+    assert_eq!(held.metadata.finalizers.clone().unwrap_or_default(), ["example.com/hold"]);
 }

@@ -698,6 +698,11 @@ fn a_namespace_is_admitted_and_shut_out_as_its_labels_change() {
 fn a_namespace_that_gets_its_label_later_is_admitted_then() {
     let mut sim = Simulation::new(Options::default());
     apply(&sim, &[by_labels(), namespace("team", &json!({})), vault_of("team")]);
+    // What is applied together need not arrive together: nobody is called for at once.
+    sim.run_for(SignedDuration::from_secs(10));
+    assert_eq!(said(&sim, &vault_key("team"), "Stalled").0, "False", "{}", sim.tell());
+    sim.run_for(MINUTE * 2);
+    assert_eq!(said(&sim, &vault_key("team"), "Stalled").0, "True", "{}", sim.tell());
     sim.run_for(HOUR);
     assert_eq!(reached(&sim, "team"), 0, "{}", sim.tell());
     apply(&sim, &[namespace("team", &json!({ "tier": "silver" }))]);

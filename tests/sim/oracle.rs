@@ -367,7 +367,7 @@ fn a_write_for_which_there_is_no_cause() {
     on(&mut sim, 4);
     let key = ObjectKey { kind: "RecoveryVault".into(), namespace: "shop".into(), name: "main".into() };
     let version = sim.cluster.live(&key).and_then(|o| o.metadata.resource_version.clone()).expect("it is there");
-    drop(sim.cluster.patch_status(&key, &version, &json!({ "plan": "again" })).now_or_never());
+    drop(sim.cluster.patch_status(&key, &version, &json!({ "plan": "again" }), &|| true).now_or_never());
     on(&mut sim, 1);
 }
 
@@ -401,7 +401,7 @@ fn a_run_that_forgets_its_job() {
     on(&mut sim, 2);
     let key = ObjectKey { kind: "RestoreRun".into(), namespace: "shop".into(), name: "one".into() };
     let version = sim.cluster.live(&key).and_then(|o| o.metadata.resource_version.clone()).expect("it is there");
-    drop(sim.cluster.patch_status(&key, &version, &json!({ "operations": null, "phase": "Pending" })).now_or_never());
+    drop(sim.cluster.patch_status(&key, &version, &json!({ "operations": null, "phase": "Pending" }), &|| true).now_or_never());
     on(&mut sim, 1);
 }
 

@@ -10,7 +10,7 @@ use breakwater_arm::{
     wire::{Method, Request},
 };
 use breakwater_engine::{
-    gate::{Gate, Order, SEND_WITHIN},
+    gate::{Gate, Order, SEND_WITHIN, Sent},
     ports::Clock,
 };
 use breakwater_plan::{
@@ -117,7 +117,7 @@ fn what_an_earlier_leader_sent_counts_for_the_next() {
     // A record of a call that the leader's last word does not hold, and one of a call that it does.
     let late = sim.now() - jiff::SignedDuration::from_mins(9);
     let after = gate(&sim);
-    after.recall(&[("shop".to_owned(), late), ("shop".to_owned(), sim.now())]);
+    after.recall(&[late, sim.now()].map(|at| Sent { access: "shop".to_owned(), own: None, at }));
     for n in 12..19 {
         assert_eq!(refused(&after, &spare(&sim, n)), None, "{n}");
     }

@@ -26,7 +26,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use breakwater_engine::ports::{Clock, ClusterError, ObjectKey};
+use breakwater_engine::ports::{Clock, ClusterError, MayLeave, ObjectKey};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::core::DynamicObject;
 use serde_json::{Value, json};
@@ -375,23 +375,16 @@ impl MemoryCluster {
     /// A write of the operator, as the plan of faults has it.
     async fn write(
         &self,
-        verb: Verb,
-        key: &ObjectKey,
-        body: &Value,
+        (verb, key, body): (Verb, &ObjectKey, &Value),
         condition: Option<&str>,
+        may_leave: &MayLeave<'_>,
         write: impl FnOnce(&mut Store) -> Result<Written, ClusterError> + Send,
     ) -> Result<DynamicObject, ClusterError> {
         self.step().await;
-        self.sent(&Attempt { writer: Writer::Operator, verb, key, body, condition }, write).await
-    }
-
-    /// The same of what has left the process.
-    async fn sent(
-        &self,
-        attempt: &Attempt<'_>,
-        write: impl FnOnce(&mut Store) -> Result<Written, ClusterError> + Send,
-    ) -> Result<DynamicObject, ClusterError> {
-        match self.try_write(attempt, write) {
+        if !may_leave() {
+            return Err(ClusterError::TooLate);
+        }
+        match self.try_write(&Attempt { writer: Writer::Operator, verb, key, body, condition }, write) {
             Reply::Answer(result) => result.map(|written| written.answer.object.as_ref().clone()),
             Reply::Death => std::future::pending().await,
         }

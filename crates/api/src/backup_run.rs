@@ -68,8 +68,8 @@ pub struct BackupRunSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub requested_by: Option<String>,
-    /// So long after it is over this object is deleted. One that found its work already done is kept: deleted, it would only
-    /// be made again by whatever applies it. So is one that was never begun and has no `expiresAt`: made again, it would be begun.
+    /// So long after it has succeeded this object is deleted. One that found its work already done, failed or expired is kept: deleted,
+    /// it would only be made again by whatever applies it, and in time be done by that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 31_536_000))]
     pub ttl_seconds_after_finished: Option<i32>,

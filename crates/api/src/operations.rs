@@ -93,6 +93,10 @@ pub struct OperationRecord {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), inner(length(max = 1400)))]
     pub locks: Vec<String>,
+    /// The policy whose brake counts it, beside that of its access, where it is under one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1400))]
+    pub brake: Option<String>,
     /// The uids of the Approvals that this was allowed by, where it needed any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 4), inner(length(max = 64)))]

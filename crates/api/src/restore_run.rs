@@ -93,9 +93,9 @@ pub struct RestoreRunSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub requested_by: Option<String>,
-    /// So long after it is over this object is deleted; what it made stays. One that found its work already done is kept, and so
-    /// is one that its ProtectedMachine, as long as that is there, does not remember, and one that was never begun and has no
-    /// `expiresAt`: made again from Git, it would be begun.
+    /// So long after it has succeeded this object is deleted; what it made stays. One that its ProtectedMachine, as long as that is
+    /// there, does not remember is kept, and so is one that found its work already done, failed or expired: deleted, it would only be
+    /// made again by whatever applies it, and in time be done by that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 31_536_000))]
     pub ttl_seconds_after_finished: Option<i32>,

@@ -15,7 +15,7 @@ use breakwater_arm::{
     wire::{Method, Request},
 };
 use breakwater_plan::{
-    graph::{Acted, Desired, Goal, Node, Ownership, Proof, Target},
+    graph::{Acted, Desired, Goal, Node, Ownership, Proof},
     keys,
     kind::Kind,
     kinds::all_items_of,
@@ -28,22 +28,15 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::{
-    answers, debts,
+    answers, children, debts,
     gate::{LastLook, Order, Refusal},
     locks::Holder,
     ports::{ClusterError, ObjectKey, SendError},
-    publish::Pause,
     reader::Looker,
     resolve::Resolved,
     settle::settle,
     turn::{Met, Turn},
 };
-
-/// Between two tries to make what the API server refuses.
-const REFUSED_FOR: SignedDuration = SignedDuration::from_mins(10);
-
-/// Children made in one turn at most.
-const MOST_CHILDREN: usize = 50;
 
 /// The vault that an id (or a path below one) lies in.
 pub fn vault_of(path: &str) -> Option<ResourceId> {
@@ -76,6 +69,7 @@ pub(crate) fn blank<K: Kind>(turn: &Turn<'_, K>, node: &str, request: &Request, 
         witness: false,
         jobs_of: None,
         locks: Vec::new(),
+        brake: None,
         approvals: Vec::new(),
         debt: None,
     }
@@ -98,7 +92,7 @@ pub(crate) fn error_of(reason: Reason, code: &str, message: &str) -> RecordedErr
 
 /// Saves intents, sends, saves handles; makes children. True when another turn should follow at once.
 pub async fn act<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan, resolved: &Resolved) -> bool {
-    let mut again = create(turn, desired, plan).await;
+    let mut again = children::create(turn, desired, plan).await;
     let orders = orders(turn, desired, plan);
     if orders.is_empty() {
         return again;
@@ -409,6 +403,7 @@ fn intent<K: Kind>(turn: &Turn<'_, K>, order: &Order, write: &Write, desired: &D
     record.witness = write.witness;
     record.jobs_of = jobs.filter(|vault| vault_of(&write.request.path).as_ref() != Some(vault)).map(|vault| vault.to_string());
     record.locks = order.locks.clone();
+    record.brake = order.brake.as_ref().map(|brake| brake.scope.clone());
     record.approvals = order.consents.iter().map(|c| c.given.approval.clone()).collect();
     if write.once {
         record.verb = "act".into();
@@ -446,7 +441,7 @@ async fn save_handles<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, resolv
         let mut new = if attempt == 0 { turn.compose(&old, &report, Some(desired), Ok(&plan)) } else { old.clone() };
         let operations: Vec<&OperationRecord> = turn.subject.operations.values().collect();
         new["operations"] = json!(operations);
-        match turn.save(&old, &new).await {
+        match turn.save_late(&old, &new).await {
             Ok(()) => return,
             Err(ClusterError::NotFound) => return,
             Err(e) => tracing::info!(error = %e, "handle not saved, trying on the object as it stands"),
@@ -464,36 +459,4 @@ async fn save_handles<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, resolv
         }
         turn.take(live);
     }
-}
-
-/// Makes the children that are due.
-async fn create<K: Kind>(turn: &mut Turn<'_, K>, desired: &Desired, plan: &Plan) -> bool {
-    let mut made = 0;
-    for (key, step) in plan.steps() {
-        let (Step::Create, Some(Node { goal: Goal::Child { object, .. }, target: Target::Kube { kind, name }, .. })) =
-            (step, desired.nodes.get(key))
-        else {
-            continue;
-        };
-        if made == MOST_CHILDREN || turn.pause != Pause::None {
-            return true;
-        }
-        if !turn.engine.outside.leadership.leads() {
-            return false;
-        }
-        let at = ObjectKey { kind: (*kind).to_owned(), namespace: turn.key.namespace.clone(), name: name.clone() };
-        turn.engine.outside.telemetry.kube_write(kind, "create");
-        let leadership = &turn.engine.outside.leadership;
-        match turn.engine.outside.cluster.create(&at, object, &|| leadership.leads()).await {
-            Ok(_) | Err(ClusterError::Exists) => made += 1,
-            Err(e) => {
-                // What is refused for one, by a quota or in a namespace that terminates, is refused for a thousand, and for a while.
-                let wait = if let ClusterError::Refused(_) = e { REFUSED_FOR } else { turn.engine.backoff(3) };
-                let until = Some(turn.engine.now() + wait);
-                turn.met = Some(Met::new(Reason::Retrying, format!("{kind} {name} was not created: {e}"), until));
-                return false;
-            }
-        }
-    }
-    false
 }

@@ -24,29 +24,35 @@ const COUNTS_FOR: SignedDuration = SignedDuration::from_hours(1);
 /// An intent and the call that came of it lie no further apart (twice what may pass between them).
 const SAME_CALL: SignedDuration = SignedDuration::from_secs(40);
 
-/// When destructive calls left, by scope.
+/// A destructive call, as its record tells of it.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// The access that it was sent under.
+    pub access: String,
+    /// The narrower brake that counts it.
+    pub own: Option<String>,
+    /// When its intent was saved.
+    pub at: Timestamp,
+}
+
+/// What left within the hour.
 #[derive(Debug, Default)]
-pub(crate) struct Brake(Mutex<BTreeMap<String, VecDeque<Timestamp>>>);
+pub(crate) struct Brake(Mutex<Sendings>);
 
 impl Brake {
     /// What holds an order back: how many calls its scope allows, and when it allows the next one.
     pub fn holds(&self, order: &Order, now: Timestamp, is_lifted: impl Fn(&Question) -> bool) -> Option<(Question, Timestamp)> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        scopes(order).into_iter().find_map(|(scope, most)| {
-            let sent = all.entry(scope).or_default();
-            drop_old(sent, now);
-            let question = question(order, most);
-            let first = *sent.front()?;
-            (sent.len() >= most && !is_lifted(&question)).then_some((question, first + COUNTS_FOR))
-        })
+        holds(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner), order, now, is_lifted)
     }
 
-    /// Counts a call that is about to leave.
-    pub fn count(&self, order: &Order, now: Timestamp) {
+    /// Counts a call that is about to leave, unless as many have left since it was looked at: then what holds it back.
+    pub fn count(&self, order: &Order, now: Timestamp, is_lifted: impl Fn(&Question) -> bool) -> Option<(Question, Timestamp)> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (scope, _) in scopes(order) {
-            all.entry(scope).or_default().push_back(now);
+        let held = holds(&mut all, order, now, is_lifted);
+        if held.is_none() {
+            scopes(order).into_iter().for_each(|(scope, _)| all.entry(scope).or_default().push_back(now));
         }
+        held
     }
 
     /// Notes that something is lent to a namespace under an access until then; whether that is news.
@@ -87,19 +93,48 @@ impl Brake {
         }
     }
 
-    /// Counts a destructive call whose record is still there, unless it was written down.
-    pub fn recall_intent(&self, access: &str, at: Timestamp) {
+    /// Counts the destructive calls whose records are still there, unless they were written down: a call that was stands for one
+    /// record.
+    pub fn recall_intents(&self, intents: &[Sent]) {
+        let mut by_scope: BTreeMap<String, Vec<Timestamp>> = BTreeMap::new();
+        for Sent { access, own, at } in intents {
+            let own = own.iter().map(|own| scope(access, own));
+            own.chain([scope(access, "")]).for_each(|scope| by_scope.entry(scope).or_default().push(*at));
+        }
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let sent = all.entry(scope(access, "")).or_default();
-        let written = |call: &Timestamp| {
-            let after = call.duration_since(at);
-            after >= -SignedDuration::from_secs(1) && after <= SAME_CALL
-        };
-        if !sent.iter().any(written) {
-            sent.push_back(at);
+        for (scope, mut intents) in by_scope {
+            intents.sort();
+            let sent = all.entry(scope).or_default();
+            let mut written: Vec<Timestamp> = sent.iter().copied().collect();
+            for at in intents {
+                match written.iter().position(|call| is_of(*call, at)) {
+                    Some(its) => drop(written.remove(its)),
+                    None => sent.push_back(at),
+                }
+            }
             sent.make_contiguous().sort();
         }
     }
+}
+
+/// When destructive calls left, by scope.
+type Sendings = BTreeMap<String, VecDeque<Timestamp>>;
+
+fn holds(all: &mut Sendings, order: &Order, now: Timestamp, is_lifted: impl Fn(&Question) -> bool) -> Option<(Question, Timestamp)> {
+    scopes(order).into_iter().find_map(|(scope, most)| {
+        let sent = all.entry(scope).or_default();
+        drop_old(sent, now);
+        let question = question(order, most);
+        let first = *sent.front()?;
+        (sent.len() >= most && !is_lifted(&question)).then_some((question, first + COUNTS_FOR))
+    })
+}
+
+/// Whether a call that was written down may have come of this intent.
+fn is_of(call: Timestamp, intent: Timestamp) -> bool {
+    let after = call.duration_since(intent);
+    // A note is in whole seconds.
+    after >= -SignedDuration::from_secs(1) && after <= SAME_CALL
 }
 
 /// Nothing is lent for longer: Azure ends a mount after 12 h by itself (backup.md §15), and it may take a while to close one.
@@ -152,6 +187,10 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + s).unwrap()
     }
 
+    fn sent(access: &str, own: Option<&str>, at: Timestamp) -> Sent {
+        Sent { access: access.to_owned(), own: own.map(str::to_owned), at }
+    }
+
     fn counted(brake: &Brake, access: &str) -> usize {
         brake.0.lock().unwrap().get(&scope(access, "")).map_or(0, VecDeque::len)
     }
@@ -160,12 +199,22 @@ mod tests {
     fn times_at_the_end_of_the_calendar_do_no_harm() {
         let brake = Brake::default();
         for when in [Timestamp::MAX, Timestamp::MAX, at(0), at(0), Timestamp::MIN] {
-            brake.recall_intent("a", when);
+            brake.recall_intents(&[sent("a", None, when)]);
         }
-        assert_eq!(counted(&brake, "a"), 3, "the same call counts once");
+        assert_eq!(counted(&brake, "a"), 3, "one that is counted already is not counted again");
         brake.recall([("x".to_owned(), vec![i64::MAX, Timestamp::MAX.as_second()])].into());
         assert!(brake.lend("a", "shop", Timestamp::MAX, at(0)));
-        brake.recall_intent("a", at(10));
+        brake.recall_intents(&[sent("a", None, at(10))]);
+    }
+
+    #[test]
+    fn every_record_counts_that_was_not_written_down_also_by_its_policy() {
+        let brake = Brake::default();
+        brake.recall([(scope("a", ""), vec![at(0).as_second()]), (scope("a", "p"), vec![at(0).as_second()])].into());
+        let intents: Vec<Sent> = (0..5).map(|s| sent("a", Some("p"), at(s))).chain([sent("a", None, at(5))]).collect();
+        brake.recall_intents(&intents);
+        assert_eq!(counted(&brake, "a"), 6, "five more than the one that the lease knew");
+        assert_eq!(brake.0.lock().unwrap()[&scope("a", "p")].len(), 5);
     }
 
     #[test]

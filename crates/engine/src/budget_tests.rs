@@ -230,3 +230,14 @@ fn what_certainly_did_not_leave_costs_nothing_and_gives_no_more_than_there_was()
     fresh.give_back("a", &put, at(0));
     assert_eq!(spent(&fresh), all, "never more than the bucket holds");
 }
+
+#[test]
+fn a_header_that_is_no_count_says_nothing() {
+    let budget = Budget::default();
+    let get = Request::new(Method::Get, format!("{SUB}/resources"), "1");
+    for odd in ["-1e300", "-1000000", "NaN", "inf", "1e9", "", "many"] {
+        let headers = [("x-ms-ratelimit-remaining-subscription-reads".to_owned(), odd.to_owned())].into();
+        budget.learn("a", &get, &Answer { status: 200, headers, ..Answer::default() }, None, at(0));
+        budget.take(A, &get, Priority::Sweep, at(0)).unwrap_or_else(|refused| panic!("{odd}: {refused:?}"));
+    }
+}

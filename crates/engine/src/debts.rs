@@ -7,7 +7,10 @@ use breakwater_api::{
     operations::{Debt, Handle as ApiHandle, HandleFamily, Outcome, RecordedError},
 };
 use breakwater_arm::{Accepted, ArmError, OperationState, OperationStatus, ResourceId, error::says_absent, excerpt, wire::Answer};
-use breakwater_plan::{graph::Hold, kind::Kind};
+use breakwater_plan::{
+    graph::{Hold, HoldKind},
+    kind::Kind,
+};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -93,11 +96,16 @@ pub(crate) fn note_lent<K: Kind>(turn: &Turn<'_, K>) {
     }
 }
 
+/// Whether the access is not there, or does not admit the namespace; that it was not seen yet is no such word.
+pub(crate) fn is_refused<K: Kind>(turn: &Turn<'_, K>) -> bool {
+    turn.access.as_ref().is_err_and(|hold| hold.kind == HoldKind::Stuck)
+}
+
 /// Closes what is due: by time, by suspension, by deletion, by a grant that was withdrawn.
 pub async fn pay<K: Kind>(turn: &mut Turn<'_, K>) {
     note_lent(turn);
     let now = turn.engine.now();
-    let early = turn.pause != Pause::None || turn.subject.meta.deleting || turn.access.is_err();
+    let early = turn.pause != Pause::None || turn.subject.meta.deleting || is_refused(turn);
     let memory = turn.engine.reader.memory.clone();
     for record in turn.subject.operations.values_mut().filter(|o| lost_at(o).is_some_and(|at| at <= now)) {
         let message = "the script was lost on its way: nobody knows what became of the request, or Azure does not know it any more";
@@ -244,7 +252,7 @@ async fn send<K: Kind>(turn: &Turn<'_, K>, record: &OperationRecord, debt: &Debt
 
 /// A closing that Azure took: done with the answer, or to be followed. A bare 202 names nothing that could be followed.
 fn taken<K: Kind>(turn: &Turn<'_, K>, record: &OperationRecord, answer: &Answer) -> Closing {
-    if answer.body.get("raw").is_some() {
+    if answer.is_page() {
         return Closing::Failed(Reason::DebtOpen, "the answer is no answer of Azure's: a page, perhaps a proxy's".to_owned());
     }
     let Some(taken) = Accepted::from_answer(answer) else { return Closing::Over };
@@ -388,7 +396,12 @@ pub async fn hold<K: Kind>(turn: &mut Turn<'_, K>) -> Result<(), ClusterError> {
     finalizers.push(FINALIZER.to_owned());
     let version = turn.object.metadata.resource_version.clone().unwrap_or_default();
     turn.engine.outside.telemetry.kube_write(K::NAME, "metadata");
-    let written = turn.engine.outside.cluster.patch_metadata(&turn.key, &version, &json!({ "finalizers": finalizers })).await?;
+    let written = turn
+        .engine
+        .outside
+        .cluster
+        .patch_metadata(&turn.key, &version, &json!({ "finalizers": finalizers }), &turn.engine.outside.leads())
+        .await?;
     turn.take(written);
     Ok(())
 }
@@ -408,7 +421,13 @@ pub async fn let_go<K: Kind>(turn: &mut Turn<'_, K>) -> bool {
     let left: Vec<&String> = finalizers.iter().filter(|f| *f != FINALIZER).collect();
     let version = turn.object.metadata.resource_version.clone().unwrap_or_default();
     turn.engine.outside.telemetry.kube_write(K::NAME, "metadata");
-    match turn.engine.outside.cluster.patch_metadata(&turn.key, &version, &json!({ "finalizers": left })).await {
+    match turn
+        .engine
+        .outside
+        .cluster
+        .patch_metadata(&turn.key, &version, &json!({ "finalizers": left }), &turn.engine.outside.leads())
+        .await
+    {
         Ok(written) => turn.take(written),
         Err(e) => {
             turn.refused(&e).await;

@@ -28,11 +28,14 @@ pub struct Demand {
 impl Demand {
     /// What is expected now; none where it was counted a moment ago.
     pub fn count(&self, cluster: &dyn Cluster, wall: Duration) -> Option<Expected> {
-        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
-        if counted.is_some_and(|at| wall < at + COUNTED_EVERY) {
-            return None;
+        {
+            let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+            if counted.is_some_and(|at| wall < at + COUNTED_EVERY) {
+                return None;
+            }
+            *counted = Some(wall);
         }
-        *counted = Some(wall);
+        // Nobody waits for who counts: there may be ten thousand.
         Some(expected(cluster))
     }
 }

@@ -18,6 +18,7 @@ use kube::core::DynamicObject;
 
 use crate::{
     access,
+    brake::Sent,
     budget::{Budget, Priority},
     demand::Demand,
     gate::{Gate, GateParts},
@@ -59,6 +60,13 @@ pub struct Outside {
     pub interval: SignedDuration,
 }
 
+impl Outside {
+    /// What a write to Kubernetes is asked as it leaves.
+    pub fn leads(&self) -> impl Fn() -> bool + Send + Sync + '_ {
+        || self.leadership.leads()
+    }
+}
+
 /// When to look at an object again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -71,7 +79,7 @@ pub enum Next {
 }
 
 type TurnFn = for<'a> fn(&'a Engine, ObjectKey) -> BoxFuture<'a, Next>;
-type PrimeFn = fn(&Engine, &DynamicObject) -> Vec<(String, Timestamp)>;
+type PrimeFn = fn(&Engine, &DynamicObject) -> Vec<Sent>;
 
 struct Entry {
     turn: TurnFn,
@@ -217,7 +225,7 @@ impl Engine {
         for (list, items) in watched {
             let before = watchers.entry((access.to_owned(), list.clone())).or_default().insert(key.clone(), items.clone());
             let seen = resolved.facts.lists.get(list).and_then(|listed| listed.last.as_ref()).map(|last| last.at);
-            if before.is_none() && seen != self.reader.memory.listed_at(access, list) {
+            if before.as_ref() != Some(items) && seen != self.reader.memory.listed_at(access, list) {
                 self.late().insert(key.clone());
             }
         }
@@ -368,18 +376,19 @@ fn view<K: Kind>(object: &DynamicObject) -> Option<AnyObject> {
     Some(Arc::new(view))
 }
 
-/// The destructive calls that an object's records tell of, by the access that it works under: `(access, intent)`.
-/// One of the future was not written by us.
-fn destructive_intents(operations: &[OperationRecord], access: &str, now: Timestamp) -> Vec<(String, Timestamp)> {
+/// The destructive calls that an object's records tell of, by the access that it works under. One of the future was not
+/// written by us.
+fn destructive_intents(operations: &[OperationRecord], access: &str, now: Timestamp) -> Vec<Sent> {
     let destructive = |record: &&OperationRecord| {
         record.act == Act::Delete && record.outcome != Some(Outcome::Refused) && record.intent_at.duration_since(now) <= CLOCKS_DIFFER
     };
-    operations.iter().filter(destructive).map(|r| (access.to_owned(), r.intent_at)).collect()
+    let sent = |r: &OperationRecord| Sent { access: access.to_owned(), own: r.brake.clone(), at: r.intent_at };
+    operations.iter().filter(destructive).map(sent).collect()
 }
 
 /// Takes the locks and states the claims of one object; answers the destructive calls that it tells of. A status may be a
 /// tenant's own writing: only where the object's access reaches does it count.
-fn prime<K: Kind>(engine: &Engine, object: &DynamicObject) -> Vec<(String, Timestamp)> {
+fn prime<K: Kind>(engine: &Engine, object: &DynamicObject) -> Vec<Sent> {
     let key = object::key(K::NAME, object);
     let shared = object::shared(object).unwrap_or_else(|_| SharedStatus::default());
     let spec: SharedSpec = object.data.get("spec").cloned().and_then(|s| serde_json::from_value(s).ok()).unwrap_or_default();
@@ -394,7 +403,7 @@ fn prime<K: Kind>(engine: &Engine, object: &DynamicObject) -> Vec<(String, Times
             tracing::error!(kind = K::NAME, namespace = key.namespace, name = key.name, lock, holder = by.name, "a lock is held twice");
         }
     }
-    if let Ok(parsed) = object::Typed::<K>::of(object) {
+    if let Some(parsed) = object::Typed::<K>::of(object).ok().filter(|_| !crate::debts::is_left(object)) {
         let meta = object::meta(K::NAME, object, Some(&*engine.outside.clock));
         engine.claims.state(&key, &meta.uid, meta.created, &turn::claims::<K>(&meta, &parsed.spec, &shared.owned, grant));
     }

@@ -26,7 +26,10 @@ use crate::{
     telemetry::Telemetry,
 };
 
-pub use crate::order::{LastLook, Order, Refusal};
+pub use crate::{
+    brake::Sent,
+    order::{LastLook, Order, Refusal},
+};
 
 /// Nothing leaves later than this after its intent, in wall time (architecture.md, rule 2).
 pub const SEND_WITHIN: Duration = Duration::from_secs(20);
@@ -77,13 +80,13 @@ impl Gate {
     }
 
     /// What was sent of destructive calls before this process led: as the last leader wrote it down, and by records that
-    /// are still open, `(access, intent)`.
-    pub fn recall(&self, intents: &[(String, Timestamp)]) {
+    /// are still there.
+    pub fn recall(&self, intents: &[Sent]) {
         let noted: BTreeMap<String, Vec<i64>> = serde_json::from_str(&self.leadership.noted()).unwrap_or_default();
         let (spent, sent) = noted.into_iter().partition(|(of, _)| of.starts_with(SPENT));
         self.brake.recall(sent);
         self.budget.recall(&spent);
-        intents.iter().for_each(|(access, at)| self.brake.recall_intent(access, *at));
+        self.brake.recall_intents(intents);
     }
 
     /// Notes under which access something is lent to a namespace, until then.
@@ -223,10 +226,12 @@ impl Gate {
         if !in_time() {
             return Err(Refusal::new(Reason::Retrying, "its intent is older than 20 s"));
         }
-        self.record(order, act, "sending", None)?;
+        // Others may have been sent since it was checked.
         if act == Act::Delete {
-            self.brake.count(order, self.clock.now());
+            let held = self.brake.count(order, self.clock.now(), |question| order.debt || lifts(order, question));
+            held.map_or(Ok(()), |held| Err(braked(held)))?;
         }
+        self.record(order, act, "sending", None)?;
         if act == Act::Delete || is_daily(&order.request) {
             self.note();
         }
@@ -372,15 +377,20 @@ impl Gate {
         if act != Act::Delete || order.debt {
             return Ok(());
         }
-        let asker = Asker { uid: order.uid.clone(), generation: order.generation };
-        let is_lifted =
-            |question: &Question| order.consents.iter().any(|c| c.question == *question && c.given.digest == question.digest(&asker));
-        if let Some((question, until)) = self.brake.holds(order, self.clock.now(), is_lifted) {
-            let message = format!("{} It goes on by itself within the hour, or when question {} is answered", question.asks, question.id);
-            return Err(Refusal { reason: Reason::Brake, message, until: Some(until), question: Some(Box::new(question)) });
-        }
-        Ok(())
+        let held = self.brake.holds(order, self.clock.now(), |question| lifts(order, question));
+        held.map_or(Ok(()), |held| Err(braked(held)))
     }
+}
+
+/// Whether a person let this order pass the brake.
+fn lifts(order: &Order, question: &Question) -> bool {
+    let asker = Asker { uid: order.uid.clone(), generation: order.generation };
+    order.consents.iter().any(|c| c.question == *question && c.given.digest == question.digest(&asker))
+}
+
+fn braked((question, until): (Question, Timestamp)) -> Refusal {
+    let message = format!("{} It goes on by itself within the hour, or when question {} is answered", question.asks, question.id);
+    Refusal { reason: Reason::Brake, message, until: Some(until), question: Some(Box::new(question)) }
 }
 
 /// Where a restore makes something, by its body: the group, and the machine.

@@ -24,7 +24,7 @@ impl<K: Kind> Turn<'_, K> {
         }
         tracing::info!("deleted, as its spec says: its time after the end is over");
         self.engine.outside.telemetry.kube_write(K::NAME, "delete");
-        match self.engine.outside.cluster.delete(&self.key, &self.subject.meta.uid).await {
+        match self.engine.outside.cluster.delete(&self.key, &self.subject.meta.uid, &self.engine.outside.leads()).await {
             Ok(()) | Err(ClusterError::NotFound) => Next::At(self.engine.now() + AT_THE_LATEST),
             Err(e) => {
                 tracing::warn!(error = %e, "not deleted yet");

@@ -62,8 +62,8 @@ pub async fn handed_over<K: Kind>(turn: &mut Turn<'_, K>, node: &str, status: &O
     let object = object(turn, &record, &secret, data);
     let at = key(&turn.key.namespace, &secret);
     turn.engine.outside.telemetry.kube_write("Secret", "create");
-    let leadership = &turn.engine.outside.leadership;
-    match turn.engine.outside.cluster.create(&at, &object, &|| leadership.leads()).await {
+    let outside = &turn.engine.outside;
+    match outside.cluster.create(&at, &object, &outside.leads()).await {
         Ok(_) => HandedOver::Nothing,
         Err(ClusterError::Exists) => match turn.engine.outside.cluster.get(&at).await {
             Ok(Some(there)) if is_of(&there, &turn.subject.meta.uid, &record) => HandedOver::Nothing,
@@ -200,7 +200,7 @@ pub async fn take_back<K: Kind>(turn: &Turn<'_, K>, name: &str, record: &Operati
     }
     let uid = found.metadata.uid.unwrap_or_default();
     turn.engine.outside.telemetry.kube_write("Secret", "delete");
-    match cluster.delete(&at, &uid).await {
+    match cluster.delete(&at, &uid, &turn.engine.outside.leads()).await {
         Ok(()) | Err(ClusterError::NotFound | ClusterError::Conflict) => Ok(()),
         Err(ClusterError::Refused(_)) if turn.subject.meta.deleting => Ok(()),
         Err(error) => Err((Reason::DebtOpen, format!("Secret {name} could not be removed: {error}"))),

@@ -67,7 +67,7 @@ impl<K: Kind> Turn<'_, K> {
         let wait = wait.max(self.engine.bounds.read_every);
         // What is owed falls due whatever is in the way of the rest.
         let now = self.engine.now();
-        let early = self.pause != Pause::None || self.access.is_err();
+        let early = self.pause != Pause::None || debts::is_refused(self);
         let debts = debts::next_due(&self.key, &self.subject.operations, &self.engine.reader.memory, early);
         // A time that is past and could not be used is no reason to turn again at once.
         let soonest = now + self.engine.bounds.read_every;

@@ -394,9 +394,11 @@ impl Memory {
         *open(&self.azure_date)
     }
 
-    /// How far Azure's clock was behind this process's when it answered last; nought before that, and where it was ahead.
+    /// How far Azure's clock was behind this process's when it answered last, in whole quarters of a minute: an answer takes its
+    /// time, and what is told by this must not differ from turn to turn. Nought before that, and where it was ahead.
     pub fn azure_behind(&self) -> SignedDuration {
-        *open(&self.azure_behind)
+        let behind = open(&self.azure_behind).as_secs();
+        SignedDuration::from_secs(behind - behind % 15)
     }
 
     /// Learns Azure's own `Date`, of an answer that came at `now`.
@@ -429,6 +431,16 @@ mod tests {
 
     fn run(name: &str) -> ObjectKey {
         ObjectKey { kind: "BackupRun".into(), namespace: "shop".into(), name: name.into() }
+    }
+
+    #[test]
+    fn how_far_azures_clock_is_behind_is_told_in_quarters_of_a_minute() {
+        let (memory, date): (_, Timestamp) = (Memory::default(), "2026-06-10T12:00:00Z".parse().unwrap());
+        let behind = |seconds: i64| {
+            memory.learn_date(date, date + SignedDuration::from_secs(seconds));
+            memory.azure_behind().as_secs()
+        };
+        assert_eq!([0, 2, 14, 16, 300, -300].map(behind), [0, 0, 0, 15, 300, 0]);
     }
 
     #[test]

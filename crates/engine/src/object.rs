@@ -84,7 +84,7 @@ fn in_our_times(mut status: SharedStatus) -> SharedStatus {
         record.intent_at = record.intent_at.clamp(Timestamp::UNIX_EPOCH, LATEST);
         let of_debt = record.debt.iter_mut().flat_map(|debt| [Some(&mut debt.until), debt.retry_at.as_mut()]);
         let of_error = record.error.iter_mut().map(|error| error.retry_at.as_mut());
-        let own = [record.ended_at.as_mut(), record.next_poll.as_mut()];
+        let own = [record.ended_at.as_mut(), record.next_poll.as_mut(), record.azure_date.as_mut()];
         own.into_iter().chain(of_debt).chain(of_error).flatten().for_each(|at| *at = (*at).clamp(Timestamp::UNIX_EPOCH, LATEST));
     }
     status
@@ -133,6 +133,18 @@ pub fn is_newer(a: &DynamicObject, b: &DynamicObject) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_time_in_a_record_is_one_that_nothing_can_be_added_to() {
+        let last = "9999-12-30T21:00:00Z";
+        let record = serde_json::json!({ "node": "n", "verb": "act", "act": "Backup", "method": "POST", "target": "t", "key": "k",
+            "clientRequestId": "c", "intentAt": last, "azureDate": last, "endedAt": last, "nextPoll": last, "attempt": 1 });
+        let object = serde_json::json!({ "metadata": { "name": "a" }, "status": { "operations": [record] } });
+        let shared = shared(&serde_json::from_value(object).expect("an object")).expect("a status");
+        let record = &shared.operations[0];
+        assert_eq!((record.intent_at, record.azure_date), (LATEST, Some(LATEST)));
+        assert_eq!((record.ended_at, record.next_poll), (Some(LATEST), Some(LATEST)));
+    }
 
     #[test]
     fn what_was_packed_is_opened_as_it_was() {

@@ -146,7 +146,9 @@ pub type Opening<'a> = Box<dyn Iterator<Item = Arc<DynamicObject>> + Send + 'a>;
 /// Whether what is about to leave the process still may.
 pub type MayLeave<'a> = dyn Fn() -> bool + Send + Sync + 'a;
 
-/// The Kubernetes API, as far as the engine uses it.
+/// The Kubernetes API, as far as the engine uses it. A write leaves only if `may_leave` still says so at the last moment, as a
+/// call to Azure does: a process that was stopped with one in hand wakes when another one leads, and neither a new object nor
+/// one that nobody has written since has a version that tells it so. Then it is [`ClusterError::TooLate`].
 #[async_trait]
 pub trait Cluster: Send + Sync {
     /// The watched copy of an object; it may lag.
@@ -156,16 +158,27 @@ pub trait Cluster: Send + Sync {
     /// A live read; of a Secret only its metadata.
     async fn get(&self, key: &ObjectKey) -> Result<Option<DynamicObject>, ClusterError>;
     /// A merge patch of `status` that carries `resource_version`; answers the object as it then is.
-    async fn patch_status(&self, key: &ObjectKey, resource_version: &str, status: &Value) -> Result<DynamicObject, ClusterError>;
+    async fn patch_status(
+        &self,
+        key: &ObjectKey,
+        resource_version: &str,
+        status: &Value,
+        may_leave: &MayLeave<'_>,
+    ) -> Result<DynamicObject, ClusterError>;
     /// A merge patch of `metadata` (finalizers, annotations, labels) that carries `resource_version`.
-    async fn patch_metadata(&self, key: &ObjectKey, resource_version: &str, metadata: &Value) -> Result<DynamicObject, ClusterError>;
-    /// Creates an object, if `may_leave` still says so at the last moment: a new object has no version that would tell a process
-    /// that was stopped with it in hand that it comes too late. Then [`ClusterError::TooLate`].
+    async fn patch_metadata(
+        &self,
+        key: &ObjectKey,
+        resource_version: &str,
+        metadata: &Value,
+        may_leave: &MayLeave<'_>,
+    ) -> Result<DynamicObject, ClusterError>;
+    /// Creates an object.
     async fn create(&self, key: &ObjectKey, object: &Value, may_leave: &MayLeave<'_>) -> Result<DynamicObject, ClusterError>;
     /// Whether `create` would be taken, and `delete` after it: both are tried dry, nothing is written.
     async fn may_create(&self, key: &ObjectKey, object: &Value) -> Result<(), ClusterError>;
     /// Deletes an object that has this uid.
-    async fn delete(&self, key: &ObjectKey, uid: &str) -> Result<(), ClusterError>;
+    async fn delete(&self, key: &ObjectKey, uid: &str, may_leave: &MayLeave<'_>) -> Result<(), ClusterError>;
     /// Publishes an Event about an object. Never fails the turn: errors are logged by the port.
     async fn event(&self, about: &DynamicObject, event: &Event);
 }

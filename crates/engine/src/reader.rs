@@ -1,6 +1,7 @@
 //! Looking at Azure: GETs, whole listings, job lists and asks, one flight each, within the budget. Cannot write.
 
 mod job_lists;
+mod silence;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -28,6 +29,8 @@ use crate::{
     settle::reason_of,
     telemetry::Telemetry,
 };
+
+use self::silence::{Silence, subscription_of};
 
 pub use job_lists::wanted_jobs;
 
@@ -61,12 +64,13 @@ pub struct Reader {
     pub memory: Arc<Memory>,
     budget: Arc<Budget>,
     telemetry: Arc<dyn Telemetry>,
+    silence: Silence,
 }
 
 impl Reader {
     /// A reader over a port.
     pub fn new(arm: Arc<dyn Arm>, clock: Arc<dyn Clock>, memory: Arc<Memory>, budget: Arc<Budget>, telemetry: Arc<dyn Telemetry>) -> Self {
-        Reader { arm, clock, memory, budget, telemetry }
+        Reader { arm, clock, memory, budget, telemetry, silence: Silence::default() }
     }
 
     /// GETs a resource, unless somebody did so at or after `since`.
@@ -333,9 +337,13 @@ impl Reader {
     async fn send(&self, by: &Looker, request: &Request) -> Result<Answer, Trouble> {
         let now = self.clock.now();
         self.admits(by, request).map_err(|why| trouble(Reason::AccessDenied, why, now, HOUR))?;
+        let began = self.clock.wall();
+        let whom = (by.identity.access.clone(), subscription_of(&request.path));
+        self.silence.admits(&whom, began).map_err(|until| self.silent(&whom, until.saturating_sub(began)))?;
         self.budget.take(by.caller(), request, by.priority, now).map_err(|spent| throttled(spent, now))?;
         let result = self.arm.call(&by.identity, request).await;
         let now = self.clock.now();
+        self.heard(whom, &result, began);
         self.telemetry.arm_call(request, &result);
         match result {
             Ok(answer) => {

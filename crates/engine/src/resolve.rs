@@ -120,6 +120,7 @@ impl Resolver<'_> {
                 let found = self.cluster.cached(&key_of(at)).and_then(|o| self.parse(at.kind, &o));
                 facts.objects.insert(at.clone(), found);
             }
+            Need::Made { kind, node } => self.made(kind, node, facts),
             Need::Objects { kind, namespace, naming } => self.collect(kind, namespace, naming.as_deref(), facts),
             Need::Namespace(name) => {
                 let key = ObjectKey { kind: "Namespace".into(), namespace: String::new(), name: name.clone() };
@@ -187,18 +188,31 @@ impl Resolver<'_> {
     /// The objects of a kind: those that are meant, looked into, and the names of the others.
     fn collect(&self, kind: &'static str, namespace: &str, naming: Option<&[(&'static str, String)]>, facts: &mut Facts) {
         let within = (!namespace.is_empty()).then_some(namespace);
-        let is_meant = |object: &Arc<DynamicObject>| naming.is_none_or(|all| all.iter().any(|by| names(object, by)));
-        let (mut meant, others): (Vec<_>, Vec<_>) = self.cluster.cached_all(kind, within).partition(is_meant);
-        meant.retain(|object| self.may_speak(object));
+        let is_meant = |object: &DynamicObject| naming.is_none_or(|all| all.iter().any(|by| names(object, by)));
+        let (mut meant, mut others) = (Vec::new(), BTreeSet::new());
+        // What is not meant is not held: there may be ten thousand.
+        for object in self.cluster.cached_all(kind, within) {
+            match is_meant(&object) {
+                true => meant.push(object),
+                false => others.extend(object.metadata.name.clone()),
+            }
+        }
         // A thousand views would crowd out those that others come back to.
         let parse = |object: &Arc<DynamicObject>| match meant.len() > FEW {
             true => self.parsers.get(kind).and_then(|parse| parse(object)),
             false => self.parse(kind, object),
         };
         let found = meant.iter().filter_map(parse).collect();
-        let others: BTreeSet<String> = others.iter().filter_map(|object| object.metadata.name.clone()).collect();
         facts.collections.insert((kind, namespace.to_owned()), found);
         facts.others.insert((kind, namespace.to_owned()), others);
+    }
+
+    /// What the objects of a kind made by a node of theirs, or are making.
+    fn made(&self, kind: &str, node: &str, facts: &mut Facts) {
+        for object in self.cluster.cached_all(kind, None) {
+            let Some((id, since)) = made_by(&object, node).filter(|_| self.may_speak(&object)) else { continue };
+            facts.made.entry(id).and_modify(|at| *at = since.min(*at)).or_insert(since);
+        }
     }
 
     /// Whether what an object says of the target that its status names counts here. Of another namespace's it does where that
@@ -265,6 +279,7 @@ impl Resolver<'_> {
             let wanted = wanted_jobs(by, vault, Some(&jobs));
             let mut listed = jobs.listed;
             listed.trouble = listed.trouble.and_then(|trouble| self.reader.to(by, wanted, trouble));
+            facts.jobs_reach.insert(vault.clone(), jobs.reach);
             facts.jobs.entry(vault.clone()).or_insert(listed);
         }
     }
@@ -286,6 +301,20 @@ impl Resolver<'_> {
     fn memory(&self) -> &Arc<Memory> {
         &self.reader.memory
     }
+}
+
+/// What an object says that it made, and since when it may be there: since Azure's job began, or since it was asked for. A status
+/// may be anybody's writing: nothing was made before its object was.
+fn made_by(object: &DynamicObject, node: &str) -> Option<(ResourceId, Timestamp)> {
+    let time = |at: &serde_json::Value| at.as_str()?.parse::<Timestamp>().ok();
+    let id = object.data.pointer("/status/targetId")?.as_str()?.parse().ok()?;
+    let of_job = object.data.pointer("/status/job/startedAt").and_then(time);
+    let asked_for = || {
+        let all = object.data.pointer("/status/operations")?.as_array()?;
+        time(all.iter().find(|record| record["node"] == node)?.get("intentAt")?)
+    };
+    let created = object.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |at| at.0);
+    Some((id, of_job.or_else(asked_for)?.max(created)))
 }
 
 /// Whether a reference in an object's spec has that name, or an id there is that one.

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::{
     engine::Next,
     object::Parsed,
-    ports::{ClusterError, Event},
+    ports::{ClusterError, Event, MayLeave},
     publish::{Pause, Telling, compose, merge_patch},
     turn::Turn,
 };
@@ -124,13 +124,27 @@ impl<K: Kind> Turn<'_, K> {
     /// # Errors
     /// When it was not written, or nobody knows.
     pub async fn save(&mut self, old: &Value, new: &Value) -> Result<(), ClusterError> {
+        let leads = self.engine.outside.leads();
+        self.save_if(&leads, old, new).await
+    }
+
+    /// The same of what a request came to: it is not lost with the lease, for it begins nothing, and where a new leader has
+    /// written since, the version says so.
+    ///
+    /// # Errors
+    /// As [`Turn::save`].
+    pub async fn save_late(&mut self, old: &Value, new: &Value) -> Result<(), ClusterError> {
+        self.save_if(&|| true, old, new).await
+    }
+
+    async fn save_if(&mut self, may_leave: &MayLeave<'_>, old: &Value, new: &Value) -> Result<(), ClusterError> {
         let Some(patch) = merge_patch(old, new) else { return Ok(()) };
-        if !self.engine.outside.leadership.leads() {
-            return Err(ClusterError::Refused("this process does not hold the lease any more".into()));
+        if !may_leave() {
+            return Err(ClusterError::TooLate);
         }
         let version = self.object.metadata.resource_version.clone().unwrap_or_default();
         self.engine.outside.telemetry.kube_write(K::NAME, "status");
-        let written = self.engine.outside.cluster.patch_status(&self.key, &version, &patch).await?;
+        let written = self.engine.outside.cluster.patch_status(&self.key, &version, &patch, may_leave).await?;
         self.tell_events(&written).await;
         self.take(written);
         Ok(())

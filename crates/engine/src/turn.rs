@@ -3,13 +3,13 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use breakwater_api::{
-    Mode, OperationRecord, REQUESTED_AT, Reason, SharedSpec,
+    Mode, REQUESTED_AT, Reason, SharedSpec,
     questions::UsedAnswer,
     status::{Owned, PinnedAccess},
 };
 use breakwater_arm::{ResourceId, names::PROTECTED_ITEM};
 use breakwater_plan::{
-    graph::{Desired, Hold},
+    graph::{Desired, Hold, HoldKind},
     kind::{AccessNeed, Claim, Grant, Kind, Meta, Restoring, Subject},
     planner::{self, Plan, Step, Verdict, World},
     questions::Question,
@@ -23,7 +23,7 @@ use crate::{
     act, answers,
     budget::Priority,
     debts,
-    engine::{Engine, Next, locks_of},
+    engine::{Engine, Next},
     held::Orphans,
     look,
     object::{self, Parsed},
@@ -39,6 +39,15 @@ pub(crate) const AT_THE_LATEST: SignedDuration = SignedDuration::from_hours(1);
 
 /// Looking and deciding again within one turn, at most.
 const MOST_ROUNDS: usize = 16;
+
+/// What is applied together need not arrive together: for so long after it was made an object waits for its access, and is not said
+/// to need a person.
+const ARRIVES_WITHIN: SignedDuration = SignedDuration::from_secs(30);
+
+fn unless_new(hold: Hold, created: Timestamp, now: Timestamp) -> Hold {
+    let is_new = hold.reason == Reason::NoAccess && now.duration_since(created) < ARRIVES_WITHIN;
+    if is_new { Hold::wait(hold.reason, hold.message) } else { hold }
+}
 
 /// One turn of one object.
 #[tracing::instrument(skip_all, fields(kind = K::NAME, object = %format_args!("{}/{}", key.namespace, key.name)))]
@@ -172,7 +181,7 @@ impl<'e, K: Kind> Turn<'e, K> {
         let suspended = resolved.as_ref().is_ok_and(|a| a.suspended) && K::ACCESS == AccessNeed::Namespace;
         let namespace: Arc<str> = key.namespace.as_str().into();
         let looker = |a: Access| Looker { identity: a.identity, grant: a.grant, priority: Priority::Backup, namespace };
-        let access = resolved.map(looker);
+        let access = resolved.map(looker).map_err(|hold| unless_new(hold, meta.created, now));
         let pin = |a: &Looker| PinnedAccess { name: a.grant.name.clone(), uid: Some(a.grant.uid.clone()) };
         let pinned = if K::ACCESS == AccessNeed::Namespace { pinned.or_else(|| access.as_ref().ok().map(pin)) } else { None };
         let subject = Subject {
@@ -198,6 +207,7 @@ impl<'e, K: Kind> Turn<'e, K> {
             (false, Mode::Manage) if suspended => Pause::AccessSuspended,
             (false, Mode::Manage) => Pause::None,
         };
+        let arrives = access.as_ref().err().filter(|hold| hold.kind == HoldKind::Wait).map(|_| subject.meta.created + ARRIVES_WITHIN);
         Turn {
             engine,
             key,
@@ -210,7 +220,7 @@ impl<'e, K: Kind> Turn<'e, K> {
             access,
             pause,
             began: now,
-            beside: None,
+            beside: arrives.filter(|at| *at > now),
             met: None,
             unwritten: false,
             answered: parsed.shared.answered,
@@ -218,10 +228,7 @@ impl<'e, K: Kind> Turn<'e, K> {
     }
 
     async fn run(mut self) -> Next {
-        match debts::is_left(&self.object) {
-            true => self.engine.locks.keep_only(&self.key, &[]),
-            false => self.hold_locks(),
-        }
+        self.hold_locks();
         debts::pay(&mut self).await;
         let acts = K::acts_on_deletion(&self.subject.spec);
         if self.subject.meta.deleting && !(acts && debts::is_held(&self.object)) {
@@ -251,10 +258,8 @@ impl<'e, K: Kind> Turn<'e, K> {
                 Ok(desired) => desired,
                 Err(hold) => {
                     self.follow_orphans(&resolved, Orphans::Untold).await;
-                    if debts::has_nothing_to_undo(&self, &hold) {
-                        return debts::last_turn(&mut self).await;
-                    }
-                    return self.tell_hold(&hold).await;
+                    let comes_to_nothing = debts::has_nothing_to_undo(&self, &hold);
+                    return if comes_to_nothing { debts::last_turn(&mut self).await } else { self.tell_hold(&hold).await };
                 }
             };
             let plan = self.plan(&desired, &resolved);
@@ -266,32 +271,6 @@ impl<'e, K: Kind> Turn<'e, K> {
         }
         tracing::warn!("looked many times and still not decided");
         self.tell_hold(&Hold::wait(Reason::Retrying, "still looking: Azure changes faster than it can be read")).await
-    }
-
-    /// What is open holds its locks, also where they could not be taken when this process began to lead: its access may have been
-    /// away then.
-    fn hold_locks(&self) {
-        let Ok(by) = &self.access else { return };
-        for record in self.subject.operations.values() {
-            let (locks, holder) = (locks_of(record, &by.grant, self.began), (self.key.clone(), record.node.clone()));
-            if let Err((lock, (by, _))) = self.engine.locks.take(&locks, &holder) {
-                tracing::debug!(lock, holder = by.name, "a lock is held twice");
-            }
-        }
-    }
-
-    /// What may be sent again, got no answer and shows in nothing holds nobody up meanwhile: its locks are taken again before it is.
-    fn rest(&self, plan: &Plan) {
-        let settled = |record: &&OperationRecord| record.intent_at + self.engine.bounds.settle <= self.engine.now();
-        let unheard = |record: &&OperationRecord| {
-            record.handle.is_none() && record.ended_at.is_none() && record.job.is_none() && record.debt.is_none() && record.verb != "act"
-        };
-        let runs = |record: &&OperationRecord| {
-            matches!(plan.verdicts.get(&record.node), Some(Verdict::Wait { reason: Reason::OperationRunning, .. }))
-        };
-        for record in self.subject.operations.values().filter(|r| settled(r) && unheard(r) && !runs(r)) {
-            self.engine.locks.release(&(self.key.clone(), record.node.clone()));
-        }
     }
 
     /// The token by which somebody asked for this turn.
@@ -412,6 +391,7 @@ impl<'e, K: Kind> Turn<'e, K> {
             fresh_since: self.began,
             seen: &facts.seen,
             jobs: &facts.jobs,
+            jobs_reach: &facts.jobs_reach,
             operations: &self.subject.operations,
             polls: &polls,
             estate: &self.subject.estate,

@@ -23,7 +23,7 @@ pub(crate) async fn told<K: Kind>(engine: &Engine, key: ObjectKey, object: Arc<D
     let mut owed = None;
     if let Some(turn) = &mut turn {
         debts::pay(turn).await;
-        let early = turn.pause != Pause::None || turn.subject.meta.deleting || turn.access.is_err();
+        let early = turn.pause != Pause::None || turn.subject.meta.deleting || debts::is_refused(turn);
         owed = debts::next_due(&turn.key, &turn.subject.operations, &engine.reader.memory, early);
         if turn.subject.meta.deleting && owed.is_none() {
             return debts::last_turn(turn).await;
@@ -70,7 +70,7 @@ async fn tell(engine: &Engine, key: &ObjectKey, object: &DynamicObject, why: &st
     }
     let version = object.metadata.resource_version.clone().unwrap_or_default();
     engine.outside.telemetry.kube_write(&key.kind, "status");
-    let written = engine.outside.cluster.patch_status(key, &version, &patch).await.map(drop);
+    let written = engine.outside.cluster.patch_status(key, &version, &patch, &engine.outside.leads()).await.map(drop);
     if let Err(e) = &written {
         tracing::warn!(error = %e, why, "an object cannot be read, and its status was not written");
     }

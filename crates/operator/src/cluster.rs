@@ -94,6 +94,11 @@ impl KubeCluster {
     }
 }
 
+/// The last look before a write goes to the wire.
+fn leaves(may_leave: &MayLeave<'_>) -> Result<(), ClusterError> {
+    if may_leave() { Ok(()) } else { Err(ClusterError::TooLate) }
+}
+
 /// What an error of kube means for a write: whether it certainly did not happen, and why.
 fn told(error: kube::Error) -> ClusterError {
     match error {
@@ -144,18 +149,32 @@ impl Cluster for KubeCluster {
         Ok(found.map(|object| trimmed(watched, object)))
     }
 
-    async fn patch_status(&self, key: &ObjectKey, resource_version: &str, status: &Value) -> Result<DynamicObject, ClusterError> {
+    async fn patch_status(
+        &self,
+        key: &ObjectKey,
+        resource_version: &str,
+        status: &Value,
+        may_leave: &MayLeave<'_>,
+    ) -> Result<DynamicObject, ClusterError> {
         let (watched, api) = self.api(&self.writes, key)?;
         let patch = Patch::Merge(json!({ "metadata": { "resourceVersion": resource_version }, "status": status }));
+        leaves(may_leave)?;
         let patched = self.answered(&key.kind, "patch-status", api.patch_status(&key.name, &patching(), &patch).await)?;
         Ok(trimmed(watched, patched))
     }
 
-    async fn patch_metadata(&self, key: &ObjectKey, resource_version: &str, metadata: &Value) -> Result<DynamicObject, ClusterError> {
+    async fn patch_metadata(
+        &self,
+        key: &ObjectKey,
+        resource_version: &str,
+        metadata: &Value,
+        may_leave: &MayLeave<'_>,
+    ) -> Result<DynamicObject, ClusterError> {
         let (watched, api) = self.api(&self.writes, key)?;
         let mut metadata = metadata.clone();
         metadata["resourceVersion"] = json!(resource_version);
         let patch = Patch::Merge(json!({ "metadata": metadata }));
+        leaves(may_leave)?;
         let patched = self.answered(&key.kind, "patch", api.patch(&key.name, &patching(), &patch).await)?;
         Ok(trimmed(watched, patched))
     }
@@ -163,9 +182,7 @@ impl Cluster for KubeCluster {
     async fn create(&self, key: &ObjectKey, object: &Value, may_leave: &MayLeave<'_>) -> Result<DynamicObject, ClusterError> {
         let (kind, api) = self.api_to_write(key)?;
         let object = Self::born(key, &kind, object)?;
-        if !may_leave() {
-            return Err(ClusterError::TooLate);
-        }
+        leaves(may_leave)?;
         let params = PostParams { field_manager: Some(MANAGER.to_owned()), ..PostParams::default() };
         let mut created = self.answered(&key.kind, "create", api.create(&params, &object).await)?;
         kind.trim(&mut created);
@@ -185,10 +202,11 @@ impl Cluster for KubeCluster {
         }
     }
 
-    async fn delete(&self, key: &ObjectKey, uid: &str) -> Result<(), ClusterError> {
+    async fn delete(&self, key: &ObjectKey, uid: &str, may_leave: &MayLeave<'_>) -> Result<(), ClusterError> {
         let (_, api) = self.api_to_write(key)?;
         let only = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
         let params = DeleteParams { preconditions: Some(only), ..DeleteParams::background() };
+        leaves(may_leave)?;
         self.answered(&key.kind, "delete", api.delete(&key.name, &params).await).map(|_| ())
     }
 

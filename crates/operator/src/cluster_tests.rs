@@ -27,14 +27,14 @@ async fn a_status_patch_carries_the_version_and_touches_nothing_else() {
     let (key, body) = vault();
     let version = server.apply("RecoveryVault", "shop", "main", body);
     let cluster = cluster(&server).await;
-    let after = cluster.patch_status(&key, &version, &json!({ "observedGeneration": 1, "old": null })).await.unwrap();
+    let after = cluster.patch_status(&key, &version, &json!({ "observedGeneration": 1, "old": null }), &|| true).await.unwrap();
     assert_eq!(after.data["status"], json!({ "owned": ["a"], "observedGeneration": 1 }));
     assert_ne!(after.resource_version().unwrap(), version);
     let (method, path, sent) = server.written().pop().unwrap();
     assert_eq!((method.as_str(), path.as_str()), ("PATCH", "/apis/breakwater.io/v1alpha1/namespaces/shop/recoveryvaults/main/status"));
     assert_eq!(sent, json!({ "metadata": { "resourceVersion": version }, "status": { "observedGeneration": 1, "old": null } }));
 
-    let stale = cluster.patch_status(&key, &version, &json!({})).await;
+    let stale = cluster.patch_status(&key, &version, &json!({}), &|| true).await;
     assert_eq!(stale.unwrap_err(), ClusterError::Conflict, "who decided on an older copy loses");
 }
 
@@ -44,10 +44,10 @@ async fn a_metadata_patch_sets_finalizers_under_the_version() {
     let (key, body) = vault();
     let version = server.apply("RecoveryVault", "shop", "main", body);
     let cluster = cluster(&server).await;
-    let after = cluster.patch_metadata(&key, &version, &json!({ "finalizers": ["breakwater.io/azure"] })).await.unwrap();
+    let after = cluster.patch_metadata(&key, &version, &json!({ "finalizers": ["breakwater.io/azure"] }), &|| true).await.unwrap();
     assert_eq!(after.finalizers(), ["breakwater.io/azure"]);
     assert_eq!(after.data["spec"], json!({ "location": "westeurope" }));
-    let stale = cluster.patch_metadata(&key, &version, &json!({ "finalizers": [] })).await;
+    let stale = cluster.patch_metadata(&key, &version, &json!({ "finalizers": [] }), &|| true).await;
     assert_eq!(stale.unwrap_err(), ClusterError::Conflict);
 }
 
@@ -60,9 +60,9 @@ async fn an_object_is_created_once_and_deleted_only_by_its_uid() {
     let created = cluster.create(&key, &body, &|| true).await.unwrap();
     assert_eq!((created.name_any().as_str(), created.namespace().as_deref()), ("db-1", Some("shop")));
     assert_eq!(cluster.create(&key, &body, &|| true).await.unwrap_err(), ClusterError::Exists);
-    assert_eq!(cluster.delete(&key, "another").await.unwrap_err(), ClusterError::Conflict);
-    cluster.delete(&key, "uid-db-1").await.unwrap();
-    assert_eq!(cluster.delete(&key, "uid-db-1").await.unwrap_err(), ClusterError::NotFound);
+    assert_eq!(cluster.delete(&key, "another", &|| true).await.unwrap_err(), ClusterError::Conflict);
+    cluster.delete(&key, "uid-db-1", &|| true).await.unwrap();
+    assert_eq!(cluster.delete(&key, "uid-db-1", &|| true).await.unwrap_err(), ClusterError::NotFound);
     assert_eq!(cluster.get(&key).await.unwrap(), None);
 }
 
@@ -106,7 +106,7 @@ async fn every_answer_says_whether_the_write_certainly_did_not_happen() {
     for (code, reason, expected) in cases {
         server.refuse(code, reason, "words");
         let before = server.written().len();
-        let told = cluster.patch_status(&key, "1", &json!({})).await.unwrap_err();
+        let told = cluster.patch_status(&key, "1", &json!({}), &|| true).await.unwrap_err();
         assert_eq!(told, expected, "{code} {reason}");
         assert_eq!(server.written().len(), before + 1, "one request, whatever the answer");
     }
@@ -119,7 +119,7 @@ async fn a_kind_that_is_not_watched_is_refused_unsent() {
     let told = cluster.create(&key("ConfigMap", "shop", "x"), &json!({}), &|| true).await.unwrap_err();
     assert!(matches!(told, ClusterError::Refused(words) if words.contains("ConfigMap")));
     // Secrets are made and removed, and never changed.
-    let told = cluster.patch_metadata(&key("Secret", "shop", "x"), "1", &json!({})).await.unwrap_err();
+    let told = cluster.patch_metadata(&key("Secret", "shop", "x"), "1", &json!({}), &|| true).await.unwrap_err();
     assert!(matches!(told, ClusterError::Refused(words) if words.contains("Secret")));
     assert!(server.written().is_empty());
 }

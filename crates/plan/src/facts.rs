@@ -31,6 +31,14 @@ pub enum Need {
         /// Only those are looked into of which one of these references or ids in spec is that; the others are known by name alone.
         naming: Option<Vec<(&'static str, String)>>,
     },
+    /// What objects of a kind say in their status that they made or are making in Azure, everywhere. They may be many: nothing else of
+    /// them is looked into.
+    Made {
+        /// The kind.
+        kind: &'static str,
+        /// The node of it that makes something.
+        node: &'static str,
+    },
     /// The labels of a namespace.
     Namespace(String),
     /// What any object of ours shows of itself, whatever its kind.
@@ -199,12 +207,16 @@ pub struct Facts {
     pub lists: BTreeMap<List, Listed>,
     /// Job lists by vault.
     pub jobs: BTreeMap<ResourceId, Listed>,
+    /// How far back each of them reaches.
+    pub jobs_reach: BTreeMap<ResourceId, Timestamp>,
     /// Answers to asks by name.
     pub asked: BTreeMap<String, Asked>,
     /// Secrets that could be made, by name.
     pub new_secrets: BTreeMap<String, NewSecret>,
     /// Objects by reference; `None` is seen absent from the watched store.
     pub objects: BTreeMap<ObjectRef, Option<AnyObject>>,
+    /// What objects of a kind made, and since when it may be there.
+    pub made: BTreeMap<ResourceId, Timestamp>,
     /// Labels by namespace; a namespace that is not known has none.
     pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
     /// Any objects by (kind, namespace, name).

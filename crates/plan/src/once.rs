@@ -387,6 +387,7 @@ fn write(acted: &Acted, attempt: i32, known_jobs: Vec<String>, witness: bool, ap
 
 /// The vault's jobs from a list not older than `since`, or the step that reads it.
 fn jobs_since(d: &Decision<'_>, vault: &ResourceId, since: Timestamp) -> Result<Vec<SeenJob>, Verdict> {
+    d.has_come(since)?;
     let last = d.world.jobs.get(vault).and_then(|l| l.last.as_ref()).filter(|l| l.at >= since);
     match last {
         Some(listing) => Ok(SeenJob::all(listing)),
@@ -477,7 +478,9 @@ pub(crate) fn orphan(key: &str, record: &OperationRecord, world: &World<'_>, bou
         return if world.now >= settled { Verdict::Do(Step::Forget) } else { wait(settled, Reason::Settling, "an answer was lost".into()) };
     };
     // What happens once is let go only when its job is over, or when a list read after the settle time has none.
-    let last = world.jobs.get(&vault).and_then(|l| l.last.as_ref());
+    // One that begins after the intent says nothing of what came of it.
+    let reaches = world.jobs_reach.get(&vault).is_none_or(|reach| *reach <= record.intent_at);
+    let last = world.jobs.get(&vault).and_then(|l| l.last.as_ref()).filter(|_| reaches);
     let jobs = last.map(SeenJob::all).unwrap_or_default();
     let named = |j: &&SeenJob| {
         j.activity.eq_ignore_ascii_case(&record.client_request_id)

@@ -64,6 +64,8 @@ pub struct World<'a> {
     pub seen: &'a BTreeMap<ResourceId, Seen>,
     /// Job lists by vault, read live.
     pub jobs: &'a BTreeMap<ResourceId, Listed>,
+    /// How far back each of them reaches.
+    pub jobs_reach: &'a BTreeMap<ResourceId, Timestamp>,
     /// Open operations by node, as saved in status.
     pub operations: &'a BTreeMap<NodeKey, OperationRecord>,
     /// When a running operation may be asked about again; missing means now.
@@ -217,8 +219,17 @@ impl Decision<'_> {
         self.read_after(id, self.world.fresh_since)
     }
 
+    /// Of a time that is still to come (whoever saved it had a clock that is ahead of ours) no look can be new enough: it is waited
+    /// for, and nothing is asked in vain meanwhile.
+    pub(crate) fn has_come(&self, since: Timestamp) -> Result<(), Verdict> {
+        let is_ahead = since.duration_since(self.world.now) > SignedDuration::from_secs(1);
+        let message = || format!("what is looked for began at {since}, which this process's clock has not reached");
+        if is_ahead { Err(wait(since, Reason::Settling, message())) } else { Ok(()) }
+    }
+
     /// A direct read not older than `since`, or the step that gets one.
     pub(crate) fn read_after(&self, id: &ResourceId, since: Timestamp) -> Result<&Sighting, Verdict> {
+        self.has_come(since)?;
         let seen = self.world.seen.get(id);
         if let Some(trouble) = seen.and_then(|s| s.trouble.as_ref()).filter(|t| t.until > self.world.now) {
             return Err(wait(trouble.until, trouble.reason, format!("{id}: {}", trouble.message)));

@@ -164,14 +164,26 @@ impl Cluster for Objects {
         Ok(self.state().find(key).map(|object| (**object).clone()))
     }
 
-    async fn patch_status(&self, key: &ObjectKey, resource_version: &str, status: &Value) -> Result<DynamicObject, ClusterError> {
+    async fn patch_status(
+        &self,
+        key: &ObjectKey,
+        resource_version: &str,
+        status: &Value,
+        _: &MayLeave<'_>,
+    ) -> Result<DynamicObject, ClusterError> {
         let mut state = self.count(Verb::PatchStatus, key);
         let mut object = state.at(key, resource_version)?;
         merge(&mut object.data["status"], status);
         Ok(state.put(key, object))
     }
 
-    async fn patch_metadata(&self, key: &ObjectKey, resource_version: &str, metadata: &Value) -> Result<DynamicObject, ClusterError> {
+    async fn patch_metadata(
+        &self,
+        key: &ObjectKey,
+        resource_version: &str,
+        metadata: &Value,
+        _: &MayLeave<'_>,
+    ) -> Result<DynamicObject, ClusterError> {
         let mut state = self.count(Verb::PatchMetadata, key);
         let mut object = state.at(key, resource_version)?;
         let refused = |error: serde_json::Error| ClusterError::Refused(format!("metadata cannot be decoded: {error}"));
@@ -195,7 +207,7 @@ impl Cluster for Objects {
         if self.state().find(key).is_some() { Err(ClusterError::Exists) } else { Ok(()) }
     }
 
-    async fn delete(&self, key: &ObjectKey, _: &str) -> Result<(), ClusterError> {
+    async fn delete(&self, key: &ObjectKey, _: &str, _: &MayLeave<'_>) -> Result<(), ClusterError> {
         Err(ClusterError::Refused(format!("{} {}: nothing is deleted in a bench", key.kind, key.name)))
     }
 

@@ -8,8 +8,8 @@ use kube::core::DynamicObject;
 use serde_json::{Value, json};
 
 use super::{
-    Attempt, MemoryCluster, Reach, merge,
-    record::{RecordedEvent, Verb, Writer},
+    MemoryCluster, Reach, merge,
+    record::{RecordedEvent, Verb},
     store::{Part, UnknownFields},
 };
 
@@ -50,18 +50,30 @@ impl Cluster for MemoryCluster {
         }
     }
 
-    async fn patch_status(&self, key: &ObjectKey, resource_version: &str, status: &Value) -> Result<DynamicObject, ClusterError> {
+    async fn patch_status(
+        &self,
+        key: &ObjectKey,
+        resource_version: &str,
+        status: &Value,
+        may_leave: &MayLeave<'_>,
+    ) -> Result<DynamicObject, ClusterError> {
         let body = json!({"status": status});
-        self.write(Verb::PatchStatus, key, status, condition(resource_version), |store| {
+        self.write((Verb::PatchStatus, key, status), condition(resource_version), may_leave, |store| {
             let patch = |object: &mut Value| merge::merge(object, &body);
             store.update(key, condition(resource_version), Part::Status, UnknownFields::Dropped, patch)
         })
         .await
     }
 
-    async fn patch_metadata(&self, key: &ObjectKey, resource_version: &str, metadata: &Value) -> Result<DynamicObject, ClusterError> {
+    async fn patch_metadata(
+        &self,
+        key: &ObjectKey,
+        resource_version: &str,
+        metadata: &Value,
+        may_leave: &MayLeave<'_>,
+    ) -> Result<DynamicObject, ClusterError> {
         let body = json!({"metadata": metadata});
-        self.write(Verb::PatchMetadata, key, metadata, condition(resource_version), |store| {
+        self.write((Verb::PatchMetadata, key, metadata), condition(resource_version), may_leave, |store| {
             let patch = |object: &mut Value| merge::merge(object, &body);
             store.update(key, condition(resource_version), Part::Object, UnknownFields::Dropped, patch)
         })
@@ -69,13 +81,8 @@ impl Cluster for MemoryCluster {
     }
 
     async fn create(&self, key: &ObjectKey, object: &Value, may_leave: &MayLeave<'_>) -> Result<DynamicObject, ClusterError> {
-        self.step().await;
-        if !may_leave() {
-            return Err(ClusterError::TooLate);
-        }
         let now = self.server.clock.wall_timestamp();
-        let attempt = Attempt { writer: Writer::Operator, verb: Verb::Create, key, body: object, condition: None };
-        self.sent(&attempt, |store| store.create(key, object, UnknownFields::Dropped, now)).await
+        self.write((Verb::Create, key, object), None, may_leave, |store| store.create(key, object, UnknownFields::Dropped, now)).await
     }
 
     async fn may_create(&self, key: &ObjectKey, object: &Value) -> Result<(), ClusterError> {
@@ -91,9 +98,9 @@ impl Cluster for MemoryCluster {
         state.store.clone().create(key, object, UnknownFields::Dropped, now).map(drop)
     }
 
-    async fn delete(&self, key: &ObjectKey, uid: &str) -> Result<(), ClusterError> {
+    async fn delete(&self, key: &ObjectKey, uid: &str, may_leave: &MayLeave<'_>) -> Result<(), ClusterError> {
         let now = self.server.clock.wall_timestamp();
-        self.write(Verb::Delete, key, &Value::Null, None, |store| store.delete(key, Some(uid), now)).await.map(drop)
+        self.write((Verb::Delete, key, &Value::Null), None, may_leave, |store| store.delete(key, Some(uid), now)).await.map(drop)
     }
 
     async fn event(&self, about: &DynamicObject, event: &Event) {

@@ -21,7 +21,7 @@ use std::{
 
 use azure_sim::{Azure, journal::Entry};
 use breakwater_arm::classify;
-use breakwater_engine::ports::ObjectKey;
+use breakwater_engine::{FINALIZER, ports::ObjectKey};
 use jiff::Timestamp;
 use kube::core::DynamicObject;
 use serde_json::Value;
@@ -265,7 +265,9 @@ impl Invariants {
             // What a person or a run has until then is over by itself.
             let ends = objects.iter().filter_map(|object| text(&object.data, "/spec/expiresAt").parse::<Timestamp>().ok());
             self.dues.extend(ends.filter(|at| *at > scene.now));
-            actions::one_at_a_time(records.into_iter())?;
+            // What only others keep from going is gone for us, and for what it would have held up.
+            let gone: BTreeSet<ObjectKey> = objects.iter().filter(|object| is_left(object)).map(|object| key_of(object)).collect();
+            actions::one_at_a_time(records.into_iter().filter(|(key, _)| !gone.contains(key)))?;
             self.objects = objects.iter().map(|object| key_of(object)).collect();
         }
         if !scene.eyes.lives {
@@ -356,8 +358,8 @@ impl Invariants {
             let access = text(&object.data, "/status/access/name");
             Some((object.data["spec"].clone(), self.is_suspended(access, None)))
         };
-        // What a process tries after it was woken is only wrong where it gets it through; and what the version of the object
-        // fences, and begins nothing, tells at worst what the next turn of the leader mends.
+        // What a process tries after it was woken is only wrong where it gets it through. A handle may come late: it begins nothing,
+        // and the version of the object fences it.
         let is_fenced = || write.condition.is_some() && !intents::begins(write);
         if !scene.eyes.woken || (write.outcome == Outcome::Applied && !is_fenced()) {
             pauses::writes(write, scene.eyes.leads, owner)?;
@@ -410,4 +412,10 @@ fn changes(entry: &Entry) -> bool {
 
 fn access_key(name: &str) -> ObjectKey {
     ObjectKey { kind: "AzureAccess".into(), namespace: String::new(), name: name.to_owned() }
+}
+
+/// Whether only others keep an object from going, by their finalizers.
+fn is_left(object: &DynamicObject) -> bool {
+    let held = object.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER);
+    object.metadata.deletion_timestamp.is_some() && !held
 }

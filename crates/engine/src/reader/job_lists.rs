@@ -43,6 +43,8 @@ impl Reader {
         let flight = self.memory.flight(format!("{access} jobs {}", vault.key()));
         let _alone = flight.lock().await;
         let now = self.clock.now();
+        // A record may tell of a time that is still to come: a list from then on would hold nothing, and say so to everybody.
+        let since = since.min(now);
         let before = self.memory.jobs(access, vault);
         let mut reach = since;
         if let Some(Jobs { listed, reach: reached, .. }) = &before {

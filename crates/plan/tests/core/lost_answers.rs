@@ -129,6 +129,17 @@ fn of_what_nobody_wants_any_more_the_job_is_named_before_its_record_goes() {
 }
 
 #[test]
+fn of_what_nobody_wants_any_more_a_list_that_begins_after_it_says_nothing() {
+    let record = OperationRecord { verb: "act".into(), jobs_of: Some(vault().to_string()), job: Some("own".into()), ..acting("a", 1000) };
+    let mut scene = lost(1400, 1400, &[]).record(record);
+    assert_eq!(scene.answer(&Desired::new(), "a"), "forget", "it is over so long that its job is in no list");
+    scene.jobs_reach.insert(vault(), at(1001));
+    assert_eq!(scene.answer(&Desired::new(), "a"), "list the jobs of v");
+    scene.jobs_reach.insert(vault(), at(1000));
+    assert_eq!(scene.answer(&Desired::new(), "a"), "forget");
+}
+
+#[test]
 fn of_jobs_that_may_each_be_it_a_person_names_one_and_no_other_is_taken() {
     const FIRST: &str = "0b1ec700-0000-4000-8000-00000000000a";
     const SECOND: &str = "0b1ec700-0000-4000-8000-00000000000b";

@@ -55,6 +55,7 @@ fn every_situation_with_a_record_has_one_answer() {
     let cases = [
         // situation                              world                                                                           answer
         ("running",                               at_0(running(intent("a", 0))).poll_at("a", 310),                                "wait until 310: OperationRunning"),
+        ("its intent is still to come",           at_0(intent("a", 400)).read("a", 300, None),                                    "wait until 400: Settling"),
         ("running, due",                          at_0(running(intent("a", 0))).poll_at("a", 300),                                "poll"),
         ("running since before a restart",        at_0(running(intent("a", 0))),                                                  "poll"),
         ("ended, not read since",                 at_0(ended(intent("a", 0), 290)).read("a", 289, None),                          "read a"),

@@ -70,6 +70,7 @@ pub struct Scene {
     pub began: i64,
     pub seen: BTreeMap<ResourceId, Seen>,
     pub jobs: BTreeMap<ResourceId, Listed>,
+    pub jobs_reach: BTreeMap<ResourceId, Timestamp>,
     pub operations: BTreeMap<String, OperationRecord>,
     pub polls: BTreeMap<String, Timestamp>,
     pub acted: BTreeMap<ResourceId, Timestamp>,
@@ -134,6 +135,7 @@ impl Scene {
             fresh_since: at(self.began),
             seen: &self.seen,
             jobs: &self.jobs,
+            jobs_reach: &self.jobs_reach,
             operations: &self.operations,
             polls: &self.polls,
             estate: ESTATE,
@@ -239,6 +241,7 @@ pub fn intent(node: &str, seconds: i64) -> OperationRecord {
         witness: false,
         jobs_of: None,
         locks: Vec::new(),
+        brake: None,
         approvals: Vec::new(),
         debt: None,
     }

@@ -7,7 +7,7 @@ fn hit_next(cluster: &MemoryCluster, fault: WriteFault) {
 }
 
 fn patch(cluster: &MemoryCluster) -> Result<DynamicObject, ClusterError> {
-    ready(cluster.patch_status(&key("g"), "", &json!({"seen": ["a"]})))
+    ready(cluster.patch_status(&key("g"), "", &json!({"seen": ["a"]}), &|| true))
 }
 
 fn patched(cluster: &MemoryCluster) -> bool {
@@ -45,7 +45,7 @@ fn a_write_in_which_the_process_dies_never_returns() {
     for (fault, applied) in [(WriteFault::DiesBefore, false), (WriteFault::DiesAfter, true)] {
         let (cluster, _) = with_g();
         hit_next(&cluster, fault);
-        assert!(poll(cluster.patch_status(&key("g"), "", &json!({"seen": ["a"]}))).is_pending());
+        assert!(poll(cluster.patch_status(&key("g"), "", &json!({"seen": ["a"]}), &|| true)).is_pending());
         assert_eq!((cluster.deaths(), patched(&cluster)), (1, applied));
     }
 }
@@ -54,7 +54,7 @@ fn a_write_in_which_the_process_dies_never_returns() {
 fn a_lost_answer_to_a_write_that_was_invalid_stays_without_effect() {
     let (cluster, _) = with_g();
     hit_next(&cluster, WriteFault::AppliedAnswerLost);
-    let answer = ready(cluster.patch_status(&key("g"), "", &json!({"seen": [1]})));
+    let answer = ready(cluster.patch_status(&key("g"), "", &json!({"seen": [1]}), &|| true));
     assert!(matches!(answer, Err(ClusterError::Unknown(_))));
     assert!(matches!(cluster.write_log(1)[0].outcome, Outcome::Failed(ClusterError::Refused(_))));
 }
@@ -86,7 +86,7 @@ fn the_operators_writes_are_counted_by_verb_and_kind_and_all_writes_are_kept() {
     patch(&cluster).expect("valid");
     patch(&cluster).expect("a write that changes nothing is a write");
     cluster.user().annotate(&key("g"), "a", Some("b")).expect("valid");
-    ready(cluster.delete(&key("g"), &uid(&g))).expect("there");
+    ready(cluster.delete(&key("g"), &uid(&g), &|| true)).expect("there");
     assert_eq!((cluster.writes(), cluster.writes_of(Verb::PatchStatus, "Gadget"), cluster.writes_of(Verb::Update, "Gadget")), (4, 2, 0));
     let log = cluster.write_log(0);
     let told: Vec<_> = log.iter().map(|write| (write.writer, write.verb, write.outcome.clone())).collect();

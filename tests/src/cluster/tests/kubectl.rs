@@ -39,7 +39,7 @@ fn applying_the_same_again_writes_nothing() {
 fn apply_changes_the_spec_counts_a_generation_and_leaves_the_status() {
     let (cluster, _) = cluster();
     let g = cluster.user().apply(MANIFEST).expect("valid").remove(0);
-    ready(cluster.patch_status(&key("g"), &version(&g), &json!({"seen": ["a"]}))).expect("current");
+    ready(cluster.patch_status(&key("g"), &version(&g), &json!({"seen": ["a"]}), &|| true)).expect("current");
     let mut manifest = edited(&json!({"size": 3, "place": "here"}));
     manifest["status"] = json!({"seen": ["forged"]});
     let g = cluster.user().apply_object(&manifest).expect("valid");
@@ -51,7 +51,8 @@ fn apply_changes_the_spec_counts_a_generation_and_leaves_the_status() {
 fn apply_takes_out_what_it_put_in_and_leaves_what_others_put_in() {
     let (cluster, _) = cluster();
     let g = cluster.user().apply(MANIFEST).expect("valid").remove(0);
-    ready(cluster.patch_metadata(&key("g"), &version(&g), &json!({"finalizers": ["a.b/c"], "labels": {"ours": "yes"}}))).expect("current");
+    ready(cluster.patch_metadata(&key("g"), &version(&g), &json!({"finalizers": ["a.b/c"], "labels": {"ours": "yes"}}), &|| true))
+        .expect("current");
     cluster.user().patch(&key("g"), &json!({"spec": {"note": "by hand"}})).expect("valid");
     let mut manifest = edited(&json!({"size": 2}));
     manifest["metadata"]["labels"] = json!({});

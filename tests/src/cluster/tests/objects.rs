@@ -58,10 +58,14 @@ fn a_request_must_fit_its_url_and_its_scope() {
 #[test]
 fn the_same_name_created_again_is_another_object() {
     let (cluster, first) = with_g();
-    ready(cluster.delete(&key("g"), &uid(&first))).expect("there");
+    ready(cluster.delete(&key("g"), &uid(&first), &|| true)).expect("there");
     let second = ready(cluster.create(&key("g"), &gadget("g", &json!({"size": 1})), &|| true)).expect("valid");
     assert_ne!(uid(&first), uid(&second));
-    assert_eq!(ready(cluster.delete(&key("g"), &uid(&first))), Err(ClusterError::Conflict), "a delete with the old uid misses it");
+    assert_eq!(
+        ready(cluster.delete(&key("g"), &uid(&first), &|| true)),
+        Err(ClusterError::Conflict),
+        "a delete with the old uid misses it"
+    );
     assert!(cluster.live(&key("g")).is_some());
 }
 
@@ -79,7 +83,8 @@ fn uids_follow_from_the_seed() {
 #[test]
 fn a_status_patch_changes_only_the_status_and_not_the_generation() {
     let (cluster, g) = with_g();
-    let patched = ready(cluster.patch_status(&key("g"), &version(&g), &json!({"observedGeneration": 1, "seen": ["a"]}))).expect("current");
+    let patched =
+        ready(cluster.patch_status(&key("g"), &version(&g), &json!({"observedGeneration": 1, "seen": ["a"]}), &|| true)).expect("current");
     assert_eq!(patched.data["status"], json!({"observedGeneration": 1, "seen": ["a"]}));
     assert_eq!(patched.metadata.generation, Some(1));
     assert_eq!(version(&patched), "3");
@@ -89,8 +94,8 @@ fn a_status_patch_changes_only_the_status_and_not_the_generation() {
 #[test]
 fn a_status_patch_merges_and_null_removes() {
     let (cluster, g) = with_g();
-    let g = ready(cluster.patch_status(&key("g"), &version(&g), &json!({"choices": {"a": "1", "b": "2"}}))).expect("current");
-    let g = ready(cluster.patch_status(&key("g"), &version(&g), &json!({"choices": {"a": null, "c": "3"}}))).expect("current");
+    let g = ready(cluster.patch_status(&key("g"), &version(&g), &json!({"choices": {"a": "1", "b": "2"}}), &|| true)).expect("current");
+    let g = ready(cluster.patch_status(&key("g"), &version(&g), &json!({"choices": {"a": null, "c": "3"}}), &|| true)).expect("current");
     assert_eq!(g.data["status"]["choices"], json!({"b": "2", "c": "3"}));
 }
 
@@ -98,17 +103,20 @@ fn a_status_patch_merges_and_null_removes() {
 fn a_patch_made_from_an_old_version_conflicts_and_changes_nothing() {
     let (cluster, g) = with_g();
     cluster.user().patch_status(&key("g"), &json!({"seen": ["theirs"]})).expect("valid");
-    assert_eq!(ready(cluster.patch_status(&key("g"), &version(&g), &json!({"seen": ["ours"]}))), Err(ClusterError::Conflict));
-    assert_eq!(ready(cluster.patch_metadata(&key("g"), &version(&g), &json!({"finalizers": ["a.b/c"]}))), Err(ClusterError::Conflict));
+    assert_eq!(ready(cluster.patch_status(&key("g"), &version(&g), &json!({"seen": ["ours"]}), &|| true)), Err(ClusterError::Conflict));
+    assert_eq!(
+        ready(cluster.patch_metadata(&key("g"), &version(&g), &json!({"finalizers": ["a.b/c"]}), &|| true)),
+        Err(ClusterError::Conflict)
+    );
     assert_eq!(cluster.live(&key("g")).expect("there").data["status"]["seen"], json!(["theirs"]));
 }
 
 #[test]
 fn a_patch_that_changes_nothing_keeps_the_version() {
     let (cluster, g) = with_g();
-    let same = ready(cluster.patch_status(&key("g"), &version(&g), &json!({"observedGeneration": -1}))).expect("current");
+    let same = ready(cluster.patch_status(&key("g"), &version(&g), &json!({"observedGeneration": -1}), &|| true)).expect("current");
     assert_eq!(same, g);
-    let same = ready(cluster.patch_metadata(&key("g"), &version(&g), &json!({"finalizers": []}))).expect("current");
+    let same = ready(cluster.patch_metadata(&key("g"), &version(&g), &json!({"finalizers": []}), &|| true)).expect("current");
     assert_eq!((same, cluster.version()), (g, 2));
     assert_eq!(cluster.write_log(1).iter().map(|write| write.outcome.clone()).collect::<Vec<_>>(), [Outcome::NoChange, Outcome::NoChange]);
 }
@@ -116,8 +124,9 @@ fn a_patch_that_changes_nothing_keeps_the_version() {
 #[test]
 fn a_status_outside_its_schema_is_refused_and_unknown_fields_of_it_are_dropped_and_told() {
     let (cluster, g) = with_g();
-    assert!(refusal(ready(cluster.patch_status(&key("g"), &version(&g), &json!({"seen": [1]})))).contains("status.seen[0]"));
-    let g = ready(cluster.patch_status(&key("g"), &version(&g), &json!({"seen": ["a"], "sen": ["b"]}))).expect("the rest is fine");
+    assert!(refusal(ready(cluster.patch_status(&key("g"), &version(&g), &json!({"seen": [1]}), &|| true))).contains("status.seen[0]"));
+    let g =
+        ready(cluster.patch_status(&key("g"), &version(&g), &json!({"seen": ["a"], "sen": ["b"]}), &|| true)).expect("the rest is fine");
     assert_eq!(g.data["status"], json!({"observedGeneration": -1, "seen": ["a"]}));
     assert_eq!(cluster.write_log(2)[0].pruned, ["status.sen"]);
 }
@@ -126,7 +135,7 @@ fn a_status_outside_its_schema_is_refused_and_unknown_fields_of_it_are_dropped_a
 fn a_metadata_patch_touches_neither_spec_nor_status_nor_generation() {
     let (cluster, g) = with_g();
     let patch = json!({"finalizers": ["breakwater.dev/hold"], "annotations": {"a": "b"}, "generation": 7, "deletionTimestamp": START});
-    let patched = ready(cluster.patch_metadata(&key("g"), &version(&g), &patch)).expect("current");
+    let patched = ready(cluster.patch_metadata(&key("g"), &version(&g), &patch, &|| true)).expect("current");
     assert_eq!(patched.metadata.finalizers, Some(vec!["breakwater.dev/hold".to_owned()]));
     assert_eq!((patched.metadata.generation, patched.metadata.deletion_timestamp), (Some(1), None));
     assert_eq!(patched.data, g.data);
@@ -135,43 +144,44 @@ fn a_metadata_patch_touches_neither_spec_nor_status_nor_generation() {
 #[test]
 fn names_and_uids_do_not_change() {
     let (cluster, g) = with_g();
-    assert!(refusal(ready(cluster.patch_metadata(&key("g"), "", &json!({"name": "h"})))).contains("immutable"));
-    assert_eq!(ready(cluster.patch_metadata(&key("g"), &version(&g), &json!({"uid": "other"}))), Err(ClusterError::Conflict));
+    assert!(refusal(ready(cluster.patch_metadata(&key("g"), "", &json!({"name": "h"}), &|| true))).contains("immutable"));
+    assert_eq!(ready(cluster.patch_metadata(&key("g"), &version(&g), &json!({"uid": "other"}), &|| true)), Err(ClusterError::Conflict));
 }
 
 #[test]
 fn writing_to_what_is_not_there_says_so() {
     let (cluster, _) = cluster();
-    assert_eq!(ready(cluster.patch_status(&key("g"), "1", &json!({}))), Err(ClusterError::NotFound));
-    assert_eq!(ready(cluster.patch_metadata(&key("g"), "1", &json!({}))), Err(ClusterError::NotFound));
-    assert_eq!(ready(cluster.delete(&key("g"), "uid")), Err(ClusterError::NotFound));
+    assert_eq!(ready(cluster.patch_status(&key("g"), "1", &json!({}), &|| true)), Err(ClusterError::NotFound));
+    assert_eq!(ready(cluster.patch_metadata(&key("g"), "1", &json!({}), &|| true)), Err(ClusterError::NotFound));
+    assert_eq!(ready(cluster.delete(&key("g"), "uid", &|| true)), Err(ClusterError::NotFound));
     assert_eq!(ready(cluster.get(&key("g"))), Ok(None));
 }
 
 #[test]
 fn finalizers_turn_a_delete_into_a_mark_and_the_last_one_taken_off_ends_it() {
     let (cluster, g) = with_g();
-    let g = ready(cluster.patch_metadata(&key("g"), &version(&g), &json!({"finalizers": ["a.b/one", "a.b/two"]}))).expect("current");
-    ready(cluster.delete(&key("g"), &uid(&g))).expect("there");
+    let g =
+        ready(cluster.patch_metadata(&key("g"), &version(&g), &json!({"finalizers": ["a.b/one", "a.b/two"]}), &|| true)).expect("current");
+    ready(cluster.delete(&key("g"), &uid(&g), &|| true)).expect("there");
     let marked = cluster.live(&key("g")).expect("held");
     assert!(marked.metadata.deletion_timestamp.is_some());
     assert_eq!(marked.metadata.generation, Some(2), "the mark counts as a change of what is wanted");
-    ready(cluster.delete(&key("g"), &uid(&g))).expect("asking again is fine");
+    ready(cluster.delete(&key("g"), &uid(&g), &|| true)).expect("asking again is fine");
     assert_eq!(cluster.live(&key("g")), Some(marked.clone()), "and changes nothing");
-    let one = ready(cluster.patch_metadata(&key("g"), &version(&marked), &json!({"finalizers": ["a.b/two"]}))).expect("current");
+    let one = ready(cluster.patch_metadata(&key("g"), &version(&marked), &json!({"finalizers": ["a.b/two"]}), &|| true)).expect("current");
     assert!(cluster.live(&key("g")).is_some());
-    ready(cluster.patch_metadata(&key("g"), &version(&one), &json!({"finalizers": null}))).expect("current");
+    ready(cluster.patch_metadata(&key("g"), &version(&one), &json!({"finalizers": null}), &|| true)).expect("current");
     assert_eq!(cluster.live(&key("g")), None);
 }
 
 #[test]
 fn no_finalizer_can_be_added_after_deletion_began_but_status_can_be_written() {
     let (cluster, g) = with_g();
-    let g = ready(cluster.patch_metadata(&key("g"), &version(&g), &json!({"finalizers": ["a.b/one"]}))).expect("current");
-    ready(cluster.delete(&key("g"), &uid(&g))).expect("there");
-    let words = refusal(ready(cluster.patch_metadata(&key("g"), "", &json!({"finalizers": ["a.b/one", "a.b/two"]}))));
+    let g = ready(cluster.patch_metadata(&key("g"), &version(&g), &json!({"finalizers": ["a.b/one"]}), &|| true)).expect("current");
+    ready(cluster.delete(&key("g"), &uid(&g), &|| true)).expect("there");
+    let words = refusal(ready(cluster.patch_metadata(&key("g"), "", &json!({"finalizers": ["a.b/one", "a.b/two"]}), &|| true)));
     assert!(words.contains("no new finalizers can be added if the object is being deleted"), "{words}");
-    ready(cluster.patch_status(&key("g"), "", &json!({"seen": ["closing"]}))).expect("still there");
+    ready(cluster.patch_status(&key("g"), "", &json!({"seen": ["closing"]}), &|| true)).expect("still there");
 }
 
 fn owned(name: &str, owners: &[&DynamicObject]) -> Value {

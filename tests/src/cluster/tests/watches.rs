@@ -32,7 +32,7 @@ fn a_held_watch_shows_what_was_while_a_live_read_shows_what_is() {
     assert_eq!((size(&cluster), cluster.behind()), (Some(1), 1));
     assert_eq!(ready(cluster.get(&key("g"))).expect("up").expect("there").data["spec"]["size"], json!(2));
     assert_eq!(
-        ready(cluster.patch_status(&key("g"), &version(&cluster.cached(&key("g")).expect("seen")), &json!({"seen": ["a"]}))),
+        ready(cluster.patch_status(&key("g"), &version(&cluster.cached(&key("g")).expect("seen")), &json!({"seen": ["a"]}), &|| true)),
         Err(ClusterError::Conflict),
         "a write made from the stale copy loses the race"
     );
@@ -93,7 +93,7 @@ fn changes_are_told_once_in_order_and_only_when_they_are_seen() {
     assert_eq!(news(&cluster, &mut cursor), []);
     cluster.hold_watch();
     ready(cluster.create(&key("a"), &gadget("a", &json!({"size": 1})), &|| true)).expect("valid");
-    ready(cluster.delete(&key("g"), &uid(&g))).expect("there");
+    ready(cluster.delete(&key("g"), &uid(&g), &|| true)).expect("there");
     assert_eq!(news(&cluster, &mut cursor), []);
     cluster.release_watch();
     assert_eq!(news(&cluster, &mut cursor), [("a".to_owned(), Applied), ("g".to_owned(), Deleted)]);
@@ -116,7 +116,7 @@ fn after_a_new_list_everything_is_told_again_and_what_vanished_meanwhile_is_not(
     let mut cursor = Cursor::default();
     news(&cluster, &mut cursor);
     cluster.hold_watch();
-    ready(cluster.delete(&key("g"), &uid(&g))).expect("there");
+    ready(cluster.delete(&key("g"), &uid(&g), &|| true)).expect("there");
     cluster.restart_watch();
     assert_eq!(news(&cluster, &mut cursor), [("a".to_owned(), Applied)]);
     assert_eq!(size(&cluster), None);
@@ -181,8 +181,8 @@ fn what_a_process_was_shown_and_what_is_still_to_come_can_be_asked_without_a_loo
 #[test]
 fn a_record_holds_the_version_that_the_write_carried() {
     let (cluster, g) = with_g();
-    ready(cluster.patch_status(&key("g"), &version(&g), &json!({"seen": ["a"]}))).expect("current");
-    ready(cluster.patch_status(&key("g"), "", &json!({"seen": ["b"]}))).expect("no condition");
+    ready(cluster.patch_status(&key("g"), &version(&g), &json!({"seen": ["a"]}), &|| true)).expect("current");
+    ready(cluster.patch_status(&key("g"), "", &json!({"seen": ["b"]}), &|| true)).expect("no condition");
     let conditions: Vec<Option<String>> = cluster.write_log(1).into_iter().map(|write| write.condition).collect();
     assert_eq!(conditions, [Some(version(&g)), None]);
     assert_eq!(cluster.written(), 3);

@@ -22,6 +22,7 @@ use super::{
     policy_health::{blind, count, healthy},
     policy_id,
     policy_members::{Meant, candidates, member, members, selected, subscriptions, unlisted},
+    restore_run::RESTORE,
     seconds, unreadable, vault_guard, vault_id, vault_is_ours,
 };
 use crate::{
@@ -47,7 +48,7 @@ impl Kind for BackupPolicy {
             Need::Namespace(namespace.clone()),
             Need::Objects { kind: ProtectedMachine::NAME, namespace: namespace.clone(), naming: mine },
             Need::Objects { kind: BackupPolicy::NAME, namespace, naming: None },
-            Need::Objects { kind: RestoreRun::NAME, namespace: String::new(), naming: None },
+            Need::Made { kind: RestoreRun::NAME, node: RESTORE },
         ];
         // An edit puts the points of every machine under it at stake, whichever namespace its object is in.
         if s.spec.allowed_namespaces.is_some() {
@@ -70,7 +71,8 @@ impl Kind for BackupPolicy {
 
     fn desire(s: &Subject<Self>, facts: &Facts) -> Result<Desired, Hold> {
         let wrong: Vec<String> = policy::check(&s.spec).iter().map(ToString::to_string).collect();
-        if !wrong.is_empty() {
+        // What is not to be made any more need not be possible.
+        if !wrong.is_empty() && !s.meta.deleting {
             return Err(Hold::stuck(Reason::InvalidSpec, wrong.join("; ")));
         }
         let view = vault_view(s, facts)?;
@@ -146,9 +148,7 @@ impl Kind for BackupPolicy {
         }
         status.rpo = policy::promised_span(&s.spec).ok();
         let members = members(s, facts);
-        if let Ok(view) = vault_view(s, facts) {
-            count(s, facts, &view, &members, &mut status);
-        }
+        let stranded = vault_view(s, facts).ok().and_then(|view| count(s, facts, &view, &members, &mut status));
         let owned = match (&found, status.policy_id.is_some()) {
             (Ok((_, id)), true) if !s.owns(id) => vec![Owned { id: id.to_string(), name: Some("policy".into()), since: seconds(s.now) }],
             _ => s.owned.clone(),
@@ -169,7 +169,7 @@ impl Kind for BackupPolicy {
             (Ok(_), None) => Promise::kept(Reason::AsDeclared, "the policy is in Azure as declared"),
             (Err(hold), _) => Promise::broken(hold.reason, hold.message.clone()),
         };
-        let conditions = vec![healthy(&status, blind.as_ref()), drifted(s, present.as_deref())];
+        let conditions = vec![healthy(&status, blind.as_ref(), stranded.as_deref()), drifted(s, present.as_deref())];
         let status = serde_json::to_value(&status).ok().and_then(|v| v.as_object().cloned()).unwrap_or_default();
         Report { status, promise, conditions, owned, next: Some(s.now + DRIFT_WITHIN), remove_at: None }
     }

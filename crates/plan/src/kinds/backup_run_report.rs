@@ -49,11 +49,9 @@ pub(super) fn report(s: &Subject<BackupRun>, facts: &Facts, decided: Decided<'_>
     let again = pending.then(|| (s.now + LOOK_EVERY).min(expires_at(s)));
     let end = runs::End {
         ttl: s.spec.ttl_seconds_after_finished,
-        expires_at: s.spec.expires_at,
         phase: status.phase.as_ref(),
         finished_at: status.finished_at,
         started_at: status.job.as_ref().and_then(|job| job.started_at),
-        began: status.job.is_some() || status.phase == Some(RunPhase::Succeeded),
         namespace: &s.meta.namespace,
         machine: Some(&s.spec.protected_machine_ref.name),
         key: status.key.as_deref(),

@@ -9,6 +9,7 @@ use breakwater_api::{
     BackupPolicy, BackupPolicyStatus, ConditionType, Protection, Reason,
     backup_policy::{Coverage, ExcludedMachine, PolicyRecovery},
     protected_machine::{RecoveryPoint, RecoveryPoints, RestoreTime, TierCounts},
+    selector::MachineSelector,
     status::MAX_LISTED,
 };
 use breakwater_arm::ResourceId;
@@ -16,6 +17,7 @@ use breakwater_arm::ResourceId;
 use super::{
     VaultView, machines_of,
     policy_members::{Meant, Member, candidates, is_admitted, is_of, selected, subscriptions, unlisted},
+    selected::is_anothers,
 };
 use crate::{
     facts::{Facts, List},
@@ -24,11 +26,17 @@ use crate::{
     sighting::Trouble,
 };
 
-/// Counts for people.
-pub(super) fn count(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView, members: &[Arc<Member>], status: &mut BackupPolicyStatus) {
+/// Counts for people; the first machine that another policy's object keeps, though that policy means it no more, is told in words.
+pub(super) fn count(
+    s: &Subject<BackupPolicy>,
+    facts: &Facts,
+    vault: &VaultView,
+    members: &[Arc<Member>],
+    status: &mut BackupPolicyStatus,
+) -> Option<String> {
     let is_missing = |list: &List| facts.list(list).is_none() && unlistable(list, facts).is_none();
     if subscriptions(&s.spec).iter().any(|sub| is_missing(&machines_of(sub))) {
-        return; // an inventory that did not come whole counts nothing; one that never comes holds up no other
+        return None; // an inventory that did not come whole counts nothing; one that never comes holds up no other
     }
     let scope = candidates(s, facts);
     let matched = selected(s, facts, vault, &scope);
@@ -44,7 +52,9 @@ pub(super) fn count(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView,
     let meant: BTreeSet<&str> = matched.iter().map(|m| m.name.as_str()).collect();
     let left = ours.values().filter(|m| !meant.contains(m.meta.name.as_str()));
     failing += left.filter(|m| is_failing(m)).count() as i64;
-    for Meant { machine, name } in &matched {
+    let stranded: Vec<&Meant> = matched.iter().filter(|meant| is_stranded(s, meant, &scope, facts)).collect();
+    failing += stranded.len() as i64;
+    for Meant { machine, name, .. } in &matched {
         let mine = ours.get(name.as_str()).copied();
         let state = mine.and_then(|m| m.status.protection.clone());
         let left_out = machine.excluded.map(|r| r.to_string()).or_else(|| mine.and_then(|m| left_out(m)));
@@ -74,6 +84,20 @@ pub(super) fn count(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView,
     status.recovery = recovery(ours.values().copied());
     excluded.truncate(MAX_LISTED);
     status.excluded = excluded;
+    stranded.first().map(|Meant { machine, name, .. }| {
+        format!(
+            "{} is kept by ProtectedMachine {name}, whose policy means it no more: set spec.policyRef.name of it to {}, or delete that object",
+            machine.id, s.meta.name
+        )
+    })
+}
+
+/// Whether another policy's object holds a machine that no other policy means any more: it is protected as that one has it, and not
+/// as this one does.
+fn is_stranded(s: &Subject<BackupPolicy>, meant: &Meant, scope: &[Candidate], facts: &Facts) -> bool {
+    let is_held = meant.machine.excluded == Some(Reason::Conflict) && meant.is_others;
+    let candidate = scope.iter().find(|candidate| candidate.id == meant.machine.id);
+    is_held && candidate.is_some_and(|machine| !is_anothers(&s.meta.namespace, &s.meta.name, machine, facts))
 }
 
 /// Whether a machine that is named is left out because it cannot be meant by this policy at all.
@@ -137,9 +161,10 @@ pub(super) fn is_failing(member: &Member) -> bool {
         || member.status.last_backup.as_ref().is_some_and(|b| b.result.as_deref() == Some("Failed"))
 }
 
-pub(super) fn healthy(status: &BackupPolicyStatus, blind: Option<&(Reason, String)>) -> Said {
+pub(super) fn healthy(status: &BackupPolicyStatus, blind: Option<&(Reason, String)>, stranded: Option<&str>) -> Said {
     let (matched, protected, failing) = (status.matched.unwrap_or(0), status.protected.unwrap_or(0), status.failing.unwrap_or(0));
-    let message = format!("machines: {matched} matched, {protected} protected, {failing} failing");
+    let also = stranded.map(|words| format!("; {words}")).unwrap_or_default();
+    let message = format!("machines: {matched} matched, {protected} protected, {failing} failing{also}");
     match (status.matched, failing, protected == matched) {
         (None, ..) => Said::new(ConditionType::MachinesHealthy, None, Reason::NotYetObserved, "the machines were not counted yet"),
         (_, 0, true) => match blind {
@@ -178,12 +203,24 @@ fn unlistable<'f>(list: &List, facts: &'f Facts) -> Option<&'f Trouble> {
     facts.lists.get(list)?.trouble.as_ref().filter(|trouble| lasts(trouble))
 }
 
+/// The first group that a selector names whole and that its access does not admit.
+fn ungranted<'a>(s: &Subject<BackupPolicy>, selector: &'a MachineSelector) -> Option<&'a str> {
+    let whole = selector.resource_groups.iter().filter(|group| !group.contains(['*', '?']));
+    let within = |group: &str| format!("/subscriptions/{}/resourceGroups/{group}", selector.subscription_id).parse::<ResourceId>().ok();
+    whole.map(String::as_str).find(|group| s.access.is_some() && within(group).is_some_and(|id| !is_admitted(s, &id)))
+}
+
 /// The first entry whose machines nobody can look for, or that names one that nobody can look at, and why: until that is mended
 /// its machines are not known, and may be without protection.
 pub(super) fn blind(s: &Subject<BackupPolicy>, facts: &Facts) -> Option<(Reason, String)> {
     s.spec.machines.iter().enumerate().find_map(|(at, entry)| {
         let (field, trouble) = match (&entry.selector, entry.id.as_ref().and_then(|id| id.parse::<ResourceId>().ok())) {
             (Some(selector), _) => {
+                if let Some(group) = ungranted(s, selector) {
+                    let access = s.access.as_ref().map_or("", |access| access.name.as_str());
+                    let message = format!("spec.machines[{at}].selector.resourceGroups: AzureAccess {access} does not admit {group}: its machines are not seen");
+                    return Some((Reason::OutsideGrant, message));
+                }
                 let list = machines_of(&selector.subscription_id.to_ascii_lowercase());
                 ("selector.subscriptionId", unlistable(&list, facts)?)
             }

@@ -5,13 +5,13 @@ use std::{
     sync::Arc,
 };
 
-use breakwater_api::{BackupPolicy, BackupPolicySpec, ProtectedMachine, Reason, RestoreRun};
+use breakwater_api::{BackupPolicy, BackupPolicySpec, ProtectedMachine, Reason, runs::RunRecord};
 use breakwater_arm::{ArmTime, ResourceId, bodies::ResourceListItem};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{PolicyView, VaultView, machines_of, restore_run::RESTORE};
+use super::{PolicyView, VaultView, machines_of};
 use crate::{
     facts::Facts,
     keys,
@@ -39,17 +39,20 @@ pub(super) struct Meant {
     pub machine: Matched,
     /// The name of its object.
     pub name: String,
+    /// Whether that is another policy's.
+    pub is_others: bool,
 }
 
 /// The machines that the entries mean, within what the access admits.
 pub(super) fn selected(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultView, machines: &[Candidate]) -> Vec<Meant> {
     let matched = selection::select(&s.spec.machines, machines, &vault.spec.location);
-    let mut meant: Vec<Meant> = matched.into_iter().map(|machine| Meant { name: member_name(&machine.id), machine }).collect();
+    let mut meant: Vec<Meant> =
+        matched.into_iter().map(|machine| Meant { name: member_name(&machine.id), machine, is_others: false }).collect();
     let members = members(s, facts);
     let names = |of_us: bool| -> BTreeSet<&str> { members.iter().filter(|m| is_of(m, s) == of_us).map(|m| m.meta.name.as_str()).collect() };
     let (mine, others) = (names(true), names(false));
     let restored = restored(s, facts);
-    for Meant { machine, name } in &mut meant {
+    for Meant { machine, name, is_others } in &mut meant {
         if !is_admitted(s, &machine.id) {
             machine.excluded = Some(Reason::OutsideGrant);
         }
@@ -61,9 +64,9 @@ pub(super) fn selected(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultVi
         }
         // The holder keeps it; where nobody holds it yet, an explicit id comes before a selector (api.md).
         let held = mine.contains(name.as_str());
-        let is_others = others.contains(name.as_str()) || facts.is_other(ProtectedMachine::NAME, &s.meta.namespace, name);
+        *is_others = others.contains(name.as_str()) || facts.is_other(ProtectedMachine::NAME, &s.meta.namespace, name);
         let named = machine.chosen == selection::Chosen::BySelector && named_elsewhere(s, facts, &machine.id);
-        if machine.excluded.is_none() && (is_others || (named && !held)) {
+        if machine.excluded.is_none() && (*is_others || (named && !held)) {
             machine.excluded = Some(Reason::Conflict);
         }
     }
@@ -75,16 +78,10 @@ pub(super) fn selected(s: &Subject<BackupPolicy>, facts: &Facts, vault: &VaultVi
 /// Machines that restores made or are making, and since when: by their objects, and, for those need not stay, by the machines
 /// that they were restored from. What a run merely names is no copy: it may be anybody's machine.
 fn restored(s: &Subject<BackupPolicy>, facts: &Facts) -> BTreeMap<ResourceId, Timestamp> {
-    let runs = facts.objects::<View<RestoreRun>>(RestoreRun::NAME, "");
     let members = members(s, facts);
-    let by_now = runs.iter().filter_map(|run| {
-        let begun = run.status.shared.operations.iter().find(|o| o.node == RESTORE).map(|o| o.intent_at);
-        let since = run.status.job.as_ref().and_then(|job| job.started_at).or(begun)?;
-        // A status may be anybody's writing: nothing was restored before its run was made.
-        Some((run.status.target_id.clone()?, since.max(run.meta.created)))
-    });
-    let before = members.iter().flat_map(|member| member.status.runs.iter().filter_map(|run| Some((run.made.clone()?, run.at?))));
-    by_now.chain(before).filter_map(|(id, since)| Some((id.parse::<ResourceId>().ok()?, since))).collect()
+    let by_now = facts.made.iter().map(|(id, since)| (id.clone(), *since));
+    let remembered = |run: &RunRecord| Some((run.made.as_ref()?.parse::<ResourceId>().ok()?, run.at?));
+    by_now.chain(members.iter().flat_map(|member| member.status.runs.iter().filter_map(remembered))).collect()
 }
 
 /// Whether a machine is not older than the restore that is said to have made it; one of unknown age is taken for a copy.
@@ -156,7 +153,7 @@ pub(super) fn member_name(machine: &ResourceId) -> String {
     keys::object_name(machine.name(), &[&machine.key()])
 }
 
-pub(super) fn member(s: &Subject<BackupPolicy>, Meant { machine, name }: &Meant) -> Value {
+pub(super) fn member(s: &Subject<BackupPolicy>, Meant { machine, name, .. }: &Meant) -> Value {
     let owner = json!([{ "apiVersion": "breakwater.io/v1alpha1", "kind": BackupPolicy::NAME, "name": s.meta.name, "uid": s.meta.uid, "controller": true, "blockOwnerDeletion": false }]);
     let mut spec = json!({ "policyRef": { "name": s.meta.name }, "machineId": machine.id });
     // Its machines work under the access that it works under itself, whatever admits the namespace by then.

@@ -10,7 +10,11 @@ use breakwater_arm::{
 };
 use serde_json::Value;
 
-use super::{PolicyView, machine_place::Place, policy_id, unreadable};
+use super::{
+    PolicyView,
+    machine_place::{Place, vault_ref},
+    policy_id, unreadable,
+};
 use crate::{
     defence,
     facts::Facts,
@@ -134,13 +138,14 @@ pub fn our_policies(estate: &str, p: &Place, facts: &Facts, stops: bool) -> BTre
     let namespace = p.policy_view.meta.namespace.as_str();
     let views = facts.objects::<PolicyView>(BackupPolicy::NAME, namespace);
     let has_it = |v: &PolicyView| v.spec.azure_name.is_none() || v.status.policy_id.is_some();
-    let here = views.iter().filter(|v| v.spec.vault_ref == p.policy_view.spec.vault_ref && has_it(v));
+    let here = views.iter().filter(|v| vault_ref(v) == vault_ref(&p.policy_view) && has_it(v));
     let declared = here.filter_map(|v| policy_id(estate, &v.meta, &v.spec, &p.vault).ok());
-    let of_item = p.item_body(facts).and_then(|body| Item::read(body)?.policy);
-    let is_ours = |id: &ResourceId| is_derived(estate, namespace, id.name());
-    let taken = of_item.filter(|id| id.within(&p.vault) && (is_ours(id) || (!stops && is_adopted(p, id, facts))));
     let own = Some(p.policy.clone()).filter(|_| has_it(&p.policy_view));
-    declared.chain(taken).chain(own).collect()
+    let mut ours: BTreeSet<ResourceId> = declared.chain(own).collect();
+    let of_item = p.item_body(facts).and_then(|body| Item::read(body)?.policy).filter(|id| !ours.contains(id));
+    let was_ours = |id: &ResourceId| is_derived(estate, namespace, id.name());
+    ours.extend(of_item.filter(|id| id.within(&p.vault) && (was_ours(id) || (!stops && is_adopted(p, id, facts)))));
+    ours
 }
 
 /// Whether a machine may be taken over from a policy that is not ours: declared so, and no point would expire earlier.
@@ -156,10 +161,18 @@ pub fn acts(policy: &PolicyView) -> bool {
     !policy.spec.shared.suspend && policy.spec.shared.mode == Mode::Manage
 }
 
-/// Whether an Azure policy's name is the one that a BackupPolicy of this namespace would give it.
+/// Whether an Azure policy's name is the one that a BackupPolicy of this namespace would give it. A dash of it may have been a
+/// dot: of a name with more dashes than these no dot is looked for behind them.
 fn is_derived(estate: &str, namespace: &str, azure_name: &str) -> bool {
+    const MOST_DOTS: usize = 10;
     let Some((hash, name)) = azure_name.strip_prefix("bw-").and_then(|rest| rest.split_once('-')) else { return false };
-    hash.eq_ignore_ascii_case(&keys::hash8(&[estate, namespace, BackupPolicy::NAME, name]))
+    let dashes: Vec<usize> = name.match_indices('-').map(|(at, _)| at).take(MOST_DOTS).collect();
+    (0..1_u32 << dashes.len()).any(|dotted| {
+        let mut object = name.to_owned();
+        let dots = dashes.iter().enumerate().filter(|(bit, _)| dotted >> bit & 1 == 1);
+        dots.for_each(|(_, at)| object.replace_range(at..=at, "."));
+        hash.eq_ignore_ascii_case(&keys::hash8(&[estate, namespace, BackupPolicy::NAME, &object]))
+    })
 }
 
 /// Whether an item is of another machine: its name holds its machine's group and name and not its subscription, so that of two

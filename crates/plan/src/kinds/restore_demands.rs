@@ -50,10 +50,10 @@ pub(super) fn point(s: &Subject<RestoreRun>, source: &Source, facts: &Facts) -> 
 fn access_hold(s: &Subject<RestoreRun>, source: &Source, point: &RecoveryPointProperties) -> Option<Hold> {
     // In the paired region the access of disks cannot be chosen (azure-cli, `--disk-access-option`): the run's own word stands, and
     // Azure's answer.
-    let private = point.is_private_access_enabled_on_any_disk == Some(true);
     if source.paired.is_some() {
         return None;
     }
+    let private = point.is_private_access_enabled_on_any_disk == Some(true);
     if private && s.spec.disk_access.is_none() {
         let message = "spec.diskAccess is needed: a disk of this point allows private access only; say SameAsSource, Private or Public in a new RestoreRun";
         return Some(invalid(message));

@@ -42,13 +42,9 @@ pub(super) fn report(s: &Subject<RestoreRun>, facts: &Facts, decided: Decided<'_
     let pending = status.phase == Some(RunPhase::Pending);
     let end = runs::End {
         ttl: s.spec.ttl_seconds_after_finished,
-        expires_at: s.spec.expires_at,
         phase: status.phase.as_ref(),
         finished_at: status.finished_at,
         started_at: status.job.as_ref().and_then(|job| job.started_at).or_else(|| status.files.as_ref()?.mounted_at),
-        began: status.job.is_some()
-            || status.files.as_ref().is_some_and(|files| files.mounted_at.is_some())
-            || status.phase == Some(RunPhase::Succeeded),
         namespace: &s.meta.namespace,
         machine: s.spec.from.recovery_point.protected_machine_ref.as_ref().map(|machine| machine.name.as_str()),
         key: status.key.as_deref(),

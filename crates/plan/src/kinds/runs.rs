@@ -259,16 +259,13 @@ fn has_failed(record: &OperationRecord, listed: Option<Timestamp>) -> bool {
     was_taken(record) && listed.is_some_and(|at| record.ended_at.is_none_or(|ended| at >= ended))
 }
 
-/// When a run's object is to be deleted: what found its work already done would only be made again, and what nobody else
-/// remembers would be done again, or what it made be taken for any machine. One that was not begun goes only when its own
-/// `expiresAt` says that it never will be: made again from Git without one, it would have another hour, days later.
+/// When a run's object is to be deleted: when it succeeded, and its machine remembers that. Any other would only be made again by
+/// whatever applies it: what found its work done would find it done again, for ever; what failed or was too late would be so again,
+/// until Azure has forgotten the job, and then be done without a word; and what nobody else remembers would be done twice.
 pub(super) fn removed_at(end: &End<'_>, facts: &Facts) -> Option<Timestamp> {
-    let ttl = end.ttl.filter(|_| end.phase != Some(&RunPhase::AlreadyDone))?;
+    let ttl = end.ttl.filter(|_| end.phase == Some(&RunPhase::Succeeded))?;
     let at = end.finished_at? + SignedDuration::from_secs(i64::from(ttl));
-    match end.began {
-        true => end.is_remembered(facts).then_some(at),
-        false => end.expires_at.map(|over| at.max(over)),
-    }
+    end.is_remembered(facts).then_some(at)
 }
 
 /// What is asked for when a run is over: whether its machine remembers it.
@@ -280,13 +277,9 @@ pub(super) fn end_needs(ttl: Option<i32>, own: &str, machine: Option<&str>) -> V
 pub(super) struct End<'a> {
     /// How long its object is kept then.
     pub ttl: Option<i32>,
-    /// What the run itself says of when it is not begun any more.
-    pub expires_at: Option<Timestamp>,
     pub phase: Option<&'a RunPhase>,
     pub finished_at: Option<Timestamp>,
     pub started_at: Option<Timestamp>,
-    /// Whether anything was done for it: a job worked, something was mounted, or a person said that it happened.
-    pub began: bool,
     pub namespace: &'a str,
     /// The machine's object; none where the run names the machine by its id.
     pub machine: Option<&'a str>,
@@ -314,10 +307,11 @@ impl End<'_> {
     /// says happened names no job).
     pub fn look_again(&self, facts: &Facts, now: Timestamp) -> Option<Timestamp> {
         let finished = self.finished_at?;
-        let waits = self.began && self.ttl.is_some() && self.machine.is_some() && removed_at(self, facts).is_none();
+        let is_to_go = self.phase == Some(&RunPhase::Succeeded) && self.ttl.is_some() && self.machine.is_some();
+        let waits = is_to_go && removed_at(self, facts).is_none();
         let soon = now.duration_since(finished) < SignedDuration::from_mins(10);
         let after = if soon { SignedDuration::from_secs(30) } else { SignedDuration::from_hours(1) };
-        (waits && self.phase != Some(&RunPhase::AlreadyDone)).then_some(now + after)
+        waits.then_some(now + after)
     }
 }
 

@@ -1,16 +1,16 @@
 //! Machines that no entry of their policy means any more. Only a direct read of the machine says so, and only a policy that
 //! declares it lets go of one, after its grace period.
 
-use breakwater_api::{ProtectedMachine, Protection, backup_policy::WhenUnselected, protected_machine::DeclaredProtection};
+use breakwater_api::{BackupPolicy, ProtectedMachine, Protection, backup_policy::WhenUnselected, protected_machine::DeclaredProtection};
 use breakwater_arm::{ResourceId, bodies::ResourceListItem};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::{machine_place::Place, machines_of, protection, seconds};
+use super::{PolicyView, machine_place::Place, machines_of, protection, seconds};
 use crate::{
     facts::{Facts, Fresh, Need},
     keys,
-    kind::Subject,
+    kind::{Kind, Subject},
     selection::{self, Candidate},
 };
 
@@ -36,9 +36,26 @@ fn lets_go(s: &Subject<ProtectedMachine>, p: &Place) -> bool {
 
 /// Whether the policy's entries mean a machine that shows itself so.
 fn is_meant(p: &Place, machine: &ResourceId, body: &Value) -> Option<bool> {
-    let item: ResourceListItem = serde_json::from_value(body.clone()).ok()?;
-    let candidate = Candidate { id: machine.clone(), location: item.location.unwrap_or_default(), tags: item.tags.unwrap_or_default() };
+    let candidate = candidate(machine, body)?;
     Some(!selection::select(&p.policy_view.spec.machines, &[candidate], &p.vault_view.spec.location).is_empty())
+}
+
+fn candidate(machine: &ResourceId, body: &Value) -> Option<Candidate> {
+    let item: ResourceListItem = serde_json::from_value(body.clone()).ok()?;
+    Some(Candidate { id: machine.clone(), location: item.location.unwrap_or_default(), tags: item.tags.unwrap_or_default() })
+}
+
+/// Whether another policy of the namespace than that one means a machine: it is somebody's all the same, and nobody lets go of it.
+pub(super) fn is_anothers(namespace: &str, policy: &str, machine: &Candidate, facts: &Facts) -> bool {
+    let others = facts.objects::<PolicyView>(BackupPolicy::NAME, namespace);
+    let means = |v: &PolicyView| !selection::select(&v.spec.machines, std::slice::from_ref(machine), &machine.location).is_empty();
+    others.iter().any(|v| v.meta.name != policy && !v.meta.deleting && means(v))
+}
+
+/// Whether its own policy means it, or another one does that would have it.
+fn is_somebodys(s: &Subject<ProtectedMachine>, p: &Place, body: &Value, facts: &Facts) -> Option<bool> {
+    let by_another = || candidate(&p.machine, body).map(|it| is_anothers(&s.meta.namespace, &p.policy_view.meta.name, &it, facts));
+    if is_meant(p, &p.machine, body)? { Some(true) } else { by_another() }
 }
 
 /// A machine that its listing no longer shows as meant is read by its own id.
@@ -55,7 +72,7 @@ fn read(s: &Subject<ProtectedMachine>, p: &Place, facts: &Facts) -> Option<bool>
         return None;
     }
     let body = facts.seen.get(&p.machine)?.read_since(s.now - READ_WITHIN)?.what.clone()?;
-    is_meant(p, &p.machine, &body)
+    is_somebodys(s, p, &body, facts)
 }
 
 /// For status: since when it is not meant.
@@ -64,7 +81,7 @@ pub(super) fn unselected_since(s: &Subject<ProtectedMachine>, p: &Place, facts: 
         return None;
     }
     let listed = facts.listed(&machines_of(p.machine.subscription_id()), &p.machine).into_present();
-    match read(s, p, facts).or_else(|| listed.and_then(|body| is_meant(p, &p.machine, &body)).filter(|meant| *meant)) {
+    match read(s, p, facts).or_else(|| listed.and_then(|body| is_somebodys(s, p, &body, facts)).filter(|meant| *meant)) {
         Some(true) => None,
         Some(false) => s.status.unselected_since.or(Some(seconds(s.now))),
         None => s.status.unselected_since,

@@ -70,7 +70,7 @@ pub(super) fn asks_for_less(s: &Subject<RecoveryVault>, facts: &Facts) -> Option
         let before = s.status.declared.get(defence.field()).map(String::as_str).or(made)?;
         (strength::weaker(defence, before, &want) && strength::weaker(defence, &have, &want)).then(|| {
             let message = format!(
-                "spec.{} asks for {want}, and {id} has {have}: a defence is never lowered; set it back to {before} or stronger",
+                "spec.{} asks for {want}, and {id} has {have}: a defence is never lowered; set it back to {before} or stronger, or leave the field out: then it is not managed any more",
                 defence.field()
             );
             Hold::stuck(Reason::WouldWeaken, message)

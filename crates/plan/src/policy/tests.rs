@@ -63,6 +63,8 @@ fn what_azure_would_refuse_is_refused_with_the_field_and_the_reason() {
         (keep(json!({ "yearly": { "keep": 100, "months": ["May"], "when": first() } })), "retention.yearly.keep", "1 to 99"),
         (keep(json!({ "yearly": { "keep": 1, "months": [], "when": first() } })), "retention.yearly.months", "at least one"),
         (keep(json!({ "instantRestoreDays": 31 })), "retention.instantRestoreDays", "1 to 30"),
+        (and(hourly("4h", "08:00", "12h"), keep(json!({ "instantRestoreDays": 18 }))), "retention.instantRestoreDays", "1 to 17"),
+        (and(hourly("6h", "08:00", "12h"), keep(json!({ "instantRestoreDays": 23 }))), "retention.instantRestoreDays", "1 to 22"),
         (keep(json!({ "instantRestoreDays": 12, "daily": { "keep": "10d" } })), "retention.instantRestoreDays", "set at most 10"),
         (and(keep(json!({ "instantRestoreDays": 6 })), json!({ "tier": "Standard" })), "retention.instantRestoreDays", "1 to 5"),
         (json!({ "archive": { "mode": "Recommended" } }), "archive", "needs retention.monthly"),

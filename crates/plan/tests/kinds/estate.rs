@@ -193,6 +193,7 @@ pub fn decide(desired: &Desired, facts: &Facts) -> Plan {
         fresh_since: now(),
         seen: &facts.seen,
         jobs: &facts.jobs,
+        jobs_reach: &facts.jobs_reach,
         operations: &operations,
         polls: &polls,
         estate: "acme",

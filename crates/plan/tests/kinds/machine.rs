@@ -101,6 +101,8 @@ fn each_state_of_the_item_has_one_answer() {
     let foreign = vault().child("backupPolicies", "byhand").unwrap();
     let hash = breakwater_plan::keys::hash8(&["acme", "shop", "BackupPolicy", "nightly"]);
     let renamed = vault().child("backupPolicies", &format!("bw-{hash}-nightly")).unwrap();
+    let dotted_hash = breakwater_plan::keys::hash8(&["acme", "shop", "BackupPolicy", "nightly.of-shop"]);
+    let dotted = vault().child("backupPolicies", &format!("bw-{dotted_hash}-nightly-of-shop")).unwrap();
     let (mine, new) = (|| owner(json!({})), || declares(json!({}), json!({})));
     #[rustfmt::skip]
     let cases = [
@@ -112,6 +114,7 @@ fn each_state_of_the_item_has_one_answer() {
         ("stopped, ours",            mine(), json!({ "protectionState": "ProtectionStopped", "policyId": "" }),          "Stopped",               "stuck: ProtectionStopped"),
         ("stopped, somebody's",      new(),  json!({ "protectionState": "ProtectionStopped", "policyId": "" }),          "Stopped",               "stuck: ProtectionStopped"),
         ("under a renamed policy",   new(),  json!({ "protectionState": "Protected", "policyId": renamed }),             "Protected",             "wait: NotYetObserved"),
+        ("its name had a dot",       new(),  json!({ "protectionState": "Protected", "policyId": dotted }),              "Protected",             "wait: NotYetObserved"),
         ("suspended",                mine(), json!({ "protectionState": "BackupsSuspended" }),                           "Suspended",             "stuck: BackupsSuspended"),
     ];
     for (situation, s, item, protection, expected) in cases {

@@ -114,6 +114,10 @@ fn what_the_policy_means_no_more_is_let_go_of_by_a_direct_read_after_its_grace_a
         ProtectedMachine::desire(&made(since(25)), &world(lets_go.clone(), other.clone())).unwrap().nodes["protection"].brake.clone();
     assert_eq!(brake.map(|b| b.most), Some(1), "five of a hundred, one at least");
     assert_eq!(told_of(&made(since(25)), &world(lets_go.clone(), json!({ "app": "shop" }))), "done", "it is meant again");
+    let mut anothers = world(lets_go.clone(), other.clone());
+    add_policy(&mut anothers, "gold", json!({ "machines": [{ "id": machine() }] }));
+    assert_eq!(told_of(&made(since(25)), &anothers), "done", "another policy means it: nobody lets go of it");
+    assert_eq!(reported(&made(since(25)), &anothers).status.get("unselectedSince"), None);
     let first = reported(&made(json!({ "machine": { "vmId": "vm-1" } })), &world(lets_go.clone(), other.clone()));
     assert_eq!(first.status["unselectedSince"], json!(now()));
     let again = reported(&made(since(25)), &world(lets_go.clone(), json!({ "app": "shop" })));
@@ -167,4 +171,12 @@ fn a_resumption_is_agreed_to_under_the_policy_that_the_person_saw() {
     let mut aged = halted("30d");
     aged.seen.get_mut(&daily()).and_then(|seen| seen.read.as_mut()).unwrap().at = now() - jiff::SignedDuration::from_mins(1);
     assert_eq!(told(&planned(&agreed(), &aged), "protection"), "wait: NotYetObserved", "nor is it resumed by what was read before");
+}
+
+#[test]
+fn a_stop_of_what_has_no_backups_is_as_declared() {
+    let s = declares(json!({ "protection": "Stopped" }), json!({ "machine": { "vmId": "vm-1" } }));
+    let report = reported(&s, &unprotected(json!({})));
+    assert_eq!((report.promise.kept, report.promise.reason), (true, Reason::ProtectionStopped), "{}", report.promise.message);
+    assert!(!reported(&declares(json!({}), json!({ "machine": { "vmId": "vm-1" } })), &unprotected(json!({}))).promise.kept);
 }

@@ -194,6 +194,14 @@ fn a_machine_that_is_named_and_does_not_exist_is_left_out_and_counts_as_failing(
 }
 
 #[test]
+fn all_that_is_wrong_is_named_at_once() {
+    let wrong = with(keep(30), json!({ "timeZone": "Europe/Atlantis", "retention": { "daily": { "keep": "6d" } } }));
+    let Err(hold) = BackupPolicy::desire(&declares(wrong, json!({})), &in_azure(30, 0)) else { panic!("it is taken") };
+    assert_eq!(hold.reason, Reason::InvalidSpec);
+    assert!(hold.message.contains("timeZone") && hold.message.contains("retention.daily.keep"), "{}", hold.message);
+}
+
+#[test]
 fn what_is_outside_the_grant_is_named_only_where_the_spec_names_it() {
     let mut facts = in_azure(30, 0);
     let machines = [
@@ -210,6 +218,24 @@ fn what_is_outside_the_grant_is_named_only_where_the_spec_names_it() {
     let by_id = reported(&declares(named, json!({ "policyId": daily() })), &facts);
     assert_eq!(left_out(&by_id), [(machines[2].0.to_string(), "OutsideGrant".to_owned())], "not that somebody has it");
     assert_eq!(by_id.status["failing"], 1, "somebody believes it protected");
+}
+
+#[test]
+fn a_group_that_a_selector_names_and_the_access_does_not_admit_is_told() {
+    let facts = in_azure(30, 0);
+    let within = |groups: Value| {
+        let spec = with(keep(30), json!({ "machines": [{ "selector": { "subscriptionId": SUB, "resourceGroups": groups } }] }));
+        reported(&declares(spec.clone(), applied(spec)), &facts).promise
+    };
+    let told = within(json!(["rg-shop", "rg-tenant"]));
+    assert_eq!((told.kept, told.reason), (false, Reason::OutsideGrant));
+    assert!(
+        told.message.starts_with("spec.machines[0].selector.resourceGroups:") && told.message.contains("rg-tenant"),
+        "{}",
+        told.message
+    );
+    assert!(within(json!(["RG-SHOP"])).kept);
+    assert!(within(json!(["rg-*"])).kept, "a pattern means what is there");
 }
 
 #[test]
@@ -236,6 +262,19 @@ fn a_machine_under_another_policy_is_left_to_it() {
     let mut taken = facts.clone();
     add_member(&mut taken, &member_name(&db.0), "hourly", json!({}));
     assert_eq!(BackupPolicy::desire(&s, &taken).unwrap().nodes.len(), 1);
+    // Which machine the other policy means no more is told, and where it still does it is nobody's trouble.
+    let healthy = |facts: &Facts| said(&reported(&s, facts), ConditionType::MachinesHealthy);
+    let selects = |app: &str| json!({ "machines": [{ "selector": { "subscriptionId": SUB, "tags": { "all": { "app": [app] } } } }] });
+    let under = |app: &str| {
+        let mut facts = taken.clone();
+        add_policy(&mut facts, "hourly", selects(app));
+        healthy(&facts)
+    };
+    assert_eq!(under("shop").holds, Some(true));
+    let stranded = under("other");
+    assert_eq!(stranded.holds, Some(false));
+    let remedy = format!("set spec.policyRef.name of it to {}", s.meta.name);
+    assert!(stranded.message.contains(db.0.as_str()) && stranded.message.contains(&remedy), "{}", stranded.message);
     assert_eq!(reported(&s, &taken).status["excluded"][0]["reason"], "Conflict");
     add_member(&mut facts, &member_name(&db.0), "daily", json!({ "protection": "Protected" }));
     assert_eq!(child(&facts), "done");

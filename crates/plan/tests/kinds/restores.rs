@@ -237,6 +237,27 @@ fn a_point_that_was_brought_back_from_the_archive_is_the_youngest_where_it_is() 
 }
 
 #[test]
+fn what_goes_into_another_subscription_comes_from_the_vault() {
+    let mut facts = standing();
+    let mut s = restore(json!({}));
+    s.choices.clear();
+    let point = |name: &str, hour: u8, tiers: Value| {
+        let id = item().child("recoveryPoints", name).unwrap();
+        let properties = json!({ "objectType": "IaasVMRecoveryPoint", "recoveryPointType": "AppConsistent",
+            "recoveryPointTime": format!("2026-03-01T{hour:02}:00:00Z"), "recoveryPointTierDetails": tiers });
+        (id.clone(), json!({ "id": id, "name": name, "properties": properties }))
+    };
+    let (instant, hardened) = (json!({ "type": "InstantRP", "status": "Valid" }), json!({ "type": "HardenedRP", "status": "Valid" }));
+    let points = facts.lists.keys().find(|list| list.path.ends_with("/recoveryPoints")).expect("they were listed").clone();
+    list(&mut facts, points, &[point("young", 9, json!([instant])), point("old", 2, json!([instant, hardened]))]);
+    let chosen = |s: &Subject<RestoreRun>| RestoreRun::choose(s, &facts).get("recovery-point").cloned();
+    assert_eq!(chosen(&s).as_deref(), Some("young"));
+    let there = json!({ "disks": { "resourceGroup": "rg-shop", "subscriptionId": OTHER } });
+    s.spec.to = serde_json::from_value(there).unwrap();
+    assert_eq!(chosen(&s).as_deref(), Some("old"));
+}
+
+#[test]
 fn a_restore_whose_machines_object_is_gone_comes_to_its_end() {
     let mut facts = standing();
     let s = over(restore(json!({})), &mut facts);

@@ -335,11 +335,16 @@ fn a_run_that_a_person_said_happened_is_kept_as_long_as_nobody_remembers_it() {
         |n: usize| json!({ "key": format!("k{n}"), "run": "BackupRun x", "job": "j", "result": "Completed", "at": "2026-03-01T11:30:00Z" });
     add_member(&mut full, "db1", "daily", json!({ "machine": { "vmId": "VM-1" }, "runs": (0..50).map(other).collect::<Vec<_>>() }));
     assert_eq!(reported(&one, &full).remove_at, None);
-    // What was never begun, and would have another hour when Git makes it again, stays; by its own `expiresAt` it goes.
-    let never = with(status, json!({ "phase": "Expired" }));
-    let mut gone = backup(never);
-    gone.spec.ttl_seconds_after_finished = Some(0);
-    assert_eq!(reported(&gone, &facts).remove_at, None);
-    gone.spec.expires_at = Some("2026-03-01T11:30:00Z".parse().unwrap());
-    assert_eq!(reported(&gone, &facts).remove_at, gone.spec.expires_at);
+    // What did not succeed stays, remembered or not: made again from Git it would come to the same end, until Azure has forgotten its
+    // job, and then be done without a word.
+    let mut known = facts.clone();
+    let of = |result: &str| json!({ "key": "k", "run": "BackupRun one", "job": "j", "result": result, "at": "2026-03-01T10:30:00Z" });
+    for (phase, result) in [("Failed", "Failed"), ("Expired", "Completed"), ("AlreadyDone", "Completed")] {
+        add_member(&mut known, "db1", "daily", json!({ "machine": { "vmId": "VM-1" }, "runs": [of(result)] }));
+        let mut ended = backup(with(status.clone(), json!({ "phase": phase })));
+        ended.spec.ttl_seconds_after_finished = Some(0);
+        ended.spec.expires_at = Some("2026-03-01T11:30:00Z".parse().unwrap());
+        assert_eq!(reported(&ended, &known).remove_at, None, "{phase}");
+    }
+    assert_eq!(reported(&one, &known).remove_at, one.status.finished_at);
 }

@@ -58,7 +58,7 @@ pub(in super::super) fn pick(s: &Subject<RestoreRun>, source: &Source, facts: &F
     let wanted = &from(s).point;
     if let Some(name) = &wanted.name {
         let found = usable.iter().find(|p| p.point.name.eq_ignore_ascii_case(name)).map(|p| p.point.clone());
-        return found.ok_or_else(|| none_fits(source, &format!("point.name: there is no recovery point {name}"), &usable));
+        return found.ok_or_else(|| none_fits(source, &format!("point.name: there is no recovery point {name}"), &usable, true));
     }
     let latest = wanted.latest.clone().unwrap_or_default();
     // Azure restores into another subscription from the vault, not from a snapshot ("Restore VMs", Microsoft Learn).
@@ -67,7 +67,9 @@ pub(in super::super) fn pick(s: &Subject<RestoreRun>, source: &Source, facts: &F
     let is_there = |p: &ListedPoint| !from_vault || p.point.tiers.iter().any(|tier| tier != "Snapshot");
     let fits = usable.iter().find(|p| is_there(p) && is_fit(p, &latest, from(s).rehydrate.is_some())).map(|p| p.point.clone());
     let what = if from_vault { "point.latest: no recovery point in the vault fits" } else { "point.latest: no recovery point fits" };
-    fits.ok_or_else(|| none_fits(source, what, &usable))
+    // No point that comes will be of a time that is over.
+    let never = latest.before.is_some_and(|before| before <= s.now);
+    fits.ok_or_else(|| none_fits(source, what, &usable, never))
 }
 
 /// What was brought back from the archive is as good as any other, as long as that lasts.
@@ -78,13 +80,13 @@ fn is_fit(listed: &ListedPoint, wanted: &LatestPoint, from_archive: bool) -> boo
         && (from_archive || !listed.is_archived)
 }
 
-fn none_fits(source: &Source, what: &str, usable: &[&ListedPoint]) -> Hold {
+fn none_fits(source: &Source, what: &str, usable: &[&ListedPoint], never: bool) -> Hold {
     let there = match (usable.first(), usable.last()) {
         (Some(youngest), Some(oldest)) => format!("points: {}, from {} to {}", usable.len(), oldest.point.at, youngest.point.at),
         _ => "no points".to_owned(),
     };
     let message = format!("spec.from.recoveryPoint.{what}; {} has {there}: make a new RestoreRun that names one of them", source.machine);
-    Hold::wait(Reason::NoRecoveryPoint, message)
+    if never { Hold::stuck(Reason::NoRecoveryPoint, message) } else { Hold::wait(Reason::NoRecoveryPoint, message) }
 }
 
 /// The chosen point, or the one that would be, as the region shows it that the data is taken from.

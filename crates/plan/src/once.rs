@@ -478,8 +478,7 @@ pub(crate) fn orphan(key: &str, record: &OperationRecord, world: &World<'_>, bou
         return if world.now >= settled { Verdict::Do(Step::Forget) } else { wait(settled, Reason::Settling, "an answer was lost".into()) };
     };
     // What happens once is let go only when its job is over, or when a list read after the settle time has none.
-    // One that begins after the intent says nothing of what came of it.
-    let reaches = world.jobs_reach.get(&vault).is_none_or(|reach| *reach <= record.intent_at);
+    let reaches = world.jobs_reach.get(&vault).is_none_or(|reach| *reach <= record.intent_at); // else it says nothing of this one
     let last = world.jobs.get(&vault).and_then(|l| l.last.as_ref()).filter(|_| reaches);
     let jobs = last.map(SeenJob::all).unwrap_or_default();
     let named = |j: &&SeenJob| {

@@ -62,7 +62,7 @@ pub struct BackupPolicySpec {
     #[serde(flatten)]
     pub shared: SharedSpec,
     /// The RecoveryVault that holds the backups. Immutable.
-    #[x_kube(validation = Rule::new("self.name == oldSelf.name && (has(self.namespace) == has(oldSelf.namespace) ? !has(self.namespace) || self.namespace == oldSelf.namespace : true)").message("vaultRef is immutable: make a new BackupPolicy"))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("vaultRef is immutable: make a new BackupPolicy"))]
     pub vault_ref: ObjectReference,
     /// The policy's name in Azure; derived when left out. Needs adopt: IfNotWeaker. Immutable.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -99,6 +99,8 @@ fn the_operators_roles_hold_what_is_used_and_nothing_else() {
     let (stack, began) = (e2e::stack("granted"), Instant::now());
     let kubectl = stack.kubectl();
     e2e::vault(&stack);
+    // Who leads makes its Lease anew.
+    kubectl.run(&["delete", "lease", "breakwater-operator", "-n", breakwater_dev::stack::NAMESPACE]).unwrap();
     // A client secret, a first backup, finalizers on all that can have one.
     let secret = "--from-literal=key=azure-sim-admin-secret";
     kubectl.run(&["create", "secret", "generic", "azure-client-secret", "-n", breakwater_dev::stack::NAMESPACE, secret]).unwrap();

@@ -337,10 +337,10 @@ impl Reader {
     async fn send(&self, by: &Looker, request: &Request) -> Result<Answer, Trouble> {
         let now = self.clock.now();
         self.admits(by, request).map_err(|why| trouble(Reason::AccessDenied, why, now, HOUR))?;
+        self.budget.take(by.caller(), request, by.priority, now).map_err(|spent| throttled(spent, now))?;
         let began = self.clock.wall();
         let whom = (by.identity.access.clone(), subscription_of(&request.path));
-        self.silence.admits(&whom, began).map_err(|until| self.silent(&whom, until.saturating_sub(began)))?;
-        self.budget.take(by.caller(), request, by.priority, now).map_err(|spent| throttled(spent, now))?;
+        self.silence.admits(&whom, began).map_err(|until| self.silent(&whom, request, until.saturating_sub(began)))?;
         let result = self.arm.call(&by.identity, request).await;
         let now = self.clock.now();
         self.heard(whom, &result, began);

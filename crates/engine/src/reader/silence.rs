@@ -8,7 +8,7 @@ use std::{
 };
 
 use breakwater_api::Reason;
-use breakwater_arm::wire::Answer;
+use breakwater_arm::wire::{Answer, Request};
 use breakwater_plan::sighting::Trouble;
 use jiff::SignedDuration;
 
@@ -79,12 +79,13 @@ impl Reader {
         }
     }
 
-    /// What there is to say to who was not let ask.
-    pub(super) fn silent(&self, (access, subscription): &(String, String), wait: Duration) -> Trouble {
+    /// What there is to say to who was not let ask. It cost nothing.
+    pub(super) fn silent(&self, (access, subscription): &(String, String), request: &Request, wait: Duration) -> Trouble {
         let message =
             format!("Azure does not answer under AzureAccess {access} for subscription {subscription}: others wait for one that asks");
         let world = SignedDuration::from_secs_f64(wait.as_secs_f64() * self.clock.factor().max(1.0));
         let now = self.clock.now();
+        self.budget.give_back(access, request, now);
         Trouble { at: now, reason: Reason::Unreadable, message, until: now + world }
     }
 }

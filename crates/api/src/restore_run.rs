@@ -34,6 +34,7 @@ use crate::{
     category = "backup",
     validation = Rule::new("!has(self.spec.accessRef) || !has(self.status) || !has(self.status.access) || self.spec.accessRef.name == self.status.access.name").message("accessRef was resolved to status.access.name and is kept: set it to that or leave it out; to act under another AzureAccess make a new object"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "From", type_ = "string", json_path = ".spec.from.recoveryPoint.protectedMachineRef.name"),
     printcolumn(name = "To", type_ = "string", json_path = ".status.target"),
     printcolumn(name = "Point", type_ = "string", json_path = ".status.point.at"),
     printcolumn(name = "Consistency", type_ = "string", json_path = ".status.point.consistency"),
